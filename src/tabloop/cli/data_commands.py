@@ -1,0 +1,204 @@
+"""Commands about data and contracts: begin, check, synthesize, show, compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.output import ProgressDisplay, write_json, write_table
+
+if TYPE_CHECKING:
+    from tabloop.contract.contract import Contract
+
+
+@click.command(epilog="Example: tabloop init customers.csv --target churned --positive yes")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--target", required=True, metavar="COL", help="The column to predict.")
+@click.option("--positive", metavar="VALUE", help="The value that counts as 1; by default the rarer one.")
+@click.option("--force", is_flag=True, help="Replace a config.yaml that is there.")
+@with_settings
+def init(settings: Settings, file: Path, target: str, positive: str | None, force: bool) -> None:
+    """Write a commented config.yaml for your own table, every guess marked."""
+    from tabloop.artifacts.files import write_atomic
+    from tabloop.config.loading import load_project
+    from tabloop.data.inference import infer_config
+    from tabloop.errors import ConfigError
+
+    if settings.config.exists() and not force:
+        raise ConfigError(f"{settings.config}: is there already; --force replaces it, --config names another")
+    guessed = infer_config(file, target=target, positive=positive, config_folder=settings.config.parent)
+    write_atomic(settings.config, guessed.text.encode())
+    project = load_project(settings.config, overrides=settings.overrides)
+    if settings.as_json:
+        write_json(
+            {"config": str(settings.config), "rows_looked_at": guessed.rows, "guesses": list(guessed.guesses),
+             "columns": {name: column.type for name, column in project.contract.columns.items()},
+             "ignored": list(project.config.data.ignore)}
+        )  # fmt: skip
+        return
+    click.echo(f"{settings.config}: {len(project.contract.columns)} columns from {guessed.rows:,} rows")
+    for guess in guessed.guesses:
+        click.echo(f"  guessed: {guess}")
+    click.echo("read it, mend it, then: tabloop run")
+
+
+@click.group()
+def data() -> None:
+    """Check a table, or make synthetic students."""
+
+
+@data.command("check", epilog="Example: tabloop data check march.csv --quarantine refused.jsonl")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--quarantine", type=click.Path(path_type=Path), help="Write refused rows here, as JSON lines.")
+@with_settings
+def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -> None:
+    """Check the configured source (or FILE, CSV or Parquet) against the contract, row by row.
+
+    Exit code 2 when more rows are refused than data.max_quarantine_fraction allows.
+    """
+    from contextlib import nullcontext
+
+    from tabloop.artifacts.files import open_atomic
+    from tabloop.data.dataset import read_dataset, require_quarantine_limit
+    from tabloop.data.sources import source_of_file
+
+    project = settings.project()
+    config = project.config.data
+    path = project.resolve(config.source.path)
+    if file is not None:
+        config, path = config.model_copy(update={"source": source_of_file(config.source, file)}), file
+    with (
+        ProgressDisplay() as progress,
+        open_atomic(quarantine) if quarantine is not None else nullcontext() as quarantine_file,
+    ):
+        progress.step(f"reading {path}")
+        dataset = read_dataset(
+            config,
+            project.contract,
+            path,
+            quarantine_file=quarantine_file,
+            progress=progress.read,
+            with_target=file is None,
+        )
+    if settings.as_json:
+        write_json(
+            {"path": str(path), "sha256": dataset.sha256, "read": dataset.rows_read,
+             "accepted": dataset.frame.height, "quarantined": dataset.quarantine.rows,
+             "reasons": dataset.quarantine.reasons}
+        )  # fmt: skip
+    else:
+        click.echo(
+            f"{path}: {dataset.rows_read:,} rows read = {dataset.frame.height:,} accepted "
+            f"+ {dataset.quarantine.rows:,} refused"
+        )
+        if dataset.quarantine.rows:
+            click.echo(dataset.quarantine.describe())
+    require_quarantine_limit(dataset, config)
+
+
+@data.command("synthesize", epilog="Example: tabloop data synthesize --rows 1000000 --output students.csv")
+@click.option("--rows", type=click.IntRange(min=1), required=True, help="How many students.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet file.")
+@with_settings
+def data_synthesize(settings: Settings, rows: int, output: Path) -> None:
+    """Make synthetic students of an e-learning platform; the settings' `seed` fixes them."""
+    from tabloop.data.students import write_students
+
+    seed = 42
+    if settings.config.exists() or settings.overrides:
+        seed = settings.project().config.seed
+    with ProgressDisplay() as progress:
+        progress.step(f"writing {output}")
+        write_students(output, rows, seed, progress=lambda written: progress.read(written / rows))
+    if settings.as_json:
+        write_json({"path": str(output), "rows": rows, "seed": seed})
+    else:
+        click.echo(f"{output}: {rows:,} students, seed {seed}")
+
+
+@click.group()
+def contract() -> None:
+    """Show the contract, or compare two."""
+
+
+@contract.command("show", epilog="Example: tabloop contract show --json-schema > row.schema.json")
+@click.option("--json-schema", "as_schema", is_flag=True, help="As the JSON schema of one row.")
+@with_settings
+def contract_show(settings: Settings, as_schema: bool) -> None:
+    """Show columns, rules and features."""
+    from tabloop.contract.json_schema import json_schema
+
+    shown = settings.project().contract
+    if as_schema:
+        click.echo(json.dumps(json_schema(shown), indent=2, ensure_ascii=False))
+        return
+    if settings.as_json:
+        write_json(shown.to_dict() | {"sha256": shown.sha256})
+        return
+    rows = [[name, column.type, "yes" if column.nullable else "", _limits(column)]
+            for name, column in shown.columns.items()]  # fmt: skip
+    write_table(["column", "type", "nullable", "limits"], rows)
+    for rule in shown.rules:
+        click.echo(f"rule: {rule}")
+    for name, formula in shown.features.items():
+        click.echo(f"feature: {name} = {formula}")
+    click.echo(f"target: {shown.target.name}, {shown.target.positive_text} counts as 1")
+
+
+@contract.command("diff", epilog="Example: tabloop contract diff 20261123T2115 config.yaml")
+@click.argument("first")
+@click.argument("second")
+@with_settings
+def contract_diff(settings: Settings, first: str, second: str) -> None:
+    """Compare two contracts, each a config.yaml, a contract.json or a run.
+
+    compatible: what was valid is valid. backfillable: the model sees something new that old rows can be
+    given. breaking: rows or requests that were valid are no longer; exit code 1.
+    """
+    from tabloop.contract.contract_diff import diff_contracts
+
+    found = diff_contracts(_contract_of(settings, first), _contract_of(settings, second))
+    if settings.as_json:
+        write_json({"severity": found.severity, "changes": [dict(c.__dict__) for c in found.changes]})
+    else:
+        for change in found.changes:
+            click.echo(f"{change.severity:<13} {change.where}: {change.what}")
+        click.echo(found.severity if found.changes else "compatible: no difference")
+    if found.severity == "breaking":
+        raise click.exceptions.Exit(1)
+
+
+def _contract_of(settings: Settings, name: str) -> Contract:
+    from tabloop.artifacts.run_store import RunStore
+    from tabloop.config.loading import load_project
+    from tabloop.contract.contract import Contract
+    from tabloop.errors import ContractError
+
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return load_project(path, environ={}).contract
+    if path.is_file():
+        try:
+            return Contract.from_dict(json.loads(path.read_bytes()))
+        except ValueError as error:
+            raise ContractError(f"{path}: no contract: {error}") from error
+    run = RunStore(settings.project().model_dir).get(name)
+    return Contract.from_dict(run.read_json("contract.json"))
+
+
+def _limits(column: Any) -> str:
+    parts = []
+    if getattr(column, "minimum", None) is not None or getattr(column, "maximum", None) is not None:
+        low, high = column.minimum, column.maximum
+        parts.append(f"{'' if low is None else low} .. {'' if high is None else high}")
+    if getattr(column, "categories", None):
+        parts.append(f"{len(column.categories)} categories{', open' if column.open else ''}")
+    if getattr(column, "pattern", None):
+        parts.append(f"matches {column.pattern}")
+    if column.null_values:
+        parts.append(f"null: {', '.join(column.null_values)}")
+    return "; ".join(parts)

@@ -1,0 +1,92 @@
+"""The `tabloop` command: its groups, its exit codes and how errors reach a person."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tabloop import __version__
+from tabloop.cli.data_commands import contract, data, init
+from tabloop.cli.run_commands import config, release, reproduce, run, runs, train
+from tabloop.errors import CheckFailedError, TabloopError
+
+EXIT_CHECK_FAILED = 1
+EXIT_WRONG_INPUT = 2
+EXIT_DEFECT = 3
+EXIT_INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 a check said no, 2 wrong usage, config or input, 3 a defect of tabloop, "
+    "130 interrupted.",
+)
+@click.version_option(__version__, prog_name="tabloop")
+def tabloop() -> None:
+    r"""Take a table with a 0/1 target through its whole life, from one config.yaml.
+
+    \b
+    First steps:
+      tabloop init customers.csv --target churned   writes config.yaml for your table
+      tabloop run                                   trains, judges and releases a model
+      tabloop runs show                             says what the newest run is worth
+    """
+
+
+for command in (run, init, train, release, runs, reproduce, data, contract, config):
+    tabloop.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(arguments, as_json))
+
+
+def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
+    try:
+        tabloop.main(args=arguments, prog_name="tabloop", standalone_mode=False)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(EXIT_INTERRUPTED, "Interrupted", "interrupted; what was finished is kept", as_json)
+    except click.ClickException as error:
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(error.ctx.get_usage(), err=True)
+        return _fail(EXIT_WRONG_INPUT, "UsageError", error.format_message(), as_json)
+    except TabloopError as error:
+        code = EXIT_CHECK_FAILED if isinstance(error, CheckFailedError) else EXIT_WRONG_INPUT
+        return _fail(code, type(error).__name__, str(error), as_json)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has gone; there is nobody to tell
+        return 0
+    except Exception as error:
+        logging.getLogger("tabloop").exception("a defect of tabloop's own")
+        return _fail(
+            EXIT_DEFECT,
+            type(error).__name__,
+            f"{error}\nThis is a defect: please report the traceback.",
+            as_json,
+        )
+    return 0
+
+
+def _fail(code: int, kind: str, message: str, as_json: bool) -> int:
+    click.echo(f"tabloop: {message}", err=True)
+    if as_json:
+        from tabloop.cli.output import write_json
+
+        write_json({"error": {"type": kind, "message": message}, "exit_code": code})
+    return code

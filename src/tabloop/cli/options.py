@@ -1,0 +1,57 @@
+"""The options that every command takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from tabloop.config.loading import Project
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `--config`, `--set` and `--json` said."""
+
+    config: Path
+    overrides: tuple[str, ...]
+    as_json: bool
+
+    def project(self) -> Project:
+        """Load the configuration; raise `ConfigError` if it is wrong."""
+        from tabloop.config.loading import load_project
+
+        return load_project(self.config, overrides=self.overrides)
+
+
+def with_settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command `--config`, `--set` and `--json`, and hand them to it as `settings`."""
+
+    @click.option(
+        "--config",
+        "config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("config.yaml"),
+        show_default=True,
+        help="The settings' file.",
+    )
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Override one setting; may be repeated.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+    @wraps(function)
+    def command(config: Path, overrides: tuple[str, ...], as_json: bool, **arguments: Any) -> None:
+        function(Settings(config, overrides, as_json), **arguments)
+
+    return command

@@ -1,0 +1,90 @@
+"""What a person or a script sees: JSON on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+if TYPE_CHECKING:
+    from tabloop.training.pool import PoolState
+
+
+def write_json(value: Any) -> None:
+    """Print one JSON object."""
+    click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+
+
+def write_table(headers: list[str], rows: list[list[str]]) -> None:
+    """Print columns, numbers to the right."""
+    widths = [max(len(str(row[i])) for row in [headers, *rows]) for i in range(len(headers))]
+    for row in [headers, *rows]:
+        cells = [
+            cell.rjust(width) if i and _is_number(rows[0][i] if rows else "") else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _is_number(text: str) -> bool:
+    return bool(text) and text[0] in "0123456789.+-" and not text[:1].isalpha()
+
+
+class ProgressDisplay:
+    """Progress on standard error: a bar on a terminal, plain lines elsewhere are not written.
+
+    Use as a context manager; it implements `tabloop.lifecycle.Progress`.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[left]}"),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def step(self, text: str) -> None:
+        """Begin a step."""
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(text, total=None, left="")
+
+    def read(self, fraction: float) -> None:
+        """Say how much of the source is read."""
+        if self._bar is not None:
+            self._bar.update(self._task, total=1.0, completed=fraction, left=f"{fraction:.0%}")
+
+    def tasks(self, state: PoolState) -> None:
+        """Say which tasks are running and how many are done."""
+        if self._bar is not None:
+            self._bar.update(
+                self._task,
+                total=state.total,
+                completed=state.done,
+                description="training " + ", ".join(state.running) if state.running else "training",
+                left=f"{state.done}/{state.total}",
+            )

@@ -1,0 +1,265 @@
+"""Commands about runs: make, judge, list, compare and check them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.output import ProgressDisplay, write_json, write_table
+
+if TYPE_CHECKING:
+    from tabloop.artifacts.run_folder import RunFolder
+    from tabloop.artifacts.run_store import RunStore
+    from tabloop.lifecycle import ReleaseDecision
+
+
+@click.command(epilog="Example: tabloop run --set business.target_precision=0.8 --json")
+@with_settings
+def run(settings: Settings) -> None:
+    """Do the whole job: read, train, calibrate, judge, and go live if every gate holds."""
+    from tabloop import lifecycle
+
+    project = settings.project()
+    with ProgressDisplay() as progress:
+        folder = lifecycle.train(project, progress)
+        progress.step("releasing")
+        decision = lifecycle.release(project, folder)
+    _report_run(settings, folder, decision)
+    lifecycle.require_promoted(decision)
+
+
+@click.command(epilog="Example: tabloop train --set training.keep=winner")
+@with_settings
+def train(settings: Settings) -> None:
+    """Open a run: data, candidates, threshold. `release` judges it afterwards."""
+    from tabloop import lifecycle
+
+    with ProgressDisplay() as progress:
+        folder = lifecycle.train(settings.project(), progress)
+    _report_run(settings, folder, None)
+
+
+@click.command(epilog="Example: tabloop release 20261123T2115")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@with_settings
+def release(settings: Settings, run_id: str | None) -> None:
+    """Judge the newest open run (or RUN), seal it, and make it the champion if every gate holds."""
+    from tabloop import lifecycle
+
+    project = settings.project()
+    store = _store(settings)
+    decision = lifecycle.release(project, store.get(run_id) if run_id else store.newest_open())
+    if settings.as_json:
+        if decision.promoted:
+            write_json(_describe_decision(decision))
+    else:
+        for gate in decision.gates:
+            click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")
+    lifecycle.require_promoted(decision)
+    if not settings.as_json:
+        click.echo(f"champion: {decision.run_id}")
+
+
+@click.group(invoke_without_command=True, epilog="Example: tabloop runs diff 2026112301 2026112302")
+@with_settings
+@click.pass_context
+def runs(context: click.Context, settings: Settings) -> None:
+    """List the runs, the newest last; or show one, or compare two."""
+    if context.invoked_subcommand is not None:
+        return
+    store = _store(settings)
+    described = [_describe_run(store, folder) for folder in store.runs()]
+    if settings.as_json:
+        write_json({"runs": described})
+    elif not described:
+        click.echo(f"no runs in {store.runs_dir} yet; `tabloop run` makes one")
+    else:
+        write_table(
+            ["run", "state", "model", "test ROC-AUC", "precision", "recall"],
+            [
+                [
+                    d["run_id"] + (" *" if d["champion"] else ""),
+                    d["state"],
+                    d["best_model_name"] or "-",
+                    *(f"{d[name]:.4f}" if d[name] is not None else "-"
+                      for name in ("roc_auc", "precision", "recall")),
+                ]
+                for d in described
+            ],
+        )  # fmt: skip
+        if any(d["champion"] for d in described):
+            click.echo("* the champion")
+
+
+@runs.command("show", epilog="Example: tabloop runs show --json")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@with_settings
+def runs_show(settings: Settings, run_id: str | None) -> None:
+    """Show one run: its model card and files. Without RUN, the newest."""
+    store = _store(settings)
+    folder = _newest_or(store, run_id)
+    if settings.as_json:
+        described = _describe_run(store, folder) | {"files": folder.files}
+        for name in ("metrics.json", "lineage.json", "gates.json"):
+            described[name.removesuffix(".json")] = folder.read_json(name) if folder.has(name) else None
+        write_json(described)
+        return
+    click.echo(f"{folder.run_id}: {folder.state}, opened {folder.created_at}, in {folder.path}\n")
+    if folder.has("model_card.md"):
+        click.echo(folder.read("model_card.md").decode())
+    for name, entry in sorted(folder.files.items()):
+        click.echo(f"{entry['bytes']:>12,}  {entry['sha256'][:16]}  {name}")
+
+
+@runs.command("diff", epilog="Example: tabloop runs diff 2026112301 2026112302")
+@click.argument("first")
+@click.argument("second")
+@with_settings
+def runs_diff(settings: Settings, first: str, second: str) -> None:
+    """Compare two runs: settings, data, figures."""
+    from tabloop.artifacts.run_diff import compare_runs
+
+    store = _store(settings)
+    differences = compare_runs(store.get(first), store.get(second))
+    if settings.as_json:
+        write_json({"first": store.get(first).run_id, "second": store.get(second).run_id,
+                    "differences": differences})  # fmt: skip
+    elif not differences:
+        click.echo("no difference in settings, contract, data or figures")
+    else:
+        write_table(
+            ["what", "first", "second"],
+            [[name, _cell(pair["first"]), _cell(pair["second"])] for name, pair in differences.items()],
+        )
+
+
+@click.command(epilog="Example: tabloop reproduce --retrain")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--retrain", is_flag=True, help="Train again and demand the same metrics and predictions.")
+@with_settings
+def reproduce(settings: Settings, run_id: str | None, retrain: bool) -> None:
+    """Check every hash of the champion (or RUN): its files, its data, its lineage."""
+    from tabloop import lifecycle
+
+    project = settings.project()
+    store = _store(settings)
+    folder = store.get(run_id) if run_id else store.require_champion()
+    with ProgressDisplay() as progress:
+        report = lifecycle.reproduce(project, folder, progress, retrain=retrain)
+    if settings.as_json:
+        write_json(report | {"reproduced": True})
+    else:
+        click.echo(f"run {report['run_id']}: {report['files_checked']} hashes are right")
+        if retrain:
+            click.echo("trained again: the same metrics and predictions")
+
+
+@click.group()
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command("show", epilog="Example: tabloop config show --set seed=7")
+@with_settings
+def config_show(settings: Settings) -> None:
+    """Print every setting in force: defaults, file, environment and --set together."""
+    described = settings.project().config.model_dump(mode="json")
+    if settings.as_json:
+        write_json(described)
+    else:
+        import yaml
+
+        click.echo(yaml.safe_dump(described, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _store(settings: Settings) -> RunStore:
+    from tabloop.artifacts.run_store import RunStore
+
+    return RunStore(settings.project().model_dir)
+
+
+def _newest_or(store: RunStore, run_id: str | None) -> RunFolder:
+    from tabloop.errors import ArtifactMissingError
+
+    if run_id:
+        return store.get(run_id)
+    every = store.runs()
+    if not every:
+        raise ArtifactMissingError(f"{store.runs_dir}: no runs yet; `tabloop run` makes one")
+    return every[-1]
+
+
+def _describe_run(store: RunStore, folder: RunFolder) -> dict[str, Any]:
+    metrics = folder.read_json("metrics.json") if folder.has("metrics.json") else {}
+    link = store.model_dir / "champion"
+    return {
+        "run_id": folder.run_id,
+        "state": folder.state,
+        "created_at": folder.created_at,
+        "champion": link.is_symlink() and link.readlink().name == folder.run_id,
+        **{name: metrics.get(name) for name in ("best_model_name", "roc_auc", "precision", "recall")},
+    }
+
+
+def _describe_decision(decision: ReleaseDecision) -> dict[str, Any]:
+    return {
+        "run_id": decision.run_id,
+        "promoted": decision.promoted,
+        "gates": [gate.to_dict() for gate in decision.gates],
+    }
+
+
+def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision | None) -> None:
+    metrics = folder.read_json("metrics.json")
+    lineage = folder.read_json("lineage.json")
+    if settings.as_json:
+        described = {
+            "run_id": folder.run_id,
+            "path": str(folder.path),
+            "metrics": metrics,
+            "rows": lineage["rows"],
+            "release": _describe_decision(decision) if decision is not None else None,
+        }
+        write_json(described)
+        return
+    rows, promise = lineage["rows"], metrics["calibration"]
+    click.echo(
+        f"{rows['read']:,} rows read, {rows['quarantined']:,} refused, "
+        f"{rows['training']:,} to train on, {rows['test']:,} to report on\n"
+    )
+    write_table(
+        ["candidate", "ROC-AUC", "avg. precision", "Brier", "fit, s"],
+        [
+            [r["name"], f"{r['roc_auc']:.4f}", f"{r['average_precision']:.4f}", f"{r['brier_score']:.4f}",
+             f"{r['fit_s']:.2f}"] if r["failure"] is None
+            else [r["name"], "failed", r["failure"].splitlines()[0][:60], "", ""]
+            for r in metrics["cv_ranking"]
+        ],
+    )  # fmt: skip
+    kept = (
+        f"a precision of {promise['target_precision']:g} is promised"
+        if promise["feasible"]
+        else f"a precision of {promise['target_precision']:g} cannot be promised, "
+        f"{promise['promised_precision']:.3f} is"
+    )
+    click.echo(
+        f"\n{metrics['best_model_name']} wins; {kept} with confidence {promise['confidence']:g} "
+        f"at a probability of {promise['threshold']:.4f}"
+    )
+    click.echo(
+        f"test part: ROC-AUC {metrics['roc_auc']:.4f}, precision {metrics['precision']:.3f}, "
+        f"recall {metrics['recall']:.3f}, accuracy {metrics['accuracy']:.3f}"
+    )
+    click.echo(f"run: {folder.path}")
+    if decision is not None and decision.promoted:
+        click.echo(f"champion: {decision.run_id}")
+    elif decision is None:
+        click.echo("open: `tabloop release` judges it")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "-" if value is None else str(value)[:48]

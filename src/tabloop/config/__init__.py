@@ -1,0 +1,1 @@
+"""Settings: typed, frozen, closed sections and how they are loaded."""

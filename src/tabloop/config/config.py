@@ -1,0 +1,50 @@
+"""The whole configuration, one section a stage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import Field
+
+from tabloop.config.data import DataConfig
+from tabloop.config.operations import ArtifactsConfig, MonitoringConfig, ReleaseConfig
+from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
+from tabloop.contract.columns import Section
+from tabloop.contract.contract import ContractConfig
+
+
+class Config(Section):
+    """Every setting of a project."""
+
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Fixes every random choice.")
+    data: DataConfig = Field(description="Where the rows come from.")
+    contract: ContractConfig = Field(description="What a valid row is.")
+    preprocessing: PreprocessingConfig = Field(
+        default_factory=PreprocessingConfig, description="What is learned before the classifier."
+    )
+    training: TrainingConfig = Field(
+        default_factory=lambda: TrainingConfig.model_validate({}), description="Which classifiers compete."
+    )
+    cv: CvConfig = Field(default_factory=lambda: CvConfig.model_validate({}), description="Cross-validation.")
+    business: BusinessConfig = Field(
+        default_factory=lambda: BusinessConfig.model_validate({}), description="What decisions have to keep."
+    )
+    artifacts: ArtifactsConfig = Field(
+        default_factory=lambda: ArtifactsConfig.model_validate({}), description="Where runs are kept."
+    )
+    release: ReleaseConfig = Field(
+        default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."
+    )
+    monitoring: MonitoringConfig = Field(
+        default_factory=lambda: MonitoringConfig.model_validate({}), description="When to worry."
+    )
+
+    def to_json(self) -> str:
+        """Write every setting in force as JSON text; the order of columns and candidates is part of it."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of `to_json`, in hexadecimal."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()

@@ -1,0 +1,38 @@
+"""The sections that decide what is kept, let out and watched: artifacts, release, monitoring."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tabloop.contract.columns import Section
+
+
+class ArtifactsConfig(Section):
+    """Where runs are kept."""
+
+    model_dir: str = Field(
+        "artifacts", min_length=1, description="The artifact folder, relative to the config's folder."
+    )
+
+
+class ReleaseConfig(Section):
+    """What a run has to show before it goes live."""
+
+    min_roc_auc: float = Field(0.5, ge=0, le=1, description="Least ROC-AUC on the test part.")
+    require_promise: bool = Field(
+        False, description="Whether a run whose precision promise is infeasible is refused."
+    )
+
+
+class MonitoringConfig(Section):
+    """When served rows no longer look like the training rows."""
+
+    drift_min_samples: int = Field(50, ge=1, description="Least predictions before anything is said.")
+    drift_zscore_threshold: float = Field(
+        3.0, gt=0, description="A feature drifts when its mean moved this many training standard deviations."
+    )
+    drift_min_features: int = Field(2, ge=1, description="Drift is called at this many drifting features.")
+    class_rate_shift_threshold: float = Field(
+        0.1, gt=0, le=1, description="Largest distance of the predicted positive rate from the training one."
+    )
+    window_rows: int = Field(10_000, ge=1, description="How many of the latest predictions are looked at.")

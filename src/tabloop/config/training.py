@@ -1,0 +1,199 @@
+"""The sections that decide how a model is trained: preprocessing, training, cv, business."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tabloop.contract.columns import Section
+
+ClassWeight = Literal["balanced"] | None
+RankBy = Literal["roc_auc", "average_precision", "brier_score"]
+
+
+class LogisticRegressionCandidate(Section):
+    """Logistic regression with an L2 penalty."""
+
+    kind: Literal["logistic_regression"]
+    C: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty.")
+    max_iter: int = Field(2000, ge=1, description="Largest number of solver iterations.")
+    class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
+
+
+class KNeighborsCandidate(Section):
+    """k nearest neighbours."""
+
+    kind: Literal["k_neighbors"]
+    n_neighbors: int = Field(7, ge=1, description="How many neighbours vote.")
+    weights: Literal["uniform", "distance"] = Field("uniform", description="How a neighbour counts.")
+
+
+class SVMCandidate(Section):
+    """Support vector machine with an RBF kernel; a sigmoid turns its margin into a probability."""
+
+    kind: Literal["svm"]
+    C: float = Field(1.0, gt=0, description="Inverse strength of the penalty.")
+    gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0)] = Field(
+        "scale", description="Kernel coefficient."
+    )
+    class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
+
+
+class DecisionTreeCandidate(Section):
+    """One decision tree."""
+
+    kind: Literal["decision_tree"]
+    max_depth: int | None = Field(8, ge=1, description="Largest depth; null for none.")
+    min_samples_leaf: int = Field(10, ge=1, description="Least training rows in a leaf.")
+    class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
+
+
+class RandomForestCandidate(Section):
+    """Random forest."""
+
+    kind: Literal["random_forest"]
+    n_estimators: int = Field(400, ge=1, description="How many trees.")
+    max_depth: int | None = Field(None, ge=1, description="Largest depth of a tree; null for none.")
+    min_samples_leaf: int = Field(2, ge=1, description="Least training rows in a leaf.")
+    max_features: Literal["sqrt", "log2"] | Annotated[float, Field(gt=0, le=1)] = Field(
+        "sqrt", description="Features tried at a split."
+    )
+    class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
+
+
+class HistGradientBoostingCandidate(Section):
+    """Histogram gradient boosting."""
+
+    kind: Literal["hist_gradient_boosting"]
+    learning_rate: float = Field(0.1, gt=0, description="Shrinkage of each tree.")
+    max_iter: int = Field(100, ge=1, description="How many trees.")
+    max_leaf_nodes: int | None = Field(31, ge=2, description="Largest number of leaves; null for none.")
+    min_samples_leaf: int = Field(20, ge=1, description="Least training rows in a leaf.")
+    l2_regularization: float = Field(0.0, ge=0, description="L2 penalty on the leaves.")
+    class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
+
+
+class EstimatorCandidate(Section):
+    """Any scikit-learn classifier by import path."""
+
+    kind: Literal["estimator"]
+    import_path: str = Field(
+        pattern=r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+",
+        description="Such as `sklearn.ensemble.ExtraTreesClassifier`.",
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Its keyword arguments; an unknown one is an error."
+    )
+
+
+Candidate = Annotated[
+    LogisticRegressionCandidate
+    | KNeighborsCandidate
+    | SVMCandidate
+    | DecisionTreeCandidate
+    | RandomForestCandidate
+    | HistGradientBoostingCandidate
+    | EstimatorCandidate,
+    Field(discriminator="kind"),
+]
+
+CANDIDATE_KINDS = (
+    "logistic_regression",
+    "k_neighbors",
+    "svm",
+    "decision_tree",
+    "random_forest",
+    "hist_gradient_boosting",
+    "estimator",
+)
+
+
+class PreprocessingConfig(Section):
+    """What is learned from the training rows before a classifier sees them."""
+
+    numeric_imputer: Literal["median", "mean", "zero"] = Field(
+        "median", description="What stands in for a missing number."
+    )
+    categorical_imputer: Literal["most_frequent", "missing"] = Field(
+        "most_frequent",
+        description="What stands in for a missing category: the commonest, or a category of its own.",
+    )
+    outlier_factor: float | None = Field(
+        None,
+        gt=0,
+        description="Clip numbers this many interquartile ranges beyond the quartiles; null for no clipping.",
+    )
+    min_category_rows: int = Field(
+        50, ge=1, description="Categories with fewer training rows are grouped as one."
+    )
+
+
+class TrainingConfig(Section):
+    """Which classifiers compete, and how the best one is chosen."""
+
+    candidates: dict[str, Candidate] = Field(
+        default_factory=lambda: dict[str, Candidate](
+            logistic_regression=LogisticRegressionCandidate.model_validate({"kind": "logistic_regression"}),
+            k_neighbors=KNeighborsCandidate.model_validate({"kind": "k_neighbors"}),
+            svm=SVMCandidate.model_validate({"kind": "svm"}),
+            decision_tree=DecisionTreeCandidate.model_validate({"kind": "decision_tree"}),
+            random_forest=RandomForestCandidate.model_validate({"kind": "random_forest"}),
+        ),
+        min_length=1,
+        description="The classifiers, by names of your choice; `kind` may be left out where the name is one.",
+    )
+    rank_by: RankBy = Field(
+        "roc_auc", description="Cross-validated figure that ranks; a tie goes to the candidate named first."
+    )
+    keep: Literal["all", "winner"] = Field(
+        "all", description="Which candidates are fitted again on all training rows and stored."
+    )
+    probability_calibration: Literal["none", "sigmoid", "isotonic"] = Field(
+        "none", description="How the winner's out-of-fold probabilities are calibrated."
+    )
+    workers: int | None = Field(
+        None, ge=1, description="Processes that train side by side; null for one a core. Changes no result."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_from_name(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("candidates"), dict):
+            return data
+        candidates = {
+            name: {"kind": name, **(settings or {})}
+            if name in CANDIDATE_KINDS
+            and isinstance(settings, dict | None)
+            and "kind" not in (settings or {})
+            else settings
+            for name, settings in data["candidates"].items()
+        }
+        return data | {"candidates": candidates}
+
+    @field_validator("candidates")
+    @classmethod
+    def _plain_names(cls, candidates: dict[str, Any]) -> dict[str, Any]:
+        for name in candidates:
+            if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
+                raise ValueError(f"{name!r} names files: use letters, digits, - and _")
+        return candidates
+
+
+class CvConfig(Section):
+    """Stratified k-fold cross-validation."""
+
+    n_splits: int = Field(5, ge=2, le=50, description="Number of folds.")
+
+
+class BusinessConfig(Section):
+    """What the decisions have to keep."""
+
+    target_precision: float = Field(
+        0.9, gt=0, lt=1, description="Fraction of positive decisions that have to be right."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="How sure that promise has to be.")
+    on_infeasible: Literal["best", "fail"] = Field(
+        "best",
+        description="When no threshold can promise it: take the best promise there is, or fail (exit code 1).",
+    )

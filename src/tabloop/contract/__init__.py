@@ -1,0 +1,1 @@
+"""The contract: columns, row rules and formulas, stated once and used everywhere."""

@@ -1,0 +1,118 @@
+"""From a table of raw columns to the numbers and categories that a model sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabloop.contract.column_parsing import accepts_dtype, parse_column
+from tabloop.contract.columns import TimestampColumn
+from tabloop.contract.contract import Contract
+from tabloop.contract.formula_evaluation import evaluate_table
+from tabloop.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def feature_frame(contract: Contract, frame: Any) -> pl.DataFrame:
+    """Compute what a model sees of every row.
+
+    The rows are typed but not judged: ranges, nulls and row rules are the business of `check_table`.
+
+    Parameters
+    ----------
+    contract : Contract
+        Says which columns and formulas.
+    frame : polars.DataFrame or pandas.DataFrame with n_rows rows
+        Holds the contract's columns; further columns are ignored.
+
+    Returns
+    -------
+    features : polars.DataFrame with n_rows rows
+        `contract.numeric_features` as Float64 with NaN where a value is missing or a formula has no
+        finite result, then `contract.category_features` as String with null where missing.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or holds something of another type.
+
+    Examples
+    --------
+    >>> contract = Contract.from_dict({"columns": {"days": {"type": "integer"}},
+    ...                                "features": {"weeks": "days / 7"}, "target": {"name": "bought"}})
+    >>> feature_frame(contract, pl.DataFrame({"days": [7, 14]})).rows()
+    [(7.0, 1.0), (14.0, 2.0)]
+    """
+    typed = typed_columns(contract, frame)
+    values = formula_values(contract, typed)
+    features: dict[str, pl.Series] = {}
+    for name in contract.numeric_features:
+        if name in values:
+            features[name] = pl.Series(name, values[name])
+        else:
+            result = evaluate_table(contract.features[name], values, n_rows=typed.height)
+            features[name] = pl.Series(name, np.where(np.isfinite(result), result, np.nan))
+    for name in contract.category_features:
+        features[name] = typed[name]
+    return pl.DataFrame(features)
+
+
+def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
+    """Take the contract's columns out of a Polars or pandas frame, in the contract's types.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or holds a value of another type; all columns in one message.
+    """
+    problems = []
+    columns = {}
+    for name, column in contract.columns.items():
+        if name not in frame.columns:
+            problems.append(f"column {name}: missing")
+            continue
+        series = _series(frame, name)
+        if not accepts_dtype(column, series.dtype):
+            problems.append(f"column {name}: got {series.dtype}, expected {column.type}")
+            continue
+        columns[name], found = parse_column(name, series, column)
+        problems += [
+            f"column {name}, row {int(np.argmax(p.rows))}: "
+            f"got {series[int(np.argmax(p.rows))]!r}, expected {p.expected}"
+            for p in found
+            if p.code == "type"
+        ]
+    if problems:
+        raise DataError("the table does not fit the contract:\n  " + "\n  ".join(problems))
+    return pl.DataFrame(columns)
+
+
+def formula_values(contract: Contract, typed: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    """Prepare typed columns as `evaluate_table` reads them: float64, and "is null" for text."""
+    values: dict[str, NDArray[Any]] = {}
+    for name, column in contract.columns.items():
+        series = typed[name]
+        if column.formula_kind == "text":
+            values[name] = series.is_null().to_numpy()
+        elif isinstance(column, TimestampColumn):
+            values[name] = _floats(series.to_physical()) / 1e6
+        else:
+            values[name] = _floats(series)
+    return values
+
+
+def _floats(series: pl.Series) -> NDArray[np.float64]:
+    return np.asarray(series.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+
+def _series(frame: Any, name: str) -> pl.Series:
+    if isinstance(frame, pl.DataFrame):
+        return frame[name]
+    values = frame[name]
+    if values.dtype.kind in "iufb":  # pandas' plain numbers need no copy through Python objects
+        return pl.Series(name, values.to_numpy())
+    return pl.Series(name, [None if v is None or v != v else v for v in values.astype(object)], strict=False)

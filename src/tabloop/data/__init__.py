@@ -1,0 +1,1 @@
+"""The data stage: sources, quarantine, split, and the synthetic students."""

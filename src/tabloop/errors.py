@@ -1,0 +1,157 @@
+"""Every exception of tabloop, one tree.
+
+::
+
+    TabloopError
+    ├── ConfigError (ValueError)             a setting is wrong or unknown
+    ├── ContractError (ValueError)           columns, rules or formulas contradict each other
+    │   └── FormulaError                     a formula cannot be read; knows the position
+    ├── DataError (ValueError)               an input table is not what the contract says
+    │   ├── QuarantineLimitError             more rows refused than the config allows
+    │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
+    ├── TrainingError (RuntimeError)         no candidate could be trained
+    ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
+    │   └── ArtifactMissingError (FileNotFoundError)
+    └── CheckFailedError (RuntimeError)      a check said no; everything worked
+        ├── HashMismatchError                a file is not the file that was recorded
+        ├── InfeasibleError                  no threshold can keep the promise
+        ├── GateRefusedError                 a release gate refused the run
+        └── NotReproducedError               training again gave something else
+
+Each message says where, what was got, what was expected and what to do next. The command line
+ends with exit code 1 for `CheckFailedError` and 2 for every other `TabloopError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class TabloopError(Exception):
+    """Something a person can mend; the message says how."""
+
+
+class ConfigError(TabloopError, ValueError):
+    """One or more settings are wrong; all of them are named in one message."""
+
+
+class ContractError(TabloopError, ValueError):
+    """The contract's columns, rules or formulas contradict each other."""
+
+
+class FormulaError(ContractError):
+    """A formula cannot be read.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong and what was expected.
+    formula : str
+        The whole formula.
+    position : int
+        Zero-based offset of the offending character.
+    """
+
+    def __init__(self, problem: str, formula: str, position: int) -> None:
+        self.problem = problem
+        self.formula = formula
+        self.position = position
+        super().__init__(f"{problem} (position {position + 1})\n  {formula}\n  {' ' * position}^")
+
+    def __reduce__(self) -> tuple[type[FormulaError], tuple[str, str, int]]:
+        return type(self), (self.problem, self.formula, self.position)
+
+
+class DataError(TabloopError, ValueError):
+    """An input table as a whole is not what the contract says."""
+
+
+class TooFewRowsError(DataError):
+    """There are too few rows to learn or to measure anything."""
+
+
+class QuarantineLimitError(DataError):
+    """More rows were refused than `data.max_quarantine_fraction` allows."""
+
+
+class TrainingError(TabloopError, RuntimeError):
+    """No candidate could be trained."""
+
+
+class ArtifactError(TabloopError, RuntimeError):
+    """A run folder is not in the state that the step needs."""
+
+
+class ArtifactMissingError(ArtifactError, FileNotFoundError):
+    """A file or folder that was recorded is not there."""
+
+
+class CheckFailedError(TabloopError, RuntimeError):
+    """A check said no: the program worked, the answer is no."""
+
+
+class HashMismatchError(CheckFailedError):
+    """A file is not the one whose hash was recorded."""
+
+
+class InfeasibleError(CheckFailedError):
+    """No decision threshold can promise the precision that the business asks for."""
+
+
+class GateRefusedError(CheckFailedError):
+    """A release gate refused the run."""
+
+
+class NotReproducedError(CheckFailedError):
+    """Training again gave other metrics or predictions than the run recorded."""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Find the known name closest to a mistyped one.
+
+    Parameters
+    ----------
+    name : str
+        What was written.
+    known : iterable of str
+        What could have been meant.
+
+    Returns
+    -------
+    nearest : str or None
+        The best match, or None when nothing is similar enough to be worth suggesting.
+
+    Examples
+    --------
+    >>> nearest_name("minuts_watched", ["days_on_platform", "minutes_watched"])
+    'minutes_watched'
+    """
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Say what could have been meant, as the tail of an error message.
+
+    Parameters
+    ----------
+    name : str
+        What was written.
+    known : sequence of str
+        What could have been meant.
+
+    Returns
+    -------
+    tail : str
+        ``", did you mean X?"``, or the list of known names when none is close.
+
+    Examples
+    --------
+    >>> suggestion("sqr", ["sqrt", "log1p"])
+    ', did you mean sqrt?'
+    """
+    nearest = nearest_name(name, known)
+    if nearest is not None:
+        return f", did you mean {nearest}?"
+    return f"; known: {', '.join(known)}" if known else ""

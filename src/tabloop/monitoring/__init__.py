@@ -1,0 +1,1 @@
+"""The monitoring stage: what the training rows looked like, and whether served rows still do."""

@@ -1,0 +1,105 @@
+"""Write down what the training rows looked like, for drift to be measured against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tabloop.contract.contract import Contract
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+_N_BINS = 20
+_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+def build_drift_baseline(
+    contract: Contract,
+    features: pl.DataFrame,
+    y_true: NDArray[np.int8],
+    y_proba: NDArray[np.float64],
+    threshold: float,
+) -> dict[str, Any]:
+    """Describe the training part.
+
+    Parameters
+    ----------
+    contract : Contract
+        Names the features.
+    features : polars.DataFrame with n_train rows
+        As `feature_frame` makes them.
+    y_true : ndarray of shape (n_train,)
+        0 or 1.
+    y_proba : ndarray of float64, shape (n_train,)
+        Out-of-fold probabilities: those of the fitted model on its own training rows flatter it.
+    threshold : float
+        The decision threshold.
+
+    Returns
+    -------
+    baseline : dict
+        JSON-ready. Per numeric feature: count, missing, mean, std (of the population, `ddof` 0),
+        minimum, maximum, quantiles and a histogram over quantile bins; per category column: counts and
+        missing; the probability as a numeric feature of its own; the training and the predicted
+        positive rate.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows.
+    """
+    if not len(y_true):
+        raise ValueError("a drift baseline needs at least one row")
+    return {
+        "format_version": FORMAT_VERSION,
+        "rows": len(y_true),
+        "training_positive_rate": float(y_true.mean()),
+        "predicted_positive_rate": float((y_proba >= threshold).mean()),
+        "decision_threshold": threshold,
+        "numeric": {name: describe_numbers(features[name].to_numpy()) for name in contract.numeric_features},
+        "categories": {name: _describe_categories(features[name]) for name in contract.category_features},
+        "probability": describe_numbers(y_proba),
+    }
+
+
+def describe_numbers(values: NDArray[np.float64]) -> dict[str, Any]:
+    """Describe one numeric feature; NaN counts as missing.
+
+    Examples
+    --------
+    >>> described = describe_numbers(np.array([1.0, 2.0, 3.0, np.nan]))
+    >>> described["mean"], described["missing"], sum(described["histogram"]["counts"])
+    (2.0, 1, 3)
+    """
+    present = values[~np.isnan(values)]
+    described: dict[str, Any] = {"count": len(present), "missing": len(values) - len(present)}
+    if not len(present):
+        return described | {"mean": None, "std": None, "minimum": None, "maximum": None,
+                            "quantiles": {}, "histogram": {"edges": [], "counts": []}}  # fmt: skip
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, _N_BINS + 1)))
+    if len(edges) == 1:
+        edges = np.array([edges[0], edges[0]])
+    counts, _ = np.histogram(present, bins=edges)
+    quantiles = np.quantile(present, _QUANTILES)
+    return described | {
+        "mean": float(present.mean()),
+        "std": float(present.std()),
+        "minimum": float(present.min()),
+        "maximum": float(present.max()),
+        "quantiles": {f"{q:g}": float(v) for q, v in zip(_QUANTILES, quantiles, strict=True)},
+        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
+    }
+
+
+def _describe_categories(values: pl.Series) -> dict[str, Any]:
+    present = values.drop_nulls()
+    counts = present.value_counts(sort=True)
+    return {
+        "count": len(present),
+        "missing": len(values) - len(present),
+        "counts": dict(sorted(zip(counts[values.name].to_list(), counts["count"].to_list(), strict=True))),
+    }

@@ -1,0 +1,1 @@
+"""The training stage: candidates, cross-validation, calibration, threshold, reports."""

@@ -1,0 +1,221 @@
+"""Compare the candidates on the same stratified folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+from sklearn.model_selection import StratifiedKFold
+
+from tabloop.config.training import RankBy
+from tabloop.errors import TooFewRowsError, TrainingError
+from tabloop.training.calibration import ScoreMap, expected_calibration_error, fit_sigmoid
+from tabloop.training.task import Task, TaskOutcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Precision, recall and F1 of a fold are those at this threshold; the calibrated one comes later.
+FOLD_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class FoldReport:
+    """One candidate on one held-out fold; precision, recall and F1 at a probability of one half."""
+
+    fold: int
+    roc_auc: float
+    average_precision: float
+    precision: float
+    recall: float
+    f1: float
+    brier_score: float
+    fit_s: float
+    score_s: float
+
+
+@dataclass(frozen=True)
+class CandidateReport:
+    """One candidate under cross-validation.
+
+    Attributes
+    ----------
+    name, kind : str
+        As in the config.
+    folds : tuple of FoldReport
+        Empty if it failed.
+    scores : ndarray of float64, shape (n_train,), or None
+        Out-of-fold scores: probabilities, or decision values where the classifier has none.
+    probabilities : ndarray of float64, shape (n_train,), or None
+        Out-of-fold probabilities.
+    score_map : SigmoidMap, IsotonicMap or None
+        What makes probabilities of the scores, where they are none.
+    expected_calibration_error : float
+        Of the probabilities.
+    failure : str or None
+        Why it failed, if it did.
+    warnings : tuple of str
+        What the libraries warned of.
+    """
+
+    name: str
+    kind: str
+    folds: tuple[FoldReport, ...] = ()
+    scores: NDArray[np.float64] | None = None
+    probabilities: NDArray[np.float64] | None = None
+    score_map: ScoreMap | None = None
+    expected_calibration_error: float = float("nan")
+    failure: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    def mean(self, metric: str) -> float:
+        """Average a metric over the folds."""
+        return float(np.mean([getattr(fold, metric) for fold in self.folds]))
+
+    def std(self, metric: str) -> float:
+        """Give the standard deviation of a metric over the folds."""
+        return float(np.std([getattr(fold, metric) for fold in self.folds], ddof=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the report as plain JSON values, without the scores."""
+        described: dict[str, Any] = {"name": self.name, "kind": self.kind, "failure": self.failure,
+                                     "warnings": list(self.warnings)}  # fmt: skip
+        if self.failure is None:
+            metrics = [name for name in FoldReport.__dataclass_fields__ if name != "fold"]
+            described |= {metric: self.mean(metric) for metric in metrics}
+            described |= {f"{metric}_std": self.std(metric) for metric in metrics}
+            described["expected_calibration_error"] = self.expected_calibration_error
+            described["folds"] = [dict(fold.__dict__) for fold in self.folds]
+        return described
+
+
+def assign_folds(y: NDArray[np.int8], *, n_splits: int, seed: int) -> NDArray[np.int64]:
+    """Give every training row its fold, stratified by class.
+
+    Returns
+    -------
+    folds : ndarray of int64, shape (n_train,)
+        In ``range(n_splits)``.
+
+    Raises
+    ------
+    TooFewRowsError
+        If a class has fewer rows than there are folds.
+
+    Examples
+    --------
+    >>> folds = assign_folds(np.array([0, 1] * 10, dtype=np.int8), n_splits=5, seed=42)
+    >>> np.bincount(folds).tolist()
+    [4, 4, 4, 4, 4]
+    """
+    rarest = int(min(y.sum(), len(y) - y.sum()))
+    if rarest < n_splits:
+        raise TooFewRowsError(
+            f"the rarer class has {rarest} training rows, expected at least cv.n_splits = {n_splits}"
+        )
+    folds = np.empty(len(y), dtype=np.int64)
+    splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(y)), y)):
+        folds[held_out] = fold
+    return folds
+
+
+def report_candidate(
+    outcomes: list[TaskOutcome], y: NDArray[np.int8], folds: NDArray[np.int64]
+) -> CandidateReport:
+    """Put one candidate's folds together.
+
+    Parameters
+    ----------
+    outcomes : list of TaskOutcome
+        Of all its folds.
+    y, folds : ndarray of shape (n_train,)
+        Targets and fold numbers of the training rows.
+
+    Returns
+    -------
+    report : CandidateReport
+    """
+    task: Task = outcomes[0].task
+    told = tuple(dict.fromkeys(w for outcome in outcomes for w in outcome.warnings))
+    failure = next((outcome.failure for outcome in outcomes if outcome.failure is not None), None)
+    if failure is not None:
+        return CandidateReport(task.name, task.candidate.kind, failure=failure, warnings=told)
+    scores = np.empty(len(y), dtype=np.float64)
+    for outcome in outcomes:
+        scores[folds == outcome.task.fold] = outcome.scores
+    score_map = None if outcomes[0].are_probabilities else fit_sigmoid(scores, y)
+    probabilities = scores if score_map is None else score_map(scores)
+    return CandidateReport(
+        task.name,
+        task.candidate.kind,
+        folds=tuple(_report_fold(outcome, y, folds, score_map) for outcome in outcomes),
+        scores=scores,
+        probabilities=probabilities,
+        score_map=score_map,
+        expected_calibration_error=expected_calibration_error(y, probabilities),
+        warnings=told,
+    )
+
+
+def _report_fold(
+    outcome: TaskOutcome, y: NDArray[np.int8], folds: NDArray[np.int64], score_map: ScoreMap | None
+) -> FoldReport:
+    scores = outcome.scores
+    assert scores is not None  # noqa: S101 - failures were sorted out
+    assert outcome.task.fold is not None  # noqa: S101 - so were the fits on all rows
+    y_true = y[folds == outcome.task.fold]
+    y_proba = scores if score_map is None else score_map(scores)
+    y_pred = y_proba >= FOLD_THRESHOLD
+    return FoldReport(
+        fold=outcome.task.fold,
+        # ranks by the raw score: a sigmoid may saturate and make ties of far-off scores
+        roc_auc=float(roc_auc_score(y_true, scores)),
+        average_precision=float(average_precision_score(y_true, scores)),
+        precision=float(precision_score(y_true, y_pred, zero_division=0.0)),
+        recall=float(recall_score(y_true, y_pred)),
+        f1=float(f1_score(y_true, y_pred)),
+        brier_score=float(brier_score_loss(y_true, y_proba)),
+        fit_s=outcome.fit_s,
+        score_s=outcome.score_s,
+    )
+
+
+def rank_candidates(reports: list[CandidateReport], rank_by: RankBy) -> list[CandidateReport]:
+    """Order the candidates, the best first.
+
+    Parameters
+    ----------
+    reports : list of CandidateReport
+        In the config's order, which breaks ties.
+    rank_by : {"roc_auc", "average_precision", "brier_score"}
+        Of the Brier score less is better, of the others more.
+
+    Returns
+    -------
+    ranking : list of CandidateReport
+        Failed candidates come last.
+
+    Raises
+    ------
+    TrainingError
+        If every candidate failed.
+    """
+    if all(report.failure is not None for report in reports):
+        reasons = "\n  ".join(f"{report.name}: {report.failure}" for report in reports)
+        raise TrainingError(f"every candidate failed\n  {reasons}")
+    sign = 1.0 if rank_by == "brier_score" else -1.0
+
+    def worse(report: CandidateReport) -> tuple[bool, float]:
+        return report.failure is not None, 0.0 if report.failure else sign * report.mean(rank_by)
+
+    return sorted(reports, key=worse)

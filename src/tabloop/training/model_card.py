@@ -1,0 +1,149 @@
+"""The model card: what a person should know before trusting a run, in Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabloop.contract.contract import Contract
+
+
+def render_model_card(contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any]) -> str:
+    """Write a run's model card.
+
+    Parameters
+    ----------
+    contract : Contract
+        What the model reads.
+    metrics, lineage : dict
+        What `metrics.json` and `lineage.json` hold.
+
+    Returns
+    -------
+    card : str
+        Markdown.
+    """
+    sections = [
+        _title(contract, metrics, lineage),
+        _promise(metrics),
+        _figures(metrics),
+        _candidates(metrics),
+        _data(contract, lineage),
+        _limits(contract, metrics),
+        _lineage(lineage),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _title(contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any]) -> str:
+    return (
+        f"# {contract.decision_name}: {metrics['best_model_name']}\n\n"
+        f"Run `{metrics['run_id']}`. Predicts whether `{contract.target.name}` is "
+        f"`{contract.target.positive_text}`, from {len(contract.columns)} columns and "
+        f"{len(contract.features)} engineered features. tabloop {lineage['code']['version']}."
+    )
+
+
+def _promise(metrics: dict[str, Any]) -> str:
+    promise = metrics["calibration"]
+    low, high = promise["precision_interval"]
+    if promise["feasible"]:
+        said = (
+            f"Of the rows decided positive, at least **{promise['target_precision']:.1%}** are right, with "
+            f"confidence {promise['confidence']:.0%}, on fresh rows like the training rows."
+        )
+    else:
+        said = (
+            f"A precision of {promise['target_precision']:.1%} **cannot be promised** from these rows. The "
+            f"best promise with confidence {promise['confidence']:.0%} is "
+            f"**{promise['promised_precision']:.1%}**."
+        )
+    return (
+        f"## The promise\n\n{said}\n\n"
+        f"A row is decided positive where its probability, as float64, is at least "
+        f"`{promise['threshold']!r}`. Out-of-fold on the training part that is "
+        f"{promise['predicted_positive_rows']:,} rows with a precision of "
+        f"{promise['precision_observed']:.1%} ({low:.1%} to {high:.1%}) and a recall of "
+        f"{promise['recall']:.1%}, from {promise['positive_rows']:,} positives."
+    )
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    names = ["roc_auc", "precision", "recall", "accuracy", "f1", "average_precision", "brier_score",
+             "expected_calibration_error"]  # fmt: skip
+    lines = ["| figure | test part | 95% interval |", "|---|---|---|"]
+    for name in names:
+        interval = metrics["intervals"].get(name)
+        shown = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+        lines.append(f"| {name} | {metrics[name]:.4f} | {shown} |")
+    return (
+        f"## Figures\n\nOn {metrics['test_rows']:,} test rows with {metrics['test_positive_rows']:,} positives, "
+        ""
+        "which decided nothing:\n\n" + "\n".join(lines)
+    )
+
+
+def _candidates(metrics: dict[str, Any]) -> str:
+    lines = [
+        "| candidate | ROC-AUC | average precision | Brier | calibration error | fit, s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for report in metrics["cv_ranking"]:
+        if report["failure"] is not None:
+            lines.append(f"| {report['name']} | failed: {report['failure'].splitlines()[0]} | | | | |")
+            continue
+        lines.append(
+            f"| {report['name']} | {report['roc_auc']:.4f} ± {report['roc_auc_std']:.4f} "
+            f"| {report['average_precision']:.4f} | {report['brier_score']:.4f} "
+            f"| {report['expected_calibration_error']:.4f} | {report['fit_s']:.2f} |"
+        )
+    return (
+        f"## Candidates\n\nMeans over {metrics['cv_n_splits']} stratified folds of the training part (± one "
+        f"standard deviation), ranked by {metrics['rank_by']}:\n\n" + "\n".join(lines)
+    )
+
+
+def _data(contract: Contract, lineage: dict[str, Any]) -> str:
+    rows = lineage["rows"]
+    columns = "\n".join(
+        f"| {name} | {column.type} | {column.description} |" for name, column in contract.columns.items()
+    )
+    features = "\n".join(f"- `{name}` = `{formula}`" for name, formula in contract.features.items())
+    rules = "\n".join(f"- `{rule}`" for rule in contract.rules)
+    return (
+        f"## Data\n\n{rows['read']:,} rows read, {rows['quarantined']:,} refused by the contract, "
+        f"{rows['training']:,} to train on, {rows['test']:,} to report on.\n\n"
+        f"| column | type | meaning |\n|---|---|---|\n{columns}"
+        + (f"\n\nEngineered features:\n\n{features}" if features else "")
+        + (f"\n\nRow rules:\n\n{rules}" if rules else "")
+    )
+
+
+def _limits(contract: Contract, metrics: dict[str, Any]) -> str:
+    notes = [
+        "The promise holds for fresh rows like the training rows. When rows drift it is void: watch drift, "
+        "and test the promise again on outcomes.",
+        "Out-of-fold scores stand in for those of the model fitted on all training rows.",
+    ]
+    if contract.category_features:
+        notes.append(
+            "Categories that are rare in training, or unseen, are treated alike, as one group: "
+            + ", ".join(contract.category_features)
+            + "."
+        )
+    if contract.text_columns:
+        notes.append(f"Text columns are checked and used by no model: {', '.join(contract.text_columns)}.")
+    notes += [
+        f"{report['name']}: {warning}" for report in metrics["cv_ranking"] for warning in report["warnings"]
+    ]
+    return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)
+
+
+def _lineage(lineage: dict[str, Any]) -> str:
+    names = ("dataset", "config", "contract", "model", "threshold")
+    lines = [f"| {name} | `{lineage[name]['path']}` | `{lineage[name]['sha256']}` |" for name in names]
+    libraries = ", ".join(f"{name} {version}" for name, version in lineage["libraries"].items())
+    return (
+        "## Lineage\n\n| what | path | SHA-256 |\n|---|---|---|\n"
+        + "\n".join(lines)
+        + f"\n\nSeed {lineage['seed']}; {libraries}."
+    )

@@ -1,0 +1,154 @@
+"""One pool of processes over all (candidate, fold) tasks, the longest first."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+
+from tabloop.training.candidates import expected_fit_seconds
+from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task
+
+
+@dataclass(frozen=True)
+class PoolState:
+    """What a progress display shows.
+
+    Attributes
+    ----------
+    done, total : int
+        Tasks.
+    running : tuple of str
+        What is being worked on.
+    """
+
+    done: int
+    total: int
+    running: tuple[str, ...]
+
+
+Watcher = Callable[[PoolState], None]
+
+
+@dataclass
+class _Schedule:
+    """Pending tasks; knows a candidate's time from its folds so far, and guesses before that."""
+
+    pending: list[Task]
+    n_rows: int
+    n_features: int
+    measured_s: dict[str, float] = field(default_factory=dict)
+
+    def next(self) -> Task:
+        task = max(self.pending, key=self._expected_s)
+        self.pending.remove(task)
+        return task
+
+    def _expected_s(self, task: Task) -> float:
+        guess = expected_fit_seconds(task.candidate, self.n_rows, self.n_features)
+        return self.measured_s.get(task.name, guess) * (1.25 if task.fold is None else 1.0)
+
+
+def cpu_count() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_tasks(
+    bench: Workbench,
+    tasks: Iterable[Task],
+    *,
+    workers: int | None = None,
+    n_rows: int,
+    n_features: int,
+    watch: Watcher | None = None,
+) -> list[TaskOutcome]:
+    """Run tasks side by side, each on one core.
+
+    Parameters
+    ----------
+    bench : Workbench
+        What every task shares, laid out.
+    tasks : iterable of Task
+        In any order.
+    workers : int, optional
+        Processes; by default one for each core.
+    n_rows, n_features : int
+        The size of the training part, to guess which tasks are long.
+    watch : callable, optional
+        Told what is running and what is left.
+
+    Returns
+    -------
+    outcomes : list of TaskOutcome
+        One for each task, in the order given, whatever the order they ran in. A task whose process
+        died (out of memory, a crash in native code) has failed; the others go on.
+    """
+    tasks = list(tasks)
+    schedule = _Schedule(list(tasks), n_rows, n_features)
+    outcomes: dict[TaskKey, TaskOutcome] = {}
+    suspects: list[Task] = []
+    n_workers = min(workers or cpu_count(), len(tasks))
+    while schedule.pending or suspects:
+        # After a crash nobody knows whose fault it was: what was running runs again, one at a time
+        alone = [suspects.pop(0)] if suspects else None
+        suspects += _run_until_broken(bench, schedule, outcomes, n_workers, len(tasks), watch, alone)
+    return [outcomes[task.key] for task in tasks]
+
+
+def _run_until_broken(
+    bench: Workbench,
+    schedule: _Schedule,
+    outcomes: dict[TaskKey, TaskOutcome],
+    n_workers: int,
+    total: int,
+    watch: Watcher | None,
+    alone: list[Task] | None,
+) -> list[Task]:
+    """Run what is pending (or one suspect alone); give back what was running when a process died."""
+    context = multiprocessing.get_context("forkserver")
+    # the server imports the libraries once; every worker is a fork of it
+    context.set_forkserver_preload(["tabloop.training.task"])
+    executor = ProcessPoolExecutor(1 if alone else n_workers, mp_context=context)
+    running: dict[Future[TaskOutcome], Task] = {}
+
+    def start() -> None:
+        queue = alone if alone is not None else schedule.pending
+        while queue and len(running) < (1 if alone is not None else n_workers):
+            task = queue.pop(0) if alone is not None else schedule.next()
+            running[executor.submit(run_task, bench, task)] = task
+        if watch is not None:
+            watch(PoolState(len(outcomes), total, tuple(task.label for task in running.values())))
+
+    is_suspect = alone is not None
+    try:
+        start()
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                task = running[future]
+                outcome = future.result()
+                del running[future]
+                outcomes[task.key] = outcome
+                if outcome.failure is None:
+                    schedule.measured_s[task.name] = outcome.fit_s + outcome.score_s
+            start()
+    except BrokenProcessPool:
+        broken = list(running.values())
+        if not is_suspect and len(broken) > 1:
+            return broken
+        for task in broken:
+            outcomes[task.key] = TaskOutcome(
+                task, failure="its process died (out of memory, or a crash in native code)"
+            )
+        return []
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+    return []

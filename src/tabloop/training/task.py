@@ -1,0 +1,179 @@
+"""One (candidate, fold) task, as a worker process runs it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import joblib
+import numpy as np
+import polars as pl
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from tabloop.config.training import Candidate, PreprocessingConfig
+from tabloop.contract.contract import Contract
+from tabloop.training.calibration import gives_probabilities, scores_of
+from tabloop.training.candidates import build_classifier
+from tabloop.training.preprocessing import build_preprocessor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+#: A candidate's name and the fold that is held out.
+TaskKey = tuple[str, int | None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Fit one candidate on all folds but one and score that one; without a fold, on every row.
+
+    Attributes
+    ----------
+    name : str
+        The candidate's name.
+    candidate : Candidate
+        What to fit.
+    fold : int or None
+        The fold that is held out; None to fit on every training row and keep the model.
+    """
+
+    name: str
+    candidate: Candidate
+    fold: int | None
+
+    @property
+    def key(self) -> TaskKey:
+        """What tells it from the other tasks."""
+        return self.name, self.fold
+
+    @property
+    def label(self) -> str:
+        """What a progress display calls it."""
+        return f"{self.name} (all rows)" if self.fold is None else f"{self.name} fold {self.fold + 1}"
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """What came of a task.
+
+    Attributes
+    ----------
+    scores : ndarray of float64 or None
+        Of the held-out rows, in order.
+    are_probabilities : bool
+        Whether the scores are probabilities or decision values.
+    model_path : pathlib.Path or None
+        Where the fitted steps of a task without fold are.
+    fit_s, score_s : float
+        Wall seconds.
+    warnings : tuple of str
+        What the libraries warned of.
+    failure : str or None
+        Why it failed, if it did.
+    """
+
+    task: Task
+    scores: NDArray[np.float64] | None = None
+    are_probabilities: bool = True
+    model_path: Path | None = None
+    fit_s: float = 0.0
+    score_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What every task shares, laid out in a folder once.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Holds the features, targets and fold numbers of the training rows; fitted models go here.
+    contract : Contract
+        Says which features are numbers.
+    preprocessing : PreprocessingConfig
+        What to learn before the classifier.
+    seed : int
+        Fixes random choices.
+    """
+
+    folder: Path
+    contract: Contract
+    preprocessing: PreprocessingConfig
+    seed: int
+
+    def lay_out(self, features: pl.DataFrame, y: NDArray[np.int8], folds: NDArray[np.int64]) -> None:
+        """Write what the tasks read."""
+        features.write_ipc(self.folder / "features.arrow")
+        np.save(self.folder / "y.npy", y)
+        np.save(self.folder / "folds.npy", folds)
+
+
+@lru_cache(maxsize=1)
+def _read_bench(folder: Path) -> tuple[pl.DataFrame, NDArray[np.int8], NDArray[np.int64]]:
+    features = pl.read_ipc(folder / "features.arrow")
+    return features, np.load(folder / "y.npy"), np.load(folder / "folds.npy")
+
+
+def run_task(bench: Workbench, task: Task) -> TaskOutcome:
+    """Run one task; an error becomes part of the outcome and does not reach the other tasks.
+
+    Parameters
+    ----------
+    bench : Workbench
+        What every task shares.
+    task : Task
+        What to fit.
+
+    Returns
+    -------
+    outcome : TaskOutcome
+        Its numbers do not depend on the process it ran in: every library runs on one thread.
+    """
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            outcome = _fit_and_score(bench, task)
+        except Exception as error:
+            return TaskOutcome(task, failure=f"{type(error).__name__}: {error}")
+    told = dict.fromkeys(f"{w.category.__name__}: {w.message}".splitlines()[0] for w in caught)
+    return TaskOutcome(**{**outcome.__dict__, "warnings": tuple(told)})
+
+
+def _fit_and_score(bench: Workbench, task: Task) -> TaskOutcome:
+    features, y, folds = _read_bench(bench.folder)
+    classifier = build_classifier(task.candidate, bench.seed)
+    pipeline = Pipeline(
+        [
+            ("preprocess", build_preprocessor(bench.preprocessing, bench.contract)),
+            ("classifier", classifier),
+        ]
+    )
+    if task.fold is None:
+        start = time.perf_counter()
+        pipeline.fit(features, y)
+        fit_s = time.perf_counter() - start
+        path = bench.folder / f"{task.name}.joblib"
+        joblib.dump(pipeline, path)
+        return TaskOutcome(task, model_path=path, fit_s=fit_s)
+    held_out = folds == task.fold
+    start = time.perf_counter()
+    pipeline.fit(features.filter(pl.Series(~held_out)), y[~held_out])
+    middle = time.perf_counter()
+    scores = scores_of(pipeline, features.filter(pl.Series(held_out)))
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
+    return TaskOutcome(
+        task,
+        scores=scores,
+        are_probabilities=gives_probabilities(pipeline),
+        fit_s=middle - start,
+        score_s=time.perf_counter() - middle,
+    )

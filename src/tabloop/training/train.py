@@ -1,0 +1,235 @@
+"""Train: compare candidates, choose one, calibrate its probabilities and its threshold, report."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from tabloop.config.config import Config
+from tabloop.contract.contract import Contract
+from tabloop.contract.feature_table import feature_frame
+from tabloop.errors import InfeasibleError, TrainingError
+from tabloop.training.calibration import MappedClassifier, ScoreMap, fit_isotonic, fit_sigmoid
+from tabloop.training.candidates import build_classifier
+from tabloop.training.cross_validation import (
+    CandidateReport,
+    assign_folds,
+    rank_candidates,
+    report_candidate,
+)
+from tabloop.training.evaluation import EvaluationReport, evaluate
+from tabloop.training.pool import Watcher, run_tasks
+from tabloop.training.preprocessing import ContractFeatures
+from tabloop.training.task import Task, TaskOutcome, Workbench
+from tabloop.training.threshold import ThresholdReport, calibrate_threshold
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Everything that training found.
+
+    Attributes
+    ----------
+    ranking : tuple of CandidateReport
+        The best first, failed ones last.
+    pipelines : dict of str to Pipeline
+        The kept candidates by name, each from raw columns to probabilities; the winner among them.
+    threshold : ThresholdReport
+        The winner's decision threshold and its promise.
+    oof_proba : ndarray of float64, shape (n_train,)
+        The winner's out-of-fold probabilities, calibrated as its pipeline's are.
+    test_proba : ndarray of float64, shape (n_test,)
+        The winner's probabilities of the test part.
+    evaluation : EvaluationReport
+        The winner on the test part.
+    features : polars.DataFrame
+        The training rows as the models see them.
+    """
+
+    ranking: tuple[CandidateReport, ...]
+    pipelines: dict[str, Pipeline]
+    threshold: ThresholdReport
+    oof_proba: NDArray[np.float64]
+    test_proba: NDArray[np.float64]
+    evaluation: EvaluationReport
+    features: pl.DataFrame
+
+    @property
+    def best(self) -> CandidateReport:
+        """The winner."""
+        return self.ranking[0]
+
+    @property
+    def best_pipeline(self) -> Pipeline:
+        """The winner's pipeline."""
+        return self.pipelines[self.best.name]
+
+
+def train_model(
+    config: Config,
+    contract: Contract,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    *,
+    watch: Watcher | None = None,
+) -> TrainingResult:
+    """Train on the training part and report on the test part.
+
+    Parameters
+    ----------
+    config : Config
+        Its sections preprocessing, training, cv and business.
+    contract : Contract
+        What the columns are.
+    train, test : polars.DataFrame
+        Checked rows with their 0/1 target. The test part decides nothing: it is looked at once, at the end.
+    watch : callable, optional
+        Told what is running and what is left.
+
+    Returns
+    -------
+    result : TrainingResult
+        The same for the same data, config, seed and library versions, whatever the number of workers.
+
+    Raises
+    ------
+    TrainingError
+        If every candidate failed, or the winner cannot be fitted on all rows.
+    InfeasibleError
+        If no threshold can promise the precision and `business.on_infeasible` is `fail`.
+    """
+    y = _target(train, contract)
+    features = feature_frame(contract, train)
+    folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed)
+    candidates = config.training.candidates
+    for candidate in candidates.values():
+        build_classifier(candidate, config.seed)  # a wrong setting is an error before the first fit
+
+    with tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
+        bench = Workbench(Path(folder), contract, config.preprocessing, config.seed)
+        bench.lay_out(features, y, folds)
+
+        def run(tasks: list[Task]) -> list[TaskOutcome]:
+            return run_tasks(
+                bench,
+                tasks,
+                workers=config.training.workers,
+                n_rows=features.height,
+                n_features=features.width,
+                watch=watch,
+            )
+
+        tasks = [
+            Task(name, candidate, fold)
+            for name, candidate in candidates.items()
+            for fold in range(config.cv.n_splits)
+        ]
+        if config.training.keep == "all":
+            tasks += [Task(name, candidate, None) for name, candidate in candidates.items()]
+        outcomes = run(tasks)
+        reports = [
+            report_candidate([o for o in outcomes if o.task.name == n and o.task.fold is not None], y, folds)
+            for n in candidates
+        ]
+        ranking = rank_candidates(reports, config.training.rank_by)
+        best = ranking[0]
+        if config.training.keep == "winner":
+            outcomes += run([Task(best.name, candidates[best.name], None)])
+
+        score_map = _winner_map(config, best, y)
+        oof_proba = _probabilities(best, score_map)
+        threshold = calibrate_threshold(
+            y,
+            oof_proba,
+            target_precision=config.business.target_precision,
+            confidence=config.business.confidence,
+        )
+        if not threshold.feasible and config.business.on_infeasible == "fail":
+            raise InfeasibleError(describe_infeasible(threshold))
+        pipelines = _load_pipelines(outcomes, reports, best, score_map, contract)
+
+    test_proba = np.asarray(pipelines[best.name].predict_proba(test)[:, 1], dtype=np.float64)
+    return TrainingResult(
+        ranking=tuple(ranking),
+        pipelines=pipelines,
+        threshold=threshold,
+        oof_proba=oof_proba,
+        test_proba=test_proba,
+        evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold),
+        features=features,
+    )
+
+
+def describe_infeasible(threshold: ThresholdReport) -> str:
+    """Say that the promise cannot be kept, and which one could."""
+    return (
+        f"no threshold can promise a precision of {threshold.target_precision:g} with confidence "
+        f"{threshold.confidence:g} on {threshold.n_rows:,} training rows with {threshold.positive_rows:,} "
+        f"positives; the best that can be promised is {threshold.promised_precision:.3f}. "
+        "Ask for less (business.target_precision, business.confidence), bring more rows, or take the best "
+        "(business.on_infeasible: best)."
+    )
+
+
+def _target(frame: pl.DataFrame, contract: Contract) -> NDArray[np.int8]:
+    return np.asarray(frame[contract.target.name].to_numpy(), dtype=np.int8)
+
+
+def _winner_map(config: Config, best: CandidateReport, y: NDArray[np.int8]) -> ScoreMap | None:
+    assert best.scores is not None  # noqa: S101 - it is first in the ranking
+    match config.training.probability_calibration:
+        case "sigmoid":
+            return best.score_map or fit_sigmoid(best.scores, y)
+        case "isotonic":
+            return fit_isotonic(best.scores, y)
+        case _:
+            return best.score_map
+
+
+def _probabilities(best: CandidateReport, score_map: ScoreMap | None) -> NDArray[np.float64]:
+    assert best.scores is not None  # noqa: S101 - it is first in the ranking
+    return best.scores if score_map is None else score_map(best.scores)
+
+
+def _load_pipelines(
+    outcomes: list[TaskOutcome],
+    reports: list[CandidateReport],
+    best: CandidateReport,
+    winner_map: ScoreMap | None,
+    contract: Contract,
+) -> dict[str, Pipeline]:
+    maps = {report.name: report.score_map for report in reports} | {best.name: winner_map}
+    failed = {report.name for report in reports if report.failure is not None}
+    pipelines = {}
+    for outcome in outcomes:
+        name = outcome.task.name
+        if outcome.task.fold is not None or name in failed:
+            continue
+        if outcome.model_path is None:
+            if name == best.name:
+                raise TrainingError(f"candidate {name} won and failed on all rows: {outcome.failure}")
+            continue
+        fitted: Any = joblib.load(outcome.model_path)
+        score_map = maps[name]
+        classifier = fitted["classifier"]
+        pipelines[name] = Pipeline(
+            [
+                ("features", ContractFeatures(contract.to_dict()).fit(None)),
+                ("preprocess", fitted["preprocess"]),
+                (
+                    "classifier",
+                    classifier if score_map is None else MappedClassifier(classifier, score_map),
+                ),
+            ]
+        )
+    return pipelines
