@@ -10,6 +10,7 @@
     │   ├── QuarantineLimitError             more rows refused than the config allows
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
     ├── TrainingError (RuntimeError)         no candidate could be trained
+    ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
     │   └── ArtifactMissingError (FileNotFoundError)
     └── CheckFailedError (RuntimeError)      a check said no; everything worked
@@ -57,7 +58,10 @@ class FormulaError(ContractError):
         self.problem = problem
         self.formula = formula
         self.position = position
-        super().__init__(f"{problem} (position {position + 1})\n  {formula}\n  {' ' * position}^")
+        before, after = formula[:position], formula[position:]
+        line = before.rpartition("\n")[2] + after.partition("\n")[0]
+        caret = " " * len(before.rpartition("\n")[2]) + "^"
+        super().__init__(f"{problem} (position {position + 1})\n  {line}\n  {caret}")
 
     def __reduce__(self) -> tuple[type[FormulaError], tuple[str, str, int]]:
         return type(self), (self.problem, self.formula, self.position)
@@ -77,6 +81,10 @@ class QuarantineLimitError(DataError):
 
 class TrainingError(TabloopError, RuntimeError):
     """No candidate could be trained."""
+
+
+class ExportError(TabloopError, RuntimeError):
+    """A step of the model cannot be written as ONNX; the message names the step."""
 
 
 class ArtifactError(TabloopError, RuntimeError):
@@ -127,8 +135,9 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     >>> nearest_name("minuts_watched", ["days_on_platform", "minutes_watched"])
     'minutes_watched'
     """
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    by_folded = {each.casefold(): each for each in known}
+    matches = difflib.get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else None
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

@@ -15,7 +15,9 @@ from tabloop.data.csv_source import CsvRows
 from tabloop.errors import DataError
 
 
-def read(path: Path, **options: object) -> tuple[CsvRows, list[tuple[int, tuple[str | None, ...]]], list[int]]:
+def read(
+    path: Path, **options: object
+) -> tuple[CsvRows, list[tuple[int, tuple[str | None, ...]]], list[int]]:
     rows = CsvRows(CsvSource.model_validate({"kind": "csv", "path": str(path), **options}), path)
     good: list[tuple[int, tuple[str | None, ...]]] = []
     malformed = []
@@ -79,7 +81,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_quote_that_never_closes_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"line 2: the quotes do not close"):
+    with pytest.raises(DataError, match=r"line 2: not readable as CSV"):
         read(written(tmp_path, b'a,b\n1,"2\n3,4\n'))
 
 

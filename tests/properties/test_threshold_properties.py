@@ -38,6 +38,7 @@ def calibrate(table: Table, target: float = 0.8, confidence: float = 0.9) -> Thr
     return calibrate_threshold(*table, target_precision=target, confidence=confidence)
 
 
+@settings(deadline=None)
 @given(tables(), targets, confidences)
 def test_counts_equal_a_recount(table: Table, target: float, confidence: float) -> None:
     y, scores = table
@@ -53,6 +54,7 @@ def test_counts_equal_a_recount(table: Table, target: float, confidence: float) 
         assert np.isclose(step.recall, y[decided].sum() / y.sum(), rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(tables(), targets, confidences)
 @example((np.array([0, 1]), np.array([0.0, 0.0])), 0.9, 0.95)
 @example((np.array([0, 1]), np.array([5e-324, 0.0])), 0.9, 0.95)
@@ -67,6 +69,7 @@ def test_threshold_lies_strictly_between_neighbours(table: Table, target: float,
         assert report.threshold == (above.min() + below.max()) / 2
 
 
+@settings(deadline=None)
 @given(tables(), targets, confidences)
 def test_feasible_means_bound_reaches_target(table: Table, target: float, confidence: float) -> None:
     report = calibrate(table, target, confidence)
@@ -79,6 +82,7 @@ def test_feasible_means_bound_reaches_target(table: Table, target: float, confid
     assert all(step.level <= 1 - confidence + 1e-12 for step in report.steps)
 
 
+@settings(deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_order_of_rows_does_not_matter(table: Table, random: object) -> None:
     y, scores = table
@@ -87,6 +91,7 @@ def test_order_of_rows_does_not_matter(table: Table, random: object) -> None:
     assert calibrate((y[order], scores[order])) == calibrate(table)
 
 
+@settings(deadline=None)
 @given(tables())
 def test_only_the_order_of_the_scores_matters(table: Table) -> None:
     """Ranks, squared: strictly increasing, evenly spaced no more, and no two adjacent floats."""
@@ -99,6 +104,7 @@ def test_only_the_order_of_the_scores_matters(table: Table) -> None:
     assert (ranked.feasible, ranked.promised_precision) == (squared.feasible, squared.promised_precision)
 
 
+@settings(deadline=None)
 @given(tables(), targets, confidences, st.integers(0, 2**32 - 1))
 def test_walk_knows_the_labels_by_their_count_only(
     table: Table, target: float, confidence: float, seed: int
@@ -106,12 +112,11 @@ def test_walk_knows_the_labels_by_their_count_only(
     """With other labels of the same count the cuts are the same, which the proof rests on."""
     y, scores = table
     other = np.random.default_rng(seed).permutation(y)
-    # Up to 200 cuts all are reported, so the chosen one adds none.
-    cuts, others = (
-        {step.threshold for step in calibrate((labels, scores), target, confidence).steps}
-        for labels in (y, other)
-    )
-    assert len(cuts) > 200 or cuts == others
+    reports = [calibrate((labels, scores), target, confidence) for labels in (y, other)]
+    cuts, others = ({step.threshold for step in report.steps} for report in reports)
+    # Of more than 200 cuts only 200 are reported, and the chosen one.
+    thinned = max(len(cuts), len(others)) > 200
+    assert cuts ^ others <= ({report.threshold for report in reports} if thinned else set())
 
 
 @settings(deadline=None)

@@ -57,9 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
     try:
-        tabloop.main(args=arguments, prog_name="tabloop", standalone_mode=False)
-    except click.exceptions.Exit as request:
-        return request.exit_code
+        code = tabloop.main(args=arguments, prog_name="tabloop", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except (click.Abort, KeyboardInterrupt):
         return _fail(EXIT_INTERRUPTED, "Interrupted", "interrupted; what was finished is kept", as_json)
     except click.ClickException as error:
@@ -74,13 +73,8 @@ def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
         return 0
     except Exception as error:
         logging.getLogger("tabloop").exception("a defect of tabloop's own")
-        return _fail(
-            EXIT_DEFECT,
-            type(error).__name__,
-            f"{error}\nThis is a defect: please report the traceback.",
-            as_json,
-        )
-    return 0
+        message = f"{error}\nThis is a defect: please report the traceback."
+        return _fail(EXIT_DEFECT, type(error).__name__, message, as_json)
 
 
 def _fail(code: int, kind: str, message: str, as_json: bool) -> int:

@@ -8,7 +8,7 @@ import json
 from pydantic import Field
 
 from tabloop.config.data import DataConfig
-from tabloop.config.operations import ArtifactsConfig, MonitoringConfig, ReleaseConfig
+from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, MonitoringConfig, ReleaseConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import Section
 from tabloop.contract.contract import ContractConfig
@@ -32,6 +32,9 @@ class Config(Section):
     )
     artifacts: ArtifactsConfig = Field(
         default_factory=lambda: ArtifactsConfig.model_validate({}), description="Where runs are kept."
+    )
+    benchmarking: BenchmarkingConfig = Field(
+        default_factory=lambda: BenchmarkingConfig.model_validate({}), description="How variants compare."
     )
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."

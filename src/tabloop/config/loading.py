@@ -107,7 +107,7 @@ def build_project(
     try:
         project = Project(Config.model_validate(settings), path)
     except ValidationError as error:
-        raise ConfigError(describe_problems(error, settings, str(path), origins or {})) from error
+        raise ConfigError(describe_problems(error, str(path), origins or {})) from error
     try:
         _ = project.contract
     except ContractError as error:

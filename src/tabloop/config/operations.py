@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from tabloop.contract.columns import Section
@@ -12,6 +14,23 @@ class ArtifactsConfig(Section):
 
     model_dir: str = Field(
         "artifacts", min_length=1, description="The artifact folder, relative to the config's folder."
+    )
+
+
+class BenchmarkingConfig(Section):
+    """How variants of a model are compared, and how far a served one may be from the trained one."""
+
+    repeated_runs: int = Field(10, ge=3, description="Timed runs of each variant and batch size.")
+    batch_size: int = Field(256, ge=1, le=65_536, description="Rows at a time in the headline comparison.")
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        (1, 16, 256, 4096), min_length=1, description="Rows at a time in the full comparison."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of bootstrap intervals.")
+    parity_abs_tolerance: float = Field(
+        0.04, ge=0, description="Largest difference of one probability from the trained model's."
+    )
+    parity_mean_tolerance: float = Field(
+        0.01, ge=0, description="Largest mean difference of the probabilities from the trained model's."
     )
 
 

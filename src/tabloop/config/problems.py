@@ -22,6 +22,7 @@ _EXPECTED = {
     "string_type": "a text (quote it)",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of a size that a machine holds",
     "int_from_float": "a whole number",
     "float_type": "a number",
     "float_parsing": "a number",
@@ -42,7 +43,6 @@ _EXPECTED = {
 
 def describe_problems(
     error: ValidationError,
-    settings: Mapping[str, Any],
     where: str,
     origins: Mapping[tuple[str, ...], str],
 ) -> str:
@@ -52,8 +52,6 @@ def describe_problems(
     ----------
     error : pydantic.ValidationError
         What the types refused.
-    settings : mapping
-        The settings as given.
     where : str
         The file they came from.
     origins : mapping of path to str
@@ -64,21 +62,22 @@ def describe_problems(
     message : str
         One line a setting, each with what was got and expected.
     """
-    lines = []
+    told: dict[tuple[str, ...], str] = {}
     for problem in error.errors():
         path, model = _walk(problem["loc"])
-        name = ".".join(path)
+        said = _describe(problem, path, model)
+        # the members of a plain union complain one by one: all they expect belongs on one line
+        got, expected, more = said.partition(", expected ")
+        told[path] = f"{told[path]} or {more}" if expected and told.get(path, "").startswith(got) else said
+    lines = []
+    for path, said in told.items():
         origin = next((o for keys, o in origins.items() if path[: len(keys)] == keys), None)
-        tail = f" (from {origin})" if origin else ""
-        lines.append(f"  {name}: {_describe(problem, path, model, settings)}{tail}")
-    lines = list(dict.fromkeys(lines))
+        lines.append(f"  {'.'.join(path)}: {said}" + (f" (from {origin})" if origin else ""))
     count = f"{len(lines)} settings are wrong" if len(lines) > 1 else "1 setting is wrong"
     return f"{where}: {count}\n" + "\n".join(lines)
 
 
-def _describe(
-    problem: Any, path: tuple[str, ...], model: type[BaseModel] | None, settings: Mapping[str, Any]
-) -> str:
+def _describe(problem: Any, path: tuple[str, ...], model: type[BaseModel] | None) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
         known = list(model.model_fields) if model is not None else []
@@ -87,7 +86,7 @@ def _describe(
         description = model.model_fields[path[-1]].description if model is not None else None
         return f"missing; it says: {description}" if description else "missing"
     if kind == "union_tag_not_found":
-        return f"missing {context['discriminator']}, which says what it is"
+        return f"missing {context['discriminator'].strip(chr(39))}, which says what it is"
     if kind == "union_tag_invalid":
         tag = context["tag"]
         known = [t.strip().strip("'") for t in context["expected_tags"].split(",")]

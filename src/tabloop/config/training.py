@@ -79,7 +79,7 @@ class EstimatorCandidate(Section):
 
     kind: Literal["estimator"]
     import_path: str = Field(
-        pattern=r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+",
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
         description="Such as `sklearn.ensemble.ExtraTreesClassifier`.",
     )
     parameters: dict[str, Any] = Field(

@@ -260,6 +260,7 @@ class _Parser:
         if name in self._forbidden:
             self._fail(f"{name} cannot be used: {self._forbidden[name]}", token)
         if name not in self._columns:
+            self._require_backquotes(token)
             hint = _WORD_HINTS.get(name.lower()) if token.kind == "name" else None
             tail = f": {hint}" if hint else suggestion(name, list(self._columns))
             self._fail(f"unknown column {name}{tail}", token)
@@ -267,9 +268,16 @@ class _Parser:
         self._used[name] = kind
         return Column(name, kind, position=token.position)
 
+    def _require_backquotes(self, token: Token) -> None:
+        # `Größe (cm)` without backquotes looks like a call, `days active` like a missing operator.
+        for name in self._columns:
+            if len(name) > len(token.text) and self._text.startswith(name, token.position):
+                self._fail(f"the column {name} has to stand in backquotes: `{name}`", token)
+
     def _call(self, token: Token) -> _Part:
         name, position = token.text, token.position
         if name not in FUNCTIONS:
+            self._require_backquotes(token)
             known = name in self._columns
             tail = ": it is a column, an operator is missing" if known else suggestion(name, list(FUNCTIONS))
             self._fail(f"unknown function {name}{tail}", token)

@@ -2,25 +2,28 @@
 
 Every evaluator, the later ONNX graph too, keeps to this definition:
 
-- A number is an IEEE 754 binary64, rounded to nearest. Integers and timestamps (seconds since 1970 UTC) are
-  converted to it. Null is NaN.
-- ``+ - * /`` and the sign follow IEEE 754: ``x / 0`` is ±inf, ``0 / 0`` is NaN, overflow is ±inf; nothing raises.
+- A number is an IEEE 754 binary64, rounded to nearest. Integers and timestamps (seconds since 1970
+  UTC) are converted to it. Null is NaN.
+- ``+ - * /`` and the sign follow IEEE 754 and never raise: ``x / 0`` is ±inf, ``0 / 0`` is NaN,
+  overflow is ±inf.
 - A comparison with NaN is false, only ``!=`` is true. ``0.0 == -0.0``.
 - A null boolean as a condition is false, so ``not`` of it is true. ``isnull`` tells it apart.
-- ``where(c, a, b)`` is ``a`` where ``c``, else ``b``; both are computed, neither can fail.
-- ``min(a, b)`` is ``where(isnan(a) or a < b, a, b)``; ``max`` the same with ``>``; more arguments are folded from
-  the left. So NaN goes through, and of two zeros the second is taken.
+- ``where(c, a, b)`` is ``a`` where ``c``, else ``b``. No part can fail, so it does not show whether
+  the other one, or the right side of ``and`` and ``or``, is computed.
+- ``min(a, b)`` is ``where(isnan(a) or a < b, a, b)``; ``max`` the same with ``>``; more arguments are
+  folded from the left. So NaN goes through, and of two zeros the second is taken.
 - ``clip(x, low, high)`` is ``min(max(x, low), high)``: ``high`` where the limits are in the wrong order.
 - ``abs`` clears the sign; ``sqrt`` is correctly rounded, NaN below zero, -0.0 of -0.0.
-- ``log1p(x)``, with ``u = 1 + x``, is ``x`` if ``u == 1`` or ``u == inf``, else ``log(u) * (x / (u - 1))``: -inf at
-  -1, NaN below. This is Kahan's form; the division comes first because ``log(u) * x`` can overflow. `log` is the
-  library's, the one operation that may differ by a unit in the last place between evaluators.
+- ``log1p(x)``, with ``u = 1 + x``, is ``x`` if ``u == 1`` or ``u == inf``, otherwise
+  ``log(u) * (x / (u - 1))``: -inf at -1, NaN below. This is Kahan's form [1]_, dividing first because
+  ``log(u) * x`` can overflow. `log` is the platform's: the one operation whose last bits may differ
+  between evaluators.
 - A feature that comes out infinite or NaN is null. This happens once, at the very end.
 
 References
 ----------
-D. Goldberg, "What every computer scientist should know about floating-point arithmetic", ACM Computing Surveys
-23(1), 1991, theorem 4, for `log1p`.
+.. [1] D. Goldberg, "What every computer scientist should know about floating-point arithmetic",
+   ACM Computing Surveys 23(1), 1991, theorem 4.
 """
 
 from __future__ import annotations
@@ -137,9 +140,9 @@ def evaluate_table(
     formula : Formula
         What to compute.
     values : mapping of str to ndarray of shape (n_rows,)
-        For each of `formula.columns`, by its kind: "number", numbers with NaN for null; "condition", 0 and 1 with
-        NaN for null, or plain booleans; "text", not the texts but booleans that are true where the text is null.
-        Further keys are ignored.
+        For each of `formula.columns`, by its kind: "number", numbers with NaN for null; "condition",
+        0 and 1 with NaN for null, or plain booleans; "text", not the texts but booleans, true where
+        the text is null. Further keys are ignored.
     n_rows : int, optional
         The number of rows; needed for a formula without columns.
 
@@ -150,6 +153,8 @@ def evaluate_table(
 
     Raises
     ------
+    KeyError
+        If a column of the formula is missing.
     ValueError
         If an array has another shape, or the number of rows cannot be known.
     TypeError
@@ -159,7 +164,8 @@ def evaluate_table(
     --------
     >>> import numpy as np
     >>> from tabloop.contract.formula import parse_formula
-    >>> rule = parse_formula("passed <= started", {"passed": "number", "started": "number"}, expected="condition")
+    >>> columns = {"passed": "number", "started": "number"}
+    >>> rule = parse_formula("passed <= started", columns, expected="condition")
     >>> evaluate_table(rule, {"passed": np.array([1.0, 3.0]), "started": np.array([2.0, 2.0])})
     array([ True, False])
     """
@@ -340,7 +346,7 @@ def _table_condition(node: ConditionNode, values: Mapping[str, NDArray[Any]]) ->
 
     match node:
         case Column(name):
-            return values[name] == 1
+            return cast("_Bools", values[name] == 1)
         case Comparison(sign, left, right):
             return cast("_Bools", _COMPARE[sign](_table_number(left, values), _table_number(right, values)))
         case Logical(sign, left, right):

@@ -163,8 +163,7 @@ def format_node(node: Node) -> str:
             Binary(operator, left, right) | Comparison(operator, left, right) | Logical(operator, left, right)
         ):
             own = PRECEDENCE[operator]
-            least = own + 1 if own == COMPARISON_PRECEDENCE else own
-            return f"{_enclosed(left, least)} {operator} {_enclosed(right, own + 1)}"
+            return f"{_enclosed(left, own)} {operator} {_enclosed(right, own + 1)}"
         case Where(condition, if_true, if_false):
             return f"where({format_node(condition)}, {format_node(if_true)}, {format_node(if_false)})"
         case Call(function, arguments):

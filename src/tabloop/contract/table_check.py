@@ -189,6 +189,8 @@ def _parse_target(
     contract: Contract, values: pl.Series, lines: NDArray[np.int64]
 ) -> tuple[pl.Series, list[ColumnProblem]]:
     target = contract.target
+    if values.dtype.is_float():  # pandas writes a missing number as NaN
+        values = values.fill_nan(None)
     texts = values.cast(pl.String) if values.dtype != pl.String else values
     missing = (texts.is_null() | (texts.str.strip_chars() == "")).fill_null(True)
     distinct = texts.filter(~missing).unique(maintain_order=True).to_list()

@@ -21,7 +21,7 @@ class TargetConfig(Section):
     )
     prediction_name: str | None = Field(
         None,
-        pattern="[A-Za-z_][A-Za-z0-9_]*",
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
         description="Names the answers: `predicted_<name>` and `predicted_<name>_probability`. "
         "Left out, it is the target's name.",
     )

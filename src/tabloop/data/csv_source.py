@@ -6,10 +6,10 @@ import codecs
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,19 @@ from tabloop.errors import DataError
 
 _BLOCK_BYTES = 16 << 20
 _CHUNK_ROWS = 100_000
+
+# A text column may hold a million characters; the module's own limit is 131,072
+csv.field_size_limit(16 << 20)
+
+
+class _Reader(Protocol):
+    """What `csv.reader` makes."""
+
+    line_num: int
+
+    def __next__(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[list[str]]: ...
 
 
 class CsvRows:
@@ -53,24 +66,28 @@ class CsvRows:
         self.bytes_read = 0
         self._hash = hashlib.sha256()
         self.dtypes: list[pl.DataType] | None = None
-        self._blocks = self._decoded_blocks(path.open("rb"))
-        # the header may follow blank lines, and is within the first block unless the file is no table
-        self._text = next(self._blocks, "")
-        start = len(self._text) - len(self._text.lstrip("\n"))
-        if not self._text.strip():
-            raise DataError(f"{path}: the file is empty; expected a header line and rows")
-        self._line = 1 + start
-        self._text = self._text[start:]
-        header, _, _ = self._text.partition("\n")
+        blocks = self._decoded_blocks()
+        try:
+            # the header is within the first block unless the file is no table
+            self.columns, self._header_length, self._first_line = self._read_header(next(blocks, ""))
+        finally:
+            blocks.close()
+
+    def _read_header(self, text: str) -> tuple[list[str], int, int]:
+        """Find the columns, how much of the text they take, and the line of the first row."""
+        start = len(text) - len(text.lstrip("\n"))
+        if not text.strip():
+            raise DataError(f"{self.path}: the file is empty; expected a header line and rows")
+        header, _, _ = text[start:].partition("\n")
+        columns = header.split(self._source.separator)
         if '"' in header:
-            reader = csv.reader(io.StringIO(self._text, newline=""), delimiter=source.separator, strict=True)
-            self.columns = self._next_record(reader) or []
-            header = "\n".join(self._text.split("\n", reader.line_num)[: reader.line_num])
-        else:
-            self.columns = header.split(source.separator)
-        self.columns = [name.strip() if source.strip_spaces else name for name in self.columns]
-        self._text = self._text[len(header) + 1 :]
-        self._line += header.count("\n") + 1
+            lines = io.StringIO(text[start:], newline="")
+            reader = csv.reader(lines, delimiter=self._source.separator, strict=True)
+            columns = self._next_record(reader, start) or []
+            header = "\n".join(text[start:].split("\n", reader.line_num)[: reader.line_num])
+        if self._source.strip_spaces:
+            columns = [name.strip() for name in columns]
+        return columns, start + len(header) + 1, start + header.count("\n") + 2
 
     @property
     def sha256(self) -> str:
@@ -79,20 +96,24 @@ class CsvRows:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows in order, as text."""
-        text, self._text = self._text, ""
-        while text or (text := next(self._blocks, "")):
+        self._hash, self.bytes_read = hashlib.sha256(), 0
+        blocks = self._decoded_blocks()
+        text = next(blocks, "")[self._header_length :]
+        line = self._first_line
+        while text or (text := next(blocks, "")):
             if '"' in text:
-                yield from self._quoted_chunks(text)
+                yield from self._quoted_chunks(text, blocks, line)
                 return
-            yield self._plain_chunk(text)
+            yield self._plain_chunk(text, line)
+            line += text.count("\n")
             text = ""
 
-    def _decoded_blocks(self, file: BinaryIO) -> Iterator[str]:
+    def _decoded_blocks(self) -> Generator[str]:
         """Decode the file and yield whole lines, their ends all written as one line feed."""
         encoding = "utf-8-sig" if self._source.encoding == "utf-8" else self._source.encoding
         decoder = codecs.getincrementaldecoder(encoding)("strict")
         rest = ""
-        with file:
+        with self.path.open("rb") as file:
             while True:
                 block = file.read(_BLOCK_BYTES)
                 self._hash.update(block)
@@ -109,21 +130,20 @@ class CsvRows:
                     if text:
                         yield _unix_lines(text)
                     return
-                # a carriage return at the very end may be half of a line end
+                # what follows the last line feed waits: a line, or a carriage return, may go on
                 cut = text.rfind("\n") + 1
                 if cut:
                     yield _unix_lines(text[:cut])
                 rest = text[cut:]
 
-    def _plain_chunk(self, text: str) -> Chunk:
+    def _plain_chunk(self, text: str, first_line: int) -> Chunk:
         content = text.encode() if text.endswith("\n") else text.encode() + b"\n"
         raw = np.frombuffer(content, dtype=np.uint8)
         ends = np.flatnonzero(raw == 0x0A)
         separators = np.flatnonzero(raw == ord(self._source.separator))
         fields = np.diff(np.searchsorted(separators, ends), prepend=0) + 1
         blank = np.diff(ends, prepend=-1) == 1
-        lines = self._line + np.arange(len(ends))
-        self._line += len(ends)
+        lines = first_line + np.arange(len(ends))
         wrong = (fields != len(self.columns)) & ~blank
         malformed: list[MalformedRow] = []
         if wrong.any() or blank.any():
@@ -148,21 +168,21 @@ class CsvRows:
         )
         return self._stripped(frame)
 
-    def _quoted_chunks(self, text: str) -> Iterator[Chunk]:
-        first_line = self._line - 1
+    def _quoted_chunks(self, text: str, blocks: Iterator[str], first_line: int) -> Iterator[Chunk]:
+        lines_before = first_line - 1
 
         def all_lines() -> Iterator[str]:
             block = text
             while block:
                 yield from io.StringIO(block, newline="")
-                block = next(self._blocks, "")
+                block = next(blocks, "")
 
         reader = csv.reader(all_lines(), delimiter=self._source.separator, strict=True)
 
         def records() -> Iterator[tuple[int, list[str]]]:
             while True:
-                line = first_line + reader.line_num + 1
-                record = self._next_record(reader, first_line)
+                line = lines_before + reader.line_num + 1
+                record = self._next_record(reader, lines_before)
                 if record is None:
                     return
                 if record:
@@ -180,14 +200,14 @@ class CsvRows:
             lines = np.fromiter((line for line, _ in good), dtype=np.int64, count=len(good))
             yield Chunk(self._stripped(frame), lines, malformed)
 
-    def _next_record(self, reader: Iterator[list[str]], first_line: int = 0) -> list[str] | None:
-        line = first_line + reader.line_num + 1  # type: ignore[attr-defined]
+    def _next_record(self, reader: _Reader, lines_before: int) -> list[str] | None:
+        line = lines_before + reader.line_num + 1
         try:
             return next(reader, None)
         except csv.Error as error:
             raise DataError(
-                f"{self.path}, line {line}: the quotes do not close as they should ({error}); "
-                'a quote inside a quoted field is written ""'
+                f"{self.path}, line {line}: not readable as CSV ({error}); does a quote never close? "
+                'A quote inside a quoted field is written ""'
             ) from error
 
     def _stripped(self, frame: pl.DataFrame) -> pl.DataFrame:

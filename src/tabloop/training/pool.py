@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from types import FrameType
 
 from tabloop.training.candidates import expected_fit_seconds
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task
@@ -99,6 +103,27 @@ def run_tasks(
     return [outcomes[task.key] for task in tasks]
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Put an interrupt off while a process starts: half started, nobody would know of it to end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts reach the main thread only
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held and callable(before):
+        before(*held[0])
+
+
+def _ignore_interrupts() -> None:
+    # a terminal interrupts every process of a command; the parent ends its workers itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _run_until_broken(
     bench: Workbench,
     schedule: _Schedule,
@@ -112,14 +137,17 @@ def _run_until_broken(
     context = multiprocessing.get_context("forkserver")
     # the server imports the libraries once; every worker is a fork of it
     context.set_forkserver_preload(["tabloop.training.task"])
-    executor = ProcessPoolExecutor(1 if alone else n_workers, mp_context=context)
+    executor = ProcessPoolExecutor(
+        1 if alone else n_workers, mp_context=context, initializer=_ignore_interrupts
+    )
     running: dict[Future[TaskOutcome], Task] = {}
 
     def start() -> None:
         queue = alone if alone is not None else schedule.pending
         while queue and len(running) < (1 if alone is not None else n_workers):
             task = queue.pop(0) if alone is not None else schedule.next()
-            running[executor.submit(run_task, bench, task)] = task
+            with _interrupts_held():
+                running[executor.submit(run_task, bench, task)] = task
         if watch is not None:
             watch(PoolState(len(outcomes), total, tuple(task.label for task in running.values())))
 

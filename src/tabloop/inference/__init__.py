@@ -1,0 +1,1 @@
+"""Scoring with the exported graph: rows in, probabilities out, without scikit-learn."""

@@ -1,0 +1,109 @@
+"""From the contract's columns to the inputs of the exported graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tabloop.contract.columns import (
+    BooleanColumn,
+    CategoryColumn,
+    Column,
+    IntegerColumn,
+    TextColumn,
+    TimestampColumn,
+)
+from tabloop.contract.contract import Contract
+from tabloop.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+InputType = Literal["int64", "double", "bool", "string"]
+
+
+def input_types(contract: Contract) -> dict[str, InputType]:
+    """Say which inputs the exported graph has, in order, each of shape (N, 1).
+
+    Every column is one, but for free text that no formula mentions. Null is NaN in a "double" and the
+    empty text in a "string"; "int64" and "bool" have none, so nullable integers and booleans are "double".
+    Timestamps are seconds since 1970 UTC.
+
+    Examples
+    --------
+    >>> contract = Contract.from_dict({
+    ...     "columns": {"days": {"type": "integer"}, "age": {"type": "integer", "nullable": True},
+    ...                 "country": {"type": "category", "open": True}, "note": {"type": "text"}},
+    ...     "target": {"name": "bought"}})
+    >>> input_types(contract)
+    {'days': 'int64', 'age': 'double', 'country': 'string'}
+    """
+    mentioned = {name for formula in contract.features.values() for name in formula.columns}
+    types = {
+        name: _input_type(column)
+        for name, column in contract.columns.items()
+        if name in mentioned or not isinstance(column, TextColumn)
+    }
+    # constant formulas over nothing but text: some input has to tell the number of rows
+    return types or {next(iter(contract.columns)): "string"}
+
+
+def columns_of_frame(contract: Contract, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    """Turn typed rows into the inputs of the exported graph.
+
+    Parameters
+    ----------
+    contract : Contract
+        What the columns are.
+    frame : polars.DataFrame with n_rows rows
+        The contract's columns in its types, as `tabloop.contract.feature_table.typed_columns` makes them.
+
+    Returns
+    -------
+    columns : dict of str to ndarray of shape (n_rows,)
+        One array for each of `input_types`.
+
+    Raises
+    ------
+    DataError
+        If an integer or boolean is null in a column that is not nullable: its input has no null.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> contract = Contract.from_dict({"columns": {"age": {"type": "integer", "nullable": True}},
+    ...                                "target": {"name": "bought"}})
+    >>> columns_of_frame(contract, pl.DataFrame({"age": [18, None]}))
+    {'age': array([18., nan])}
+    """
+    import polars as pl
+
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, kind in input_types(contract).items():
+        series = frame[name]
+        if kind == "string":
+            arrays[name] = series.cast(pl.String).fill_null("").to_numpy().astype(object)
+        elif kind == "double":
+            seconds = isinstance(contract.columns[name], TimestampColumn)
+            number = (series.to_physical() if seconds else series).cast(pl.Float64)
+            floats = number.fill_null(float("nan")).to_numpy()
+            arrays[name] = floats / 1e6 if seconds else np.array(floats)
+        elif series.null_count():
+            raise DataError(f"column {name}: got a null, expected a value: the column is not nullable")
+        else:
+            arrays[name] = series.cast(pl.Int64 if kind == "int64" else pl.Boolean).to_numpy()
+    return arrays
+
+
+def _input_type(column: Column) -> InputType:
+    match column:
+        case CategoryColumn() | TextColumn():
+            return "string"
+        case IntegerColumn(nullable=False):
+            return "int64"
+        case BooleanColumn(nullable=False):
+            return "bool"
+        case _:
+            return "double"

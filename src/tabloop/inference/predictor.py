@@ -1,0 +1,133 @@
+"""The exported graph in an ONNX Runtime session: columns in, probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from tabloop.errors import ArtifactError, ArtifactMissingError, DataError
+
+#: Rows given to the session at once: k-NN and SVM hold the distances of each row to thousands of points.
+CHUNK_ROWS = 1024
+
+_DTYPES: Mapping[str, tuple[Any, str]] = {  # by input type: what the session takes, and NumPy kinds that fit
+    "int64": (np.int64, "iu"),
+    "double": (np.float64, "fiub"),
+    "bool": (np.bool_, "b"),
+    "string": (np.object_, "OUT"),
+}
+
+
+class Predictor:
+    """Scores columns with an exported graph; several threads may share it.
+
+    Parameters
+    ----------
+    model : bytes or pathlib.Path
+        What `tabloop.optimization.export_onnx.save_model` wrote, or the file.
+    threads : int, default=1
+        Threads of one call. One keeps the order of additions, and so every bit, fixed.
+
+    Raises
+    ------
+    ArtifactMissingError
+        If there is no such file.
+    ArtifactError
+        If ONNX Runtime cannot load it.
+    """
+
+    def __init__(self, model: bytes | Path, *, threads: int = 1) -> None:
+        where = "the model" if isinstance(model, bytes) else str(model)
+        if isinstance(model, Path) and not model.is_file():
+            raise ArtifactMissingError(f"{model}: no such file")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what it has to say, its exceptions say
+        # an idle thread that spins takes the core from whoever has work
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no public base
+            raise ArtifactError(f"{where}: ONNX Runtime cannot load it: {error}") from error
+        self.input_types: Mapping[str, str] = MappingProxyType(
+            {each.name: each.type.removeprefix("tensor(").rstrip(")") for each in self._session.get_inputs()}
+        )
+        self.metadata: Mapping[str, str] = MappingProxyType(
+            dict(self._session.get_modelmeta().custom_metadata_map)
+        )
+        self._outputs = [self._session.get_outputs()[0].name]
+
+    @property
+    def threshold(self) -> float | None:
+        """The decision threshold that the file carries, None if it carries none."""
+        text = self.metadata.get("decision_threshold")
+        return None if text is None else float(text)
+
+    def predict(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Score rows.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray of shape (n_rows,) or (n_rows, 1)
+            One array for each of `input_types`; further ones are ignored. Texts are arrays of str objects,
+            the empty text for null.
+
+        Returns
+        -------
+        probability : ndarray of float64, shape (n_rows,)
+            Of the positive class.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, of another type or of another length; all problems in one message.
+        """
+        feed = self._feed(columns)
+        n_rows = len(next(iter(feed.values())))
+        if n_rows <= CHUNK_ROWS:
+            return self._run(feed) if n_rows else np.empty(0)
+        return np.concatenate(
+            [
+                self._run({name: array[start : start + CHUNK_ROWS] for name, array in feed.items()})
+                for start in range(0, n_rows, CHUNK_ROWS)
+            ]
+        )
+
+    def _run(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        probability: NDArray[np.float64] = self._session.run(self._outputs, feed)[0]
+        return probability[:, 0]
+
+    def _feed(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        feed: dict[str, NDArray[Any]] = {}
+        problems = []
+        for name, kind in self.input_types.items():
+            if name not in columns:
+                problems.append(f"column {name}: missing")
+                continue
+            array = np.asarray(columns[name])
+            dtype, kinds = _DTYPES[kind]
+            # ONNX Runtime would take any object for its text, None for "None"
+            if array.dtype.kind not in kinds or (
+                array.dtype.kind == "O" and not all(type(value) is str for value in array.flat)
+            ):
+                problems.append(f"column {name}: got {array.dtype}, expected {kind} values")
+            elif array.ndim not in (1, 2) or array.size != len(array):
+                problems.append(f"column {name}: got shape {array.shape}, expected (n_rows,)")
+            else:
+                feed[name] = array.astype(dtype, copy=False).reshape(-1, 1)
+        lengths = {len(array) for array in feed.values()}
+        if len(lengths) > 1:
+            found = ", ".join(f"{name} {len(array)}" for name, array in feed.items())
+            problems.append(f"the columns have different numbers of rows: {found}")
+        if problems:
+            raise DataError("the columns do not fit the model:\n  " + "\n  ".join(problems))
+        return feed

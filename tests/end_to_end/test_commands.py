@@ -1,0 +1,446 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import polars as pl
+import pytest
+
+from tabloop.artifacts.run_store import RunStore
+from tests.conftest import Workspace
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def artifact(workspace: Workspace, name: str) -> Any:
+    return json.loads((workspace.model_dir / "champion" / name).read_bytes())
+
+
+def test_a_run_leaves_a_hashed_sealed_champion(trained: Workspace) -> None:
+    metrics, lineage = artifact(trained, "metrics.json"), artifact(trained, "lineage.json")
+    assert {"run_id", "best_model_name", "calibration", "accuracy", "roc_auc", "precision", "recall", "f1",
+            "cv_ranking"} <= set(metrics)  # fmt: skip
+    assert {
+        "type",
+        "target_precision",
+        "confidence",
+        "threshold",
+        "feasible",
+        "precision_lower_bound",
+    } <= set(metrics["calibration"])
+    assert metrics["run_id"] == lineage["run_id"] == (trained.model_dir / "champion").readlink().name
+    for name in ("dataset", "config", "contract", "model", "threshold"):
+        assert sha256(trained.folder / lineage[name]["path"]) == lineage[name]["sha256"]
+    rows = lineage["rows"]
+    assert rows["read"] == rows["quarantined"] + rows["training"] + rows["test"] == 2000
+    assert artifact(trained, "manifest.json")["state"] == "passed"
+    assert artifact(trained, "gates.json")["passed"] is True
+
+
+def test_the_familiar_paths_lead_to_the_champion(trained: Workspace) -> None:
+    for name in (
+        "best_model.joblib",
+        "threshold.txt",
+        "metrics.json",
+        "drift_baseline.json",
+        "model_card.md",
+    ):
+        assert (trained.model_dir / name).resolve() == (trained.model_dir / "champion" / name).resolve()
+
+
+def test_the_saved_model_and_threshold_give_the_reported_figures(
+    trained: Workspace, students: pl.DataFrame
+) -> None:
+    metrics = artifact(trained, "metrics.json")
+    pipeline = joblib.load(trained.model_dir / "best_model.joblib")
+    threshold = float((trained.model_dir / "threshold.txt").read_text())
+    assert threshold == metrics["calibration"]["threshold"]
+    from tabloop.data.split import split_dataset
+
+    test = split_dataset(students, "purchased", test_size=0.2, seed=42).test
+    y_pred = pipeline.predict_proba(test)[:, 1] >= threshold
+    hits = int((y_pred & (test["purchased"].to_numpy() == 1)).sum())
+    assert (hits, int(y_pred.sum())) == (
+        metrics["test_true_positive_rows"],
+        metrics["test_predicted_positive_rows"],
+    )
+
+
+def test_the_drift_baseline_describes_the_training_rows(trained: Workspace, students: pl.DataFrame) -> None:
+    baseline = artifact(trained, "drift_baseline.json")
+    from tabloop.data.split import split_dataset
+
+    train = split_dataset(students, "purchased", test_size=0.2, seed=42).train
+    days = baseline["numeric"]["days_on_platform"]
+    assert days["mean"] == pytest.approx(train["days_on_platform"].mean())
+    assert days["std"] == pytest.approx(float(np.std(train["days_on_platform"].to_numpy())))
+    assert sum(days["histogram"]["counts"]) == train.height == baseline["rows"]
+    assert "engagement_score" in baseline["numeric"]
+    assert sum(baseline["categories"]["student_country"]["counts"].values()) == train.height
+    assert baseline["training_positive_rate"] == pytest.approx(train["purchased"].mean())
+
+
+def test_runs_are_listed_shown_and_compared(trained: Workspace) -> None:
+    listed = trained.run("runs")
+    assert listed.code == 0
+    assert "* the champion" in listed.out
+    (run,) = json.loads(trained.run("runs", "--json").out)["runs"]
+    shown = json.loads(trained.run("runs", "show", run["run_id"][:12], "--json").out)
+    assert shown["metrics"]["run_id"] == run["run_id"]
+    assert "## The promise" in trained.run("runs", "show").out
+    same = trained.run("runs", "diff", run["run_id"], run["run_id"])
+    assert (same.code, "no difference" in same.out) == (0, True)
+
+
+def test_training_again_gives_the_same_and_a_difference_is_seen(workspace: Workspace) -> None:
+    assert workspace.run("run").code == 0
+    outcome = workspace.run("reproduce", "--retrain")
+    assert outcome.code == 0, outcome.err
+    assert "the same metrics and predictions" in outcome.out
+    assert workspace.run("run", "--set", "seed=7").code == 0
+    first, second = (run.run_id for run in RunStore(workspace.model_dir).runs())
+    differences = json.loads(workspace.run("runs", "diff", first, second, "--json").out)["differences"]
+    assert differences["config.seed"] == {"first": 42, "second": 7}
+    assert "roc_auc" in differences
+
+
+def test_reproduce_names_what_changed(workspace: Workspace) -> None:
+    assert workspace.run("run").code == 0
+    champion = (workspace.model_dir / "champion").resolve()
+    data = workspace.folder / "data" / "ml_datasource.csv"
+    original = data.read_bytes()
+    data.write_bytes(original + b"\n")
+    outcome = workspace.run("reproduce")
+    assert outcome.code == 1
+    assert "ml_datasource.csv: got sha256" in outcome.err
+    data.write_bytes(original)
+    assert workspace.run("reproduce").code == 0
+    threshold = champion / "threshold.txt"
+    threshold.chmod(0o644)
+    threshold.write_text("0.1\n")
+    outcome = workspace.run("reproduce", "--json")
+    assert outcome.code == 1
+    assert json.loads(outcome.out)["error"]["type"] == "HashMismatchError"
+    assert "threshold.txt" in outcome.err
+
+
+def test_a_manifest_rewritten_to_hide_a_change_is_seen(workspace: Workspace) -> None:
+    assert workspace.run("run").code == 0
+    champion = (workspace.model_dir / "champion").resolve()
+    for name, content in (("threshold.txt", b"0.1\n"),):
+        (champion / name).chmod(0o644)
+        (champion / name).write_bytes(content)
+        manifest = json.loads((champion / "manifest.json").read_bytes())
+        manifest["files"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+        (champion / "manifest.json").chmod(0o644)
+        (champion / "manifest.json").write_text(json.dumps(manifest))
+    outcome = workspace.run("reproduce")
+    assert outcome.code == 1
+    assert "decisions.jsonl recorded" in outcome.err
+
+
+def test_a_floor_refuses_seals_and_keeps_the_old_champion(workspace: Workspace) -> None:
+    assert workspace.run("run").code == 0
+    champion = (workspace.model_dir / "champion").readlink()
+    outcome = workspace.run("run", "--set", "release.min_roc_auc=0.9999")
+    assert outcome.code == 1
+    assert "quality: test ROC-AUC is" in outcome.err
+    assert (workspace.model_dir / "champion").readlink() == champion
+    newest = RunStore(workspace.model_dir).runs()[-1]
+    assert newest.state == "refused"
+    again = workspace.run("release", newest.run_id)
+    assert again.code == 2
+    assert "its gates refused it" in again.err
+    decisions = [
+        json.loads(line) for line in (workspace.model_dir / "decisions.jsonl").read_text().splitlines()
+    ]
+    assert [d["decision"] for d in decisions] == ["promoted", "refused"]
+
+
+def test_train_then_release_is_a_run_in_two_steps(workspace: Workspace) -> None:
+    assert workspace.run("train").code == 0
+    assert not (workspace.model_dir / "champion").exists()
+    assert "open" in workspace.run("runs").out
+    assert workspace.run("reproduce", RunStore(workspace.model_dir).runs()[0].run_id).code == 2
+    outcome = workspace.run("release")
+    assert outcome.code == 0, outcome.err
+    assert "passed   quality" in outcome.out
+    assert (workspace.model_dir / "champion").exists()
+    assert workspace.run("release").code == 2  # none is open any more
+
+
+def test_an_altered_file_is_stopped_at_the_gate(workspace: Workspace) -> None:
+    assert workspace.run("train").code == 0
+    (run,) = RunStore(workspace.model_dir).runs()
+    model = run.path / "best_model.joblib"
+    model.chmod(0o644)
+    model.write_bytes(model.read_bytes() + b"x")
+    outcome = workspace.run("release")
+    assert outcome.code == 1
+    assert "best_model.joblib: got sha256" in outcome.err
+    assert not (workspace.model_dir / "champion").exists()
+
+
+def break_rows(workspace: Workspace, count: int) -> None:
+    path = workspace.folder / "data" / "ml_datasource.csv"
+    lines = path.read_text().splitlines()
+    for place in range(1, count + 1):
+        fields = lines[place].split(",")
+        fields[1] = "-5"
+        lines[place] = ",".join(fields)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_few_refused_rows_are_kept_with_their_reason(workspace: Workspace) -> None:
+    break_rows(workspace, 15)
+    outcome = workspace.run("run", "--json")
+    assert outcome.code == 0, outcome.err
+    rows = json.loads(outcome.out)["rows"]
+    assert (rows["read"], rows["quarantined"]) == (2000, 15)
+    refused = (workspace.model_dir / "champion" / "quarantine.jsonl").read_text().splitlines()
+    first = json.loads(refused[0])
+    assert len(refused) == 15
+    assert first["line"] == 2
+    assert first["problems"] == [
+        {"column": "days_on_platform", "reason": "range", "value": "-5", "expected": "at least 0"}
+    ]
+
+
+def test_too_many_refused_rows_stop_the_run_and_are_kept(workspace: Workspace) -> None:
+    break_rows(workspace, 30)
+    outcome = workspace.run("run")
+    assert outcome.code == 2
+    assert "refuses 30 of 2,000 rows (1.50%)" in outcome.err
+    assert "days_on_platform: range: 30 rows" in outcome.err
+    assert 'line 2: got "-5", expected at least 0' in outcome.err
+    (run,) = RunStore(workspace.model_dir).runs()
+    assert run.state == "open"
+    assert len(run.read("quarantine.jsonl").splitlines()) == 30
+    assert workspace.run("release").code == 2  # an unfinished run cannot be released
+    checked = workspace.run("data", "check", "--quarantine", "refused.jsonl")
+    assert checked.code == 2
+    assert len((workspace.folder / "refused.jsonl").read_text().splitlines()) == 30
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (
+            "student_country,days_on_platfrm,minutes_watched",
+            "column days_on_platform: missing; is it the unknown column 'days_on_platfrm'",
+        ),
+        ("student_country,days_on_platform,days_on_platform", "days_on_platform: stands there 2 times"),
+        ("student_country,days_on_platform,minutes_watched,extra", "column 'extra': not in the contract"),
+    ],
+)
+def test_a_wrong_header_is_one_clear_error(workspace: Workspace, header: str, said: str) -> None:
+    path = workspace.folder / "data" / "ml_datasource.csv"
+    path.write_text(f"{header}\n" + "x,1,2\n" * 20)
+    outcome = workspace.run("run")
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err
+    assert RunStore(workspace.model_dir).runs() == []  # a run that holds nothing is not left behind
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (b"\xff\xfe", "is empty"),
+        ("größe\n1\n".encode("latin-1"), "is not utf-8"),
+    ],
+)
+def test_a_file_that_is_no_table_is_one_clear_error(workspace: Workspace, content: bytes, said: str) -> None:
+    (workspace.folder / "data" / "ml_datasource.csv").write_bytes(content)
+    outcome = workspace.run(
+        "run", "--set", "data.source.encoding=" + ("utf-16" if content[:1] == b"\xff" else "utf-8")
+    )
+    assert outcome.code == 2
+    assert said in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"purchased": "1"}, "holds '1' in every row"),
+        ({"purchased": "maybe"}, "the target holds 'maybe' (2000 times)"),
+    ],
+)
+def test_a_target_that_cannot_be_learned_is_one_clear_error(
+    workspace: Workspace, students: pl.DataFrame, change: dict[str, str], said: str
+) -> None:
+    rows = students.cast(pl.String).with_columns(**{k: pl.lit(v) for k, v in change.items()})
+    rows.write_csv(workspace.folder / "data" / "ml_datasource.csv")
+    outcome = workspace.run("run")
+    assert outcome.code == 2
+    assert said in outcome.err
+
+
+def test_parquet_gives_the_same_model_as_csv(
+    workspace: Workspace, students: pl.DataFrame, trained: Workspace
+) -> None:
+    students.write_parquet(workspace.folder / "students.parquet")
+    outcome = workspace.run("run", "--set", "data.source={kind: parquet, path: students.parquet}", "--json")
+    assert outcome.code == 0, outcome.err
+    assert (
+        artifact(workspace, "lineage.json")["predictions_sha256"]
+        == artifact(trained, "lineage.json")["predictions_sha256"]
+    )
+
+
+def test_an_infeasible_promise_can_fail_the_run(workspace: Workspace) -> None:
+    strict = ["--set", "business.target_precision=0.9999"]
+    outcome = workspace.run("run", *strict, "--set", "business.on_infeasible=fail")
+    assert outcome.code == 1
+    assert "no threshold can promise a precision of 0.9999" in outcome.err
+    outcome = workspace.run("run", *strict, "--set", "release.require_promise=true")
+    assert outcome.code == 1
+    assert "the precision promise is infeasible" in outcome.err
+    outcome = workspace.run("run", *strict)
+    assert outcome.code == 0
+    assert "cannot be promised" in outcome.out
+
+
+def test_two_runs_at_once_do_not_collide(workspace: Workspace) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", "from tabloop.cli import main; main()", "run", "--json"],
+            cwd=workspace.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    runs = RunStore(workspace.model_dir).runs()
+    assert [run.state for run in runs] == ["passed", "passed"]
+    assert RunStore(workspace.model_dir).require_champion().run_id in {run.run_id for run in runs}
+
+
+@pytest.mark.parametrize("after_s", [0.9, 1.6, 2.4, 3.2])
+def test_a_killed_run_leaves_no_half_run_and_the_old_champion(
+    workspace: Workspace, trained: Workspace, after_s: float
+) -> None:
+    import shutil
+
+    shutil.copytree(trained.model_dir, workspace.model_dir, symlinks=True)
+    champion = (workspace.model_dir / "champion").readlink()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from tabloop.cli import main; main()", "run"],
+        cwd=workspace.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(after_s)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    store = RunStore(workspace.model_dir)
+    for run in store.runs():
+        assert run.check_hashes() == [] or run.state == "open"
+    newest = store.runs()[-1]
+    if newest.state == "open":
+        assert (workspace.model_dir / "champion").readlink() == champion
+    assert workspace.run("runs").code == 0
+    assert workspace.run("reproduce").code == 0
+
+
+@pytest.mark.parametrize("after_s", [1.5, 5.0])
+def test_an_interrupt_ends_with_130_and_leaves_no_process(workspace: Workspace, after_s: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from tabloop.cli import main; main()", "run",
+         "--set", "training.candidates.random_forest.n_estimators=5000"],
+        cwd=workspace.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(after_s)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the command
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+    with pytest.raises(ProcessLookupError):  # the workers and their server are gone too
+        for _ in range(50):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+
+
+def test_help_is_quick_and_loads_no_library() -> None:
+    code = (
+        "import sys, tabloop; from tabloop.cli.main import tabloop as group; "
+        "group.main(['--help'], standalone_mode=False); "
+        "print([m for m in ('sklearn', 'polars', 'onnxruntime', 'numpy', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "tabloop init customers.csv --target churned" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [["train", "--wrong"], ["nothing"], ["data", "synthesize", "--rows", "0", "--output", "x.csv"]]
+)
+def test_wrong_usage_ends_with_2(workspace: Workspace, command: list[str]) -> None:
+    outcome = workspace.run(*command)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+
+
+def test_a_defect_ends_with_3_and_its_traceback_is_logged(workspace: Workspace) -> None:
+    code = (
+        "import tabloop.config.loading as l; l.load_project = lambda *a, **k: 1 / 0; "
+        "from tabloop.cli import main; main(['config', 'show', '--json'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=workspace.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "ZeroDivisionError" in done.stderr
+    assert json.loads(done.stdout)["exit_code"] == 3
+
+
+def test_data_commands(workspace: Workspace) -> None:
+    made = workspace.run("data", "synthesize", "--rows", "300", "--output", "more.csv", "--json")
+    assert json.loads(made.out) == {"path": "more.csv", "rows": 300, "seed": 42}
+    checked = workspace.run("data", "check", "more.csv")
+    assert checked.out == "more.csv: 300 rows read = 300 accepted + 0 refused\n"
+    assert json.loads(workspace.run("data", "check", "--json").out)["accepted"] == 2000
+    assert workspace.run("data", "check", "nowhere.csv").code == 2
+
+
+def test_contract_commands(workspace: Workspace, trained: Workspace) -> None:
+    assert "feature: learning_consistency" in workspace.run("contract", "show").out
+    assert json.loads(workspace.run("contract", "show", "--json-schema").out)["additionalProperties"] is False
+    old = workspace.config_path.read_text()
+    (workspace.folder / "old.yaml").write_text(old)
+    assert workspace.run("contract", "diff", "old.yaml", "config.yaml").code == 0
+    workspace.config_path.write_text(old.replace("maximum: 36500", "maximum: 365"))
+    outcome = workspace.run("contract", "diff", "old.yaml", "config.yaml")
+    assert outcome.code == 1
+    assert "maximum 36500 became 365" in outcome.out
+    (run,) = RunStore(trained.model_dir).runs()
+    assert trained.run("contract", "diff", run.run_id, "config.yaml").code == 0
+
+
+def test_environment_and_set_reach_every_command(workspace: Workspace) -> None:
+    shown = workspace.run(
+        "config", "show", "--json", "--set", "seed=9", environ={"TABLOOP_CV__N_SPLITS": "4"}
+    )
+    config = json.loads(shown.out)
+    assert (config["seed"], config["cv"]["n_splits"]) == (9, 4)
+    moved = workspace.run("run", "--set", "artifacts.model_dir=elsewhere")
+    assert moved.code == 0, moved.err
+    assert (workspace.folder / "elsewhere" / "champion").exists()
+    assert not workspace.model_dir.exists()
+
+
+def test_output_is_for_scripts_and_progress_for_people(workspace: Workspace) -> None:
+    outcome = workspace.run("run", "--json")
+    assert json.loads(outcome.out)["release"]["promoted"] is True
+    assert outcome.err == ""  # quiet when standard error is no terminal
