@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types imports train reproduce benchmark soak clean lock
+.PHONY: help setup run test check format lint types imports train reproduce benchmark soak clean lock docs
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,3 +54,10 @@ format: $(STAMP)  ## format the code and mend what the linter can
 clean:  ## remove runs, reports and caches (not .venv)
 	@rm -rf artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+docs: $(STAMP)  ## write docs/configuration.md from the types
+	@$(BIN)/python -m tabloop.config.reference
+
+lock: $(STAMP)  ## pin every dependency with its hashes (needs uv)
+	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock

@@ -10,15 +10,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto
-
-from tabloop.contract.formula import ColumnKind, parse_formula
-from tabloop.contract.formula_evaluation import Row, evaluate_table
-from tabloop.contract.formula_tree import ConditionNode, NumberNode, format_node
-from tabloop.inference.predictor import Predictor
-from tabloop.optimization.export_onnx import save_model
-from tabloop.optimization.formula_to_onnx import formula_to_onnx
-from tabloop.optimization.onnx_graph import OnnxGraph
-from tabloop.optimization.preprocessing_to_onnx import GraphColumns
 from tests.properties.test_formula_properties import (
     ALL_NASTY,
     COLUMNS,
@@ -31,6 +22,15 @@ from tests.properties.test_formula_properties import (
     relaxed,
     rows,
 )
+
+from tabloop.contract.formula import ColumnKind, parse_formula
+from tabloop.contract.formula_evaluation import Row, evaluate_table
+from tabloop.contract.formula_tree import ConditionNode, NumberNode, format_node
+from tabloop.inference.predictor import Predictor
+from tabloop.optimization.export_onnx import save_model
+from tabloop.optimization.formula_to_onnx import formula_to_onnx
+from tabloop.optimization.onnx_graph import OnnxGraph
+from tabloop.optimization.preprocessing_to_onnx import GraphColumns
 
 INPUTS = {
     "x": "double",
@@ -99,7 +99,9 @@ def test_the_graph_equals_the_table_bit_for_bit(
 
 @given(number_trees, st.lists(rows, min_size=1, max_size=8))
 @relaxed
-@example(parse_formula("x", KINDS, expected="number").root, [row_of(x=v) for v in (-1.0, -2.0, 1e-300, 5e-324)])
+@example(
+    parse_formula("x", KINDS, expected="number").root, [row_of(x=v) for v in (-1.0, -2.0, 1e-300, 5e-324)]
+)
 @example(parse_formula("x", KINDS, expected="number").root, [row_of(x=v) for v in ALL_NASTY])
 def test_log1p_is_within_two_units(tree: NumberNode, table_rows: list[Row]) -> None:
     formula = parse_formula(f"log1p({format_node(tree)})", COLUMNS, expected="number")

@@ -16,7 +16,11 @@ class CsvSource(Section):
     kind: Literal["csv"]
     path: str = Field(min_length=1, description="The file, relative to the config's folder.")
     separator: str = Field(
-        ",", min_length=1, max_length=1, pattern=r"^[\x00-\x7f]$", description="What stands between two fields."
+        ",",
+        min_length=1,
+        max_length=1,
+        pattern=r"^[\x00-\x7f]$",
+        description="What stands between two fields.",
     )
     decimal_comma: bool = Field(False, description="Whether numbers are written `3,5`.")
     strip_spaces: bool = Field(False, description="Whether spaces around a field are left out.")

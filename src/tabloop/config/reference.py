@@ -57,19 +57,25 @@ def setting_names() -> set[str]:
 
 
 def _tables(prefix: str, section: type[BaseModel]) -> Iterator[str]:
-    plain = {n: f for n, f in section.model_fields.items() if not _members(f) and _section(f.annotation) is None}
+    plain = {
+        n: f for n, f in section.model_fields.items() if not _members(f) and _section(f.annotation) is None
+    }
     if plain:
         yield _table("", prefix, plain)
     for name, field in section.model_fields.items():
         below = _section(field.annotation)
         if below is not None:
-            yield f"### `{prefix}.{name}`\n\n{_sentence(below)}\n\n" + "\n\n".join(_tables(f"{prefix}.{name}", below))
+            yield f"### `{prefix}.{name}`\n\n{_sentence(below)}\n\n" + "\n\n".join(
+                _tables(f"{prefix}.{name}", below)
+            )
         for member in _members(field):
             tag_name, tag = _tag(member)
             place = f"{prefix}.{name}.<name>" if _is_mapping(field) else f"{prefix}.{name}"
             yield (
                 f"### `{place}` with `{tag_name}: {tag}`\n\n{_sentence(member)}\n\n"
-                + _table("", f"{place}[{tag}]", {n: f for n, f in member.model_fields.items() if n != tag_name})
+                + _table(
+                    "", f"{place}[{tag}]", {n: f for n, f in member.model_fields.items() if n != tag_name}
+                )
             )
 
 

@@ -195,5 +195,5 @@ class BusinessConfig(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="How sure that promise has to be.")
     on_infeasible: Literal["best", "fail"] = Field(
         "best",
-        description="When no threshold can promise it: take the best promise there is, or fail (exit code 1).",
+        description="When no threshold can promise it: take the best promise, or fail (exit code 1).",
     )

@@ -149,7 +149,7 @@ def plan_calls(
 
     Examples
     --------
-    >>> plan = plan_calls({Cell(0, 1): 0.001, Cell(1, 1): 0.1, Cell(2, 1): 60.0}, 10, 256, budget_s=10)
+    >>> plan = plan_calls({Cell(0, 1): 0.001, Cell(1, 1): 0.1, Cell(2, 1): 60.0}, 10, 256, budget_s=9.5)
     >>> [(cell.variant, blocks.rounds, blocks.calls) for cell, blocks in plan.items()]
     [(0, 10, 100), (1, 10, 8)]
     """

@@ -35,6 +35,9 @@ class Timing:
         Latency of a call.
     samples_per_s : Figure
         Rows over time, one thread, call after call.
+    cpu_fraction : float
+        Share of the time, in [0, 1], in which the calls had a processor; below about 0.95 something else
+        was running, and the slowest calls tell more about that than about the variant.
     energy_j_per_1000_samples : float or None
         Of the whole processor package; None where the machine does not measure it.
     """
@@ -46,6 +49,7 @@ class Timing:
     p95_ms: Figure
     p99_ms: Figure
     samples_per_s: Figure
+    cpu_fraction: float
     energy_j_per_1000_samples: float | None = None
 
 

@@ -231,7 +231,7 @@ class Worker:
                 )
                 i += 1
         taken: list[int] = []
-        before = self._meter.read()
+        before, cpu_s, wall_s = self._meter.read(), time.process_time(), time.perf_counter()
         end = time.perf_counter_ns() + int(limit_s * 1e9)
         for i in range(calls):
             part = model.part(rows, i * batch_size, (i + 1) * batch_size)
@@ -241,7 +241,8 @@ class Worker:
             taken.append(now - begun)
             if now > end:
                 break
-        answer: dict[str, Any] = {"ns": taken}
+        cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+        answer: dict[str, Any] = {"ns": taken, "cpu_s": cpu_s, "wall_s": wall_s}
         if self._meter.available:
             answer["energy_j"] = self._meter.joules_between(before, self._meter.read())
         return answer

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC, NuSVC
@@ -60,14 +61,15 @@ def _scores(graph: OnnxGraph, x: str, classifier: Any) -> str:
         return tree_sum_to_onnx(graph, x, trees)
     is_probability = hasattr(classifier, "predict_proba")
     match classifier:
-        case LogisticRegression():
+        case LogisticRegression() | LinearDiscriminantAnalysis():
             return graph.add("Sigmoid", _linear(graph, x, classifier))
         case RidgeClassifier() | LinearSVC() | SGDClassifier() if not is_probability:
             return _linear(graph, x, classifier)
         case SVC() | NuSVC() if not is_probability and classifier.kernel in _KERNELS:
             return _support_vectors(graph, x, classifier)
-        case KNeighborsClassifier() if (
-            classifier.effective_metric_ == "euclidean" and classifier.weights in ("uniform", "distance")
+        case KNeighborsClassifier() if classifier.effective_metric_ == "euclidean" and classifier.weights in (
+            "uniform",
+            "distance",
         ):
             return _neighbours(graph, x, classifier)
         case _:

@@ -80,8 +80,8 @@ def save_model(model: onnx.ModelProto) -> bytes:
 
     Examples
     --------
-    >>> save_model(onnx.ModelProto(ir_version=10))
-    b'\\x08\\n'
+    >>> save_model(onnx.ModelProto(ir_version=10)).hex()
+    '080a'
     """
     written: bytes = model.SerializeToString(deterministic=True)
     return written

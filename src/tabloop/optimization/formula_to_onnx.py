@@ -9,9 +9,10 @@ equal (0.0 and -0.0), turns ``1 / x * y`` into ``y / x``, and its `Where` gives 
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Protocol, assert_never, cast
+from typing import Any, NamedTuple, Protocol, assert_never, cast
 
 import numpy as np
+from onnx import TensorProto
 
 from tabloop.contract.formula import Formula
 from tabloop.contract.formula_evaluation import evaluate_table
@@ -34,9 +35,6 @@ from tabloop.contract.formula_tree import (
 )
 from tabloop.optimization.onnx_graph import OnnxGraph
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 _ARITHMETIC = {"+": "Add", "-": "Sub", "*": "Mul", "/": "Div"}
 _COMPARE = {"<": "Less", "<=": "LessOrEqual", ">": "Greater", ">=": "GreaterOrEqual", "==": "Equal"}
 
@@ -46,6 +44,9 @@ class ColumnTensors(Protocol):
 
     def number(self, name: str) -> str:
         """Name the double tensor of a column, NaN where it is null."""
+
+    def is_integer(self, name: str) -> bool:
+        """Tell whether the column holds whole numbers, and so no -0.0."""
 
     def condition(self, name: str) -> str:
         """Name the boolean tensor of a boolean column, false where it is null."""
@@ -77,56 +78,36 @@ def formula_to_onnx(graph: OnnxGraph, formula: Formula, columns: ColumnTensors) 
     """
     writer = _Writer(graph, columns)
     if formula.kind == "number":
-        result = writer.number(cast("NumberNode", formula.root))
+        result = writer.number(cast("NumberNode", formula.root)).tensor
     else:
         result = writer.condition(cast("ConditionNode", formula.root))
     return result if formula.columns else graph.add("Expand", result, columns.row_shape())
+
+
+class _Number(NamedTuple):
+    """A tensor, and whether -0.0 can be among its values (true where finding out would take thought)."""
+
+    tensor: str
+    negative_zero: bool = True
 
 
 class _Writer:
     def __init__(self, graph: OnnxGraph, columns: ColumnTensors) -> None:
         self.graph = graph
         self.columns = columns
-        #: The tensors made for a number, and whether -0.0 can be among their values.
-        self.has_negative_zero: dict[str, bool] = {}
 
-    def number(self, node: NumberNode) -> str:
+    def number(self, node: NumberNode) -> _Number:
         if not _uses_column(node):
             return self.constant(_computed(node, "number"))
-        result = self.number_of_columns(node)
-        self.has_negative_zero[result] = self.may_be_negative_zero(node)
-        return result
-
-    def may_be_negative_zero(self, node: NumberNode) -> bool:
-        """Tell whether -0.0 can come out; true where that would take thought."""
-        match node:
-            case Number(value):
-                return _is_negative_zero(value)
-            case Column(name):
-                return self.columns.may_be_negative_zero(name)
-            case Binary("+", left, right):
-                return self.may_be_negative_zero(left) and self.may_be_negative_zero(right)
-            case Binary("-", left, _) | Call("sqrt", (left,)):
-                return self.may_be_negative_zero(left)
-            case Call("abs", _):
-                return False
-            case Call("min" | "max" | "clip", arguments):
-                return any(map(self.may_be_negative_zero, arguments))
-            case _:
-                return True
-
-    def number_of_columns(self, node: NumberNode) -> str:
         match node:
             case Column(name):
-                return self.columns.number(name)
+                return _Number(self.columns.number(name), not self.columns.is_integer(name))
             case Negative(operand):
-                return self.graph.add("Neg", self.number(operand))
+                return _Number(self.graph.add("Neg", self.number(operand).tensor))
             case Binary(sign, left, right):
                 return self.binary(sign, self.number(left), self.number(right))
             case Where(condition, if_true, if_false):
-                return self.graph.add(
-                    "Where", self.condition(condition), self.number(if_true), self.number(if_false)
-                )
+                return self.select(self.condition(condition), self.number(if_true), self.number(if_false))
             case Call(function, arguments):
                 return self.call(function, [self.number(argument) for argument in arguments])
             case Number():
@@ -134,26 +115,30 @@ class _Writer:
             case _:
                 assert_never(node)
 
-    def constant(self, value: Any) -> str:
-        return self.graph.constant(np.array([[value]]))
+    def constant(self, value: Any) -> _Number:
+        return _Number(self.graph.constant(np.array([[value]])), bool(value == 0 and np.signbit(value)))
 
-    def binary(self, sign: str, left: str, right: str) -> str:
-        constant_left, constant_right = self.graph.value_of(left), self.graph.value_of(right)
-        if sign == "+" and _is_zero(constant_left):
-            return self.plus_zero(right, negative=_is_negative_zero(constant_left))
-        if sign in "+-" and _is_zero(constant_right):
-            return self.plus_zero(left, negative=_is_negative_zero(constant_right) != (sign == "-"))
+    def binary(self, sign: str, left: _Number, right: _Number) -> _Number:
+        add = self.graph.add
+        constant_left, constant_right = (self.graph.value_of(side.tensor) for side in (left, right))
+        if sign == "+" and constant_left is not None and constant_left.item() == 0:
+            return self.plus_zero(right, negative=left.negative_zero)
+        if sign in "+-" and constant_right is not None and constant_right.item() == 0:
+            return self.plus_zero(left, negative=right.negative_zero == (sign == "+"))
         if sign == "/" and constant_left is not None and constant_left.item() == 1:
-            return self.graph.add("Reciprocal", right)
-        return self.graph.add(_ARITHMETIC[sign], left, right)
+            return _Number(add("Reciprocal", right.tensor))
+        # a sum is -0.0 only if both parts are, a difference only if the first one is
+        negative_zero = sign in "*/" or (left.negative_zero and (sign == "-" or right.negative_zero))
+        return _Number(add(_ARITHMETIC[sign], left.tensor, right.tensor), negative_zero)
 
-    def plus_zero(self, x: str, *, negative: bool) -> str:
+    def plus_zero(self, x: _Number, *, negative: bool) -> _Number:
         """Give x + -0.0, which is x, or x + 0.0, which differs for -0.0, in a form nothing simplifies."""
         if negative:
             return x
-        return self.graph.add("Sub", self.constant(0.0), self.graph.add("Neg", x))
+        zero = self.constant(0.0)
+        return _Number(self.graph.add("Sub", zero.tensor, self.graph.add("Neg", x.tensor)), False)
 
-    def call(self, function: NumberFunction, arguments: list[str]) -> str:
+    def call(self, function: NumberFunction, arguments: list[_Number]) -> _Number:
         first = arguments[0]
         match function:
             case "min" | "max":
@@ -161,35 +146,52 @@ class _Writer:
             case "clip":
                 return self.extreme("min", self.extreme("max", first, arguments[1]), arguments[2])
             case "abs":
-                return self.graph.add("Abs", first)
+                return _Number(self.graph.add("Abs", first.tensor), False)
             case "sqrt":
-                return self.graph.add("Sqrt", first)
+                return _Number(self.graph.add("Sqrt", first.tensor), first.negative_zero)
             case "log1p":
                 return self.log1p(first)
             case _:
                 assert_never(function)
 
-    def extreme(self, function: str, a: str, b: str) -> str:
+    def extreme(self, function: str, a: _Number, b: _Number) -> _Number:
         add = self.graph.add
-        nearer = add("Less" if function == "min" else "Greater", a, b)
-        return add("Where", add("Or", add("IsNaN", a), nearer), a, b)
+        nearer = add("Less" if function == "min" else "Greater", a.tensor, b.tensor)
+        return self.select(add("Or", add("IsNaN", a.tensor), nearer), a, b)
 
-    def log1p(self, x: str) -> str:
-        add, one, infinity = self.graph.add, self.constant(1.0), self.constant(np.inf)
-        u = add("Add", one, x)
-        kahan = add("Mul", add("Log", u), add("Div", x, add("Sub", u, one)))
-        return add("Where", add("Or", add("Equal", u, one), add("Equal", u, infinity)), x, kahan)
+    def log1p(self, x: _Number) -> _Number:
+        add, one, infinity = self.graph.add, self.constant(1.0).tensor, self.constant(np.inf).tensor
+        u = add("Add", one, x.tensor)
+        kahan = add("Mul", add("Log", u), add("Div", x.tensor, add("Sub", u, one)))
+        return self.select(add("Or", add("Equal", u, one), add("Equal", u, infinity)), x, _Number(kahan))
+
+    def select(self, condition: str, if_true: _Number, if_false: _Number) -> _Number:
+        """Pick one of two numbers without `Where` ever having to pick -0.0 for a true condition."""
+        add, (a, b) = self.graph.add, (if_true.tensor, if_false.tensor)
+        fixed = self.graph.value_of(condition)
+        if fixed is not None:
+            return if_true if fixed.item() else if_false
+        negative_zero = if_true.negative_zero or if_false.negative_zero
+        if not if_true.negative_zero:
+            return _Number(add("Where", condition, a, b), negative_zero)
+        if not if_false.negative_zero:  # `Not` would be optimized away, the parts turned back
+            opposite = add("Xor", condition, self.graph.constant(np.array([[True]])))
+            return _Number(add("Where", opposite, b, a), negative_zero)
+        shape = self.columns.row_shape()
+        sides = [each if self.graph.value_of(each) is None else add("Expand", each, shape) for each in (b, a)]
+        side = add("Cast", condition, to=TensorProto.INT64)
+        return _Number(add("GatherElements", add("Concat", *sides, axis=1), side, axis=1), negative_zero)
 
     def condition(self, node: ConditionNode) -> str:
         if not _uses_column(node):
-            return self.constant(_computed(node, "condition"))
+            return self.graph.constant(np.array([[_computed(node, "condition")]]))
         match node:
             case Column(name):
                 return self.columns.condition(name)
             case Comparison("!=", left, right):
-                return self.graph.add("Not", self.graph.add("Equal", self.number(left), self.number(right)))
+                return self.graph.add("Not", self.compare("==", left, right))
             case Comparison(sign, left, right):
-                return self.graph.add(_COMPARE[sign], self.number(left), self.number(right))
+                return self.compare(sign, left, right)
             case Logical(sign, left, right):
                 return self.graph.add(
                     "And" if sign == "and" else "Or", self.condition(left), self.condition(right)
@@ -200,6 +202,9 @@ class _Writer:
                 return self.columns.is_null(column.name)
             case _:
                 assert_never(node)
+
+    def compare(self, sign: str, left: NumberNode, right: NumberNode) -> str:
+        return self.graph.add(_COMPARE[sign], self.number(left).tensor, self.number(right).tensor)
 
 
 def _uses_column(node: Node) -> bool:
@@ -223,11 +228,3 @@ def _uses_column(node: Node) -> bool:
 def _computed(node: Node, kind: FormulaKind) -> Any:
     """Compute a part without columns here, so that ONNX Runtime has nothing to fold."""
     return evaluate_table(Formula("", node, kind, (), (), ()), {}, n_rows=1)[0]
-
-
-def _is_zero(constant: NDArray[Any] | None) -> bool:
-    return constant is not None and bool(constant.item() == 0)
-
-
-def _is_negative_zero(constant: NDArray[Any] | None) -> bool:
-    return constant is not None and bool(np.signbit(constant.item()))

@@ -71,6 +71,8 @@ class MeasuredVariant:
         By batch size, the latencies of each round.
     joules : dict of int to float
         By batch size, where the machine measures it.
+    clocks : dict of int to list of (float, float)
+        By batch size, the processor's and the wall clock's seconds of each round.
     """
 
     variant: Variant
@@ -80,6 +82,7 @@ class MeasuredVariant:
     proba: NDArray[np.float64] | None = None
     seconds: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)
     joules: dict[int, float] = field(default_factory=dict)
+    clocks: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -147,6 +150,7 @@ def _timing(each: MeasuredVariant, batch_size: int, confidence: float, seed: int
     in_ms = [one * 1e3 for one in rounds]
     p50, p95, p99 = latency_quantiles(in_ms, (0.5, 0.95, 0.99), confidence=confidence, seed=seed)
     joules = each.joules.get(batch_size)
+    cpu_s, wall_s = np.sum(each.clocks[batch_size], axis=0)
     return Timing(
         batch_size=batch_size,
         calls=calls,
@@ -155,6 +159,7 @@ def _timing(each: MeasuredVariant, batch_size: int, confidence: float, seed: int
         p95_ms=p95,
         p99_ms=p99,
         samples_per_s=throughput(rounds, batch_size, confidence=confidence, seed=seed),
+        cpu_fraction=min(1.0, float(cpu_s / wall_s)),
         energy_j_per_1000_samples=None if joules is None else joules / (calls * batch_size) * 1000,
     )
 

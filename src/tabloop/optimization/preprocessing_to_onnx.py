@@ -1,4 +1,4 @@
-"""The steps before the classifier as ONNX nodes: columns, formulas, imputers, clipping, scaling, categories."""
+"""The steps before the classifier as ONNX nodes: columns, formulas, imputers, scaling, categories."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ class GraphColumns:
             return name
         return self.graph.add("Cast", name, to=TensorProto.DOUBLE)
 
+    def is_integer(self, name: str) -> bool:
+        """Tell whether the column holds whole numbers, and so no -0.0."""
+        return self.graph.inputs[name] == "int64"
+
     def condition(self, name: str) -> str:
         """Name the boolean column as it is, false where it is null."""
         if self.graph.inputs[name] == "bool":
@@ -66,7 +70,8 @@ def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: An
     Returns
     -------
     name : str
-        A double tensor of shape (N, n_features), equal to what the preprocessor gives bit for bit.
+        A double tensor of shape (N, n_features), equal to what the preprocessor gives in every bit but
+        the sign of zero.
 
     Raises
     ------

@@ -151,7 +151,6 @@ def _draw_against_auc(
     colours = _colours_of(points)
     axes.set_xscale("log")
     axes.set_ylabel("ROC-AUC on the test rows")
-    _draw_staircase(axes, [(figure(point)[1], point.roc_auc.value) for point in points])
     for candidate, colour in colours.items():
         own = sorted((p for p in points if p.candidate == candidate), key=lambda p: figure(p)[1])
         # one model in several formats: what changes is where it stands from left to right
@@ -170,8 +169,9 @@ def _draw_against_auc(
                 markeredgecolor=colour,
                 markeredgewidth=1.6,
             )
-    values = [figure(point)[1] for point in points]
-    axes.set_xlim(min(values) / 1.8, max(values) * 1.8)
+    values = [end for point in points for end in figure(point)]
+    axes.set_xlim(min(values) / 1.5, max(values) * 1.5)
+    _draw_staircase(axes, [(figure(point)[1], point.roc_auc.value) for point in points])
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if max(values) / min(values) < 300 else (1.0,)))
     axes.xaxis.set_major_formatter(FuncFormatter(_plain))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -192,7 +192,7 @@ def _draw_staircase(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
             corners.append((x, y))
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
     axes.step(
-        [*xs, max(x for x, _ in points) * 1.8], [*ys, ys[-1]], where="post", color=_STAIRS, linewidth=1.2
+        [*xs, axes.get_xlim()[1]], [*ys, ys[-1]], where="post", zorder=1.5, color=_STAIRS, linewidth=1.2
     )
 
 

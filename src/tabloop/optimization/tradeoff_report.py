@@ -6,6 +6,8 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+import numpy as np
+
 from tabloop.optimization.bench_statistics import Figure
 from tabloop.optimization.benchmark_report import KIND_NAMES, BenchmarkReport, Comparison, VariantReport
 from tabloop.optimization.tradeoff_plots import (
@@ -19,6 +21,11 @@ from tabloop.optimization.tradeoff_plots import (
 from tabloop.optimization.tradeoffs import TradeoffPoint, TradeoffReport
 
 __all__ = ["render_html", "render_png"]
+
+_NAMED = 3
+
+#: Share of the time with a processor from which on latencies are believed.
+_UNDISTURBED = 0.95
 
 _CSS = """
 :root { color: #222; background: #fff; font: 16px/1.5 system-ui, sans-serif; }
@@ -66,8 +73,8 @@ def render_html(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
         _reading(tradeoffs),
         "<h2>Plots</h2>",
         _picture(draw_latency, tradeoffs, report, "p99 latency against ROC-AUC", (
-            f"The p99 latency of {size:,} rows with its interval, against ROC-AUC; a line joins the formats of "
-            f"one candidate. {stairs}")),
+            f"The p99 latency of {size:,} rows with its interval, against ROC-AUC; a line joins "
+            f"the formats of a candidate. {stairs}")),
         _picture(draw_size, tradeoffs, report, "model size against ROC-AUC", (
             f"The size of the model file against ROC-AUC. {stairs}")),
         _picture(draw_throughput, tradeoffs, report, "throughput by batch size", (
@@ -92,6 +99,12 @@ def _head(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
         partly = (
             '<p class="note">Quick mode: only the winner was measured at every batch size, the others at '
             f"{few} rows a call, and with few calls. <code>tabloop benchmark --full</code> measures all.</p>"
+        )
+    shares = [t.cpu_fraction for v in report.variants if (t := v.timing(tradeoffs.batch_size)) is not None]
+    if (share := float(np.median(shares))) < _UNDISTURBED:
+        partly += (
+            f'<p class="note">The machine was busy with something else: the calls had a processor {share:.0%} of '
+            "the time. Ratios to scikit-learn bear that, as all variants suffered alike; latencies do not.</p>"
         )
     return (
         "<h1>What speed, size and quality cost each other</h1>\n"
@@ -150,7 +163,8 @@ def _line(
     ]
     if timing.energy_j_per_1000_samples is not None:
         cells.append(f"<td>{_number(timing.energy_j_per_1000_samples)}</td>")
-    by = "; ".join(point.dominated_by)
+    named, more = point.dominated_by[:_NAMED], len(point.dominated_by) - _NAMED
+    by = "; ".join(named) + (f" and {more} more" if more > 0 else "")
     if by and not point.surely_dominated:
         by += " (within the intervals' reach)"
     cells.append(f'<td class="text">{escape(by)}</td>')
@@ -162,7 +176,7 @@ def _line(
 def _reading(tradeoffs: TradeoffReport) -> str:
     return (
         "<p>Shaded variants are on the Pareto frontier of p99 latency, throughput, ROC-AUC and file size: no "
-        "other variant is at least as good in all four and better in one. Which of them to take is a matter of "
+        "other variant is at least as good in all four and better in one. Which of them to take depends on "
         "what latency and memory are worth; one off the frontier has a better alternative. Below each figure "
         f"stands its {tradeoffs.confidence:.0%} bootstrap interval. Precision and recall are those of the "
         "decisions at the calibrated threshold, where the candidate has one.</p>"
@@ -202,7 +216,7 @@ def _machine(report: BenchmarkReport) -> str:
     ]  # fmt: skip
     return (
         "<h2>Where it was measured</h2>\n"
-        "<p>Another machine gives other figures; their order mostly stays.</p>\n"
+        "<p>Another machine gives other figures: measure on the one that serves.</p>\n"
         f"<dl>{_definitions(facts)}</dl>"
     )
 
@@ -230,7 +244,7 @@ def _number(value: float) -> str:
     ('12,300', '1.23', '0.0123')
     """
     rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:#.3g}"
 
 
 def _bytes(size: int) -> str:

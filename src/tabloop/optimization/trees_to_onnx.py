@@ -93,7 +93,9 @@ def tree_sum_of(classifier: Any) -> TreeSum | None:
         case DecisionTreeClassifier():
             return TreeSum((_class_tree(classifier.tree_),))
         case GradientBoostingClassifier(loss="log_loss") if classifier.init is None:
-            trees = tuple(_scaled_tree(t.tree_, classifier.learning_rate) for t in classifier.estimators_[:, 0])
+            trees = tuple(
+                _scaled_tree(t.tree_, classifier.learning_rate) for t in classifier.estimators_[:, 0]
+            )
             origin = np.zeros((1, classifier.n_features_in_))
             return TreeSum(trees, start=float(classifier._raw_predict_init(origin)[0, 0]), sigmoid=True)
         case HistGradientBoostingClassifier():
@@ -168,7 +170,7 @@ def _constant_tree(value: float) -> Tree:
 
 
 def _ensemble_attributes(trees: Iterable[Tree]) -> dict[str, Any]:
-    """Number the inner nodes of all trees in one row, and their distinct leaf values in another."""
+    """Lay the inner nodes of all trees in one row, and their distinct leaf values in another."""
     roots, features, thresholds = [], [], []
     children: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
     values: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
@@ -186,11 +188,11 @@ def _ensemble_attributes(trees: Iterable[Tree]) -> dict[str, Any]:
         for side, child in enumerate((tree.left[inner], tree.right[inner])):
             children[side].append(number[child])
             values[side].append(tree.value[child])
-    child = [np.concatenate(part) for part in children]
-    value = [np.concatenate(part) for part in values]
-    leaf = [part < 0 for part in child]
-    weights = np.unique(np.concatenate([value[side][leaf[side]] for side in (0, 1)]))
-    target = [np.where(leaf[side], np.searchsorted(weights, value[side]), child[side]) for side in (0, 1)]
+    nexts = [np.concatenate(part) for part in children]
+    ends = [np.concatenate(part) for part in values]
+    is_leaf = [part < 0 for part in nexts]
+    weights = np.unique(np.concatenate([ends[side][is_leaf[side]] for side in (0, 1)]))
+    target = [np.where(is_leaf[side], np.searchsorted(weights, ends[side]), nexts[side]) for side in (0, 1)]
     return {
         "n_targets": 1,
         "aggregate_function": 1,  # sum
@@ -200,9 +202,9 @@ def _ensemble_attributes(trees: Iterable[Tree]) -> dict[str, Any]:
         "nodes_splits": numpy_helper.from_array(np.concatenate(thresholds)),
         "nodes_modes": numpy_helper.from_array(np.zeros(n_inner, dtype=np.uint8)),  # <=
         "nodes_truenodeids": target[0].tolist(),
-        "nodes_trueleafs": leaf[0].astype(np.int64).tolist(),
+        "nodes_trueleafs": is_leaf[0].astype(np.int64).tolist(),
         "nodes_falsenodeids": target[1].tolist(),
-        "nodes_falseleafs": leaf[1].astype(np.int64).tolist(),
+        "nodes_falseleafs": is_leaf[1].astype(np.int64).tolist(),
         "leaf_targetids": [0] * len(weights),
         "leaf_weights": numpy_helper.from_array(weights),
     }

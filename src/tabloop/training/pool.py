@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from types import FrameType
 
 from tabloop.training.candidates import expected_fit_seconds
@@ -103,6 +104,17 @@ def run_tasks(
     return [outcomes[task.key] for task in tasks]
 
 
+def _start_server() -> None:
+    """Start the server of workers deaf to interrupts: a terminal sends them to every process."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Put an interrupt off while a process starts: half started, nobody would know of it to end it."""
@@ -137,6 +149,7 @@ def _run_until_broken(
     context = multiprocessing.get_context("forkserver")
     # the server imports the libraries once; every worker is a fork of it
     context.set_forkserver_preload(["tabloop.training.task"])
+    _start_server()
     executor = ProcessPoolExecutor(
         1 if alone else n_workers, mp_context=context, initializer=_ignore_interrupts
     )

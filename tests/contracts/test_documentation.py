@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.conftest import ROOT, Workspace
+
+from tabloop.config.reference import render_reference
+
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+
+
+def commands(page: str) -> list[str]:
+    """The commands in the blocks marked to be run, in order."""
+    found = re.findall(r"<!-- run -->\n((?:    .*\n|\n)+)", (ROOT / page).read_text())
+    return [line.strip() for block in found for line in block.splitlines() if line.strip()]
+
+
+def test_the_configuration_page_is_what_the_types_say() -> None:
+    assert (ROOT / "docs" / "configuration.md").read_text() == render_reference(), "stale: run `make docs`"
+
+
+def test_every_setting_of_the_default_is_documented() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    settings = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for section, values in settings.items():
+        for key in values if isinstance(values, dict) else ():
+            if section not in ("contract", "data"):
+                assert f"{section}.{key}" in page
+
+
+def run_page(workspace: Workspace, page: str) -> None:
+    for command in commands(page):
+        words = shlex.split(command)
+        assert words[0] in ("tabloop", ".venv/bin/tabloop"), command
+        outcome = workspace.run(*words[1:], environ={"TABLOOP_TRAINING__CANDIDATES": QUICK})
+        assert outcome.code == 0, (command, outcome.err)
+
+
+QUICK = "{logistic_regression: {}, decision_tree: {}, random_forest: {n_estimators: 20}}"
+
+
+def test_the_readme_runs(trained: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(trained.folder, tmp_path / "project", symlinks=True)
+    assert len(commands("README.md")) >= 5
+    run_page(Workspace(tmp_path / "project"), "README.md")
+
+
+def test_the_quickstart_runs_in_an_empty_folder(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    run_page(workspace, "docs/quickstart.md")
+    (snippet,) = re.findall(
+        r"(    import joblib.*?\n)(?!    )", (ROOT / "docs" / "quickstart.md").read_text(), re.S
+    )
+    done = subprocess.run(
+        [ROOT / ".venv" / "bin" / "python", "-c", textwrap.dedent(snippet)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_contributing_runs() -> None:
+    for command in commands("CONTRIBUTING.md"):
+        done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_make_target_is_in_its_help() -> None:
+    text = (ROOT / "Makefile").read_text()
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("run", "test", "check", "setup", "help", "train", "reproduce", "clean"):
+        assert f"make {target} " in shown
+        assert re.search(rf"^{target}:", text, re.M)
+
+
+def test_no_registry_and_no_machine_is_named() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    assert "--find-links" not in lock
+    assert "index-url" not in lock
+    pins = re.findall(r"^[a-zA-Z0-9_.\-\[\]]+==\S+", lock, re.M)
+    assert len(pins) > 20
+    blocks = re.split(r"\n(?=\S)", lock.strip())
+    assert all("--hash=sha256:" in block for block in blocks)

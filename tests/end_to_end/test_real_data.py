@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.conftest import ROOT, Workspace
+
+
+def test_the_real_students_are_read_whole_and_learned(real_data: Path, tmp_path: Path) -> None:
+    settings = (ROOT / "config.yaml").read_text().replace("n_estimators: 400", "n_estimators: 100")
+    (tmp_path / "config.yaml").write_text(settings)
+    outcome = Workspace(tmp_path).run("run", "--json", "--set", f"data.source.path={real_data}")
+    assert outcome.code == 0, outcome.err
+    report = json.loads(outcome.out)
+    assert (report["rows"]["read"], report["rows"]["quarantined"]) == (17_761, 0)
+    assert report["metrics"]["cv_ranking"][0]["roc_auc"] >= 0.965
+    assert report["metrics"]["roc_auc"] >= 0.95
+    baseline = json.loads((tmp_path / "artifacts" / "champion" / "drift_baseline.json").read_bytes())
+    assert len(baseline["categories"]["student_country"]["counts"]) > 150
+    assert "NA" in baseline["categories"]["student_country"]["counts"]
