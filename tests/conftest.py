@@ -126,11 +126,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, students: pl.DataFrame) ->
 
 
 class QuietProgress:
-    """A `tabloop.lifecycle.Progress` that draws nothing."""
+    """A `tabloop.progress.Progress` that draws nothing."""
 
     def step(self, text: str) -> None: ...
 
-    def read(self, fraction: float) -> None: ...
+    def fraction(self, fraction: float) -> None: ...
 
     def tasks(self, state: Any) -> None: ...
 

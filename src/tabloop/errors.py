@@ -11,11 +11,13 @@
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
+    ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
     │   └── ArtifactMissingError (FileNotFoundError)
     └── CheckFailedError (RuntimeError)      a check said no; everything worked
         ├── HashMismatchError                a file is not the file that was recorded
         ├── InfeasibleError                  no threshold can keep the promise
+        ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
         └── NotReproducedError               training again gave something else
 
@@ -87,6 +89,10 @@ class ExportError(TabloopError, RuntimeError):
     """A step of the model cannot be written as ONNX; the message names the step."""
 
 
+class QueueFullError(TabloopError, RuntimeError):
+    """More rows are waiting to be scored than may wait; nothing was scored, try again later."""
+
+
 class ArtifactError(TabloopError, RuntimeError):
     """A run folder is not in the state that the step needs."""
 
@@ -105,6 +111,10 @@ class HashMismatchError(CheckFailedError):
 
 class InfeasibleError(CheckFailedError):
     """No decision threshold can promise the precision that the business asks for."""
+
+
+class ParityError(CheckFailedError):
+    """A graph disagrees with the model that it was made of."""
 
 
 class GateRefusedError(CheckFailedError):

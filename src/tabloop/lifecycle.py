@@ -1,45 +1,37 @@
-"""The order of the stages: read, split, train, write a run; judge it; make it live; check it again."""
+"""The order of the stages: train, export, quantize, parity, benchmark, trade-offs, release; and back."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
 
 import joblib
-import numpy as np
-from pydantic import ValidationError
 
-from tabloop.artifacts.files import sha256_of_bytes, sha256_of_file
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
-from tabloop.config.config import Config
 from tabloop.config.loading import Project
-from tabloop.data.dataset import Dataset, read_dataset, require_both_classes, require_quarantine_limit
-from tabloop.data.split import Split, split_dataset
-from tabloop.errors import ArtifactError, GateRefusedError, HashMismatchError, NotReproducedError
+from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
+from tabloop.errors import ArtifactError, GateRefusedError
+from tabloop.inference.scoring_service import load_service
 from tabloop.monitoring.drift_baseline import build_drift_baseline
+from tabloop.optimization_steps import (
+    benchmark_run,
+    export_run,
+    parity_run,
+    quantize_run,
+    tradeoffs_run,
+)
+from tabloop.progress import Progress
 from tabloop.release_gates import Gate, judge
-from tabloop.training.lineage import build_lineage, library_versions
+from tabloop.run_records import (
+    RunData,
+    describe_lineage,
+    describe_metrics,
+    load_run_data,
+    require_trained,
+    split,
+)
 from tabloop.training.model_card import render_model_card
-from tabloop.training.pool import PoolState
-from tabloop.training.train import TrainingResult, train_model
-
-METRICS_FORMAT_VERSION = 1
-
-
-class Progress(Protocol):
-    """Told what is going on; draws it, logs it or keeps quiet."""
-
-    def step(self, text: str) -> None:
-        """Begin a step."""
-
-    def read(self, fraction: float) -> None:
-        """Say how much of the source is read."""
-
-    def tasks(self, state: PoolState) -> None:
-        """Say which tasks are running and how many are done."""
+from tabloop.training.train import train_model
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,44 @@ class ReleaseDecision:
     gates: tuple[Gate, ...]
 
 
-def train(project: Project, progress: Progress) -> RunFolder:
+def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDecision]:
+    """Do the whole job, from the data to the release.
+
+    Parameters
+    ----------
+    project : Project
+        The settings in force.
+    progress : Progress
+        Told what is going on.
+
+    Returns
+    -------
+    run : RunFolder
+        Sealed.
+    decision : ReleaseDecision
+        Whether it is the champion now, and why.
+    """
+    run, data = train(project, progress)
+    progress.step("exporting")
+    export_run(run, data)
+    progress.step("quantizing")
+    quantize_run(run, data)
+    progress.step("checking parity")
+    parity_run(run, data, run.write)
+    progress.step("benchmarking")
+
+    def benchmarked(done: int, total: int, text: str) -> None:
+        progress.step(f"benchmarking {text}")
+        progress.fraction(done / max(1, total))
+
+    described = benchmark_run(run, data, run.write, full=False, progress=benchmarked)
+    progress.step("weighing trade-offs")
+    tradeoffs_run(described, run.write)
+    progress.step("releasing")
+    return run, release(project, run, data=data)
+
+
+def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
     """Open a run: read the data, compare the candidates, calibrate the threshold, write it all down.
 
     Parameters
@@ -75,6 +104,8 @@ def train(project: Project, progress: Progress) -> RunFolder:
     -------
     run : RunFolder
         Open, for the stages that follow and for `release`.
+    data : RunData
+        Its rows, for those stages.
 
     Raises
     ------
@@ -83,20 +114,19 @@ def train(project: Project, progress: Progress) -> RunFolder:
     """
     run = RunStore(project.model_dir).create()
     try:
-        _train_into(run, project, progress)
+        return run, _train_into(run, project, progress)
     except BaseException:
         run.discard_if_empty()
         raise
-    return run
 
 
-def _train_into(run: RunFolder, project: Project, progress: Progress) -> None:
+def _train_into(run: RunFolder, project: Project, progress: Progress) -> RunData:
     config, contract = project.config, project.contract
     path = project.resolve(config.data.source.path)
     progress.step(f"reading {path}")
     with run.open_new("quarantine.jsonl") as quarantine_file:
         dataset = read_dataset(
-            config.data, contract, path, quarantine_file=quarantine_file, progress=progress.read
+            config.data, contract, path, quarantine_file=quarantine_file, progress=progress.fraction
         )
     require_quarantine_limit(dataset, config.data)
     require_both_classes(dataset, contract)
@@ -104,111 +134,43 @@ def _train_into(run: RunFolder, project: Project, progress: Progress) -> None:
     run.write("contract.json", contract.to_json().encode())
 
     progress.step("training")
-    split = _split(config, dataset)
-    result = train_model(config, contract, split.train, split.test, watch=progress.tasks)
+    data = RunData(config, contract, split(config, dataset))
+    train_rows, test_rows = data.split.train, data.split.test
+    result = train_model(config, contract, train_rows, test_rows, watch=progress.tasks)
 
     progress.step(f"writing {run.path}")
     with run.open_new("best_model.joblib") as file:
         joblib.dump(result.best_pipeline, file)
-    if config.training.keep == "all":
-        for name, pipeline in result.pipelines.items():
-            if name == result.best.name:
-                run.link(f"candidates/{name}.joblib", "best_model.joblib")
-                continue
+    for name, pipeline in result.pipelines.items() if config.training.keep == "all" else ():
+        if name == result.best.name:
+            run.link(f"candidates/{name}.joblib", "best_model.joblib")
+        else:
             with run.open_new(f"candidates/{name}.joblib") as file:
                 joblib.dump(pipeline, file)
-    run.write("threshold.txt", f"{result.threshold.threshold!r}\n".encode())
+    threshold = result.threshold.threshold
+    run.write("threshold.txt", f"{threshold!r}\n".encode())
     metrics = describe_metrics(run.run_id, config, result)
     run.write_json("metrics.json", metrics)
-    baseline = build_drift_baseline(
-        contract,
-        result.features,
-        split.train[contract.target.name].to_numpy(),
-        result.oof_proba,
-        result.threshold.threshold,
-    )
+    y_train = train_rows[contract.target.name].to_numpy()
+    baseline = build_drift_baseline(contract, result.features, y_train, result.oof_proba, threshold)
     run.write_json("drift_baseline.json", baseline)
-    lineage = _describe_lineage(run, project, dataset, split, result)
+    lineage = describe_lineage(run, project, dataset, data.split, result)
     run.write_json("lineage.json", lineage)
     run.write("model_card.md", render_model_card(contract, metrics, lineage).encode())
+    return data
 
 
-def _split(config: Config, dataset: Dataset) -> Split:
-    return split_dataset(
-        dataset.frame, config.data.target.name, test_size=config.data.test_size, seed=config.seed
-    )
-
-
-def describe_metrics(run_id: str, config: Config, result: TrainingResult) -> dict[str, Any]:
-    """Put the figures of a run together as `metrics.json` holds them."""
-    evaluation = result.evaluation.to_dict()
-    counts = {
-        f"test_{name}": evaluation.pop(name)
-        for name in ("rows", "positive_rows", "predicted_positive_rows", "true_positive_rows")
-    }
-    return {
-        "format_version": METRICS_FORMAT_VERSION,
-        "run_id": run_id,
-        "best_model_name": result.best.name,
-        "calibration": result.threshold.to_dict()
-        | {"probability_calibration": config.training.probability_calibration},
-        "rank_by": config.training.rank_by,
-        "cv_n_splits": config.cv.n_splits,
-        "cv_ranking": [report.to_dict() for report in result.ranking],
-        **counts,
-        **evaluation,
-    }
-
-
-def _predictions_sha256(result: TrainingResult) -> dict[str, str]:
-    return {
-        "out_of_fold": sha256_of_bytes(np.ascontiguousarray(result.oof_proba, dtype="<f8").tobytes()),
-        "test": sha256_of_bytes(np.ascontiguousarray(result.test_proba, dtype="<f8").tobytes()),
-    }
-
-
-def _describe_lineage(
-    run: RunFolder, project: Project, dataset: Dataset, split: Split, result: TrainingResult
-) -> dict[str, Any]:
-    def of_run(name: str) -> dict[str, str]:
-        path = _relative(run.path / name, project.folder)
-        return {"path": path, "sha256": run.files[name]["sha256"]}
-
-    return build_lineage(
-        run_id=run.run_id,
-        seed=project.config.seed,
-        rows={
-            "read": dataset.rows_read,
-            "quarantined": dataset.quarantine.rows,
-            "training": split.train.height,
-            "test": split.test.height,
-        },
-        predictions=_predictions_sha256(result),
-        sources={
-            "dataset": {"path": _relative(dataset.path, project.folder), "sha256": dataset.sha256},
-            "config": of_run("config.json") | {"source_path": _relative(project.config_path, project.folder)},
-            "contract": of_run("contract.json"),
-            "model": of_run("best_model.joblib"),
-            "threshold": of_run("threshold.txt"),
-        },
-    )
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """Write a path as seen from the config's folder, where it lies below it."""
-    path, folder = path.absolute(), folder.absolute()
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
-
-
-def release(project: Project, run: RunFolder) -> ReleaseDecision:
+def release(project: Project, run: RunFolder, *, data: RunData | None = None) -> ReleaseDecision:
     """Judge a run, seal it, and make it the champion if every gate holds.
 
     Parameters
     ----------
     project : Project
-        Its `release` section holds the floors; its contract has to be the run's.
+        Its floors, limits and contract are those in force.
     run : RunFolder
         Open, or sealed as passed already, in which case it is promoted again.
+    data : RunData, optional
+        The run's rows, if they are at hand; read again otherwise.
 
     Returns
     -------
@@ -217,7 +179,7 @@ def release(project: Project, run: RunFolder) -> ReleaseDecision:
     Raises
     ------
     ArtifactError
-        If the run was refused before, or its training did not finish.
+        If the run was refused before, or a stage is missing.
 
     Notes
     -----
@@ -230,23 +192,30 @@ def release(project: Project, run: RunFolder) -> ReleaseDecision:
         if run.state == "refused":
             raise ArtifactError(f"run {run.run_id}: its gates refused it; train a new run")
         if run.state == "open":
-            if not run.has("model_card.md"):
-                raise ArtifactError(
-                    f"run {run.run_id}: its training did not finish; train again with `tabloop train`"
-                )
-            gates = judge(project.config.release, run)
-            verdict = all(gate.passed for gate in gates)
-            described = [gate.to_dict() for gate in gates]
-            run.seal("passed" if verdict else "refused", {"passed": verdict, "gates": described})
+            _require_stages(run)
+            rows = data or load_run_data(project, run)
+            gates = judge(project.config, run, rows, store.champion())
+            passed = all(gate.passed for gate in gates)
+            run.seal(
+                "passed" if passed else "refused",
+                {"passed": passed, "gates": [gate.to_dict() for gate in gates]},
+            )
         else:
             recorded = run.read_json("gates.json")
-            gates = tuple(Gate(**gate) for gate in recorded["gates"])
-            verdict = bool(recorded["passed"])
-            described = recorded["gates"]
-        if verdict:
+            gates, passed = tuple(Gate(**gate) for gate in recorded["gates"]), bool(recorded["passed"])
+        if passed:
             store.promote(run)
-        store.note_decision("promoted" if verdict else "refused", run, gates=described)
-    return ReleaseDecision(run.run_id, verdict, gates)
+        store.note_decision(
+            "promoted" if passed else "refused", run, gates=[gate.to_dict() for gate in gates]
+        )
+    return ReleaseDecision(run.run_id, passed, gates)
+
+
+def _require_stages(run: RunFolder) -> None:
+    require_trained(run)
+    for name, command in (("model.onnx", "export"), ("parity_report.json", "parity")):
+        if not run.has(name):
+            raise ArtifactError(f"run {run.run_id}: has no {name} yet; `tabloop {command}` writes it")
 
 
 def require_promoted(decision: ReleaseDecision) -> None:
@@ -262,107 +231,45 @@ def require_promoted(decision: ReleaseDecision) -> None:
         raise GateRefusedError(f"run {decision.run_id}: not released\n{refused}")
 
 
-def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: bool) -> dict[str, Any]:
-    """Check that a run is what it was, and with `retrain` that it comes out again.
+def rollback(project: Project, run_id: str | None) -> RunFolder:
+    """Make an earlier champion the champion again, by the swap that a release makes.
 
     Parameters
     ----------
     project : Project
-        Finds the dataset; the run's own config and contract are used.
-    run : RunFolder
-        Sealed.
-    progress : Progress
-        Told what is going on.
-    retrain : bool
-        Train again and demand the same metrics and predictions.
+        Finds the runs.
+    run_id : str or None
+        The run to go back to; None for the champion before this one.
 
     Returns
     -------
-    report : dict
-        What was checked.
+    run : RunFolder
+        The champion now.
 
     Raises
     ------
     ArtifactError
-        If the run is open.
-    HashMismatchError
-        If a file of the run, its manifest or the dataset is not the recorded one; all of them named.
-    NotReproducedError
-        If training again gives other metrics or predictions.
+        If there is no earlier champion, or the run never passed its gates or no longer loads.
     """
-    if run.state == "open":
-        raise ArtifactError(f"run {run.run_id}: still open; `tabloop release` judges and seals it")
-    progress.step("checking hashes")
-    problems = run.check_hashes()
-    problems += _check_manifest(RunStore(project.model_dir), run)
-    if problems:
-        raise HashMismatchError(_listed(run, problems))
-    lineage = run.read_json("lineage.json")
-    for name, file in (("config", "config.json"), ("contract", "contract.json"),
-                       ("model", "best_model.joblib"), ("threshold", "threshold.txt")):  # fmt: skip
-        if lineage[name]["sha256"] != run.files[file]["sha256"]:
-            problems.append(f"lineage.json: {name} has another hash than {file}")
-    dataset_path = project.folder / lineage["dataset"]["path"]
-    found = sha256_of_file(dataset_path)
-    if found != lineage["dataset"]["sha256"]:
-        problems.append(f"{dataset_path}: got sha256 {found}, recorded {lineage['dataset']['sha256']}")
-    if problems:
-        raise HashMismatchError(_listed(run, problems))
-    report = {"run_id": run.run_id, "files_checked": len(run.files) + 2, "retrained": retrain}
-    if retrain:
-        _retrain(project, run, lineage, dataset_path, progress)
-    return report
+    store = RunStore(project.model_dir)
+    with store.deciding():
+        champion = store.require_champion()
+        run = store.get(run_id) if run_id else store.get(_champion_before(store, champion))
+        load_service(run)  # what cannot be loaded is not gone back to
+        store.promote(run)
+        store.note_decision("rolled_back", run, from_run_id=champion.run_id)
+    return run
 
 
-def _check_manifest(store: RunStore, run: RunFolder) -> list[str]:
-    """Compare the manifest with the hash that the decision about the run noted."""
-    found = sha256_of_file(run.path / "manifest.json")
-    for record in store.decisions():
-        if record.get("run_id") == run.run_id and record.get("manifest_sha256") != found:
-            return [f"{run.path / 'manifest.json'}: got sha256 {found}, "
-                    f"decisions.jsonl recorded {record.get('manifest_sha256')}"]  # fmt: skip
-    return []
-
-
-def _listed(run: RunFolder, problems: list[str]) -> str:
-    return f"run {run.run_id}: not what was recorded\n  " + "\n  ".join(problems)
-
-
-def _retrain(
-    project: Project, run: RunFolder, lineage: dict[str, Any], dataset_path: Path, progress: Progress
-) -> None:
-    try:
-        config = Config.model_validate_json(run.read("config.json"))
-    except ValidationError as error:
-        raise ArtifactError(f"run {run.run_id}: its config is not of this version: {error}") from error
-    again = Project(config, project.config_path)
-    progress.step(f"reading {dataset_path}")
-    dataset = read_dataset(config.data, again.contract, dataset_path, progress=progress.read)
-    split = _split(config, dataset)
-    progress.step("training again")
-    result = train_model(config, again.contract, split.train, split.test, watch=progress.tasks)
-    recorded = _without_times(run.read_json("metrics.json"))
-    found = _without_times(json.loads(json.dumps(describe_metrics(run.run_id, config, result))))
-    problems = [f"metrics.json: {name} was {recorded.get(name)!r}, is {found.get(name)!r}"[:300]
-                for name in sorted({*recorded, *found}) if recorded.get(name) != found.get(name)]  # fmt: skip
-    for name, sha256 in _predictions_sha256(result).items():
-        if sha256 != lineage["predictions_sha256"][name]:
-            problems.append(f"{name} predictions: differ")
-    if problems:
-        versions = library_versions()
-        problems += [f"{name}: was {old}, is {versions.get(name)}"
-                     for name, old in lineage["libraries"].items() if versions.get(name) != old]  # fmt: skip
-        raise NotReproducedError(
-            f"run {run.run_id}: training again gave something else\n  " + "\n  ".join(problems)
-        )
-
-
-def _without_times(value: Any) -> Any:
-    """Leave out what a clock measured."""
-    if isinstance(value, dict):
-        return {
-            name: _without_times(below)
-            for name, below in value.items()
-            if not name.removesuffix("_std").endswith("_s")
-        }
-    return [_without_times(each) for each in value] if isinstance(value, list) else value
+def _champion_before(store: RunStore, champion: RunFolder) -> str:
+    """Find whom the champion replaced: going back twice goes back two."""
+    line: list[str] = []
+    for decision in store.decisions():
+        run_id = decision["run_id"]
+        if decision["decision"] == "promoted" and (not line or line[-1] != run_id):
+            line.append(run_id)
+        elif decision["decision"] == "rolled_back":
+            line = line[: line.index(run_id) + 1] if run_id in line else [*line, run_id]
+    if champion.run_id in line and line.index(champion.run_id) > 0:
+        return line[line.index(champion.run_id) - 1]
+    raise ArtifactError(f"run {champion.run_id}: was no champion before it; name a run to go to")

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tabloop.artifacts.run_folder import RunFolder
-from tabloop.config.operations import ReleaseConfig
+from tabloop.config.config import Config
+from tabloop.contract.contract import Contract
+from tabloop.contract.contract_diff import diff_contracts
+from tabloop.contract.feature_table import feature_frame, typed_columns
+from tabloop.errors import TabloopError
+from tabloop.inference.frame_columns import columns_of_frame
+from tabloop.inference.predictor import Predictor
+from tabloop.inference.queue_load import measure_load
+from tabloop.inference.scoring_service import (
+    SELF_TEST_TOLERANCE,
+    ScoringService,
+    describe_mismatches,
+    load_service,
+    replay_self_test,
+    served_model,
+)
+from tabloop.monitoring.drift_rule import check_drift
+from tabloop.run_records import RunData
+from tabloop.training.evaluation import roc_auc_difference
+
+_LOAD_ROWS = 2_000
+# Twice what the documented rule calls drift
+_PLANTED_SHIFT = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,25 +60,44 @@ class Gate:
         return asdict(self)
 
 
-def judge(floors: ReleaseConfig, run: RunFolder) -> tuple[Gate, ...]:
+def judge(config: Config, run: RunFolder, data: RunData, champion: RunFolder | None) -> tuple[Gate, ...]:
     """Put a run through every gate.
 
     Parameters
     ----------
-    floors : ReleaseConfig
-        The config's `release` section.
+    config : Config
+        The floors and limits in force now.
     run : RunFolder
-        Open, its training finished.
+        Open, its stages finished.
+    data : RunData
+        The run's rows.
+    champion : RunFolder or None
+        What it would replace.
 
     Returns
     -------
     gates : tuple of Gate
-        Where the hashes are wrong, nothing else is judged: there is nothing to trust.
+        Where the hashes are wrong nothing else is judged: there is nothing to trust.
     """
     hashes = judge_hashes(run)
     if not hashes.passed:
         return (hashes,)
-    return hashes, judge_quality(floors, run)
+    return (
+        hashes,
+        _judged("parity", lambda: judge_parity(run)),
+        _judged("schema", lambda: judge_schema(config, run)),
+        _judged("queue", lambda: judge_queue(config, run, data)),
+        _judged("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
+        _judged("quality", lambda: judge_quality(config, run, data, champion)),
+    )
+
+
+def _judged(name: str, gate: Callable[[], Gate]) -> Gate:
+    """A gate that cannot be judged has refused."""
+    try:
+        return gate()
+    except TabloopError as error:
+        return Gate(name, passed=False, reason=f"cannot be judged: {error}")
 
 
 def judge_hashes(run: RunFolder) -> Gate:
@@ -67,8 +111,118 @@ def judge_hashes(run: RunFolder) -> Gate:
     )
 
 
-def judge_quality(floors: ReleaseConfig, run: RunFolder) -> Gate:
-    """Check that the figures on the test part reach the config's floors."""
+def judge_parity(run: RunFolder) -> Gate:
+    """Check that the served graph agrees with the trained pipeline."""
+    report = run.read_json("parity_report.json")
+    evidence = {name: report[name] for name in ("model", "samples", "max_abs_diff", "mean_abs_diff",
+                                                "decision_flips", "abs_tol", "mean_tol")}  # fmt: skip
+    passed = bool(report["passed"]) and report["model"] == served_model(run)
+    said = (
+        f"{report['model']}: max |Δp| {report['max_abs_diff']}, {report['decision_flips']} decisions flipped"
+    )
+    return Gate("parity", passed, f"{said} on {report['samples']:,} rows", evidence)
+
+
+def judge_schema(config: Config, run: RunFolder) -> Gate:
+    """Check that config, contract and graph agree, and that training rows come out of it as scored."""
+    contract = Contract.from_dict(run.read_json("contract.json"))
+    predictor = Predictor(run.read(served_model(run)))
+    problems = describe_mismatches(run, contract, predictor, float(run.read("threshold.txt")))
+    in_force = Contract(config.contract, config.data.target)
+    problems += [
+        f"the config's contract is no longer the run's: {change.where}: {change.what}"
+        for change in diff_contracts(contract, in_force).changes
+        if change.severity != "compatible"
+    ]
+    difference = replay_self_test(predictor, run.read_json("self_test.json"))
+    tolerance = SELF_TEST_TOLERANCE
+    if served_model(run) != "model.onnx":
+        tolerance = config.benchmarking.parity_abs_tolerance
+    if not difference <= tolerance:
+        problems.append(
+            f"replayed training rows differ by {difference:g}, at most {tolerance:g} is tolerable"
+        )
+    evidence = {"inputs": dict(predictor.input_types), "self_test_max_abs_diff": _number(difference)}
+    said = f"graph and contract agree; replayed training rows differ by {difference:.1g}"
+    return Gate("schema", not problems, "; ".join(problems) or said, evidence)
+
+
+def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
+    """Check that micro-batched scoring keeps up with the configured rate."""
+    floors = config.release
+    service = load_service(run, released_only=False)
+    rows = typed_columns(data.contract, data.split.test.head(_LOAD_ROWS))
+    report = measure_load(
+        service,
+        columns_of_frame(data.contract, rows),
+        rate_rows_per_s=floors.expected_rows_per_s,
+        duration_s=floors.load_test_s,
+        max_batch_rows=config.serving.max_batch_rows,
+        max_queue_rows=config.serving.max_queue_rows,
+        seed=config.seed,
+    )
+    problems = []
+    if report.refused_rows:
+        problems.append(
+            f"{report.refused_rows} of {report.offered_rows} rows found the queue of "
+            f"{config.serving.max_queue_rows} full"
+        )
+    if not report.wait_p99_ms <= floors.max_wait_p99_ms:
+        problems.append(
+            f"99% of the rows waited up to {report.wait_p99_ms:.1f} ms, at most {floors.max_wait_p99_ms:g} is "
+            "tolerable"
+        )
+    said = (
+        f"{floors.expected_rows_per_s:g} rows/s for {floors.load_test_s:g} s: none refused, "
+        f"p99 {report.wait_p99_ms:.1f} ms, at most {report.deepest_queue_rows} waiting"
+    )
+    evidence = {name: _number(value) for name, value in report.to_dict().items()}
+    return Gate("queue", not problems, "; ".join(problems) or said, evidence)
+
+
+def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
+    """Check that the drift baseline can score its own rows, finds none, and sees a planted shift."""
+    baseline = run.read_json("drift_baseline.json")
+    service = load_service(run, released_only=False)
+    typed = typed_columns(
+        data.contract, data.split.train.head(max(5_000, config.monitoring.drift_min_samples))
+    )
+    frame = feature_frame(data.contract, typed)
+    features = {name: frame[name].to_numpy() for name in data.contract.numeric_features}
+    labels = service.decide(columns_of_frame(data.contract, typed)).label
+    quiet = check_drift(baseline, features, labels, config.monitoring)
+    rule = config.monitoring.model_copy(update={"drift_min_features": 1, "drift_min_samples": 1})
+    unseen = []
+    for name, values in features.items():
+        std = baseline["numeric"][name]["std"]
+        if std is None:
+            continue  # it never had a value: nothing can be planted
+        step = _PLANTED_SHIFT * rule.drift_zscore_threshold * (std if std > 0 else 1.0)
+        shifted = check_drift(baseline, features | {name: values + step}, labels, rule)
+        if name not in shifted.drifted_features:
+            unseen.append(name)
+    problems = []
+    if quiet.covariate_shift:
+        problems.append(f"it calls its own training rows drift: {', '.join(quiet.drifted_features)}")
+    if unseen:
+        problems.append(f"it does not see a shift planted in {', '.join(unseen)}")
+    said = (
+        f"its own rows score at most {quiet.drift_score_max_abs_z:.2f}; "
+        f"a shift planted in each of {len(features)} features is seen"
+    )
+    evidence = {
+        "samples": quiet.samples_observed,
+        "max_abs_z_on_training_rows": _number(quiet.drift_score_max_abs_z),
+        "planted_shift_std": _PLANTED_SHIFT * rule.drift_zscore_threshold,
+        "features": len(features),
+        "unseen": unseen,
+    }
+    return Gate("drift_monitor", not problems, "; ".join(problems) or said, evidence)
+
+
+def judge_quality(config: Config, run: RunFolder, data: RunData, champion: RunFolder | None) -> Gate:
+    """Check the figures on the test part against the floors, and against the champion on the same rows."""
+    floors = config.release
     metrics = run.read_json("metrics.json")
     roc_auc, feasible = metrics["roc_auc"], metrics["calibration"]["feasible"]
     problems = []
@@ -79,10 +233,43 @@ def judge_quality(floors: ReleaseConfig, run: RunFolder) -> Gate:
     if floors.require_promise and not feasible:
         problems.append("the precision promise is infeasible and release.require_promise is true")
     said = f"test ROC-AUC {roc_auc:.4f} >= {floors.min_roc_auc:g}"
-    return Gate(
-        name="quality",
-        passed=not problems,
-        reason="; ".join(problems) if problems else said,
-        evidence={"roc_auc": roc_auc, "min_roc_auc": floors.min_roc_auc, "promise_feasible": feasible,
-                  "require_promise": floors.require_promise},
-    )  # fmt: skip
+    evidence: dict[str, Any] = {
+        "roc_auc": roc_auc,
+        "min_roc_auc": floors.min_roc_auc,
+        "promise_feasible": feasible,
+        "require_promise": floors.require_promise,
+    }
+    if champion is not None:
+        compared = _compare_with_champion(run, data, champion)
+        evidence["champion"] = compared
+        if "difference" not in compared:
+            said += f"; not compared with the champion: {compared['not_compared']}"
+        else:
+            difference, (low, high) = compared["difference"], compared["interval"]
+            shown = f"{difference:+.4f} ({low:+.4f} to {high:+.4f}) against champion {champion.run_id}"
+            said += f"; {shown}"
+            if high < 0 or difference < -floors.max_roc_auc_loss:
+                problems.append(f"ROC-AUC on the same test rows: {shown}")
+    return Gate("quality", not problems, "; ".join(problems) or said, evidence)
+
+
+def _compare_with_champion(run: RunFolder, data: RunData, champion: RunFolder) -> dict[str, Any]:
+    compared: dict[str, Any] = {"run_id": champion.run_id}
+    try:
+        other: ScoringService = load_service(champion)
+        rows = typed_columns(other.contract, data.split.test)
+        old = other.decide(columns_of_frame(other.contract, rows)).probability
+    except TabloopError as error:
+        return compared | {"not_compared": str(error)}
+    service = load_service(run, released_only=False)
+    new = service.decide(
+        columns_of_frame(data.contract, typed_columns(data.contract, data.split.test))
+    ).probability
+    y = np.asarray(data.split.test[data.contract.target.name].to_numpy(), dtype=np.int8)
+    difference, interval = roc_auc_difference(y, new, old)
+    return compared | {"difference": difference, "interval": list(interval), "test_rows": len(y)}
+
+
+def _number(value: float) -> float | str:
+    """JSON has no infinity."""
+    return value if np.isfinite(value) else str(value)

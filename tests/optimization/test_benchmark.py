@@ -13,8 +13,6 @@ import joblib
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
@@ -25,20 +23,10 @@ from tabloop.config.training import PreprocessingConfig
 from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, TooFewRowsError
 from tabloop.optimization import benchmark
-from tabloop.optimization.bench_statistics import (
-    cliffs_delta,
-    latency_quantiles,
-    measure_quality,
-    paired_ratio,
-    throughput,
-)
 from tabloop.optimization.benchmark import BenchmarkRows, Variant, run_benchmark
-from tabloop.optimization.benchmark_plan import Cell, order_of_rounds, plan_calls, plan_cells
 from tabloop.optimization.benchmark_process import WorkerFailedError, WorkerProcess
 from tabloop.optimization.benchmark_report import BenchmarkReport, Omission
-from tabloop.optimization.benchmark_worker import EnergyMeter, draw_rows
 from tabloop.optimization.export_onnx import export_pipeline, save_model
-from tabloop.optimization.machine import describe_machine
 from tabloop.training.preprocessing import ContractFeatures, build_preprocessor
 
 CONFIG = BenchmarkingConfig.model_validate({"repeated_runs": 3, "batch_size": 16, "batch_sizes": [1, 64]})
@@ -282,38 +270,15 @@ def test_a_worker_that_is_too_slow_is_given_up(models: Models, rows_folder: Path
 def test_energy_is_reported_where_the_machine_counts_it(
     models: Models, rows_folder: Path, tmp_path: Path
 ) -> None:
-    write_zone(tmp_path, "intel-rapl:0", "package-0", 5_000_000)
+    (tmp_path / "intel-rapl:0").mkdir()
+    for file, text in (("name", "package-0"), ("energy_uj", "5000000"), ("max_energy_range_uj", "9000000")):
+        (tmp_path / "intel-rapl:0" / file).write_text(f"{text}\n")
     with WorkerProcess("onnx_fp32", models.folder / "tree.onnx", rows_folder, tmp_path) as worker:
         worker.answer(timeout_s=60)
         worker.ask("load", timeout_s=60)
         answer = worker.ask("time", timeout_s=60, batch_size=8, calls=2, warm_up=True, seed=[1], limit_s=5.0)
     assert answer["energy_j"] == 0.0  # a counter that stands still
     assert len(answer["ns"]) == 2
-
-
-def write_zone(folder: Path, zone: str, name: str, energy_uj: int) -> None:
-    (folder / zone).mkdir()
-    for file, value in (("name", name), ("energy_uj", energy_uj), ("max_energy_range_uj", 9_000_000)):
-        (folder / zone / file).write_text(f"{value}\n")
-
-
-def test_only_packages_are_counted_and_counters_may_wrap(tmp_path: Path) -> None:
-    write_zone(tmp_path, "intel-rapl:0", "package-0", 8_000_000)
-    write_zone(tmp_path, "intel-rapl:0:0", "core", 1)
-    write_zone(tmp_path, "intel-rapl:1", "psys", 1)
-    meter = EnergyMeter(tmp_path)
-    assert meter.read() == [8_000_000]
-    assert meter.joules_between([8_000_000], [8_500_000]) == 0.5
-    assert meter.joules_between([8_000_000], [1_000_000]) == 2.0
-    assert not EnergyMeter(tmp_path / "nowhere").available
-
-
-@given(st.integers(1, 50), st.integers(1, 200), st.integers(0, 5))
-def test_no_row_comes_again_before_all_came(n_rows: int, n_drawn: int, seed: int) -> None:
-    drawn = draw_rows(n_rows, n_drawn, seed)
-    assert len(drawn) == n_drawn
-    counts = np.bincount(drawn, minlength=n_rows)
-    assert counts.max() - counts.min() <= 1
 
 
 # --- order and plan --------------------------------------------------------------------------------
@@ -432,123 +397,3 @@ def test_answers_that_are_no_probabilities_fail(
     monkeypatch.setattr(np, "linspace", lambda *_: np.full(600, np.nan))
     report = run_benchmark(VARIANTS[:1], models.rows, CONFIG, full=False, seed=3)
     assert report.variants[0].failure == "answered something else than 600 probabilities"
-
-
-def test_quick_measures_the_winner_fully_and_the_others_little() -> None:
-    winner, other = Variant("w", "sklearn", Path("w"), is_winner=True), Variant("o", "sklearn", Path("o"))
-    sizes = (1, 16, 256, 4096)
-    assert [c.batch_size for c in plan_cells([winner, other], sizes, 256, full=False)] == [*sizes, 1, 256]
-    assert len(plan_cells([winner, other], sizes, 256, full=True)) == 8
-    assert [c.batch_size for c in plan_cells([winner], (16,), 64, full=True)] == [16, 64]
-
-
-@given(
-    st.lists(st.floats(1e-5, 20.0), min_size=1, max_size=30),
-    st.integers(3, 20),
-    st.floats(1.0, 200.0),
-)
-def test_a_plan_keeps_to_its_time(costs: list[float], rounds: int, budget_s: float) -> None:
-    by_cell = {Cell(i, 256 if i % 2 else 16): cost for i, cost in enumerate(costs)}
-    plan = plan_calls(by_cell, rounds, 256, budget_s=budget_s)
-    least_s = sum(plan[cell].rounds * by_cell[cell] for cell in plan)
-    planned_s = sum(plan[cell].rounds * plan[cell].calls * by_cell[cell] for cell in plan)
-    assert planned_s <= max(budget_s, least_s) * (1 + 1e-9)
-    for cell, blocks in plan.items():
-        assert 3 <= blocks.rounds <= rounds
-        assert 1 <= blocks.calls <= 100
-        assert blocks.limit_s > blocks.calls * by_cell[cell]
-    for cell in by_cell.keys() - plan.keys():
-        assert 3 * by_cell[cell] > 0.3 * budget_s
-
-
-def test_the_order_follows_the_seed() -> None:
-    cells = [Cell(i, size) for i in range(6) for size in (1, 16)]
-    assert order_of_rounds(cells, 5, seed=1) == order_of_rounds(cells, 5, seed=1)
-    assert order_of_rounds(cells, 5, seed=1) != order_of_rounds(cells, 5, seed=2)
-
-
-# --- statistics ------------------------------------------------------------------------------------
-
-
-@given(
-    st.lists(st.lists(st.floats(0.01, 100.0), min_size=1, max_size=20), min_size=1, max_size=8),
-    st.floats(0.01, 0.99),
-)
-def test_a_latency_quantile_is_a_latency_that_occurred(rounds: list[list[float]], quantile: float) -> None:
-    arrays = [np.array(each) for each in rounds]
-    [figure] = latency_quantiles(arrays, [quantile], confidence=0.9, seed=1, n_resamples=50)
-    pooled = np.sort(np.concatenate(arrays))
-    assert figure.value == pooled[int(np.ceil(quantile * len(pooled) - 1e-9)) - 1]
-    assert pooled[0] <= figure.low <= figure.high <= pooled[-1]
-
-
-def test_known_latencies_and_throughput() -> None:
-    rounds = [np.arange(1.0, 101.0)] * 4
-    p50, p95, p99 = latency_quantiles(rounds, (0.5, 0.95, 0.99), confidence=0.95, seed=0)
-    assert (p50.value, p95.value, p99.value) == (50.0, 95.0, 99.0)
-    assert (p50.low, p50.high) == (50.0, 50.0)  # rounds that are alike leave nothing open
-    speed = throughput([np.array([1.0]), np.array([3.0])], 10, confidence=0.95, seed=0)
-    assert speed.value == 5.0
-    assert speed.low == pytest.approx(10 / 3)
-    assert speed.high == 10.0
-
-
-def test_the_interval_of_a_ratio_covers_the_truth_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(0)
-    covered = 0
-    for i in range(300):
-        mood = generator.lognormal(0, 0.5, size=20)  # hits both alike, so pairing removes it
-        fast, slow = (mood * generator.lognormal(0, 0.1, size=20) for _ in range(2))
-        figure = paired_ratio(3 * slow, fast, confidence=0.9, seed=i, n_resamples=300)
-        covered += figure.low <= 3.0 <= figure.high
-        assert figure.high / figure.low < 1.25
-    assert 0.82 <= covered / 300 <= 0.96
-
-
-@given(
-    st.lists(st.integers(0, 5), min_size=1, max_size=12), st.lists(st.integers(0, 5), min_size=1, max_size=12)
-)
-def test_cliffs_delta_counts_pairs(first: list[int], second: list[int]) -> None:
-    expected = np.mean([np.sign(x - y) for x in first for y in second])
-    assert cliffs_delta(np.array(first, float), np.array(second, float)) == pytest.approx(expected)
-
-
-@given(st.integers(0, 10_000))
-def test_roc_auc_with_ties_is_scikit_learns(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    y_true = np.array([0, 1, *generator.integers(0, 2, size=30)], dtype=np.int8)
-    y_proba = generator.integers(0, 8, size=32) / 8
-    found = measure_quality(y_true, y_proba, 0.5, baseline_proba=y_proba, confidence=0.95, seed=seed)
-    assert found.roc_auc.value == pytest.approx(roc_auc_score(y_true, y_proba))
-    assert found.roc_auc.low <= found.roc_auc.value <= found.roc_auc.high or len(np.unique(y_proba)) == 1
-    assert found.roc_auc_difference is not None
-    assert (found.roc_auc_difference.low, found.roc_auc_difference.high) == (0.0, 0.0)
-
-
-def test_quality_without_a_positive_decision_has_no_precision() -> None:
-    y_true = np.array([0, 0, 1, 1], dtype=np.int8)
-    found = measure_quality(y_true, np.array([0.1, 0.2, 0.3, 0.4]), 0.9, confidence=0.95, seed=0)
-    assert found.precision is None
-    assert found.recall is not None
-    assert found.recall.value == 0.0
-    assert (found.roc_auc.value, found.roc_auc.low, found.roc_auc.high) == (1.0, 1.0, 1.0)
-
-
-def test_a_machine_says_only_what_it_knows(tmp_path: Path) -> None:
-    bare = describe_machine(tmp_path)
-    assert not {"memory_bytes", "cpu_governor", "cgroup_cpus"} & set(bare)
-    for name, text in (
-        ("proc/cpuinfo", "processor : 0\nmodel name\t: Abacus 9000: fast\n"),
-        ("proc/meminfo", "MemTotal:       1000 kB\n"),
-        ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n"),
-        ("sys/fs/cgroup/cpu.max", "150000 100000\n"),
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    found = describe_machine(tmp_path)
-    assert found["cpu"] == "Abacus 9000: fast"
-    assert (found["memory_bytes"], found["cpu_governor"], found["cgroup_cpus"]) == (
-        1_024_000,
-        "performance",
-        1.5,
-    )

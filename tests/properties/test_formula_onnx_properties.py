@@ -110,6 +110,49 @@ def test_log1p_is_within_two_units(tree: NumberNode, table_rows: list[Row]) -> N
     assert_within_units(by_onnx(formula.text, table), expected, 2)
 
 
+# The optimizer drops terms and factors that it takes for 0 and 1
+@pytest.mark.parametrize(
+    "constant",
+    [
+        "0",
+        "-0",
+        "5e-324",
+        "2e-308",
+        "-1e-300",
+        "1e-45",
+        "1e-17",
+        "1e-9",
+        "1",
+        "-1",
+        "1.0000000000000002",
+        "0.99999999",
+        "1.00000003",
+        "1.0000001",
+        "(1-1e-16)",
+        "where(1<2,1,0)",
+    ],
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-(-x + {})",
+        "1 / ({} + -x)",
+        "-(-x - {})",
+        "-({} - -x)",
+        "-(-x * {})",
+        "-({} * -x)",
+        "-(-x / {})",
+        "-({} / -x)",
+        "-({} / -x * -y)",
+        "-(-y * ({} / -x))",
+        "-({} + ({} + -x))",
+        "1 / max({}, -x)",
+    ],
+)
+def test_no_constant_is_too_small_or_too_near_one(text: str, constant: str) -> None:
+    require_bits(text.format(constant, constant))
+
+
 # Each of these a graph optimizer could simplify into something that is not equal
 @pytest.mark.parametrize(
     "text",
@@ -159,6 +202,10 @@ def test_log1p_is_within_two_units(tree: NumberNode, table_rows: list[Row]) -> N
     ],
 )
 def test_no_optimizer_changes_a_bit(text: str) -> None:
+    require_bits(text)
+
+
+def require_bits(text: str) -> None:
     grid = [row_of(x=x, y=y, premium=p) for x in ALL_NASTY for y in ALL_NASTY for p in (None, True)]
     table = table_of(grid)
     formula = parse_formula(text, COLUMNS, expected=kind_of_text(text))

@@ -81,7 +81,7 @@ def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -
             project.contract,
             path,
             quarantine_file=quarantine_file,
-            progress=progress.read,
+            progress=progress.fraction,
             with_target=file is None,
         )
     if settings.as_json:
@@ -113,7 +113,7 @@ def data_synthesize(settings: Settings, rows: int, output: Path) -> None:
         seed = settings.project().config.seed
     with ProgressDisplay() as progress:
         progress.step(f"writing {output}")
-        write_students(output, rows, seed, progress=lambda written: progress.read(written / rows))
+        write_students(output, rows, seed, progress=lambda written: progress.fraction(written / rows))
     if settings.as_json:
         write_json({"path": str(output), "rows": rows, "seed": seed})
     else:

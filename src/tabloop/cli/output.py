@@ -36,7 +36,7 @@ def _is_number(text: str) -> bool:
 class ProgressDisplay:
     """Progress on standard error: a bar on a terminal, plain lines elsewhere are not written.
 
-    Use as a context manager; it implements `tabloop.lifecycle.Progress`.
+    Use as a context manager; it implements `tabloop.progress.Progress`.
     """
 
     def __init__(self) -> None:
@@ -73,8 +73,8 @@ class ProgressDisplay:
                 self._bar.remove_task(self._task)
             self._task = self._bar.add_task(text, total=None, left="")
 
-    def read(self, fraction: float) -> None:
-        """Say how much of the source is read."""
+    def fraction(self, fraction: float) -> None:
+        """Say how much of the step is done, where that is known."""
         if self._bar is not None:
             self._bar.update(self._task, total=1.0, completed=fraction, left=f"{fraction:.0%}")
 

@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: tabloop run --set business.target_precision=0.8 --json")
 @with_settings
 def run(settings: Settings) -> None:
-    """Do the whole job: read, train, calibrate, judge, and go live if every gate holds."""
+    """Do the whole job: train, export, quantize, check, measure, and go live if every gate holds."""
     from tabloop import lifecycle
 
     project = settings.project()
     with ProgressDisplay() as progress:
-        folder = lifecycle.train(project, progress)
-        progress.step("releasing")
-        decision = lifecycle.release(project, folder)
+        folder, decision = lifecycle.run_all(project, progress)
     _report_run(settings, folder, decision)
     lifecycle.require_promoted(decision)
 
@@ -37,7 +35,7 @@ def train(settings: Settings) -> None:
     from tabloop import lifecycle
 
     with ProgressDisplay() as progress:
-        folder = lifecycle.train(settings.project(), progress)
+        folder, _ = lifecycle.train(settings.project(), progress)
     _report_run(settings, folder, None)
 
 
@@ -141,13 +139,13 @@ def runs_diff(settings: Settings, first: str, second: str) -> None:
 @with_settings
 def reproduce(settings: Settings, run_id: str | None, retrain: bool) -> None:
     """Check every hash of the champion (or RUN): its files, its data, its lineage."""
-    from tabloop import lifecycle
+    from tabloop.reproduction import reproduce as check_again
 
     project = settings.project()
     store = _store(settings)
     folder = store.get(run_id) if run_id else store.require_champion()
     with ProgressDisplay() as progress:
-        report = lifecycle.reproduce(project, folder, progress, retrain=retrain)
+        report = check_again(project, folder, progress, retrain=retrain)
     if settings.as_json:
         write_json(report | {"reproduced": True})
     else:

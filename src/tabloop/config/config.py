@@ -8,7 +8,13 @@ import json
 from pydantic import Field
 
 from tabloop.config.data import DataConfig
-from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, MonitoringConfig, ReleaseConfig
+from tabloop.config.operations import (
+    ArtifactsConfig,
+    BenchmarkingConfig,
+    MonitoringConfig,
+    ReleaseConfig,
+    ServingConfig,
+)
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import Section
 from tabloop.contract.contract import ContractConfig
@@ -35,6 +41,9 @@ class Config(Section):
     )
     benchmarking: BenchmarkingConfig = Field(
         default_factory=lambda: BenchmarkingConfig.model_validate({}), description="How variants compare."
+    )
+    serving: ServingConfig = Field(
+        default_factory=lambda: ServingConfig.model_validate({}), description="How rows are scored together."
     )
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."

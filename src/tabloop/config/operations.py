@@ -34,12 +34,29 @@ class BenchmarkingConfig(Section):
     )
 
 
+class ServingConfig(Section):
+    """How rows that arrive one by one are scored together."""
+
+    max_batch_rows: int = Field(256, ge=1, description="Most rows scored at once.")
+    max_queue_rows: int = Field(4096, ge=1, description="Most rows that may wait; more are refused.")
+
+
 class ReleaseConfig(Section):
     """What a run has to show before it goes live."""
 
     min_roc_auc: float = Field(0.5, ge=0, le=1, description="Least ROC-AUC on the test part.")
     require_promise: bool = Field(
         False, description="Whether a run whose precision promise is infeasible is refused."
+    )
+    max_roc_auc_loss: float = Field(
+        0.01, ge=0, le=1, description="Largest loss of ROC-AUC against the champion on the same test rows."
+    )
+    expected_rows_per_s: float = Field(
+        200.0, gt=0, description="Rate of single rows at which the scoring queue has to hold."
+    )
+    load_test_s: float = Field(2.0, gt=0, le=600, description="How long that is tried, in seconds.")
+    max_wait_p99_ms: float = Field(
+        250.0, gt=0, description="Largest 99th percentile of a row's wait for its answer at that rate."
     )
 
 

@@ -202,7 +202,7 @@ def _checked_chunks(
             report = check_table(contract, frame, with_target=with_target, lines=chunk.lines)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        malformed = [_as_refused(row, rows.columns) for row in chunk.malformed]
+        malformed = [as_refused(row, rows.columns) for row in chunk.malformed]
         for refused in sorted([*report.refused, *malformed], key=lambda row: row.line):
             quarantine.add(refused, quarantine_file)
         yield report.accepted
@@ -216,7 +216,8 @@ def point_decimals(frame: pl.DataFrame, source: Source, contract: Contract) -> p
     return frame.with_columns(pl.col(numbers).str.replace(",", ".", literal=True))
 
 
-def _as_refused(row: MalformedRow, columns: list[str]) -> RefusedRow:
+def as_refused(row: MalformedRow, columns: list[str]) -> RefusedRow:
+    """Describe a row of too few or too many fields as the contract describes those it refuses."""
     problem = {
         "column": "(row)",
         "reason": "fields",

@@ -216,7 +216,7 @@ def write_students(path: Path, n_rows: int, seed: int, progress: Callable[[int],
         raise DataError(f"{path.parent}: no such folder; make it first or choose another output")
     frames = _reported(generate_students(n_rows, seed), progress)
     with open_atomic(path) as file:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() in (".parquet", ".pq"):
             # Polars appends to a Parquet file only from a lazy frame, so the frames become a source of one
             register_io_source(lambda *_: frames, schema=SCHEMA).sink_parquet(file)
             return

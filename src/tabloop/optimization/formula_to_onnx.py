@@ -1,13 +1,15 @@
 """Formulas as ONNX nodes that compute, bit for bit, what `tabloop.contract.formula_evaluation` defines.
 
-Only operators for which ONNX Runtime has a double kernel that follows IEEE 754 are used. `Min`, `Max`
-and `Clip` are avoided: which of two zeros they give is open. Four things that ONNX Runtime does are not
-exact, and are not given the chance: it drops ``x + 0`` (0.0 for -0.0), merges constants that compare
-equal (0.0 and -0.0), turns ``1 / x * y`` into ``y / x``, and its `Where` gives 0.0 for a chosen -0.0.
+Only operators for which ONNX Runtime has a double kernel that follows IEEE 754 are used. `Min`, `Max` and
+`Clip` are avoided: which of two zeros they give is open. What ONNX Runtime does that is not exact is not
+given the chance: it drops ``x + c`` and ``x * c`` where c, rounded to float32, is 0 or 1 (a factor of
+0.999999999 is lost); it merges constants that compare equal (0.0 and -0.0); it turns ``1 / x * y`` into
+``y / x``; and its `Where` gives 0.0 for a chosen -0.0.
 """
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Any, NamedTuple, Protocol, assert_never, cast
 
@@ -120,23 +122,34 @@ class _Writer:
 
     def binary(self, sign: str, left: _Number, right: _Number) -> _Number:
         add = self.graph.add
-        constant_left, constant_right = (self.graph.value_of(side.tensor) for side in (left, right))
-        if sign == "+" and constant_left is not None and constant_left.item() == 0:
-            return self.plus_zero(right, negative=left.negative_zero)
-        if sign in "+-" and constant_right is not None and constant_right.item() == 0:
-            return self.plus_zero(left, negative=right.negative_zero == (sign == "+"))
-        if sign == "/" and constant_left is not None and constant_left.item() == 1:
+        constant_left, constant_right = (self.value_of(side) for side in (left, right))
+        if sign == "+" and _is_tiny(constant_left):
+            return self.plus_tiny(right, constant_left)
+        if sign == "+" and _is_tiny(constant_right):
+            return self.plus_tiny(left, constant_right)
+        if sign == "-" and _is_tiny(constant_right):
+            return self.plus_tiny(left, -constant_right)
+        if sign == "/" and constant_left == 1:
             return _Number(add("Reciprocal", right.tensor))
+        if sign == "*" and _is_near_one(constant_left):
+            left, right, constant_right = right, left, constant_left
+        if sign in "*/" and _is_near_one(constant_right):  # both signs turned: the same product
+            left = _Number(add("Neg", left.tensor))
+            right = self.constant(np.float64(-constant_right))
         # a sum is -0.0 only if both parts are, a difference only if the first one is
         negative_zero = sign in "*/" or (left.negative_zero and (sign == "-" or right.negative_zero))
         return _Number(add(_ARITHMETIC[sign], left.tensor, right.tensor), negative_zero)
 
-    def plus_zero(self, x: _Number, *, negative: bool) -> _Number:
-        """Give x + -0.0, which is x, or x + 0.0, which differs for -0.0, in a form nothing simplifies."""
-        if negative:
-            return x
-        zero = self.constant(0.0)
-        return _Number(self.graph.add("Sub", zero.tensor, self.graph.add("Neg", x.tensor)), False)
+    def value_of(self, number: _Number) -> float:
+        """Give the value of a constant, NaN for anything else."""
+        value = self.graph.value_of(number.tensor)
+        return math.nan if value is None else float(value.item())
+
+    def plus_tiny(self, x: _Number, tiny: float) -> _Number:
+        """Add a constant that the optimizer would take for zero, and leave out, as tiny - (-x)."""
+        constant = self.constant(np.float64(tiny))
+        tensor = self.graph.add("Sub", constant.tensor, self.graph.add("Neg", x.tensor))
+        return _Number(tensor, x.negative_zero and constant.negative_zero)
 
     def call(self, function: NumberFunction, arguments: list[_Number]) -> _Number:
         first = arguments[0]
@@ -228,3 +241,11 @@ def _uses_column(node: Node) -> bool:
 def _computed(node: Node, kind: FormulaKind) -> Any:
     """Compute a part without columns here, so that ONNX Runtime has nothing to fold."""
     return evaluate_table(Formula("", node, kind, (), (), ()), {}, n_rows=1)[0]
+
+
+def _is_tiny(value: float) -> bool:
+    return abs(value) < 1 and bool(np.float32(value) == 0)
+
+
+def _is_near_one(value: float) -> bool:
+    return 0 < value < 2 and value != 1 and bool(np.float32(value) == 1)

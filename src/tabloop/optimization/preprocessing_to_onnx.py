@@ -110,9 +110,9 @@ def _numbers(
         if type(step).__name__ == "OutlierClipper":
             x = graph.add("Min", graph.add("Max", x, _row(graph, step.lower_)), _row(graph, step.upper_))
         else:
-            # scikit-learn subtracts, then divides: the same two roundings, in the same order
-            x = graph.add("Sub", x, _row(graph, step.mean_)) if step.with_mean else x
-            x = graph.add("Div", x, _row(graph, step.scale_)) if step.with_std else x
+            # The two roundings of scikit-learn, (x - mean) / scale. Turned round, since ONNX Runtime drops a
+            # division by a single number that float32 rounds to 1.
+            x = graph.add("Div", graph.add("Sub", _row(graph, step.mean_), x), _row(graph, -step.scale_))
     return x
 
 

@@ -86,7 +86,7 @@ def render_svg(draw: Draw, tradeoffs: TradeoffReport, report: BenchmarkReport) -
         drawing = Drawing(figsize=(8.6, 4.5), layout="constrained")
         draw(drawing.subplots(), tradeoffs, report)
         drawing.legend(
-            handles=_legend(tradeoffs), loc="outside lower center", ncols=5, frameon=False, fontsize=9
+            handles=_legend(tradeoffs), loc="outside lower center", ncols=3, frameon=False, fontsize=9
         )
         file = io.BytesIO()
         drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None})

@@ -103,8 +103,9 @@ def _head(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
     shares = [t.cpu_fraction for v in report.variants if (t := v.timing(tradeoffs.batch_size)) is not None]
     if (share := float(np.median(shares))) < _UNDISTURBED:
         partly += (
-            f'<p class="note">The machine was busy with something else: the calls had a processor {share:.0%} of '
-            "the time. Ratios to scikit-learn bear that, as all variants suffered alike; latencies do not.</p>"
+            '<p class="note">The machine was busy with something else: the calls had a processor '
+            f"{share:.0%} of the time. Ratios to scikit-learn bear that, as all variants suffered alike; "
+            "latencies do not.</p>"
         )
     return (
         "<h1>What speed, size and quality cost each other</h1>\n"

@@ -46,6 +46,8 @@ class TrainingResult:
         The kept candidates by name, each from raw columns to probabilities; the winner among them.
     threshold : ThresholdReport
         The winner's decision threshold and its promise.
+    candidate_thresholds : dict of str to float
+        Each candidate's own, calibrated as the winner's, for the comparison of candidates.
     oof_proba : ndarray of float64, shape (n_train,)
         The winner's out-of-fold probabilities, calibrated as its pipeline's are.
     test_proba : ndarray of float64, shape (n_test,)
@@ -59,6 +61,7 @@ class TrainingResult:
     ranking: tuple[CandidateReport, ...]
     pipelines: dict[str, Pipeline]
     threshold: ThresholdReport
+    candidate_thresholds: dict[str, float]
     oof_proba: NDArray[np.float64]
     test_proba: NDArray[np.float64]
     evaluation: EvaluationReport
@@ -148,12 +151,12 @@ def train_model(
 
         score_map = _winner_map(config, best, y)
         oof_proba = _probabilities(best, score_map)
-        threshold = calibrate_threshold(
-            y,
-            oof_proba,
-            target_precision=config.business.target_precision,
-            confidence=config.business.confidence,
-        )
+        threshold = _calibrate(config, y, oof_proba)
+        thresholds = {
+            report.name: _calibrate(config, y, report.probabilities).threshold
+            for report in ranking[1:]
+            if report.probabilities is not None
+        }
         if not threshold.feasible and config.business.on_infeasible == "fail":
             raise InfeasibleError(describe_infeasible(threshold))
         pipelines = _load_pipelines(outcomes, reports, best, score_map, contract)
@@ -163,6 +166,7 @@ def train_model(
         ranking=tuple(ranking),
         pipelines=pipelines,
         threshold=threshold,
+        candidate_thresholds={best.name: threshold.threshold} | thresholds,
         oof_proba=oof_proba,
         test_proba=test_proba,
         evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold),
@@ -183,6 +187,15 @@ def describe_infeasible(threshold: ThresholdReport) -> str:
 
 def _target(frame: pl.DataFrame, contract: Contract) -> NDArray[np.int8]:
     return np.asarray(frame[contract.target.name].to_numpy(), dtype=np.int8)
+
+
+def _calibrate(config: Config, y: NDArray[np.int8], y_proba: NDArray[np.float64]) -> ThresholdReport:
+    return calibrate_threshold(
+        y,
+        y_proba,
+        target_precision=config.business.target_precision,
+        confidence=config.business.confidence,
+    )
 
 
 def _winner_map(config: Config, best: CandidateReport, y: NDArray[np.int8]) -> ScoreMap | None:

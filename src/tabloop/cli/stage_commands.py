@@ -1,0 +1,211 @@
+"""Commands of the optimization stage, and scoring: one stage of a run at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.output import ProgressDisplay, write_json, write_table
+
+if TYPE_CHECKING:
+    from tabloop.artifacts.run_folder import RunFolder
+    from tabloop.run_records import RunData
+
+
+def _open(settings: Settings, run_id: str | None, progress: ProgressDisplay) -> tuple[RunFolder, RunData]:
+    """Find the newest open run (or the one named) and read its rows."""
+    from tabloop.artifacts.run_store import RunStore
+    from tabloop.run_records import load_run_data
+
+    project = settings.project()
+    store = RunStore(project.model_dir)
+    folder = store.get(run_id) if run_id else store.newest_open()
+    progress.step("reading the data")
+    return folder, load_run_data(project, folder, progress.fraction)
+
+
+@click.command(epilog="Example: tabloop export")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@with_settings
+def export(settings: Settings, run_id: str | None) -> None:
+    """Write model.onnx: raw columns in, probability out, everything inside the graph."""
+    from tabloop.optimization_steps import export_run
+
+    with ProgressDisplay() as progress:
+        folder, data = _open(settings, run_id, progress)
+        progress.step("exporting")
+        written = export_run(folder, data)
+    report = folder.read_json("export_report.json")
+    if settings.as_json:
+        write_json({"run_id": folder.run_id, "written": written, "not_exported": report["not_exported"]})
+        return
+    for name in written:
+        click.echo(f"{folder.files[name]['bytes']:>12,} bytes  {folder.path / name}")
+    for name, reason in report["not_exported"].items():
+        click.echo(f"not exported: {name}: {reason}")
+
+
+@click.command(epilog="Example: tabloop quantize --json")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@with_settings
+def quantize(settings: Settings, run_id: str | None) -> None:
+    """Try INT8 on every exported model and say honestly what it brings."""
+    from tabloop.optimization_steps import quantize_run
+
+    with ProgressDisplay() as progress:
+        folder, data = _open(settings, run_id, progress)
+        progress.step("quantizing")
+        report = quantize_run(folder, data)
+    if settings.as_json:
+        write_json({"run_id": folder.run_id} | report)
+        return
+    for name, model in report["models"].items():
+        click.echo(f"{name}: {model['status']} ({model['technique']}): {model['reason']}")
+    click.echo(f"served: {report['served']}")
+
+
+@click.command(epilog="Example: tabloop parity")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@with_settings
+def parity(settings: Settings, run_id: str | None) -> None:
+    """Compare the served graph with the trained model; exit code 1 when it disagrees."""
+    from tabloop.optimization_steps import parity_run, require_parity, writer_of
+
+    with ProgressDisplay() as progress:
+        folder, data = _open(settings, run_id, progress)
+        progress.step("checking parity")
+        report = parity_run(folder, data, writer_of(folder))
+    if settings.as_json and report["passed"]:
+        write_json(report)
+    if not settings.as_json:
+        click.echo(
+            f"{report['model']}: {report['samples']:,} rows, max |Δp| {report['max_abs_diff']}, mean "
+            f"{report['mean_abs_diff']}, {report['decision_flips']} decisions flipped"
+        )
+    require_parity(report)
+
+
+@click.command(epilog="Example: tabloop benchmark --full")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--full", is_flag=True, help="Every variant at every batch size; a few minutes.")
+@with_settings
+def benchmark(settings: Settings, run_id: str | None, full: bool) -> None:
+    """Measure scikit-learn, ONNX and INT8 side by side, every figure with its interval."""
+    from tabloop.optimization_steps import benchmark_run, writer_of
+
+    with ProgressDisplay() as progress:
+        folder, data = _open(settings, run_id, progress)
+
+        def told(done: int, total: int, text: str) -> None:
+            progress.step(f"benchmarking {text}")
+            progress.fraction(done / max(1, total))
+
+        progress.step("benchmarking")
+        report = benchmark_run(folder, data, writer_of(folder), full=full, progress=told)
+    if settings.as_json:
+        write_json(report)
+        return
+    rows = []
+    for variant in report["variants"]:
+        for timing in variant["timings"]:
+            rows.append(
+                [variant["candidate"], variant["kind"], str(timing["batch_size"]),
+                 *(_interval(timing[name]) for name in ("p50_ms", "p99_ms", "samples_per_s"))]
+            )  # fmt: skip
+    write_table(["candidate", "format", "batch", "p50, ms", "p99, ms", "rows/s"], rows)
+
+
+def _interval(figure: Any) -> str:
+    value = figure["value"] if isinstance(figure, dict) else figure
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+@click.command(epilog="Example: tabloop tradeoffs && xdg-open artifacts/champion/tradeoffs.html")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@with_settings
+def tradeoffs(settings: Settings, run_id: str | None) -> None:
+    """Find the variants that no other beats, with plots and an HTML page."""
+    import json
+
+    from tabloop.artifacts.run_store import RunStore
+    from tabloop.errors import ArtifactMissingError
+    from tabloop.optimization_steps import tradeoffs_run, writer_of
+
+    store = RunStore(settings.project().model_dir)
+    folder = store.get(run_id) if run_id else store.newest_open()
+    later = store.model_dir / "reports" / folder.run_id / "benchmark.json"
+    if folder.state != "open" and later.exists():
+        measured = json.loads(later.read_bytes())
+    elif folder.has("benchmark.json"):
+        measured = folder.read_json("benchmark.json")
+    else:
+        raise ArtifactMissingError(
+            f"run {folder.run_id}: has no benchmark yet; `tabloop benchmark` makes one"
+        )
+    report = tradeoffs_run(measured, writer_of(folder))
+    if settings.as_json:
+        write_json(report)
+        return
+    for point in report["points"]:
+        beaten = ", ".join(point["dominated_by"])
+        click.echo(
+            f"{point['candidate']} {point['kind']}: "
+            + (f"beaten by {beaten}" if beaten else "on the frontier")
+        )
+
+
+@click.command(epilog="Example: tabloop score march.parquet --output march-scored.parquet")
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet file.")
+@click.option("--run", "run_id", metavar="RUN", help="A run other than the champion; it must have passed.")
+@with_settings
+def score(settings: Settings, source: Path, output: Path, run_id: str | None) -> None:
+    """Score a CSV or Parquet file with the champion, in bounded memory.
+
+    Rows that the contract refuses go to OUTPUT.quarantine.jsonl with the reason. Exit code 2 when they are
+    more than data.max_quarantine_fraction; the others are scored all the same.
+    """
+    from tabloop.artifacts.run_store import RunStore
+    from tabloop.batch_scoring import require_few_refused, score_file
+    from tabloop.errors import DataError
+    from tabloop.inference.scoring_service import load_service
+
+    project = settings.project()
+    if not output.parent.is_dir():
+        raise DataError(f"{output.parent}: no such folder; make it first or choose another output")
+    store = RunStore(project.model_dir)
+    service = load_service(store.get(run_id) if run_id else store.require_champion())
+    quarantine = output.with_name(f"{output.name}.quarantine.jsonl")
+    config = project.config.data
+    with ProgressDisplay() as progress:
+        progress.step(f"scoring {source}")
+        report = score_file(service, config, source, output, quarantine, progress=progress.fraction)
+    if settings.as_json:
+        write_json(
+            {"run_id": report.run_id, "output": str(output), "quarantine": str(quarantine),
+             "read": report.rows_read, "scored": report.rows_scored, "quarantined": report.quarantine.rows,
+             "positive": report.positive_rows, "reasons": report.quarantine.reasons}
+        )  # fmt: skip
+    else:
+        click.echo(
+            f"{output}: {report.rows_read:,} rows read = {report.rows_scored:,} scored "
+            f"({report.positive_rows:,} positive) + {report.quarantine.rows:,} refused; run {report.run_id}"
+        )
+    require_few_refused(report, config, source)
+
+
+@click.command(epilog="Example: tabloop rollback")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@with_settings
+def rollback(settings: Settings, run_id: str | None) -> None:
+    """Go back to the champion before this one (or to RUN), by the same atomic swap."""
+    from tabloop import lifecycle
+
+    folder = lifecycle.rollback(settings.project(), run_id)
+    if settings.as_json:
+        write_json({"run_id": folder.run_id, "champion": True})
+    else:
+        click.echo(f"champion: {folder.run_id}")

@@ -1,0 +1,153 @@
+"""Score what is waiting together: adaptive micro-batches on one event loop, behind a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from tabloop.errors import QueueFullError
+
+Row = TypeVar("Row")
+Answer = TypeVar("Answer")
+
+# Put off by this many turns of the loop, a flush finds the requests that are being read at the moment: about
+# three times as many rows as at the first chance, and nobody waits for company that is not there.
+_TURNS_BEFORE_FLUSH = 2
+
+
+@dataclass
+class QueueCounts:
+    """What a micro-batcher has done so far.
+
+    Attributes
+    ----------
+    accepted_rows, refused_rows, batches : int
+        Since it was made.
+    deepest_rows : int
+        Most rows that ever waited at once.
+    """
+
+    accepted_rows: int = 0
+    refused_rows: int = 0
+    batches: int = 0
+    deepest_rows: int = 0
+
+
+class MicroBatcher(Generic[Row, Answer]):
+    """Collects rows from many callers of one event loop and scores them in batches.
+
+    Parameters
+    ----------
+    score : callable
+        Takes a list of rows, returns one answer for each, in order. Runs on the event loop: a thread would
+        cost more than it gives for kernels of some ten microseconds a row.
+    max_batch_rows : int, default=256
+        Most rows in one call of `score`.
+    max_queue_rows : int, default=4096
+        Most rows that may wait; a submission that does not fit is refused whole.
+
+    Examples
+    --------
+    >>> async def main():
+    ...     batcher = MicroBatcher(lambda rows: [row * 2 for row in rows])
+    ...     return await asyncio.gather(*(batcher.submit([n]) for n in range(3))), batcher.counts.batches
+    >>> asyncio.run(main())
+    ([[0], [2], [4]], 1)
+    """
+
+    def __init__(
+        self,
+        score: Callable[[list[Row]], Sequence[Answer]],
+        *,
+        max_batch_rows: int = 256,
+        max_queue_rows: int = 4096,
+    ) -> None:
+        self._score = score
+        self._max_batch_rows = max_batch_rows
+        self._max_queue_rows = max_queue_rows
+        self._waiting: list[tuple[Sequence[Row], asyncio.Future[list[Answer]]]] = []
+        self._waiting_rows = 0
+        self._flush_is_due = False
+        self.counts = QueueCounts()
+
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows wait to be scored."""
+        return self._waiting_rows
+
+    async def submit(self, rows: Sequence[Row]) -> list[Answer]:
+        """Score rows together with whatever else is waiting.
+
+        Parameters
+        ----------
+        rows : sequence
+            At least one.
+
+        Returns
+        -------
+        answers : list
+            One for each row, in order.
+
+        Raises
+        ------
+        QueueFullError
+            If the rows do not fit into the queue; nothing was scored.
+        """
+        if self._waiting_rows + len(rows) > self._max_queue_rows:
+            self.counts.refused_rows += len(rows)
+            raise QueueFullError(
+                f"{self._waiting_rows} rows are waiting and {len(rows)} more do not fit into a queue of "
+                f"{self._max_queue_rows}; try again later"
+            )
+        loop = asyncio.get_running_loop()
+        answers: asyncio.Future[list[Answer]] = loop.create_future()
+        self._waiting.append((rows, answers))
+        self._waiting_rows += len(rows)
+        self.counts.accepted_rows += len(rows)
+        self.counts.deepest_rows = max(self.counts.deepest_rows, self._waiting_rows)
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            loop.call_soon(self._flush_later, _TURNS_BEFORE_FLUSH - 1)
+        return await answers
+
+    def _flush_later(self, turns: int) -> None:
+        if turns and self._waiting_rows < self._max_batch_rows:
+            asyncio.get_running_loop().call_soon(self._flush_later, turns - 1)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Score one batch; what does not fit into it is next, after the loop has had its turn."""
+        batch: list[tuple[Sequence[Row], asyncio.Future[list[Answer]]]] = []
+        taken = 0
+        for rows, answers in self._waiting:
+            if batch and taken + len(rows) > self._max_batch_rows:
+                break
+            batch.append((rows, answers))
+            taken += len(rows)
+        del self._waiting[: len(batch)]
+        self._waiting_rows -= taken
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        else:
+            self._flush_is_due = False
+        self._answer(batch)
+
+    def _answer(self, batch: list[tuple[Sequence[Row], asyncio.Future[list[Answer]]]]) -> None:
+        alive = [(rows, answers) for rows, answers in batch if not answers.done()]  # who left needs no answer
+        together = [row for rows, _ in alive for row in rows]
+        if not together:
+            return
+        self.counts.batches += 1
+        try:
+            scored = list(self._score(together))
+        except Exception as error:
+            for _, answers in alive:
+                answers.set_exception(error)
+            return
+        start = 0
+        for rows, answers in alive:
+            answers.set_result(scored[start : start + len(rows)])
+            start += len(rows)

@@ -1,0 +1,170 @@
+"""Rows in, decisions out: the one place where a probability becomes a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tabloop.artifacts.run_folder import RunFolder
+from tabloop.contract.contract import Contract
+from tabloop.errors import ArtifactError, HashMismatchError
+from tabloop.inference.frame_columns import input_types
+from tabloop.inference.predictor import Predictor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FP32_MODEL = "model.onnx"
+INT8_MODEL = "model.int8.onnx"
+
+#: The self-test may differ by no more than the exact export does.
+SELF_TEST_TOLERANCE = 2e-6
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What became of some rows.
+
+    Attributes
+    ----------
+    probability : ndarray of float64, shape (n_rows,)
+        Of the positive class.
+    label : ndarray of int8, shape (n_rows,)
+        1 where the probability is at least the threshold, else 0.
+    """
+
+    probability: NDArray[np.float64]
+    label: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class ScoringService:
+    """One run's graph and threshold; HTTP, streams and batches all score through it.
+
+    Attributes
+    ----------
+    run_id : str
+        The run that every answer names.
+    contract : Contract
+        What a valid row is.
+    predictor : Predictor
+        The graph.
+    threshold : float
+        The decision threshold.
+    """
+
+    run_id: str
+    contract: Contract
+    predictor: Predictor
+    threshold: float
+
+    def decide(self, columns: Mapping[str, NDArray[Any]]) -> Decisions:
+        """Score checked rows and decide on each.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray of shape (n_rows,)
+            The graph's inputs; see `tabloop.inference.frame_columns`.
+
+        Returns
+        -------
+        decisions : Decisions
+        """
+        probability = self.predictor.predict(columns)
+        return Decisions(probability, (probability >= self.threshold).astype(np.int8))
+
+
+def load_service(run: RunFolder, *, threads: int = 1, released_only: bool = True) -> ScoringService:
+    """Load the graph that a run serves, every file checked against its hash.
+
+    Parameters
+    ----------
+    run : RunFolder
+        The champion, as a rule.
+    threads : int, default=1
+        Threads of one call.
+    released_only : bool, default=True
+        Refuse a run that no release let out; the release gates themselves look before that.
+
+    Returns
+    -------
+    service : ScoringService
+
+    Raises
+    ------
+    ArtifactError
+        If the run is open or refused, or has no graph.
+    HashMismatchError
+        If a file is not the recorded one, or the graph is another run's.
+    """
+    if released_only and run.state != "passed":
+        raise ArtifactError(f"run {run.run_id}: {run.state}; only a run that passed its gates is served")
+    name = served_model(run)
+    if not run.has(name):
+        raise ArtifactError(f"run {run.run_id}: has no {name}; `tabloop export` writes it")
+    contract = Contract.from_dict(run.read_json("contract.json"))
+    threshold = float(run.read("threshold.txt"))
+    predictor = Predictor(run.read(name), threads=threads)
+    problems = describe_mismatches(run, contract, predictor, threshold)
+    if problems:
+        raise HashMismatchError(f"run {run.run_id}: {name} does not belong to it: " + "; ".join(problems))
+    return ScoringService(run.run_id, contract, predictor, threshold)
+
+
+def served_model(run: RunFolder) -> str:
+    """Name the graph that a run serves: the INT8 one only where it was measured to be worth it."""
+    if run.has("quantize_report.json") and run.read_json("quantize_report.json")["served"] == "onnx_int8":
+        return INT8_MODEL
+    return FP32_MODEL
+
+
+def describe_mismatches(
+    run: RunFolder, contract: Contract, predictor: Predictor, threshold: float
+) -> list[str]:
+    """Say in what a graph disagrees with the run that holds it.
+
+    Returns
+    -------
+    problems : list of str
+        Empty when run id, contract, inputs and threshold agree.
+    """
+    problems = []
+    expected = {"run_id": run.run_id, "contract_sha256": run.files["contract.json"]["sha256"]}
+    for key, value in expected.items():
+        if predictor.metadata.get(key) != value:
+            problems.append(f"its {key} is {predictor.metadata.get(key)}, the run's is {value}")
+    if predictor.threshold != threshold:
+        problems.append(f"its decision threshold is {predictor.threshold!r}, the run's is {threshold!r}")
+    inputs = {str(name): str(kind) for name, kind in input_types(contract).items()}
+    if dict(predictor.input_types) != inputs:
+        problems.append(f"its inputs are {dict(predictor.input_types)}, the contract's are {inputs}")
+    return problems
+
+
+def replay_self_test(predictor: Predictor, self_test: Mapping[str, Any]) -> float:
+    """Score a run's self-test rows again.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The graph.
+    self_test : mapping
+        What `self_test.json` holds: `columns` and the `probabilities` that the trained model gave.
+
+    Returns
+    -------
+    max_abs_diff : float
+        Infinite if a probability is not finite.
+    """
+    columns = {
+        name: np.asarray([np.nan if v is None else v for v in values] if kind == "double" else values,
+                         dtype=object if kind == "string" else None)
+        for name, kind in predictor.input_types.items()
+        if (values := self_test["columns"][name]) is not None
+    }  # fmt: skip
+    found = predictor.predict(columns)
+    difference = np.abs(found - np.asarray(self_test["probabilities"], dtype=np.float64))
+    return float(difference.max()) if np.isfinite(difference).all() else float("inf")

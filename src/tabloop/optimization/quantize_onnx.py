@@ -1,0 +1,331 @@
+"""8-bit forms of a trained model, by the technique that fits its operators, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import polars as pl
+
+from tabloop.inference.frame_columns import input_types
+from tabloop.inference.predictor import Predictor
+from tabloop.optimization.classifiers_to_onnx import _mapped
+from tabloop.optimization.export_onnx import save_model
+from tabloop.optimization.onnx_graph import OnnxGraph
+from tabloop.optimization.parity_check import check_parity
+from tabloop.optimization.preprocessing_to_onnx import preprocessing_to_onnx
+from tabloop.optimization.quantize_matmul import Grid, ProductPlan, has_matrix_product, product_scores
+from tabloop.optimization.quantize_report import Rival, changed_nothing, describe_numbers, judge, measure
+from tabloop.optimization.quantize_trees import TreePlan, count_numbers, quantized_tree_scores
+from tabloop.optimization.trees_to_onnx import tree_sum_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tabloop.config.operations import BenchmarkingConfig
+    from tabloop.contract.contract import Contract
+
+FORMAT_VERSION = 1
+
+_CALIBRATION_ROWS = 1000
+_CHECKED_ROWS = 5000
+#: Shares of the training rows that have to fit into the grid; who is outside is clipped.
+_COVERED = (0.99, 0.999, 1.0)
+
+#: Gives the scores of a classifier, of shape (N, 1), from its features.
+Scorer = Callable[[OnnxGraph, str], str]
+
+
+@dataclass(frozen=True)
+class QuantizeRows:
+    """The rows that quantisation looks at.
+
+    Attributes
+    ----------
+    train : polars.DataFrame
+        Typed raw columns; some of them choose the grid and the technique.
+    test : polars.DataFrame
+        Typed raw columns and the 0/1 target; they decide nothing but the verdict.
+    """
+
+    train: pl.DataFrame
+    test: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """What came of a quantisation.
+
+    Attributes
+    ----------
+    model : onnx.ModelProto or None
+        The quantised graph, whatever its verdict; None where there is none, or nothing would change.
+    report : dict
+        `quantize_report.json`; `status` says whether the graph is worth serving.
+    """
+
+    model: onnx.ModelProto | None
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Technique:
+    """One way to make a model's numbers 8 bits wide.
+
+    Attributes
+    ----------
+    name : str
+        For the report.
+    scores : callable
+        Adds the quantised classifier to a graph.
+    stored_as : str
+        How the file holds the 8-bit numbers.
+    coded_values : int
+        8-bit values that are stored wider.
+    """
+
+    name: str
+    scores: Scorer
+    stored_as: str
+    coded_values: int = 0
+
+
+def quantize_pipeline(
+    pipeline: Any,
+    fp32: onnx.ModelProto,
+    contract: Contract,
+    rows: QuantizeRows,
+    config: BenchmarkingConfig,
+    *,
+    threshold: float,
+) -> QuantizeResult:
+    """Quantise a trained pipeline, and say what it gained and lost.
+
+    Does not choose what is served: a graph is worth it only where `report["status"]` is `applied`.
+
+    Parameters
+    ----------
+    pipeline : sklearn.pipeline.Pipeline
+        Fitted, as `train_model` returns it.
+    fp32 : onnx.ModelProto
+        Its exact export: what the quantised graph has to beat.
+    contract : Contract
+        The contract it was trained with.
+    rows : QuantizeRows
+        Training rows to calibrate with, test rows to judge by.
+    config : BenchmarkingConfig
+        Tolerances, timed runs, batch size and confidence.
+    threshold : float
+        The decision threshold.
+
+    Returns
+    -------
+    result : QuantizeResult
+
+    Notes
+    -----
+    The boldest technique that keeps all decisions and both tolerances on up to 1000 training rows is taken;
+    if none does, the one that comes closest. The verdict is then found on up to 5000 test rows: `no_gain`
+    when the graph is neither smaller nor faster by a twentieth, than the exact graph and than its own twin
+    in float32; `out_of_tolerance` when a probability or a decision differs too much; else `applied`.
+    """
+    report: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "classifier": type(_inner(pipeline[-1])).__name__,
+        "threshold": threshold,
+        "abs_tolerance": config.parity_abs_tolerance,
+        "mean_tolerance": config.parity_mean_tolerance,
+        "tried": [],
+    }
+    calibration = _spread(rows.train, _CALIBRATION_ROWS)
+    techniques, float32 = _techniques(pipeline, contract, calibration)
+    if not techniques:
+        reason = f"no 8-bit form for {report['classifier']}: neither a known matrix product nor known trees"
+        return QuantizeResult(
+            None, report | {"status": "not_applicable", "technique": None, "reason": reason}
+        )
+    build = partial(_build, pipeline, contract, fp32)
+    trained = _Trained(pipeline.predict_proba(calibration))
+    chosen, model, closest = techniques[0], None, np.inf
+    for technique in techniques:
+        candidate = build(technique.scores)
+        parity = check_parity(
+            trained, Predictor(save_model(candidate)), contract, calibration,
+            threshold=threshold,
+            abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
+        )  # fmt: skip
+        report["tried"].append(
+            {
+                "technique": technique.name,
+                "calibration_rows": parity.samples,
+                "max_abs_diff": parity.max_abs_diff,
+                "mean_abs_diff": parity.mean_abs_diff,
+                "decision_flips": parity.decision_flips,
+                "within_tolerance": parity.passed,
+            }
+        )
+        if model is None or parity.passed or parity.max_abs_diff < closest:
+            chosen, model, closest = technique, candidate, parity.max_abs_diff
+        if parity.passed:
+            break
+    assert model is not None  # noqa: S101 - there is at least one technique
+    control = build(float32)
+    return judge_quantized(
+        pipeline, fp32, model, contract, rows, config,
+        threshold=threshold, technique=chosen.name, stored_as=chosen.stored_as,
+        coded_values=chosen.coded_values, control=control, report=report,
+    )  # fmt: skip
+
+
+def judge_quantized(
+    pipeline: Any,
+    fp32: onnx.ModelProto,
+    model: onnx.ModelProto,
+    contract: Contract,
+    rows: QuantizeRows,
+    config: BenchmarkingConfig,
+    *,
+    threshold: float,
+    technique: str,
+    stored_as: str = "",
+    coded_values: int = 0,
+    control: onnx.ModelProto | None = None,
+    report: dict[str, Any] | None = None,
+) -> QuantizeResult:
+    """Measure a quantised graph, whoever made it, and say what it is worth.
+
+    Parameters
+    ----------
+    pipeline, fp32, contract, rows, config, threshold
+        As for `quantize_pipeline`.
+    model : onnx.ModelProto
+        The graph to judge.
+    technique, stored_as : str
+        For the report.
+    coded_values : int, default=0
+        8-bit values that the file stores wider; a graph that has none, and no 8-bit tensor or operator
+        either, changed nothing.
+    control : onnx.ModelProto, optional
+        The same graph in float32.
+    report : dict, optional
+        What is known already.
+
+    Returns
+    -------
+    result : QuantizeResult
+        Without a model if nothing changed.
+    """
+    found = dict(report or {}) | {"technique": technique, "stored_as": stored_as}
+    found |= describe_numbers(model, coded_values)
+    if changed_nothing(fp32, model, coded_values):
+        sizes = {"fp32": len(save_model(fp32)), "int8": len(save_model(model))}
+        reason = "nothing changed: not one operator or number of the graph is on 8 bits"
+        return QuantizeResult(None, found | {"status": "no_gain", "reason": reason, "bytes": sizes})
+    checked = _spread(rows.test, _CHECKED_ROWS)
+    rivals = (Rival("fp32", fp32), *(() if control is None else (Rival("float32", control),)))
+    parity = check_parity(
+        pipeline, Predictor(save_model(model)), contract, checked,
+        threshold=threshold,
+        abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
+    )  # fmt: skip
+    trained = np.asarray(pipeline.predict_proba(checked)[:, 1], dtype=np.float64)
+    measured = measure(model, rivals, contract, checked, trained, config, threshold=threshold)
+    verdict = judge(measured, parity, tuple(rival.name for rival in rivals))
+    return QuantizeResult(model, found | verdict | measured | {"parity": parity.to_dict()})
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """Answers of a pipeline that are known already."""
+
+    proba: NDArray[np.float64]
+
+    def predict_proba(self, rows: pl.DataFrame) -> NDArray[np.float64]:
+        return self.proba
+
+
+def _techniques(
+    pipeline: Any, contract: Contract, calibration: pl.DataFrame
+) -> tuple[list[Technique], Scorer]:
+    """List the techniques that fit a classifier, the boldest first, and its form in float32."""
+    classifier = _inner(pipeline[-1])
+    trees = tree_sum_of(classifier)
+    if trees is not None:
+        return _tree_techniques(trees)
+    if has_matrix_product(classifier):
+        return _product_techniques(pipeline, contract, classifier, calibration)
+    return [], lambda graph, x: x
+
+
+def _tree_techniques(trees: Any) -> tuple[list[Technique], Scorer]:
+    def scores(plan: TreePlan) -> Scorer:
+        return lambda graph, x: quantized_tree_scores(graph, x, trees, plan)
+
+    n_splits, n_leaves = count_numbers(trees)
+    stored = "float32: TreeEnsemble takes no narrower type"
+    both = Technique(
+        "8-bit split codes (at most 255 cuts a feature) and 8-bit leaves",
+        scores(TreePlan(splits=True, leaves=True)), stored, n_splits + n_leaves,
+    )  # fmt: skip
+    leaves = Technique("8-bit leaves", scores(TreePlan(splits=False, leaves=True)), stored, n_leaves)
+    return [both, leaves], scores(TreePlan(splits=False, leaves=False))
+
+
+def _product_techniques(
+    pipeline: Any, contract: Contract, classifier: Any, calibration: pl.DataFrame
+) -> tuple[list[Technique], Scorer]:
+    def scores(plan: ProductPlan) -> Scorer:
+        return lambda graph, x: product_scores(graph, x, classifier, plan)
+
+    x = np.asarray(pipeline[:-1].transform(calibration), dtype=np.float64)
+    largest = np.abs(x).max(axis=1)
+    techniques = []
+    for covered in _COVERED:
+        grid = Grid.over(float(x.min()), float(np.quantile(largest, covered)))
+        for all_products in (True, False) if type(classifier).__name__ == "SVC" else (False,):
+            name = f"static 8-bit matrix products, grid over {covered:.1%} of the training rows"
+            if all_products:
+                name += ", kernel product too"
+            plan = ProductPlan(grid, all_products=all_products)
+            techniques.append(Technique(name, scores(plan), "uint8"))
+    n_numeric = len(contract.numeric_features)
+    if type(classifier).__name__ != "LogisticRegression" and 0 < n_numeric < x.shape[1]:
+        # categories are 0 or 1, exact on 8 bits; numbers with long tails are not
+        techniques.append(
+            Technique(
+                "8-bit matrix product of the categories, numbers in float32",
+                scores(ProductPlan(Grid(1.0, 0), n_floats=n_numeric)),
+                "uint8",
+            )
+        )
+    return techniques, scores(ProductPlan(None))
+
+
+def _build(pipeline: Any, contract: Contract, fp32: onnx.ModelProto, scores: Scorer) -> onnx.ModelProto:
+    """Write the graph of a pipeline with another form of its classifier, and the metadata of the first."""
+    graph = OnnxGraph(input_types(contract))
+    classifier = pipeline[-1]
+    probability = scores(graph, preprocessing_to_onnx(graph, contract, pipeline["preprocess"]))
+    if type(classifier).__name__ == "MappedClassifier":
+        probability = _mapped(graph, probability, classifier.score_map)
+    model = graph.model(probability, "probability")
+    model.producer_name, model.producer_version = fp32.producer_name, fp32.producer_version
+    model.doc_string = fp32.doc_string
+    model.metadata_props.extend(fp32.metadata_props)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _inner(classifier: Any) -> Any:
+    return classifier.classifier if type(classifier).__name__ == "MappedClassifier" else classifier
+
+
+def _spread(frame: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Take at most so many rows, evenly spread, so that a sorted table is met as a whole."""
+    if frame.height <= most:
+        return frame
+    return frame[np.linspace(0, frame.height - 1, most).astype(np.int64)]
