@@ -110,6 +110,8 @@ def make_workspace(folder: Path, rows: pl.DataFrame) -> Workspace:
     settings = yaml.safe_load((ROOT / "config.yaml").read_text())
     settings["training"]["candidates"] = QUICK_CANDIDATES
     settings["cv"] = {"n_splits": 3}
+    settings["benchmarking"] = {"in_run": "none"}  # its own tests measure
+    settings["release"]["load_test_s"] = 0.3
     (folder / "data").mkdir()
     rows.write_csv(folder / "data" / "ml_datasource.csv")
     (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))

@@ -126,7 +126,8 @@ def require_few_refused(report: ScoringReport, config: DataConfig, source_path: 
     if report.quarantine.rows > config.max_quarantine_fraction * report.rows_read:
         raise QuarantineLimitError(
             f"{source_path}: the contract refuses {report.quarantine.rows:,} of {report.rows_read:,} rows; "
-            f"data.max_quarantine_fraction allows {config.max_quarantine_fraction:.2%}. The others are scored.\n"
+            f"data.max_quarantine_fraction allows {config.max_quarantine_fraction:.2%}. "
+            "The others are scored.\n"
             f"{report.quarantine.describe()}"
         )
 

@@ -77,17 +77,21 @@ def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDec
     quantize_run(run, data)
     progress.step("checking parity")
     parity_run(run, data, run.write)
-    progress.step("benchmarking")
+    if (mode := project.config.benchmarking.in_run) != "none":
+        _measure(run, data, progress, full=mode == "full")
+    progress.step("releasing")
+    return run, release(project, run, data=data)
 
+
+def _measure(run: RunFolder, data: RunData, progress: Progress, *, full: bool) -> None:
     def benchmarked(done: int, total: int, text: str) -> None:
         progress.step(f"benchmarking {text}")
         progress.fraction(done / max(1, total))
 
-    described = benchmark_run(run, data, run.write, full=False, progress=benchmarked)
+    progress.step("benchmarking")
+    described = benchmark_run(run, data, run.write, full=full, progress=benchmarked)
     progress.step("weighing trade-offs")
     tradeoffs_run(described, run.write)
-    progress.step("releasing")
-    return run, release(project, run, data=data)
 
 
 def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:

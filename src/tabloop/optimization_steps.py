@@ -159,7 +159,8 @@ def quantize_run(run: RunFolder, data: RunData) -> dict[str, Any]:
                 INT8_MODEL if name == best else f"candidates/{name}.int8.onnx", save_model(result.model)
             )
         reports[name] = result.report
-    served = "onnx_int8" if reports[best]["status"] == "applied" else "onnx_fp32"
+    wanted = data.config.serving.model == "int8"
+    served = "onnx_int8" if wanted and reports[best]["status"] == "applied" else "onnx_fp32"
     report = {"format_version": 1, "winner": best, "served": served, "models": reports}
     run.write_json("quantize_report.json", report)
     return report
@@ -211,9 +212,9 @@ def require_parity(report: dict[str, Any]) -> None:
     if not report["passed"]:
         raise ParityError(
             f"run {report['run_id']}: {report['model']} disagrees with the trained model on "
-            f"{report['samples']:,} rows: max |Δp| {report['max_abs_diff']} (at most {report['abs_tol']:g}), mean "
-            f"{report['mean_abs_diff']} (at most {report['mean_tol']:g}), {report['decision_flips']} decisions "
-            "flipped (none may); parity_report.json has the worst rows"
+            f"{report['samples']:,} rows: max |Δp| {report['max_abs_diff']} (at most {report['abs_tol']:g}), "
+            f"mean {report['mean_abs_diff']} (at most {report['mean_tol']:g}), "
+            f"{report['decision_flips']} decisions flipped (none may); parity_report.json has the worst rows"
         )
 
 
@@ -227,23 +228,24 @@ def benchmark_run(
 ) -> dict[str, Any]:
     """Measure every kept candidate in every format and write `benchmark.json` and `benchmark.csv`."""
     from tabloop.optimization.benchmark import BenchmarkRows, Variant, run_benchmark
+    from tabloop.optimization.benchmark_report import Kind, Omission
 
     _require(run, FP32_MODEL, "tabloop export")
     metrics = run.read_json("metrics.json")
-    variants = []
+    variants, skipped = [], []
     for candidate in metrics["cv_ranking"]:
-        name = candidate["name"]
+        name, threshold = candidate["name"], candidate["decision_threshold"]
         is_best = name == metrics["best_model_name"]
-        files = {
+        files: dict[Kind, str] = {
             "sklearn": "best_model.joblib" if is_best else f"candidates/{name}.joblib",
             "onnx_fp32": FP32_MODEL if is_best else f"candidates/{name}.onnx",
             "onnx_int8": INT8_MODEL if is_best else f"candidates/{name}.int8.onnx",
         }
-        variants += [
-            Variant(name, kind, run.checked_path(file).absolute(), is_best, candidate["decision_threshold"])  # type: ignore[arg-type]
-            for kind, file in files.items()
-            if run.has(file)
-        ]
+        for kind, file in files.items():
+            if run.has(file):
+                variants.append(Variant(name, kind, run.checked_path(file).absolute(), is_best, threshold))
+            elif run.has("candidates/" + name + ".joblib"):
+                skipped.append(Omission(name, kind, _why_missing(run, name, kind)))
     report = run_benchmark(
         variants,
         BenchmarkRows(data.contract, data.split.test),
@@ -251,11 +253,22 @@ def benchmark_run(
         full=full,
         seed=data.config.seed,
         progress=progress,
+        skipped=skipped,
     )
     described = report.to_dict()
     write("benchmark.json", json_bytes(described))
     write("benchmark.csv", report.to_csv().encode())
     return described
+
+
+def _why_missing(run: RunFolder, candidate: str, kind: str) -> str:
+    if kind == "onnx_int8" and run.has("quantize_report.json"):
+        model = run.read_json("quantize_report.json")["models"].get(candidate)
+        if model is not None:
+            return f"{model['status']}: {model['reason']}"
+    if kind == "onnx_fp32" and run.has("export_report.json"):
+        return str(run.read_json("export_report.json")["not_exported"].get(candidate, "not exported"))
+    return "not written"
 
 
 def tradeoffs_run(benchmark: dict[str, Any], write: Callable[[str, bytes], None]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def judge(config: Config, run: RunFolder, data: RunData, champion: RunFolder | N
 
 
 def _judged(name: str, gate: Callable[[], Gate]) -> Gate:
-    """A gate that cannot be judged has refused."""
+    """Judge by one gate; one that cannot be judged has refused."""
     try:
         return gate()
     except TabloopError as error:
@@ -169,8 +169,8 @@ def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
         )
     if not report.wait_p99_ms <= floors.max_wait_p99_ms:
         problems.append(
-            f"99% of the rows waited up to {report.wait_p99_ms:.1f} ms, at most {floors.max_wait_p99_ms:g} is "
-            "tolerable"
+            f"99% of the rows waited up to {report.wait_p99_ms:.1f} ms, "
+            f"at most {floors.max_wait_p99_ms:g} is tolerable"
         )
     said = (
         f"{floors.expected_rows_per_s:g} rows/s for {floors.load_test_s:g} s: none refused, "

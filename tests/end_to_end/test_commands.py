@@ -168,8 +168,10 @@ def test_a_floor_refuses_seals_and_keeps_the_old_champion(workspace: Workspace) 
     assert [d["decision"] for d in decisions] == ["promoted", "refused"]
 
 
-def test_train_then_release_is_a_run_in_two_steps(workspace: Workspace) -> None:
-    assert workspace.run("train").code == 0
+def test_stage_by_stage_is_a_run(workspace: Workspace) -> None:
+    for command in ("train", "export", "quantize", "parity"):
+        outcome = workspace.run(command)
+        assert outcome.code == 0, (command, outcome.err)
     assert not (workspace.model_dir / "champion").exists()
     assert "open" in workspace.run("runs").out
     assert workspace.run("reproduce", RunStore(workspace.model_dir).runs()[0].run_id).code == 2
@@ -180,8 +182,19 @@ def test_train_then_release_is_a_run_in_two_steps(workspace: Workspace) -> None:
     assert workspace.run("release").code == 2  # none is open any more
 
 
-def test_an_altered_file_is_stopped_at_the_gate(workspace: Workspace) -> None:
+def test_a_release_wants_every_stage_and_says_which_is_missing(workspace: Workspace) -> None:
     assert workspace.run("train").code == 0
+    for command in ("export", "parity"):
+        outcome = workspace.run("release")
+        assert outcome.code == 2
+        assert f"`tabloop {command}` writes it" in outcome.err
+        assert workspace.run(command).code == 0
+    assert workspace.run("release").code == 0
+
+
+def test_an_altered_file_is_stopped_at_the_gate(workspace: Workspace) -> None:
+    for command in ("train", "export", "parity"):
+        assert workspace.run(command).code == 0
     (run,) = RunStore(workspace.model_dir).runs()
     model = run.path / "best_model.joblib"
     model.chmod(0o644)

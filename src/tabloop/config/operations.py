@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,9 @@ class BenchmarkingConfig(Section):
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
         (1, 16, 256, 4096), min_length=1, description="Rows at a time in the full comparison."
     )
+    in_run: Literal["quick", "full", "none"] = Field(
+        "quick", description="How `tabloop run` benchmarks; `tabloop benchmark` does so at any time."
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of bootstrap intervals.")
     parity_abs_tolerance: float = Field(
         0.04, ge=0, description="Largest difference of one probability from the trained model's."
@@ -35,7 +38,13 @@ class BenchmarkingConfig(Section):
 
 
 class ServingConfig(Section):
-    """How rows that arrive one by one are scored together."""
+    """Which graph answers, and how rows that arrive one by one are scored together."""
+
+    model: Literal["fp32", "int8"] = Field(
+        "fp32",
+        description="The graph that is served: the exact one, or the 8-bit one where `tabloop quantize` finds "
+        "it smaller or faster and within the tolerances.",
+    )
 
     max_batch_rows: int = Field(256, ge=1, description="Most rows scored at once.")
     max_queue_rows: int = Field(4096, ge=1, description="Most rows that may wait; more are refused.")

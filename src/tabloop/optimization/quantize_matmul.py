@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 from tabloop.optimization.onnx_graph import OnnxGraph
 
@@ -83,6 +83,8 @@ def has_matrix_product(classifier: Any) -> bool:
     match classifier:
         case LogisticRegression():
             return True
+        case RidgeClassifier() | LinearSVC() | SGDClassifier():
+            return not hasattr(classifier, "predict_proba")
         case SVC():
             return bool(classifier.kernel == "rbf" and not hasattr(classifier, "predict_proba"))
         case KNeighborsClassifier():
@@ -121,16 +123,17 @@ def product_scores(graph: OnnxGraph, x: str, classifier: Any, plan: ProductPlan)
     """
     rows = graph.add("Cast", x, to=TensorProto.FLOAT)
     match classifier:
-        case LogisticRegression():
-            weights = np.asarray(classifier.coef_, dtype=np.float64).reshape(-1, 1)
-            product = _product(graph, rows, plan.grid, weights)
-            scores = graph.add("Add", product, _float(graph, classifier.intercept_.reshape(1, 1)))
-            return graph.add("Sigmoid", graph.add("Cast", scores, to=TensorProto.DOUBLE))
         case SVC():
             scores = _support_vectors(graph, rows, classifier, plan)
-        case _:
+        case KNeighborsClassifier():
             scores = _neighbours(graph, rows, classifier, plan)
-    return graph.add("Cast", scores, to=TensorProto.DOUBLE)
+        case _:
+            weights = np.asarray(classifier.coef_, dtype=np.float64).reshape(-1, 1)
+            product = _product(graph, rows, plan.grid, weights)
+            intercept = _float(graph, np.reshape(classifier.intercept_, (1, 1)))
+            scores = graph.add("Add", product, intercept)
+    scores = graph.add("Cast", scores, to=TensorProto.DOUBLE)
+    return graph.add("Sigmoid", scores) if isinstance(classifier, LogisticRegression) else scores
 
 
 def _product(graph: OnnxGraph, rows: str, row_grid: Grid | None, weights: NDArray[np.float64]) -> str:
@@ -139,14 +142,12 @@ def _product(graph: OnnxGraph, rows: str, row_grid: Grid | None, weights: NDArra
         return graph.add("MatMul", rows, _float(graph, weights))
     grid = Grid.over(float(weights.min()), float(weights.max()))
     codes = _coded(graph, rows, row_grid)
-    return _times(graph, _integer_product(graph, codes, row_grid, weights, grid), row_grid.step * grid.step)
-
-
-def _integer_product(
-    graph: OnnxGraph, codes: str, row_grid: Grid, weights: NDArray[np.float64], grid: Grid
-) -> str:
-    """Add the product of the codes, a whole number, as float32."""
     table = graph.constant(np.ascontiguousarray(grid.codes(weights)))
+    return _times(graph, _integer_product(graph, codes, row_grid, table, grid), row_grid.step * grid.step)
+
+
+def _integer_product(graph: OnnxGraph, codes: str, row_grid: Grid, table: str, grid: Grid) -> str:
+    """Add the product of codes, a whole number, as float32."""
     zeros = (graph.constant(np.array(each.zero, dtype=np.uint8)) for each in (row_grid, grid))
     product = graph.add("MatMulInteger", codes, table, *zeros)
     return graph.add("Cast", product, to=TensorProto.FLOAT)
@@ -157,41 +158,67 @@ def _coded(graph: OnnxGraph, rows: str, grid: Grid) -> str:
     return graph.add("QuantizeLinear", rows, graph.constant(step), graph.constant(zero))
 
 
-def _distances(
-    graph: OnnxGraph, rows: str, points: NDArray[np.float64], plan: ProductPlan
-) -> tuple[str, str, float]:
-    """Add what ranks the points by distance, and what makes distances of it.
+@dataclass(frozen=True)
+class _Block:
+    """Some of the features of the rows and of the points: float32, or codes."""
 
-    Returns
-    -------
+    rows: str
+    points: str
+    grid: Grid | None
+
+
+@dataclass(frozen=True)
+class _Distances:
+    """Where each row is to each point.
+
+    Attributes
+    ----------
     closeness : str
         Shape (N, n_points): the product less half the point's square, largest for the nearest.
     own : str
         Shape (N, 1): the row's square.
     unit : float
         The squared distance is ``unit * (own - 2 * closeness)``.
+    blocks : tuple of _Block
+        What they were computed from.
     """
+
+    closeness: str
+    own: str
+    unit: float
+    blocks: tuple[_Block, ...]
+
+
+def _distances(graph: OnnxGraph, rows: str, points: NDArray[np.float64], plan: ProductPlan) -> _Distances:
     n_features, cut = points.shape[1], plan.n_floats if plan.grid is not None else points.shape[1]
-    products, rounded, squares, unit = [], [], np.zeros(len(points)), 1.0
+    products, own, blocks = [], [], []
+    squares, unit = np.zeros(len(points)), 1.0
     if cut > 0:
-        floats = _columns(graph, rows, 0, cut, n_features)
-        products.append(graph.add("MatMul", floats, _float(graph, points[:, :cut].T)))
-        rounded.append(floats)
+        front = _Block(_columns(graph, rows, 0, cut, n_features), _float(graph, points[:, :cut]), None)
+        blocks.append(front)
+        products.append(graph.add("MatMul", front.rows, _turned(graph, front.points)))
+        own.append(_sum(graph, graph.add("Mul", front.rows, front.rows)))
         squares += np.einsum("ij,ij->i", points[:, :cut], points[:, :cut])
     if plan.grid is not None and cut < n_features:
         grid, unit = plan.grid, plan.grid.step**2
-        codes = _coded(graph, _columns(graph, rows, cut, n_features, n_features), grid)
-        products.append(_integer_product(graph, codes, grid, points[:, cut:].T, grid))
-        as_float = graph.add("Cast", codes, to=TensorProto.FLOAT)
-        rounded.append(graph.add("Sub", as_float, _float(graph, np.array([[grid.zero]]))))
-        centred = grid.codes(points[:, cut:]).astype(np.float64) - grid.zero
-        squares += np.einsum("ij,ij->i", centred, centred)
-    less = _float(graph, squares.reshape(1, -1) / 2)
-    closeness = graph.add("Sub", products[-1], less)  # ONNX Runtime makes one operator of cast and bias
+        codes = grid.codes(points[:, cut:])
+        kept = _coded(graph, _columns(graph, rows, cut, n_features, n_features), grid)
+        blocks.append(_Block(kept, graph.constant(np.ascontiguousarray(codes)), grid))
+        products.append(_integer_product(graph, kept, grid, _turned(graph, blocks[-1].points), grid))
+        as_float = graph.add("Cast", kept, to=TensorProto.FLOAT)
+        centred = graph.add("Sub", as_float, _float(graph, np.array([[grid.zero]])))
+        own.append(_sum(graph, graph.add("Mul", centred, centred)))
+        squares += ((codes.astype(np.float64) - grid.zero) ** 2).sum(axis=1)
+    # bias first, on the integers: ONNX Runtime makes one operator of product, cast and bias
+    closeness = graph.add("Sub", products[-1], _float(graph, squares.reshape(1, -1) / 2))
     for product in products[:-1]:
         closeness = graph.add("Add", product, closeness)
-    own = [_sum(graph, graph.add("Mul", part, part)) for part in rounded]
-    return closeness, own[0] if len(own) == 1 else graph.add("Add", *own), unit
+    total = own[0] if len(own) == 1 else graph.add("Add", *own)
+    return _Distances(closeness, total, unit, tuple(blocks))
+
+
+def _turned(graph: OnnxGraph, table: str) -> str:
+    return graph.add("Transpose", table, perm=[1, 0])  # in the file once; folded when loaded
 
 
 def _columns(graph: OnnxGraph, rows: str, start: int, stop: int, width: int) -> str:
@@ -202,9 +229,9 @@ def _columns(graph: OnnxGraph, rows: str, start: int, stop: int, width: int) -> 
 
 
 def _support_vectors(graph: OnnxGraph, rows: str, svm: Any, plan: ProductPlan) -> str:
-    closeness, own, unit = _distances(graph, rows, np.asarray(svm.support_vectors_), plan)
-    rate = float(svm._gamma) * unit
-    exponent = graph.add("Sub", _times(graph, closeness, 2 * rate), _times(graph, own, rate))
+    found = _distances(graph, rows, np.asarray(svm.support_vectors_), plan)
+    rate = float(svm._gamma) * found.unit
+    exponent = graph.add("Sub", _times(graph, found.closeness, 2 * rate), _times(graph, found.own, rate))
     kernel = graph.add("Exp", graph.add("Min", exponent, _float(graph, np.zeros((1, 1)))))
     weights = np.asarray(svm.dual_coef_, dtype=np.float64).reshape(-1, 1)
     total = _product(graph, kernel, Grid(1 / 255, 0) if plan.all_products else None, weights)
@@ -212,22 +239,34 @@ def _support_vectors(graph: OnnxGraph, rows: str, svm: Any, plan: ProductPlan) -
 
 
 def _neighbours(graph: OnnxGraph, rows: str, classifier: Any, plan: ProductPlan) -> str:
-    closeness, own, unit = _distances(graph, rows, np.asarray(classifier._fit_X, dtype=np.float64), plan)
+    found = _distances(graph, rows, np.asarray(classifier._fit_X, dtype=np.float64), plan)
     k = classifier.n_neighbors
     # `OnnxGraph.add_top_k` takes the smallest
-    nearest = graph.add_top_k(graph.add("Neg", closeness), k)
+    nearest = graph.add_top_k(graph.add("Neg", found.closeness), k)
     votes = graph.add("Gather", graph.constant(np.ravel(classifier._y).astype(np.uint8)), nearest)
     labels = graph.add("Cast", votes, to=TensorProto.FLOAT)
     if classifier.weights == "uniform":
         return graph.add("Div", _sum(graph, labels), _float(graph, np.array([[k]])))
-    kept = graph.add("GatherElements", closeness, nearest, axis=1)
-    zero, one, two = (_float(graph, np.full((1, 1), value)) for value in (0, 1, 2))
-    squared = graph.add("Max", graph.add("Sub", own, graph.add("Mul", kept, two)), zero)
-    distances = graph.add("Sqrt", _times(graph, squared, unit))
+    # again, from differences: the weight of a near neighbour would show the cancellation
+    apart = [_apart(graph, block, nearest) for block in found.blocks]
+    squared = apart[0] if len(apart) == 1 else graph.add("Add", *apart)
+    distances = graph.add("Sqrt", _times(graph, squared, found.unit))
+    zero, one = (_float(graph, np.full((1, 1), value)) for value in (0, 1))
+    # where a neighbour is the row itself, such neighbours vote alone
     same = graph.add("Where", graph.add("Equal", distances, zero), one, zero)
     any_same = graph.add("Greater", _sum(graph, same), zero)
     weights = graph.add("Where", any_same, same, graph.add("Reciprocal", distances))
     return graph.add("Div", _sum(graph, graph.add("Mul", weights, labels)), _sum(graph, weights))
+
+
+def _apart(graph: OnnxGraph, block: _Block, nearest: str) -> str:
+    """Add the squared differences to the nearest points, of shape (N, k), in the block's unit."""
+    points, rows = graph.add("Gather", block.points, nearest), block.rows
+    if block.grid is not None:
+        points, rows = (graph.add("Cast", codes, to=TensorProto.FLOAT) for codes in (points, rows))
+    here = graph.add("Unsqueeze", rows, graph.constant(np.array([1], dtype=np.int64)))
+    difference = graph.add("Sub", points, here)
+    return _sum(graph, graph.add("Mul", difference, difference), axis=2, keepdims=0)
 
 
 def _float(graph: OnnxGraph, values: Any) -> str:
@@ -238,5 +277,5 @@ def _times(graph: OnnxGraph, x: str, factor: float) -> str:
     return graph.add("Mul", x, _float(graph, np.array([[factor]])))
 
 
-def _sum(graph: OnnxGraph, x: str) -> str:
-    return graph.add("ReduceSum", x, graph.constant(np.array([1], dtype=np.int64)), keepdims=1)
+def _sum(graph: OnnxGraph, x: str, *, axis: int = 1, keepdims: int = 1) -> str:
+    return graph.add("ReduceSum", x, graph.constant(np.array([axis], dtype=np.int64)), keepdims=keepdims)

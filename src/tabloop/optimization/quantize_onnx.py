@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import polars as pl
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
 
-from tabloop.inference.frame_columns import input_types
+from tabloop.inference.frame_columns import columns_of_frame, input_types
 from tabloop.inference.predictor import Predictor
 from tabloop.optimization.classifiers_to_onnx import _mapped
 from tabloop.optimization.export_onnx import save_model
 from tabloop.optimization.onnx_graph import OnnxGraph
-from tabloop.optimization.parity_check import check_parity
+from tabloop.optimization.parity_check import ParityReport, check_parity
 from tabloop.optimization.preprocessing_to_onnx import preprocessing_to_onnx
 from tabloop.optimization.quantize_matmul import Grid, ProductPlan, has_matrix_product, product_scores
 from tabloop.optimization.quantize_report import Rival, changed_nothing, describe_numbers, judge, measure
@@ -31,8 +33,11 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 
-_CALIBRATION_ROWS = 1000
+_CALIBRATION_ROWS = 500
 _CHECKED_ROWS = 5000
+_CONFIRMING_ROWS = 15_000
+_DRAWN_ROWS = 2000
+_SEED = 0
 #: Shares of the training rows that have to fit into the grid; who is outside is clipped.
 _COVERED = (0.99, 0.999, 1.0)
 
@@ -128,10 +133,12 @@ def quantize_pipeline(
 
     Notes
     -----
-    The boldest technique that keeps all decisions and both tolerances on up to 1000 training rows is taken;
-    if none does, the one that comes closest. The verdict is then found on up to 5000 test rows: `no_gain`
-    when the graph is neither smaller nor faster by a twentieth, than the exact graph and than its own twin
-    in float32; `out_of_tolerance` when a probability or a decision differs too much; else `applied`.
+    Of the techniques that keep all decisions and both tolerances on up to 500 training rows the one with
+    the smallest file is taken; if none does, the one that comes closest. The verdict is then found on up
+    to 5000 test rows: `no_gain` when the graph is neither smaller nor faster by a twentieth, than the exact
+    graph and than its own twin in float32; `out_of_tolerance` when a probability or a decision differs too
+    much; else `applied`, after up to 15,000 training rows and 2000 drawn from the contract have confirmed it
+    against the exact graph. About 5 s for a forest of 400 trees, 2.4 s of them timing.
     """
     report: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -149,18 +156,20 @@ def quantize_pipeline(
             None, report | {"status": "not_applicable", "technique": None, "reason": reason}
         )
     build = partial(_build, pipeline, contract, fp32)
-    trained = _Trained(pipeline.predict_proba(calibration))
-    chosen, model, closest = techniques[0], None, np.inf
+    trained = _Known(pipeline, pipeline.predict_proba(calibration)[:, 1])
+    built = []
     for technique in techniques:
         candidate = build(technique.scores)
+        written = save_model(candidate)
         parity = check_parity(
-            trained, Predictor(save_model(candidate)), contract, calibration,
+            trained, Predictor(written), contract, calibration,
             threshold=threshold,
             abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
         )  # fmt: skip
         report["tried"].append(
             {
                 "technique": technique.name,
+                "bytes": len(written),
                 "calibration_rows": parity.samples,
                 "max_abs_diff": parity.max_abs_diff,
                 "mean_abs_diff": parity.mean_abs_diff,
@@ -168,11 +177,9 @@ def quantize_pipeline(
                 "within_tolerance": parity.passed,
             }
         )
-        if model is None or parity.passed or parity.max_abs_diff < closest:
-            chosen, model, closest = technique, candidate, parity.max_abs_diff
-        if parity.passed:
-            break
-    assert model is not None  # noqa: S101 - there is at least one technique
+        cost = len(written) if parity.passed else parity.max_abs_diff
+        built.append((not parity.passed, cost, technique, candidate))
+    _, _, chosen, model = min(built, key=lambda each: each[:2])
     control = build(float32)
     return judge_quantized(
         pipeline, fp32, model, contract, rows, config,
@@ -227,31 +234,63 @@ def judge_quantized(
         return QuantizeResult(None, found | {"status": "no_gain", "reason": reason, "bytes": sizes})
     checked = _spread(rows.test, _CHECKED_ROWS)
     rivals = (Rival("fp32", fp32), *(() if control is None else (Rival("float32", control),)))
+    trained = np.asarray(pipeline.predict_proba(checked)[:, 1], dtype=np.float64)
     parity = check_parity(
-        pipeline, Predictor(save_model(model)), contract, checked,
+        _Known(pipeline, trained), Predictor(save_model(model)), contract, checked,
         threshold=threshold,
         abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
     )  # fmt: skip
-    trained = np.asarray(pipeline.predict_proba(checked)[:, 1], dtype=np.float64)
     measured = measure(model, rivals, contract, checked, trained, config, threshold=threshold)
-    verdict = judge(measured, parity, tuple(rival.name for rival in rivals))
-    return QuantizeResult(model, found | verdict | measured | {"parity": parity.to_dict()})
+    names = tuple(rival.name for rival in rivals)
+    verdict = judge(measured, parity, names)
+    found |= measured | {"parity": parity.to_dict(), "confirmation": None}
+    if verdict["status"] == "applied":  # it would be served: look at more rows than those of the verdict
+        confirmed = _confirmed(pipeline, fp32, model, contract, rows.train, config, threshold)
+        found["confirmation"] = confirmed.to_dict()
+        verdict = judge(measured, confirmed, names)
+    return QuantizeResult(model, found | verdict)
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """Answers of a pipeline that are known already."""
+def _confirmed(
+    pipeline: Any,
+    fp32: onnx.ModelProto,
+    model: onnx.ModelProto,
+    contract: Contract,
+    train: pl.DataFrame,
+    config: BenchmarkingConfig,
+    threshold: float,
+) -> ParityReport:
+    """Compare with the exact graph, faster than scikit-learn, on rows that the verdict has not seen."""
+    drawn = contract.sample(_DRAWN_ROWS, _SEED)
+    columns = list(contract.columns)
+    rows = pl.concat([_spread(train, _CONFIRMING_ROWS).select(columns), drawn.select(columns)])
+    exact = Predictor(save_model(fp32)).predict(columns_of_frame(contract, rows))
+    return check_parity(
+        _Known(pipeline, exact), Predictor(save_model(model)), contract, rows,
+        threshold=threshold,
+        abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
+    )  # fmt: skip
 
-    proba: NDArray[np.float64]
+
+class _Known:
+    """A pipeline whose answers to some rows are known already."""
+
+    def __init__(self, pipeline: Any, proba: NDArray[np.float64]) -> None:
+        self.steps = pipeline.steps
+        self._pipeline = pipeline
+        self._proba = proba
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._pipeline[place]
 
     def predict_proba(self, rows: pl.DataFrame) -> NDArray[np.float64]:
-        return self.proba
+        return np.column_stack([1 - self._proba, self._proba])
 
 
 def _techniques(
     pipeline: Any, contract: Contract, calibration: pl.DataFrame
 ) -> tuple[list[Technique], Scorer]:
-    """List the techniques that fit a classifier, the boldest first, and its form in float32."""
+    """List the techniques that fit a classifier, and its form in float32."""
     classifier = _inner(pipeline[-1])
     trees = tree_sum_of(classifier)
     if trees is not None:
@@ -286,14 +325,14 @@ def _product_techniques(
     techniques = []
     for covered in _COVERED:
         grid = Grid.over(float(x.min()), float(np.quantile(largest, covered)))
-        for all_products in (True, False) if type(classifier).__name__ == "SVC" else (False,):
+        for all_products in (True, False) if isinstance(classifier, SVC) else (False,):
             name = f"static 8-bit matrix products, grid over {covered:.1%} of the training rows"
             if all_products:
                 name += ", kernel product too"
             plan = ProductPlan(grid, all_products=all_products)
             techniques.append(Technique(name, scores(plan), "uint8"))
     n_numeric = len(contract.numeric_features)
-    if type(classifier).__name__ != "LogisticRegression" and 0 < n_numeric < x.shape[1]:
+    if isinstance(classifier, SVC | KNeighborsClassifier) and 0 < n_numeric < x.shape[1]:
         # categories are 0 or 1, exact on 8 bits; numbers with long tails are not
         techniques.append(
             Technique(

@@ -37,8 +37,10 @@ _INTEGER_OPERATORS = {
     "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv",
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear",
 }  # fmt: skip
-_HEAVY_OPERATORS = {"MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "TreeEnsemble",
-                    "TreeEnsembleClassifier", "TreeEnsembleRegressor", "SVMClassifier", "SVMRegressor"}  # fmt: skip
+_HEAVY_OPERATORS = {
+    "MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "TreeEnsemble",
+    "TreeEnsembleClassifier", "TreeEnsembleRegressor", "SVMClassifier", "SVMRegressor",
+}  # fmt: skip
 _BYTES = {TensorProto.UINT8, TensorProto.INT8}
 _SINGLE_ROWS = 64
 _SEED = 0
@@ -132,7 +134,7 @@ def measure_latency(
     *,
     rounds: int,
     confidence: float,
-    timed_s: float = TIMED_S,
+    timed_s: float,
 ) -> dict[str, Any]:
     """Time graphs side by side: the same rows for all in each round, other rows in the next.
 
@@ -145,11 +147,11 @@ def measure_latency(
     batch_size : int
         Rows of a call.
     rounds : int
-        At least so many rounds are asked for; time may end them earlier, but not before three.
+        At most 20 times as many; time may end them earlier, but not before three.
     confidence : float
         Of the intervals.
     timed_s : float
-        Rounds go on until as many seconds are over.
+        No round begins after as many seconds, but for the first three.
 
     Returns
     -------
@@ -162,13 +164,14 @@ def measure_latency(
     names = list(predictors)
     seconds: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
 
-    def one_round(shift: int) -> None:
+    def one_round() -> None:
         batches = []
         for _ in range(calls):
             # beyond the end it goes on at the start: a batch may be larger than all rows
             places = (int(rng.integers(n_rows)) + np.arange(batch_size)) % n_rows
             batches.append({name: values[places] for name, values in columns.items()})
-        for name in (*names[shift:], *names[:shift]):
+        # in another order each time: a graph finds the cache as the one before it left it
+        for name in (names[place] for place in rng.permutation(len(names))):
             taken = np.empty(calls)
             for call, batch in enumerate(batches):
                 start = time.perf_counter()
@@ -176,13 +179,13 @@ def measure_latency(
                 taken[call] = time.perf_counter() - start
             seconds[name].append(taken * 1e3)
 
-    one_round(0)  # ONNX Runtime lays out its memory in the first call
+    one_round()  # ONNX Runtime lays out its memory in the first call
     for found in seconds.values():
         found.clear()
     begun = time.perf_counter()
     done = 0
     while done < 3 or (done < 20 * rounds and time.perf_counter() - begun < timed_s):
-        one_round(done % len(names))
+        one_round()
         done += 1
     described: dict[str, Any] = {"batch_size": batch_size, "rounds": done, "calls": done * calls}
     for name in names:
@@ -253,7 +256,12 @@ def measure(
         "bytes": {name: len(content) for name, content in written.items()},
         "latency": [
             measure_latency(
-                predictors, columns, size, rounds=config.repeated_runs, confidence=config.confidence
+                predictors,
+                columns,
+                size,
+                rounds=config.repeated_runs,
+                confidence=config.confidence,
+                timed_s=TIMED_S,
             )
             for size in sizes
         ],
@@ -263,7 +271,9 @@ def measure(
             "decision_flips": int(((proba >= threshold) != (before >= threshold)).sum()),
         },
         "quality": quality,
-        "alone_or_in_batch": _alone_or_in_batch(predictors["int8"], columns),
+        "alone_or_in_batch": {
+            name: _alone_or_in_batch(predictors[name], columns) for name in ("int8", rivals[0].name)
+        },
     }
 
 
@@ -284,8 +294,9 @@ def _alone_or_in_batch(predictor: Predictor, columns: Mapping[str, NDArray[Any]]
 
 
 def _largest(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
-    difference = np.abs(first - second)
-    return float(difference.max()) if np.isfinite(difference).all() else None
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return None
+    return float(np.abs(first - second).max())
 
 
 def gains_and_losses(measured: Mapping[str, Any], rival: str) -> tuple[list[str], list[str]]:

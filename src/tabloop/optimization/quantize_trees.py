@@ -30,10 +30,13 @@ class TreePlan:
         Whether features are binned into codes, which the trees compare.
     leaves : bool
         Whether leaf values are rounded to 256 levels.
+    max_cuts : int
+        Of one feature, at most 255.
     """
 
     splits: bool
     leaves: bool
+    max_cuts: int = MAX_CUTS
 
 
 def choose_cuts(model: TreeSum, *, max_cuts: int = MAX_CUTS) -> dict[int, NDArray[np.float64]]:
@@ -104,7 +107,7 @@ def quantized_tree_scores(graph: OnnxGraph, x: str, model: TreeSum, plan: TreePl
         x = graph.add("Cast", x, to=TensorProto.FLOAT)
     if plan.splits:
         moved = replace(model, trees=tuple(trees))
-        x = _binned(graph, x, moved, cuts := choose_cuts(moved))
+        x = _binned(graph, x, moved, cuts := choose_cuts(moved, max_cuts=plan.max_cuts))
         ranked = {feature: _ranker(moved, feature, kept) for feature, kept in cuts.items()}
         trees = [replace(tree, threshold=_coded(tree, ranked)) for tree in trees]
     if narrow and not model.rounds_to_float32:

@@ -76,7 +76,8 @@ def _figures(metrics: dict[str, Any]) -> str:
         shown = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
         lines.append(f"| {name} | {metrics[name]:.4f} | {shown} |")
     return (
-        f"## Figures\n\nOn {metrics['test_rows']:,} test rows with {metrics['test_positive_rows']:,} positives, "
+        f"## Figures\n\nOn {metrics['test_rows']:,} test rows with "
+        f"{metrics['test_positive_rows']:,} positives, "
         ""
         "which decided nothing:\n\n" + "\n".join(lines)
     )

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tabloop.errors import QueueFullError
+from tabloop.inference.micro_batcher import MicroBatcher
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=40), max_batch_rows=st.integers(1, 20))
+def test_everybody_gets_their_own_answers(sizes: list[int], max_batch_rows: int) -> None:
+    batches: list[int] = []
+
+    def score(rows: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        batches.append(len(rows))
+        return rows
+
+    async def main() -> list[list[tuple[int, int]]]:
+        batcher = MicroBatcher(score, max_batch_rows=max_batch_rows)
+        asked = [[(n, i) for i in range(size)] for n, size in enumerate(sizes)]
+        answers = await asyncio.gather(*(batcher.submit(rows) for rows in asked))
+        assert batcher.waiting_rows == 0
+        return answers
+
+    answers = asyncio.run(main())
+    assert answers == [[(n, i) for i in range(size)] for n, size in enumerate(sizes)]
+    assert sum(batches) == sum(sizes)
+    assert all(batch <= max(max_batch_rows, *sizes) for batch in batches)
+
+
+def test_what_waits_is_scored_together_and_nobody_waits_for_company() -> None:
+    async def main() -> None:
+        batcher = MicroBatcher(lambda rows: rows)
+        await asyncio.gather(*(batcher.submit([n]) for n in range(50)))
+        assert batcher.counts.batches == 1
+        await asyncio.wait_for(batcher.submit([1]), timeout=0.5)
+        assert batcher.counts.batches == 2
+
+    asyncio.run(main())
+
+
+def test_a_full_queue_refuses_whole_and_counts() -> None:
+    async def main() -> None:
+        batcher = MicroBatcher(lambda rows: rows, max_batch_rows=2, max_queue_rows=5)
+        waiting = [asyncio.ensure_future(batcher.submit([n])) for n in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(
+            QueueFullError, match="4 rows are waiting and 2 more do not fit into a queue of 5"
+        ):
+            await batcher.submit([8, 9])
+        assert await batcher.submit([7]) == [7]
+        assert [answer for (answer,) in await asyncio.gather(*waiting)] == [0, 1, 2, 3]
+        assert (batcher.counts.refused_rows, batcher.counts.accepted_rows) == (2, 5)
+        assert batcher.counts.deepest_rows == 5
+
+    asyncio.run(main())
+
+
+def test_an_error_reaches_all_of_its_batch_and_the_next_batch_is_fine() -> None:
+    def score(rows: list[int]) -> list[int]:
+        if 13 in rows:
+            raise ValueError("thirteen")
+        return rows
+
+    async def main() -> None:
+        batcher = MicroBatcher(score)
+        outcomes = await asyncio.gather(batcher.submit([1]), batcher.submit([13]), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ValueError, ValueError]
+        assert await batcher.submit([2]) == [2]
+
+    asyncio.run(main())
+
+
+def test_who_leaves_is_not_scored_and_harms_nobody() -> None:
+    scored: list[int] = []
+
+    def score(rows: list[int]) -> list[int]:
+        scored.extend(rows)
+        return rows
+
+    async def main() -> None:
+        batcher = MicroBatcher(score)
+        leaving, staying = (asyncio.ensure_future(batcher.submit([n])) for n in (1, 2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        assert await staying == [2]
+
+    asyncio.run(main())
+    assert scored == [2]

@@ -1,0 +1,223 @@
+"""Each gate is seen to refuse on a planted fault, and to name it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import polars as pl
+import pytest
+
+from tabloop import lifecycle
+from tabloop.artifacts.run_folder import RunFolder
+from tabloop.artifacts.run_store import RunStore
+from tabloop.config.loading import Project
+from tabloop.optimization_steps import export_run, parity_run, quantize_run
+from tabloop.run_records import RunData, load_run_data
+from tests.conftest import QuietProgress, Workspace, make_workspace
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that is ready to be released, to be copied and broken."""
+
+    workspace: Workspace
+    run_id: str
+
+    def copy(self, folder: Path) -> tuple[Project, RunFolder]:
+        shutil.copytree(self.workspace.folder, folder, symlinks=True)
+        project = Workspace(folder).project()
+        return project, RunStore(project.model_dir).get(self.run_id)
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory, students: pl.DataFrame) -> Ready:
+    workspace = make_workspace(tmp_path_factory.mktemp("ready"), students)
+    run, data = lifecycle.train(workspace.project(), QuietProgress())
+    export_run(run, data)
+    quantize_run(run, data)
+    parity_run(run, data, run.write)
+    return Ready(workspace, run.run_id)
+
+
+def rewrite(run: RunFolder, name: str, content: bytes) -> None:
+    """Plant a file as if its stage had written it so: its hash is in the manifest."""
+    (run.path / name).unlink()
+    del run._manifest["files"][name]
+    run.write(name, content)
+
+
+def change_json(run: RunFolder, name: str, change: Callable[[Any], None]) -> None:
+    value = run.read_json(name)
+    change(value)
+    rewrite(run, name, json.dumps(value).encode())
+
+
+def refused_gates(project: Project, run: RunFolder) -> dict[str, str]:
+    decision = lifecycle.release(project, RunFolder(run.path))
+    assert RunFolder(run.path).state == ("passed" if decision.promoted else "refused")
+    recorded = json.loads((project.model_dir / "decisions.jsonl").read_text().splitlines()[-1])
+    assert recorded["gates"] == [gate.to_dict() for gate in decision.gates]
+    return {gate.name: gate.reason for gate in decision.gates if not gate.passed}
+
+
+def test_a_sound_run_passes_every_gate(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    decision = lifecycle.release(project, run)
+    assert [gate.name for gate in decision.gates] == [
+        "hashes", "parity", "schema", "queue", "drift_monitor", "quality",
+    ]  # fmt: skip
+    assert decision.promoted, decision.gates
+    assert RunStore(project.model_dir).require_champion().run_id == run.run_id
+
+
+def with_threshold_moved(model: bytes, metadata: dict[str, str]) -> bytes:
+    graph = onnx.load_from_string(model)
+    props = {prop.key: prop.value for prop in graph.metadata_props} | metadata
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, props)
+    return bytes(graph.SerializeToString())
+
+
+def shifted(model: bytes, by: float) -> bytes:
+    """A graph whose probabilities are off by a little."""
+    graph = onnx.load_from_string(model)
+    output = graph.graph.output[0].name
+    for node in graph.graph.node:
+        node.output[:] = ["before" if name == output else name for name in node.output]
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.array(by), "by"))
+    graph.graph.node.append(onnx.helper.make_node("Add", ["before", "by"], [output]))
+    return bytes(graph.SerializeToString())
+
+
+def test_parity_drift_blocks(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    rewrite(run, "model.onnx", shifted(run.read("model.onnx"), 1e-5))
+    (run.path / "parity_report.json").unlink()
+    del run._manifest["files"]["parity_report.json"]
+    data: RunData = load_run_data(project, run)
+    report = parity_run(run, data, run.write)
+    assert not report["passed"]
+    refused = refused_gates(project, run)
+    assert "max |Δp| 1.0" in refused["parity"]
+    assert "replayed training rows differ" in refused["schema"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("run_id", "another", "its run_id is another"),
+        ("contract_sha256", "0" * 64, "its contract_sha256 is 000"),
+        ("decision_threshold", "0.5", "its decision threshold is 0.5"),
+    ],
+)
+def test_a_graph_of_another_run_blocks(ready: Ready, tmp_path: Path, key: str, value: str, said: str) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    rewrite(run, "model.onnx", with_threshold_moved(run.read("model.onnx"), {key: value}))
+    assert said in refused_gates(project, run)["schema"]
+
+
+def test_a_contract_that_has_changed_since_blocks(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    changed = Workspace(project.folder).project("contract.columns.days_on_platform.maximum=365")
+    assert "maximum 36500 became 365" in refused_gates(changed, run)["schema"]
+
+
+def test_scores_that_do_not_come_out_again_block(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+
+    def change(self_test: Any) -> None:
+        self_test["probabilities"][3] += 0.001
+
+    change_json(run, "self_test.json", change)
+    assert "replayed training rows differ by 0.001" in refused_gates(project, run)["schema"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["release.expected_rows_per_s=20000", "serving.max_queue_rows=8"], "found the queue of 8 full"),
+        (["release.max_wait_p99_ms=0.001"], "at most 0.001 is tolerable"),
+    ],
+)
+def test_a_saturated_queue_blocks(ready: Ready, tmp_path: Path, overrides: list[str], said: str) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert said in refused_gates(Workspace(project.folder).project(*overrides), run)["queue"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda b: b["numeric"]["days_on_platform"].update(std=-1.0), "cannot compute"),
+        (lambda b: b["numeric"].pop("engagement_score"), "engagement_score: not in the drift baseline"),
+        (lambda b: b["numeric"]["minutes_watched"].update(std=1e9), None),
+        (
+            lambda b: [b["numeric"][n].update(mean=b["numeric"][n]["mean"] + 9 * b["numeric"][n]["std"])
+                       for n in ("days_on_platform", "minutes_watched")],
+            "it calls its own training rows drift: days_on_platform, minutes_watched",
+        ),
+        (lambda b: b.update(predicted_positive_rate=None), "cannot compute"),
+    ],
+)  # fmt: skip
+def test_a_drift_monitor_that_cannot_compute_blocks(
+    ready: Ready, tmp_path: Path, change: Callable[[Any], None], said: str | None
+) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    change_json(run, "drift_baseline.json", change)
+    refused = refused_gates(project, run)
+    if said is None:  # a wide spread is a poor baseline and still one that can be computed with
+        assert "drift_monitor" not in refused
+    else:
+        assert said in refused["drift_monitor"]
+
+
+def test_quality_floors_block(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    floors = Workspace(project.folder).project("release.min_roc_auc=0.9999")
+    assert "expected at least release.min_roc_auc = 0.9999" in refused_gates(floors, run)["quality"]
+
+
+def test_a_challenger_that_is_worse_than_the_champion_is_refused(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert lifecycle.release(project, run).promoted
+    worse = Workspace(project.folder).project(
+        "training.candidates={decision_tree: {max_depth: 1}}", "benchmarking.in_run=none"
+    )
+    challenger, decision = lifecycle.run_all(worse, QuietProgress())
+    assert not decision.promoted
+    (quality,) = [gate for gate in decision.gates if gate.name == "quality"]
+    assert f"against champion {run.run_id}" in quality.reason
+    assert quality.evidence["champion"]["interval"][1] < 0
+    assert RunStore(project.model_dir).require_champion().run_id == run.run_id
+    assert RunFolder(challenger.path).state == "refused"
+
+
+def test_the_same_again_is_no_worse(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert lifecycle.release(project, run).promoted
+    again, decision = lifecycle.run_all(project, QuietProgress())
+    assert decision.promoted, decision.gates
+    (quality,) = [gate for gate in decision.gates if gate.name == "quality"]
+    assert quality.evidence["champion"]["difference"] == 0.0
+    assert RunStore(project.model_dir).require_champion().run_id == again.run_id
+    back = lifecycle.rollback(project, None)
+    assert back.run_id == run.run_id == RunStore(project.model_dir).require_champion().run_id
+    with pytest.raises(Exception, match="was no champion before it"):
+        lifecycle.rollback(project, None)
+    assert lifecycle.rollback(project, again.run_id).run_id == again.run_id
+    recorded = [d["decision"] for d in RunStore(project.model_dir).decisions()]
+    assert recorded == ["promoted", "promoted", "rolled_back", "rolled_back"]
+
+
+def test_a_sealed_run_that_was_not_promoted_can_be(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert lifecycle.release(project, run).promoted
+    (project.model_dir / "champion").unlink()  # as if the process had died before the swap
+    assert lifecycle.release(project, RunFolder(run.path)).promoted
+    assert RunStore(project.model_dir).require_champion().run_id == run.run_id
