@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types imports train reproduce benchmark soak clean lock docs
+.PHONY: help setup run test check format lint types imports train export reproduce benchmark soak clean lock docs
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ setup: $(STAMP)  ## make the environment in .venv
 run: $(STAMP)  ## the main job on the bundled students (ARGS="--set seed=1" passes options on)
 	@$(BIN)/tabloop run $(ARGS)
 
+export: $(STAMP)  ## write model.onnx of the newest open run
+	@$(BIN)/tabloop export $(ARGS)
+
+benchmark: $(STAMP)  ## measure the newest open run (ARGS="RUN --full" names another, in full)
+	@$(BIN)/tabloop benchmark $(ARGS)
+
 train: $(STAMP)  ## open a run: data, candidates, threshold
 	@$(BIN)/tabloop train $(ARGS)
 
@@ -33,7 +39,10 @@ reproduce: $(STAMP)  ## check every hash of the champion (ARGS=--retrain trains 
 	@$(BIN)/tabloop reproduce $(ARGS)
 
 test: $(STAMP)  ## the whole test suite
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+soak: $(STAMP)  ## the tests at full size: millions of rows, the 400-tree forest
+	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: lint types imports test  ## what CI runs: format, lint, types, import directions, tests
 

@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def run_page(workspace: Workspace, page: str) -> None:
     for command in commands(page):
         words = shlex.split(command)
         assert words[0] in ("tabloop", ".venv/bin/tabloop"), command
-        outcome = workspace.run(*words[1:], environ={"TABLOOP_TRAINING__CANDIDATES": QUICK})
+        environ = {"TABLOOP_TRAINING__CANDIDATES": QUICK, "TABLOOP_BENCHMARKING__IN_RUN": "none"}
+        outcome = workspace.run(*words[1:], environ=environ)
         assert outcome.code == 0, (command, outcome.err)
 
 
@@ -55,14 +57,30 @@ def test_the_readme_runs(trained: Workspace, tmp_path: Path) -> None:
 def test_the_quickstart_runs_in_an_empty_folder(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     run_page(workspace, "docs/quickstart.md")
-    (snippet,) = re.findall(
-        r"(    import joblib.*?\n)(?!    )", (ROOT / "docs" / "quickstart.md").read_text(), re.S
-    )
+    run_snippet("quickstart.md", "import joblib", tmp_path)
+
+
+def test_the_exported_model_runs_without_tabloop(trained: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(trained.folder, tmp_path / "project", symlinks=True)
+    workspace = Workspace(tmp_path / "project")
+    shown = run_snippet("onnx.md", "import numpy as np, onnxruntime", workspace.folder)
+    probability, decision = shown.split()
+    assert 0 < float(probability) < 1
+    assert decision in ("True", "False")
+    shutil.copy(workspace.folder / "data" / "ml_datasource.csv", workspace.folder / "students.csv")
+    run_page(workspace, "docs/onnx.md")
+
+
+def run_snippet(page: str, start: str, folder: Path) -> str:
+    """Run the Python that a page shows."""
+    text = (ROOT / "docs" / page).read_text()
+    (snippet,) = re.findall(rf"(    {re.escape(start)}.*?\n)(?!    )", text, re.S)
     done = subprocess.run(
-        [ROOT / ".venv" / "bin" / "python", "-c", textwrap.dedent(snippet)],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", textwrap.dedent(snippet)],
+        cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_contributing_runs() -> None:

@@ -182,6 +182,28 @@ def test_stage_by_stage_is_a_run(workspace: Workspace) -> None:
     assert workspace.run("release").code == 2  # none is open any more
 
 
+def test_a_sealed_run_is_measured_beside_its_folder(workspace: Workspace) -> None:
+    workspace.change(training={"candidates": {"logistic_regression": {}, "decision_tree": {}}})
+    assert workspace.run("run").code == 0
+    run = RunStore(workspace.model_dir).require_champion()
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
+    quick = ["--set", "benchmarking.repeated_runs=3", "--set", "benchmarking.batch_sizes=[1, 64]"]
+    measured = workspace.run("benchmark", run.run_id, "--json", *quick)
+    assert measured.code == 0, measured.err
+    kinds = {(v["candidate"], v["kind"]) for v in json.loads(measured.out)["variants"]}
+    assert {("logistic_regression", "sklearn"), ("logistic_regression", "onnx_fp32")} <= kinds
+    weighed = workspace.run("tradeoffs", run.run_id, "--json")
+    assert weighed.code == 0, weighed.err
+    folder = workspace.model_dir / "reports" / run.run_id
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "benchmark.csv", "benchmark.json", "tradeoffs.csv", "tradeoffs.html", "tradeoffs.json", "tradeoffs.png",
+    ]  # fmt: skip
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
+    assert workspace.run("parity", run.run_id).code == 0
+    assert (folder / "parity_report.json").exists()
+    assert workspace.run("reproduce").code == 0
+
+
 def test_a_release_wants_every_stage_and_says_which_is_missing(workspace: Workspace) -> None:
     assert workspace.run("train").code == 0
     for command in ("export", "parity"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +165,7 @@ def test_what_has_no_onnx_form_is_named(
         export_pipeline(three, contract)
 
 
-@pytest.mark.skipif(os.environ.get("TABLOOP_SOAK") != "1", reason="full size: make soak")
+@pytest.mark.soak
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_full_size_models_agree_on_the_real_data(contract: Contract, real_data: Path, name: str) -> None:
     frame = pl.read_csv(real_data)

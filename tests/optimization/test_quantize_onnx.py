@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,20 +22,17 @@ from tabloop.inference.predictor import Predictor
 from tabloop.optimization import quantize_report
 from tabloop.optimization.export_onnx import export_pipeline, save_model
 from tabloop.optimization.onnx_graph import OnnxGraph
-from tabloop.optimization.parity_check import ParityReport
-from tabloop.optimization.quantize_matmul import Grid, ProductPlan, product_scores
 from tabloop.optimization.quantize_onnx import (
     QuantizeResult,
     QuantizeRows,
+    _calibration_rows,
     judge_quantized,
     quantize_pipeline,
 )
-from tabloop.optimization.quantize_report import gains_and_losses, judge, measure_latency
-from tabloop.optimization.quantize_trees import TreePlan, choose_cuts, quantized_tree_scores
-from tabloop.optimization.trees_to_onnx import tree_sum_of
 from tests.optimization.fitted_pipelines import estimator, fit_pipeline, named
 
 CONFIG = BenchmarkingConfig(repeated_runs=3, batch_size=64)
+EVEN = {"value": 1.0, "low": 1.0, "high": 1.0}
 Fit = Callable[[str], Pipeline]
 
 
@@ -62,14 +58,10 @@ def even(monkeypatch: pytest.MonkeyPatch) -> None:
     def same(predictors: Any, columns: Any, batch_size: int, **settings: Any) -> dict[str, Any]:
         described: dict[str, Any] = {"batch_size": batch_size}
         for name in predictors:
-            described[f"{name}_p50_ms"] = described[f"speedup_over_{name}"] = _figure(1.0)
+            described[f"{name}_p50_ms"] = described[f"speedup_over_{name}"] = EVEN
         return described
 
     monkeypatch.setattr(quantize_report, "measure_latency", same)
-
-
-def _figure(value: float, low: float | None = None, high: float | None = None) -> dict[str, float]:
-    return {"value": value, "low": low or value, "high": high or value}
 
 
 def _threshold(pipeline: Pipeline, rows: QuantizeRows) -> float:
@@ -282,142 +274,13 @@ def test_an_answer_that_depends_on_the_batch_is_reported(
     assert report["alone_or_in_batch"]["int8"]["max_abs_diff"] > 0.1
 
 
-PARITY = ParityReport(
-    samples=100, max_abs_diff=0.01, mean_abs_diff=0.001, decision_flips=0, invalid_probabilities=0,
-    abs_tol=0.04, mean_tol=0.01, allow_flips=False, threshold=0.5, excused_ties=0, passed=True, worst_rows=(),
-)  # fmt: skip
-
-
-def _measured(*, int8: int = 100, fp32: int = 100, float32: int = 100, **speedup: Any) -> dict[str, Any]:
-    ratios = {"speedup_over_fp32": _figure(1.0), "speedup_over_float32": _figure(1.0)} | speedup
-    return {
-        "bytes": {"int8": int8, "fp32": fp32, "float32": float32},
-        "latency": [{"batch_size": 1, **ratios}],
-    }
-
-
-def test_the_verdict() -> None:
-    names = ("fp32", "float32")
-    assert judge(_measured(), PARITY, names)["status"] == "no_gain"
-    assert judge(_measured(int8=90, float32=92), PARITY, names)["status"] == "no_gain"
-    small = _measured(int8=50)
-    assert judge(small, PARITY, names)["status"] == "applied"
-    flipped = replace(PARITY, passed=False, decision_flips=2)
-    verdict = judge(small, flipped, names)
-    assert (verdict["status"], verdict["reason"]) == ("out_of_tolerance", "2 of 100 decisions flipped")
-    # an interval that reaches below a gain is none
-    unsure: dict[str, Any] = {
-        "speedup_over_fp32": _figure(1.5, 1.04, 2.0),
-        "speedup_over_float32": _figure(1.5, 1.3, 2.0),
-    }
-    assert judge(_measured(**unsure), PARITY, names)["status"] == "no_gain"
-    sure: dict[str, Any] = {name: _figure(1.5, 1.06, 2.0) for name in unsure}
-    verdict = judge(_measured(fp32=80, **sure), PARITY, names)
-    assert (verdict["status"], verdict["gains"], verdict["losses"]) == ("applied", ["latency_1"], ["bytes"])
-    assert verdict["reason"] == "better in latency_1, worse in bytes"
-    slow = _measured(int8=50, speedup_over_fp32=_figure(0.5, 0.4, 0.6))
-    assert gains_and_losses(slow, "fp32") == (["bytes"], ["latency_1"])
-
-
-def test_timing_ends_and_meets_other_rows_each_time(fit: Fit, contract: Contract, rows: QuantizeRows) -> None:
-    predictor = Predictor(save_model(export_pipeline(fit("logistic_regression"), contract)))
-    seen: list[bytes] = []
-
-    class Watching(Predictor):
-        def __init__(self) -> None: ...
-
-        def predict(self, columns: Any) -> Any:
-            seen.append(columns["minutes_watched"].tobytes())
-            return predictor.predict(columns)
-
-    columns = columns_of_frame(contract, rows.test)
-    found = measure_latency(
-        {"int8": Watching(), "fp32": predictor}, columns, 700, rounds=3, confidence=0.95, timed_s=0.0
+def test_the_most_extreme_rows_are_tried_too(fit: Fit, rows: QuantizeRows) -> None:
+    train = rows.train.with_columns(
+        pl.when(pl.int_range(pl.len()) == 701).then(1e6).otherwise("minutes_watched").alias("minutes_watched")
     )
-    assert (found["rounds"], found["calls"], found["batch_size"]) == (3, 3, 700)  # more than there are rows
-    assert len(set(seen)) == len(seen) == 4
-    ratio = found["speedup_over_fp32"]
-    assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
-    longest = measure_latency(
-        {"int8": predictor, "fp32": predictor}, columns, 1, rounds=3, confidence=0.95, timed_s=60.0
-    )
-    assert longest["rounds"] == 60
-
-
-def test_integer_products_are_exact(fit: Fit, contract: Contract, rows: QuantizeRows) -> None:
-    pipeline = fit("svm")
-    svm = pipeline[-1].classifier
-    grid = Grid.over(-1.5, 9.0)
-
-    def rounded(values: Any) -> Any:
-        return grid.step * (grid.codes(np.asarray(values)).astype(np.float64) - grid.zero)
-
-    x = np.asarray(pipeline[:-1].transform(rows.test), dtype=np.float64)
-    squared = ((rounded(x)[:, None, :] - rounded(svm.support_vectors_)[None]) ** 2).sum(axis=2)
-    expected = np.exp(-svm._gamma * squared) @ svm.dual_coef_[0] + svm.intercept_[0]
-
-    graph = OnnxGraph({f"x{i}": "double" for i in range(x.shape[1])})
-    row = graph.add("Concat", *graph.inputs, axis=1)
-    scores = product_scores(graph, row, svm, ProductPlan(grid))
-    session = Predictor(save_model(graph.model(scores, "score")))
-    got = session.predict({f"x{i}": x[:, i] for i in range(x.shape[1])})
-    assert np.abs(got - expected).max() < 1e-4  # float32 alone; the roundings themselves are far larger
-    assert np.abs(got - svm.decision_function(x)).max() > 0.01
-
-
-def _tree_proba(pipeline: Pipeline, x: Any, plan: TreePlan) -> Any:
-    graph = OnnxGraph({f"x{i}": "double" for i in range(x.shape[1])})
-    row = graph.add("Concat", *graph.inputs, axis=1)
-    trees = tree_sum_of(pipeline[-1])
-    assert trees is not None
-    session = Predictor(save_model(graph.model(quantized_tree_scores(graph, row, trees, plan), "p")))
-    return session.predict({f"x{i}": x[:, i] for i in range(x.shape[1])})
-
-
-@pytest.mark.parametrize("name", ["decision_tree", "hist_gradient_boosting"])
-def test_few_enough_thresholds_become_codes_without_loss(
-    fit: Fit, contract: Contract, rows: QuantizeRows, name: str
-) -> None:
-    pipeline = fit(name)
-    trees = tree_sum_of(pipeline[-1])
-    assert trees is not None
-    cuts = choose_cuts(trees)
-    assert max(len(each) for each in cuts.values()) < 255
-    x = np.asarray(pipeline[:-1].transform(rows.test), dtype=np.float64)
-    # on the cuts themselves, and one step to each side
-    for feature, found in cuts.items():
-        on_cut = x[: len(found)].copy()
-        kept = found[: len(on_cut)]
-        kept = kept.astype(np.float32).astype(np.float64) if trees.rounds_to_float32 else kept
-        for value in (kept, np.nextafter(kept, -np.inf), np.nextafter(kept, np.inf)):
-            on_cut[:, feature] = value
-            expected = pipeline[-1].predict_proba(on_cut)[:, 1]
-            got = _tree_proba(pipeline, on_cut, TreePlan(splits=True, leaves=False))
-            assert np.abs(got - expected).max() < 1e-6
-
-
-def test_too_many_thresholds_become_255_codes(fit: Fit, contract: Contract, rows: QuantizeRows) -> None:
-    pipeline = fit("random_forest")
-    trees = tree_sum_of(pipeline[-1])
-    assert trees is not None
-    x = np.asarray(pipeline[:-1].transform(rows.test), dtype=np.float64)
-    expected = pipeline.predict_proba(rows.test)[:, 1]
-    errors = {}
-    for most in (255, 40, 5, 1):
-        assert max(len(each) for each in choose_cuts(trees, max_cuts=most).values()) <= most
-        got = _tree_proba(pipeline, x, TreePlan(splits=True, leaves=False, max_cuts=most))
-        errors[most] = float(np.abs(got - expected).mean())
-    assert 0 < errors[255] < errors[40] < errors[5] < errors[1]
-    assert errors[255] < 0.01
-    leaves = _tree_proba(pipeline, x, TreePlan(splits=False, leaves=True))
-    assert 0 < np.abs(leaves - expected).max() <= 1 / 510 + 1e-12  # half a level, on average of trees
-
-
-def test_a_grid_keeps_zero_and_clips() -> None:
-    grid = Grid.over(-1.0, 3.0)
-    values = np.array([-5.0, -1.0, 0.0, 1.0, 3.0, 99.0])
-    codes = grid.codes(values)
-    assert codes[2] == grid.zero
-    assert (codes[0], codes[-1]) == (codes[1], codes[-2]) == (0, 255)
-    assert np.abs(grid.step * (codes[1:5].astype(float) - grid.zero) - values[1:5]).max() <= grid.step / 2
-    assert Grid.over(0.0, 0.0).codes(np.zeros(1)).tolist() == [0]
+    chosen, features = _calibration_rows(fit("svm"), train)
+    assert 400 <= chosen.height <= 500
+    assert len(features) == train.height
+    assert 1e6 in chosen["minutes_watched"]
+    few, _ = _calibration_rows(fit("svm"), train.head(3))
+    assert few.equals(train.head(3))

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import polars as pl
 import pytest
+from tests.conftest import QuietProgress, Workspace, make_workspace
 
 from tabloop import lifecycle
 from tabloop.artifacts.run_folder import RunFolder
@@ -20,7 +21,6 @@ from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
 from tabloop.optimization_steps import export_run, parity_run, quantize_run
 from tabloop.run_records import RunData, load_run_data
-from tests.conftest import QuietProgress, Workspace, make_workspace
 
 
 @dataclass(frozen=True)
