@@ -161,7 +161,8 @@ def build_model(name: str, n_columns: int, seed: int) -> Any:
     )
     if name == "logistic_regression":
         return make_pipeline(columns, LogisticRegression(max_iter=2000))
-    return make_pipeline(columns, RandomForestClassifier(n_estimators=100, random_state=seed, n_jobs=1))
+    forest = RandomForestClassifier(n_estimators=100, min_samples_leaf=2, random_state=seed, n_jobs=1)
+    return make_pipeline(columns, forest)
 
 
 def study_resplits(path: Path, model: str, resplits: int, train_rows: int) -> tuple[list[Row], float]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from tabloop.artifacts.cores import cpu_count
 from tabloop.artifacts.files import open_atomic
 from tabloop.config.data import DataConfig
 from tabloop.contract.contract import Contract
@@ -18,10 +21,16 @@ from tabloop.data.dataset import QuarantineCount, as_refused, point_decimals
 from tabloop.data.sources import Chunk, open_source, source_of_file
 from tabloop.errors import DataError, QuarantineLimitError
 from tabloop.inference.frame_columns import columns_of_frame
-from tabloop.inference.scoring_service import ScoringService
+from tabloop.inference.scoring_service import Decisions, ScoringService
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 # Rows checked and scored at a time: what is in memory, whatever the size of the file
 _SLICE_ROWS = 50_000
+
+_LEAST_ROWS_A_THREAD = 1024
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ def score_file(
                 malformed = [as_refused(row, rows.columns) for row in part.malformed]
                 for refused in sorted([*report.refused, *malformed], key=lambda row: row.line):
                     quarantine.add(refused, quarantine_file)
-                decisions = service.decide(columns_of_frame(contract, report.accepted))
+                decisions = _decide(service, columns_of_frame(contract, report.accepted), pool)
                 scored += len(decisions.label)
                 positive += int(decisions.label.sum())
                 yield part.frame[report.accepted_rows].with_columns(
@@ -112,7 +121,11 @@ def score_file(
             if progress is not None:
                 progress(min(1.0, rows.bytes_read / max(1, rows.size_bytes)))
 
-    with open_atomic(quarantine_path) as quarantine_file, open_atomic(output_path) as output_file:
+    with (
+        ThreadPoolExecutor(cpu_count()) as pool,
+        open_atomic(quarantine_path) as quarantine_file,
+        open_atomic(output_path) as output_file,
+    ):
         schema = _schema(rows.columns, rows.dtypes, contract)
         _write(answers(quarantine_file), schema, output_path, output_file)
     return ScoringReport(scored + quarantine.rows, scored, positive, quarantine, service.run_id)
@@ -130,6 +143,22 @@ def require_few_refused(report: ScoringReport, config: DataConfig, source_path: 
             "The others are scored.\n"
             f"{report.quarantine.describe()}"
         )
+
+
+def _decide(
+    service: ScoringService, columns: Mapping[str, NDArray[Any]], pool: ThreadPoolExecutor
+) -> Decisions:
+    """Score side by side: each call is on one thread, so that no bit depends on the number of cores."""
+    n_rows = len(next(iter(columns.values())))
+    step = max(_LEAST_ROWS_A_THREAD, -(-n_rows // cpu_count()))
+    parts: list[Mapping[str, NDArray[Any]]] = [
+        {name: values[start : start + step] for name, values in columns.items()}
+        for start in range(0, n_rows, step)
+    ]
+    done = list(pool.map(service.decide, parts or [columns]))
+    return Decisions(
+        np.concatenate([each.probability for each in done]), np.concatenate([each.label for each in done])
+    )
 
 
 def _slices(chunk: Chunk) -> Iterator[Chunk]:

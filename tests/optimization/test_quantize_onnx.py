@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from tabloop.config.operations import BenchmarkingConfig
 from tabloop.contract.contract import Contract
+from tabloop.contract.row_rules import broken_rules
 from tabloop.inference.frame_columns import columns_of_frame, input_types
 from tabloop.inference.predictor import Predictor
 from tabloop.optimization import quantize_report
@@ -274,13 +275,17 @@ def test_an_answer_that_depends_on_the_batch_is_reported(
     assert report["alone_or_in_batch"]["int8"]["max_abs_diff"] > 0.1
 
 
-def test_the_most_extreme_rows_are_tried_too(fit: Fit, rows: QuantizeRows) -> None:
+def test_calibration_rows_are_extreme_or_new(fit: Fit, contract: Contract, rows: QuantizeRows) -> None:
     train = rows.train.with_columns(
         pl.when(pl.int_range(pl.len()) == 701).then(1e6).otherwise("minutes_watched").alias("minutes_watched")
     )
-    chosen, features = _calibration_rows(fit("svm"), train)
-    assert 400 <= chosen.height <= 500
+    chosen, features = _calibration_rows(fit("svm"), contract, train)
+    assert 400 < chosen.height <= 500
     assert len(features) == train.height
     assert 1e6 in chosen["minutes_watched"]
-    few, _ = _calibration_rows(fit("svm"), train.head(3))
-    assert few.equals(train.head(3))
+    # a model that remembers its rows is right on them with any grid
+    remembered = chosen.join(train, on=list(contract.columns), how="semi").height
+    assert 100 <= remembered < 0.8 * chosen.height
+    assert not any(broken.any() for broken in broken_rules(contract, chosen).values())
+    few, _ = _calibration_rows(fit("svm"), contract, train.head(3))
+    assert few.height >= 3

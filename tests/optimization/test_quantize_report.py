@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
+
 from tabloop.contract.contract import Contract
 from tabloop.inference.frame_columns import columns_of_frame
 from tabloop.inference.predictor import Predictor
 from tabloop.optimization.export_onnx import export_pipeline, save_model
 from tabloop.optimization.parity_check import ParityReport
 from tabloop.optimization.quantize_report import gains_and_losses, judge, measure_latency
+from tests.optimization.fitted_pipelines import fit_pipeline, named
 
 
 def _figure(value: float, low: float | None = None, high: float | None = None) -> dict[str, float]:

@@ -42,7 +42,7 @@ class ServingConfig(Section):
 
     model: Literal["fp32", "int8"] = Field(
         "fp32",
-        description="The graph that is served: the exact one, or the 8-bit one where `tabloop quantize` finds "
+        description="The graph that is served: the exact one, or the 8-bit one where `quantize` finds "
         "it smaller or faster and within the tolerances.",
     )
 

@@ -18,7 +18,7 @@ from tabloop.config.data import CsvSource
 from tabloop.data.sources import Chunk, MalformedRow
 from tabloop.errors import DataError
 
-_BLOCK_BYTES = 16 << 20
+_BLOCK_BYTES = 4 << 20
 _CHUNK_ROWS = 100_000
 
 # A text column may hold a million characters; the module's own limit is 131,072

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import polars as pl
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.svm import SVC
 
+from tabloop.contract.row_rules import broken_rules
 from tabloop.inference.frame_columns import columns_of_frame, input_types
 from tabloop.inference.predictor import Predictor
 from tabloop.optimization.classifiers_to_onnx import _mapped
@@ -20,10 +18,8 @@ from tabloop.optimization.export_onnx import save_model
 from tabloop.optimization.onnx_graph import OnnxGraph
 from tabloop.optimization.parity_check import ParityReport, check_parity
 from tabloop.optimization.preprocessing_to_onnx import preprocessing_to_onnx
-from tabloop.optimization.quantize_matmul import Grid, ProductPlan, has_matrix_product, product_scores
 from tabloop.optimization.quantize_report import Rival, changed_nothing, describe_numbers, judge, measure
-from tabloop.optimization.quantize_trees import TreePlan, count_numbers, quantized_tree_scores
-from tabloop.optimization.trees_to_onnx import tree_sum_of
+from tabloop.optimization.quantize_techniques import ScoresToOnnx, techniques_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,11 +35,6 @@ _CHECKED_ROWS = 5000
 _TRAINING_ROWS = 15_000
 _DRAWN_ROWS = 2000
 _SEED = 0
-#: Shares of the training rows that have to fit into the grid; who is outside is clipped.
-_COVERED = (0.99, 0.999, 1.0)
-
-#: Gives the scores of a classifier, of shape (N, 1), from its features.
-Scorer = Callable[[OnnxGraph, str], str]
 
 
 @dataclass(frozen=True)
@@ -76,28 +67,6 @@ class QuantizeResult:
 
     model: onnx.ModelProto | None
     report: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Technique:
-    """One way to make a model's numbers 8 bits wide.
-
-    Attributes
-    ----------
-    name : str
-        For the report.
-    scores : callable
-        Adds the quantised classifier to a graph.
-    stored_as : str
-        How the file holds the 8-bit numbers.
-    coded_values : int
-        8-bit values that are stored wider.
-    """
-
-    name: str
-    scores: Scorer
-    stored_as: str
-    coded_values: int = 0
 
 
 def quantize_pipeline(
@@ -134,24 +103,27 @@ def quantize_pipeline(
 
     Notes
     -----
-    Of the techniques that keep all decisions and both tolerances on up to 500 training rows, the most
-    extreme ones among them, the one with the smallest file is taken; if none does, the one that comes
-    closest. The verdict is then found on up to 5000 test rows: `no_gain` when the graph is neither smaller
-    nor faster by a twentieth, than the exact graph and than its own twin in float32; `out_of_tolerance` when
-    a probability or a decision differs too much; else `applied`, after up to 15,000 training rows and 2000
-    drawn from the contract have confirmed it against the exact graph. About 5 s for a forest of 400 trees,
-    2.4 s of them timing.
+    Of the techniques that keep all decisions and both tolerances on up to 500 rows, typical training rows
+    with one column of another and the most extreme ones, the one with the smallest file is taken; if none
+    does, the one that comes closest. The verdict is then found on up to 5000 test rows: `no_gain` when the
+    graph is neither smaller nor faster by a twentieth, than the exact graph and than its own twin in
+    float32; `out_of_tolerance` when a probability or a decision differs too much; else `applied`, after up
+    to 15,000 training rows and 2000 drawn from the contract have confirmed it against the exact graph.
+    About 5 s for a forest of 400 trees, 2.4 s of them timing.
     """
+    classifier = pipeline[-1]
+    if type(classifier).__name__ == "MappedClassifier":
+        classifier = classifier.classifier
     report: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "classifier": type(_inner(pipeline[-1])).__name__,
+        "classifier": type(classifier).__name__,
         "threshold": threshold,
         "abs_tolerance": config.parity_abs_tolerance,
         "mean_tolerance": config.parity_mean_tolerance,
         "tried": [],
     }
-    calibration, features = _calibration_rows(pipeline, rows.train)
-    techniques, float32 = _techniques(pipeline, contract, features)
+    calibration, features = _calibration_rows(pipeline, contract, rows.train)
+    techniques, float32 = techniques_of(classifier, contract, features)
     if not techniques:
         reason = f"no 8-bit form for {report['classifier']}: neither a known matrix product nor known trees"
         return QuantizeResult(
@@ -289,63 +261,7 @@ class _Known:
         return np.column_stack([1 - self._proba, self._proba])
 
 
-def _techniques(
-    pipeline: Any, contract: Contract, features: NDArray[np.float64]
-) -> tuple[list[Technique], Scorer]:
-    """List the techniques that fit a classifier, and its form in float32."""
-    classifier = _inner(pipeline[-1])
-    trees = tree_sum_of(classifier)
-    if trees is not None:
-        return _tree_techniques(trees)
-    if has_matrix_product(classifier):
-        return _product_techniques(contract, classifier, features)
-    return [], lambda graph, x: x
-
-
-def _tree_techniques(trees: Any) -> tuple[list[Technique], Scorer]:
-    def scores(plan: TreePlan) -> Scorer:
-        return lambda graph, x: quantized_tree_scores(graph, x, trees, plan)
-
-    n_splits, n_leaves = count_numbers(trees)
-    stored = "float32: TreeEnsemble takes no narrower type"
-    both = Technique(
-        "8-bit split codes (at most 255 cuts a feature) and 8-bit leaves",
-        scores(TreePlan(splits=True, leaves=True)), stored, n_splits + n_leaves,
-    )  # fmt: skip
-    leaves = Technique("8-bit leaves", scores(TreePlan(splits=False, leaves=True)), stored, n_leaves)
-    return [both, leaves], scores(TreePlan(splits=False, leaves=False))
-
-
-def _product_techniques(
-    contract: Contract, classifier: Any, x: NDArray[np.float64]
-) -> tuple[list[Technique], Scorer]:
-    def scores(plan: ProductPlan) -> Scorer:
-        return lambda graph, x: product_scores(graph, x, classifier, plan)
-
-    largest = np.abs(x).max(axis=1)
-    techniques = []
-    for covered in _COVERED:
-        grid = Grid.over(float(x.min()), float(np.quantile(largest, covered)))
-        for all_products in (True, False) if isinstance(classifier, SVC) else (False,):
-            name = f"static 8-bit matrix products, grid over {covered:.1%} of the training rows"
-            if all_products:
-                name += ", kernel product too"
-            plan = ProductPlan(grid, all_products=all_products)
-            techniques.append(Technique(name, scores(plan), "uint8"))
-    n_numeric = len(contract.numeric_features)
-    if isinstance(classifier, SVC | KNeighborsClassifier) and 0 < n_numeric < x.shape[1]:
-        # categories are 0 or 1, exact on 8 bits; numbers with long tails are not
-        techniques.append(
-            Technique(
-                "8-bit matrix product of the categories, numbers in float32",
-                scores(ProductPlan(Grid(1.0, 0), n_floats=n_numeric)),
-                "uint8",
-            )
-        )
-    return techniques, scores(ProductPlan(None))
-
-
-def _build(pipeline: Any, contract: Contract, fp32: onnx.ModelProto, scores: Scorer) -> onnx.ModelProto:
+def _build(pipeline: Any, contract: Contract, fp32: onnx.ModelProto, scores: ScoresToOnnx) -> onnx.ModelProto:
     """Write the graph of a pipeline with another form of its classifier, and the metadata of the first."""
     graph = OnnxGraph(input_types(contract))
     classifier = pipeline[-1]
@@ -360,17 +276,30 @@ def _build(pipeline: Any, contract: Contract, fp32: onnx.ModelProto, scores: Sco
     return model
 
 
-def _inner(classifier: Any) -> Any:
-    return classifier.classifier if type(classifier).__name__ == "MappedClassifier" else classifier
-
-
-def _calibration_rows(pipeline: Any, train: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+def _calibration_rows(
+    pipeline: Any, contract: Contract, train: pl.DataFrame
+) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     """Take typical rows and the most extreme ones, on which a grid fails first; and all rows' features."""
-    pool = _spread(train, _TRAINING_ROWS)
+    pool = _spread(train, _TRAINING_ROWS).select(list(contract.columns))
     features = np.asarray(pipeline[:-1].transform(pool), dtype=np.float64)
     extreme = np.argsort(-np.abs(features).max(axis=1), kind="stable")[:_EXTREME_ROWS]
-    typical = np.linspace(0, pool.height - 1, min(pool.height, _TYPICAL_ROWS)).astype(np.int64)
-    return pool[np.union1d(typical, extreme)], features
+    return pl.concat([_crossed(contract, _spread(pool, _TYPICAL_ROWS)), pool[np.sort(extreme)]]), features
+
+
+def _crossed(contract: Contract, rows: pl.DataFrame) -> pl.DataFrame:
+    """Take one column of each row from the row before, each column in its turn.
+
+    A model that remembers its training rows, as nearest neighbours do, is right on them with any grid.
+    """
+    turn = pl.int_range(pl.len()) % rows.width
+    crossed = rows.with_columns(
+        pl.when(turn == place).then(pl.col(name).shift(1).fill_null(pl.col(name))).otherwise(name).alias(name)
+        for place, name in enumerate(rows.columns)
+    )
+    broken = np.any(
+        [*broken_rules(contract, crossed).values(), np.zeros(rows.height, dtype=np.bool_)], axis=0
+    )
+    return crossed.filter(pl.Series(~broken))
 
 
 def _spread(frame: pl.DataFrame, most: int) -> pl.DataFrame:

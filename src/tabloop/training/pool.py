@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from types import FrameType
 
+from tabloop.artifacts.cores import cpu_count
 from tabloop.training.candidates import expected_fit_seconds
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task
 
@@ -55,11 +55,6 @@ class _Schedule:
     def _expected_s(self, task: Task) -> float:
         guess = expected_fit_seconds(task.candidate, self.n_rows, self.n_features)
         return self.measured_s.get(task.name, guess) * (1.25 if task.fold is None else 1.0)
-
-
-def cpu_count() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_tasks(
