@@ -34,7 +34,7 @@ def test_everybody_gets_their_own_answers(sizes: list[int], max_batch_rows: int)
 
 def test_what_waits_is_scored_together_and_nobody_waits_for_company() -> None:
     async def main() -> None:
-        batcher = MicroBatcher(lambda rows: rows)
+        batcher: MicroBatcher[int, int] = MicroBatcher(lambda rows: rows)
         await asyncio.gather(*(batcher.submit([n]) for n in range(50)))
         assert batcher.counts.batches == 1
         await asyncio.wait_for(batcher.submit([1]), timeout=0.5)
@@ -45,7 +45,7 @@ def test_what_waits_is_scored_together_and_nobody_waits_for_company() -> None:
 
 def test_a_full_queue_refuses_whole_and_counts() -> None:
     async def main() -> None:
-        batcher = MicroBatcher(lambda rows: rows, max_batch_rows=2, max_queue_rows=5)
+        batcher: MicroBatcher[int, int] = MicroBatcher(lambda rows: rows, max_batch_rows=2, max_queue_rows=5)
         waiting = [asyncio.ensure_future(batcher.submit([n])) for n in range(4)]
         await asyncio.sleep(0)
         with pytest.raises(

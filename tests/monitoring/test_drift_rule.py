@@ -41,15 +41,14 @@ def labels(n: int, positive: int) -> np.ndarray[Any, np.dtype[np.int8]]:
 def test_the_documented_rule(
     means: dict[str, float], positive: int, covariate: bool, prediction: bool
 ) -> None:
-    report = check_drift(BASELINE, window(**means), labels(100, positive), CONFIG)
+    report = check_drift(BASELINE, window(100, **means), labels(100, positive), CONFIG)
     assert (report.covariate_shift, report.prediction_shift) == (covariate, prediction)
     assert report.should_retrain == (covariate or prediction)
 
 
 def test_nothing_is_said_before_there_are_enough_rows() -> None:
-    drifting = {"a": 100.0, "b": 100.0}
-    assert not check_drift(BASELINE, window(49, **drifting), labels(49, 49), CONFIG).should_retrain
-    assert check_drift(BASELINE, window(50, **drifting), labels(50, 50), CONFIG).should_retrain
+    assert not check_drift(BASELINE, window(49, a=100.0, b=100.0), labels(49, 49), CONFIG).should_retrain
+    assert check_drift(BASELINE, window(50, a=100.0, b=100.0), labels(50, 50), CONFIG).should_retrain
 
 
 def test_missing_values_are_left_out_and_a_constant_that_moves_is_seen() -> None:

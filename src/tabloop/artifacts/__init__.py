@@ -1,0 +1,1 @@
+"""Run folders, hashes, lineage and the champion pointer: the only code that opens files in them."""

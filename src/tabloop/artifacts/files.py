@@ -1,0 +1,162 @@
+"""Write files so that they are there whole or not at all, and know them by their hash."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tabloop.errors import ArtifactError, ArtifactMissingError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """Hash bytes.
+
+    Examples
+    --------
+    >>> sha256_of_bytes(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hash a whole file, in bounded memory.
+
+    Raises
+    ------
+    ArtifactMissingError
+        If there is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise ArtifactMissingError(f"{path}: no such file") from error
+
+
+def utc_now() -> str:
+    """Tell the time, ISO 8601 in UTC, to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def json_bytes(value: Any) -> bytes:
+    r"""Write JSON for a file: keys sorted, indented, no NaN.
+
+    Examples
+    --------
+    >>> json_bytes({"b": 1, "a": None})
+    b'{\n  "a": null,\n  "b": 1\n}\n'
+    """
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+@contextlib.contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name only when all of it is on disk.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its folder exists. An existing file is replaced, at once and whole.
+
+    Yields
+    ------
+    file : binary file
+        A temporary name in the same folder; removed if the block raises.
+
+    Raises
+    ------
+    ArtifactError
+        If the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a small file atomically; see `open_atomic`."""
+    with open_atomic(path) as file:
+        file.write(content)
+
+
+def swap_link(link: Path, target: str) -> None:
+    """Point a symbolic link somewhere else, atomically.
+
+    Parameters
+    ----------
+    link : pathlib.Path
+        The link; made if it is not there.
+    target : str
+        What it points to, relative to its own folder.
+    """
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.symlink_to(target)
+        temporary.replace(link)
+        sync_folder(link.parent)
+    except OSError as error:
+        raise ArtifactError(f"{link}: cannot be pointed at {target}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable: a rename is on disk only after this."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock between processes; the kernel lets it go when its holder dies.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The lock's file; it stays behind, empty.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Append one JSON line, durable when this returns.
+
+    A line that a crash left without its end is closed first, so that it spoils only itself.
+    """
+    line = json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    with path.open("a+b") as file:
+        if file.seek(0, os.SEEK_END) > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = b"\n" + line
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,57 @@
+"""Compare two runs, setting by setting and figure by figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabloop.artifacts.run_folder import RunFolder
+
+_FIGURES = ("best_model_name", "roc_auc", "average_precision", "accuracy", "precision", "recall", "f1",
+            "brier_score", "expected_calibration_error")  # fmt: skip
+_PROMISE = ("threshold", "feasible", "precision_observed", "precision_lower_bound", "recall")
+
+
+def compare_runs(first: RunFolder, second: RunFolder) -> dict[str, dict[str, Any]]:
+    """List what differs between two runs.
+
+    Parameters
+    ----------
+    first, second : RunFolder
+        Their training has finished.
+
+    Returns
+    -------
+    differences : dict of str to dict
+        `first` and `second` by name: settings as `config.<section>.<key>`, figures, rows, hashes of
+        data and code, versions of libraries. Equal values are left out.
+    """
+    a, b = _flat_run(first), _flat_run(second)
+    return {
+        name: {"first": a.get(name), "second": b.get(name)}
+        for name in dict.fromkeys([*a, *b])
+        if a.get(name) != b.get(name)
+    }
+
+
+def _flat_run(run: RunFolder) -> dict[str, Any]:
+    metrics, lineage = run.read_json("metrics.json"), run.read_json("lineage.json")
+    flat: dict[str, Any] = _flatten("config", run.read_json("config.json"))
+    flat |= {f"rows.{name}": count for name, count in lineage["rows"].items()}
+    flat["dataset.sha256"] = lineage["dataset"]["sha256"]
+    flat["code.sha256"] = lineage["code"]["sha256"]
+    flat |= {f"libraries.{name}": found for name, found in lineage["libraries"].items()}
+    flat |= {name: metrics[name] for name in _FIGURES}
+    flat |= {f"calibration.{name}": metrics["calibration"][name] for name in _PROMISE}
+    for report in metrics["cv_ranking"]:
+        flat[f"cv.{report['name']}.roc_auc"] = report.get("roc_auc")
+    return flat
+
+
+def _flatten(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    return {
+        key: below
+        for part, inner in value.items()
+        for key, below in _flatten(f"{name}.{part}", inner).items()
+    }

@@ -1,0 +1,163 @@
+"""The artifact folder: its runs, the champion among them, and every decision about it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tabloop.artifacts.files import append_line, locked, sha256_of_file, swap_link, utc_now
+from tabloop.artifacts.run_folder import MANIFEST, RunFolder
+from tabloop.errors import ArtifactError, ArtifactMissingError
+
+CHAMPION = "champion"
+DECISIONS = "decisions.jsonl"
+
+#: Links in the artifact folder that lead through the champion.
+FAMILIAR_FILES = (
+    "best_model.joblib",
+    "contract.json",
+    "benchmark.json",
+    "drift_baseline.json",
+    "gates.json",
+    "lineage.json",
+    "metrics.json",
+    "model.onnx",
+    "model_card.md",
+    "parity_report.json",
+    "quantize_report.json",
+    "self_test.json",
+    "threshold.txt",
+    "tradeoffs.html",
+    "tradeoffs.png",
+)
+
+
+class RunStore:
+    """Runs below one artifact folder.
+
+    Parameters
+    ----------
+    model_dir : pathlib.Path
+        The artifact folder; made when something is written.
+    """
+
+    def __init__(self, model_dir: Path) -> None:
+        self.model_dir = model_dir
+        self.runs_dir = model_dir / "runs"
+
+    def create(self) -> RunFolder:
+        """Open a new run under a name that sorts by time and collides with nobody's."""
+        while True:
+            moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            with contextlib.suppress(FileExistsError):
+                return RunFolder.create(self.runs_dir / f"{moment}-{secrets.token_hex(2)}")
+
+    def runs(self) -> list[RunFolder]:
+        """Every run, the oldest first."""
+        if not self.runs_dir.is_dir():
+            return []
+        return [RunFolder(path.parent) for path in sorted(self.runs_dir.glob(f"*/{MANIFEST}"))]
+
+    def get(self, run_id: str) -> RunFolder:
+        """Find a run by its name or by an unambiguous beginning or end of it.
+
+        Raises
+        ------
+        ArtifactMissingError
+            If no run, or more than one, has such a name.
+        """
+        names = [run.run_id for run in self.runs()]
+        matches = [n for n in names if n == run_id] or [
+            n for n in names if n.startswith(run_id) or n.endswith(run_id)
+        ]
+        if not run_id or len(matches) != 1:
+            found = f"{len(matches)} runs match" if matches and run_id else "no such run"
+            raise ArtifactMissingError(f"run {run_id!r}: {found}; `tabloop runs` lists them")
+        return RunFolder(self.runs_dir / matches[0])
+
+    def newest_open(self) -> RunFolder:
+        """Find the newest open run.
+
+        Raises
+        ------
+        ArtifactMissingError
+            If no run is open.
+        """
+        for run in reversed(self.runs()):
+            if run.state == "open":
+                return run
+        raise ArtifactMissingError(f"{self.model_dir}: no open run; `tabloop train` opens one")
+
+    def champion(self) -> RunFolder | None:
+        """Find the run that is live, if one was ever released.
+
+        Raises
+        ------
+        ArtifactError
+            If the pointer leads nowhere, or to a run that no release let out.
+        """
+        link = self.model_dir / CHAMPION
+        if not link.is_symlink():
+            return None
+        run = RunFolder(self.runs_dir / link.readlink().name)
+        if run.state != "passed":
+            raise ArtifactError(f"{link}: leads to run {run.run_id}, which no release let out ({run.state})")
+        return run
+
+    def require_champion(self) -> RunFolder:
+        """Find the run that is live; raise `ArtifactMissingError` if there is none yet."""
+        run = self.champion()
+        if run is None:
+            raise ArtifactMissingError(
+                f"{self.model_dir}: no champion yet; `tabloop run` trains and releases one"
+            )
+        return run
+
+    @contextlib.contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Hold the lock under which the champion changes."""
+        with locked(self.model_dir / ".lock"):
+            yield
+
+    def promote(self, run: RunFolder) -> None:
+        """Make a run that passed the champion, in one atomic swap.
+
+        Raises
+        ------
+        ArtifactError
+            If the run is open or was refused.
+        """
+        if run.state != "passed":
+            raise ArtifactError(f"run {run.run_id}: {run.state}; only a run that passed its gates goes live")
+        swap_link(self.model_dir / CHAMPION, f"runs/{run.run_id}")
+        for name in FAMILIAR_FILES:
+            link = self.model_dir / name
+            if run.has(name) and not link.is_symlink():
+                swap_link(link, f"{CHAMPION}/{name}")
+
+    def note_decision(self, decision: str, run: RunFolder, **evidence: Any) -> None:
+        """Append to `decisions.jsonl` what was decided about a run and why."""
+        record = {
+            "time": utc_now(),
+            "decision": decision,
+            "run_id": run.run_id,
+            "manifest_sha256": sha256_of_file(run.path / MANIFEST),
+            **evidence,
+        }
+        append_line(self.model_dir / DECISIONS, record)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every decision, the oldest first; a line that a crash cut short is left out."""
+        path = self.model_dir / DECISIONS
+        if not path.exists():
+            return []
+        records = []
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                records.append(json.loads(line))
+        return records
