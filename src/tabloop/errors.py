@@ -29,10 +29,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class TabloopError(Exception):
-    """Something a person can mend; the message says how."""
+    """Something a person can mend; the message says how.
+
+    Attributes
+    ----------
+    report : dict or None
+        What was found before the check said no, JSON-ready; `--json` prints it with the error.
+    """
+
+    report: dict[str, Any] | None = None
 
 
 class ConfigError(TabloopError, ValueError):

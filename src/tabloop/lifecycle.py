@@ -8,6 +8,7 @@ import joblib
 
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
+from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
 from tabloop.errors import ArtifactError, GateRefusedError
@@ -74,22 +75,22 @@ def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDec
     progress.step("exporting")
     export_run(run, data)
     progress.step("quantizing")
-    quantize_run(run, data)
+    quantize_run(run, data, project.config)
     progress.step("checking parity")
-    parity_run(run, data, run.write)
+    parity_run(run, data, project.config, run.write)
     if (mode := project.config.benchmarking.in_run) != "none":
-        _measure(run, data, progress, full=mode == "full")
+        _measure(run, data, project.config, progress, full=mode == "full")
     progress.step("releasing")
     return run, release(project, run, data=data)
 
 
-def _measure(run: RunFolder, data: RunData, progress: Progress, *, full: bool) -> None:
+def _measure(run: RunFolder, data: RunData, config: Config, progress: Progress, *, full: bool) -> None:
     def benchmarked(done: int, total: int, text: str) -> None:
         progress.step(f"benchmarking {text}")
         progress.fraction(done / max(1, total))
 
     progress.step("benchmarking")
-    described = benchmark_run(run, data, run.write, full=full, progress=benchmarked)
+    described = benchmark_run(run, data, config, run.write, full=full, progress=benchmarked)
     progress.step("weighing trade-offs")
     tradeoffs_run(described, run.write)
 
@@ -193,12 +194,14 @@ def release(project: Project, run: RunFolder, *, data: RunData | None = None) ->
     store = RunStore(project.model_dir)
     with store.deciding():
         run = RunFolder(run.path)  # as it is now that nobody else decides
+        store.note_unrecorded_champion()
+        judged_now = run.state == "open"
         if run.state == "refused":
             raise ArtifactError(f"run {run.run_id}: its gates refused it; train a new run")
         if run.state == "open":
             _require_stages(run)
             rows = data or load_run_data(project, run)
-            gates = judge(project.config, run, rows, store.champion())
+            gates = judge(project.config, run, rows, store)
             passed = all(gate.passed for gate in gates)
             run.seal(
                 "passed" if passed else "refused",
@@ -210,7 +213,10 @@ def release(project: Project, run: RunFolder, *, data: RunData | None = None) ->
         if passed:
             store.promote(run)
         store.note_decision(
-            "promoted" if passed else "refused", run, gates=[gate.to_dict() for gate in gates]
+            "promoted" if passed else "refused",
+            run,
+            judged_now=judged_now,
+            gates=[gate.to_dict() for gate in gates],
         )
     return ReleaseDecision(run.run_id, passed, gates)
 
@@ -257,23 +263,29 @@ def rollback(project: Project, run_id: str | None) -> RunFolder:
     """
     store = RunStore(project.model_dir)
     with store.deciding():
-        champion = store.require_champion()
-        run = store.get(run_id) if run_id else store.get(_champion_before(store, champion))
+        store.note_unrecorded_champion()
+        # with a name given, a champion that is broken is no obstacle but the reason
+        run = store.get(run_id or _champion_before(store, store.require_champion()))
         load_service(run)  # what cannot be loaded is not gone back to
+        before = store.champion_name()
         store.promote(run)
-        store.note_decision("rolled_back", run, from_run_id=champion.run_id)
+        store.note_decision("rolled_back", run, from_run_id=before)
     return run
 
 
 def _champion_before(store: RunStore, champion: RunFolder) -> str:
     """Find whom the champion replaced: going back twice goes back two."""
     line: list[str] = []
+
+    def last(run_id: str) -> int:
+        return len(line) - 1 - line[::-1].index(run_id)
+
     for decision in store.decisions():
         run_id = decision["run_id"]
         if decision["decision"] == "promoted" and (not line or line[-1] != run_id):
             line.append(run_id)
         elif decision["decision"] == "rolled_back":
-            line = line[: line.index(run_id) + 1] if run_id in line else [*line, run_id]
-    if champion.run_id in line and line.index(champion.run_id) > 0:
-        return line[line.index(champion.run_id) - 1]
+            line = line[: last(run_id) + 1] if run_id in line else [*line, run_id]
+    if champion.run_id in line and last(champion.run_id) > 0:
+        return line[last(champion.run_id) - 1]
     raise ArtifactError(f"run {champion.run_id}: was no champion before it; name a run to go to")

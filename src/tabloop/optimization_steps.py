@@ -11,6 +11,7 @@ import polars as pl
 
 from tabloop.artifacts.files import json_bytes, write_atomic
 from tabloop.artifacts.run_folder import RunFolder
+from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import typed_columns
 from tabloop.errors import ArtifactError, ParityError
@@ -57,6 +58,8 @@ def export_run(run: RunFolder, data: RunData) -> list[str]:
     written = []
 
     def export(name: str, source: str, threshold: float | None) -> None:
+        if run.has(name):  # written before an export that was interrupted
+            return
         metadata = _metadata(run, data.contract, source, threshold)
         pipeline = load_pipeline(run, source)
         run.write(name, save_model(export_pipeline(pipeline, data.contract, metadata=metadata)))
@@ -68,15 +71,17 @@ def export_run(run: RunFolder, data: RunData) -> list[str]:
         source = f"candidates/{candidate['name']}.joblib"
         name = source.replace(".joblib", ".onnx")
         if candidate["name"] == best and run.has(source):
-            run.link(name, FP32_MODEL)
-            written.append(name)
+            if not run.has(name):
+                run.link(name, FP32_MODEL)
+                written.append(name)
         elif run.has(source):
             try:
                 export(name, source, candidate["decision_threshold"])
             except ExportError as error:
                 not_exported[candidate["name"]] = str(error)
     rows = data.split.train.head(SELF_TEST_ROWS)
-    run.write_json("self_test.json", _self_test(run, data.contract, rows))
+    if not run.has("self_test.json"):
+        run.write_json("self_test.json", _self_test(run, data.contract, rows))
     run.write_json("export_report.json", {"written": written, "not_exported": not_exported})
     return [*written, "self_test.json", "export_report.json"]
 
@@ -114,7 +119,7 @@ def _self_test(run: RunFolder, contract: Contract, rows: pl.DataFrame) -> dict[s
     }
 
 
-def quantize_run(run: RunFolder, data: RunData) -> dict[str, Any]:
+def quantize_run(run: RunFolder, data: RunData, config: Config) -> dict[str, Any]:
     """Try INT8 on every exported candidate and write down what came of it.
 
     Parameters
@@ -123,6 +128,8 @@ def quantize_run(run: RunFolder, data: RunData) -> dict[str, Any]:
         Open and exported.
     data : RunData
         Training rows calibrate, test rows judge.
+    config : Config
+        Its sections benchmarking and serving, as in force now.
 
     Returns
     -------
@@ -136,6 +143,10 @@ def quantize_run(run: RunFolder, data: RunData) -> dict[str, Any]:
     from tabloop.optimization.quantize_onnx import QuantizeRows, quantize_pipeline
 
     _require(run, FP32_MODEL, "tabloop export")
+    if run.has("parity_report.json"):
+        raise ArtifactError(
+            f"run {run.run_id}: the parity of its graph is checked already; quantize comes before parity"
+        )
     metrics = run.read_json("metrics.json")
     best = metrics["best_model_name"]
     reports: dict[str, Any] = {}
@@ -151,7 +162,7 @@ def quantize_run(run: RunFolder, data: RunData) -> dict[str, Any]:
             onnx.load_from_string(run.read(graph)),
             data.contract,
             QuantizeRows(data.split.train, data.split.test),
-            data.config.benchmarking,
+            config.benchmarking,
             threshold=candidate["decision_threshold"],
         )
         if result.model is not None:
@@ -159,14 +170,16 @@ def quantize_run(run: RunFolder, data: RunData) -> dict[str, Any]:
                 INT8_MODEL if name == best else f"candidates/{name}.int8.onnx", save_model(result.model)
             )
         reports[name] = result.report
-    wanted = data.config.serving.model == "int8"
+    wanted = config.serving.model == "int8"
     served = "onnx_int8" if wanted and reports[best]["status"] == "applied" else "onnx_fp32"
     report = {"format_version": 1, "winner": best, "served": served, "models": reports}
     run.write_json("quantize_report.json", report)
     return report
 
 
-def parity_run(run: RunFolder, data: RunData, write: Callable[[str, bytes], None]) -> dict[str, Any]:
+def parity_run(
+    run: RunFolder, data: RunData, config: Config, write: Callable[[str, bytes], None]
+) -> dict[str, Any]:
     """Compare the served graph with the trained pipeline and write `parity_report.json`.
 
     Parameters
@@ -175,6 +188,8 @@ def parity_run(run: RunFolder, data: RunData, write: Callable[[str, bytes], None
         Exported.
     data : RunData
         Its rows are the samples, with some drawn from the contract beside them.
+    config : Config
+        Its section benchmarking holds the tolerances in force now.
     write : callable
         Takes a name and its content.
 
@@ -189,7 +204,7 @@ def parity_run(run: RunFolder, data: RunData, write: Callable[[str, bytes], None
     _require(run, FP32_MODEL, "tabloop export")
     name = served_model(run)
     exact = name == FP32_MODEL
-    limits = data.config.benchmarking
+    limits = config.benchmarking
     columns = list(data.contract.columns)
     real = pl.concat([data.split.test, data.split.train]).select(columns).head(_MOST_PARITY_ROWS)
     sampled = data.contract.sample(_SAMPLED_PARITY_ROWS, data.config.seed).select(columns)
@@ -221,6 +236,7 @@ def require_parity(report: dict[str, Any]) -> None:
 def benchmark_run(
     run: RunFolder,
     data: RunData,
+    config: Config,
     write: Callable[[str, bytes], None],
     *,
     full: bool,
@@ -249,7 +265,7 @@ def benchmark_run(
     report = run_benchmark(
         variants,
         BenchmarkRows(data.contract, data.split.test),
-        data.config.benchmarking,
+        config.benchmarking,
         full=full,
         seed=data.config.seed,
         progress=progress,

@@ -7,19 +7,21 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from tabloop.artifacts.run_folder import RunFolder
+from tabloop.artifacts.run_store import RunStore
 from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.contract.contract_diff import diff_contracts
 from tabloop.contract.feature_table import feature_frame, typed_columns
+from tabloop.data.split import in_test_part
 from tabloop.errors import TabloopError
 from tabloop.inference.frame_columns import columns_of_frame
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.queue_load import measure_load
 from tabloop.inference.scoring_service import (
     SELF_TEST_TOLERANCE,
-    ScoringService,
     describe_mismatches,
     load_service,
     replay_self_test,
@@ -30,6 +32,7 @@ from tabloop.run_records import RunData
 from tabloop.training.evaluation import roc_auc_difference
 
 _LOAD_ROWS = 2_000
+_LEAST_SHARED_ROWS = 50
 # Twice what the documented rule calls drift
 _PLANTED_SHIFT = 2.0
 
@@ -60,7 +63,7 @@ class Gate:
         return asdict(self)
 
 
-def judge(config: Config, run: RunFolder, data: RunData, champion: RunFolder | None) -> tuple[Gate, ...]:
+def judge(config: Config, run: RunFolder, data: RunData, store: RunStore) -> tuple[Gate, ...]:
     """Put a run through every gate.
 
     Parameters
@@ -71,8 +74,8 @@ def judge(config: Config, run: RunFolder, data: RunData, champion: RunFolder | N
         Open, its stages finished.
     data : RunData
         The run's rows.
-    champion : RunFolder or None
-        What it would replace.
+    store : RunStore
+        Knows the champion that the run would replace.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def judge(config: Config, run: RunFolder, data: RunData, champion: RunFolder | N
         _judged("schema", lambda: judge_schema(config, run)),
         _judged("queue", lambda: judge_queue(config, run, data)),
         _judged("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
-        _judged("quality", lambda: judge_quality(config, run, data, champion)),
+        _judged("quality", lambda: judge_quality(config, run, data, store)),
     )
 
 
@@ -116,7 +119,10 @@ def judge_parity(run: RunFolder) -> Gate:
     report = run.read_json("parity_report.json")
     evidence = {name: report[name] for name in ("model", "samples", "max_abs_diff", "mean_abs_diff",
                                                 "decision_flips", "abs_tol", "mean_tol")}  # fmt: skip
-    passed = bool(report["passed"]) and report["model"] == served_model(run)
+    if report["model"] != served_model(run):
+        said = f"parity was checked on {report['model']}, the run serves {served_model(run)}; train a new run"
+        return Gate("parity", passed=False, reason=said, evidence=evidence)
+    passed = bool(report["passed"])
     said = (
         f"{report['model']}: max |Δp| {report['max_abs_diff']}, {report['decision_flips']} decisions flipped"
     )
@@ -197,7 +203,9 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
         std = baseline["numeric"][name]["std"]
         if std is None:
             continue  # it never had a value: nothing can be planted
-        step = _PLANTED_SHIFT * rule.drift_zscore_threshold * (std if std > 0 else 1.0)
+        # a constant has no spread to measure in: any move that is more than rounding has to be seen
+        unit = std if std > 0 else 1e-6 * max(1.0, abs(baseline["numeric"][name]["mean"]))
+        step = _PLANTED_SHIFT * rule.drift_zscore_threshold * unit
         shifted = check_drift(baseline, features | {name: values + step}, labels, rule)
         if name not in shifted.drifted_features:
             unseen.append(name)
@@ -220,7 +228,7 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     return Gate("drift_monitor", not problems, "; ".join(problems) or said, evidence)
 
 
-def judge_quality(config: Config, run: RunFolder, data: RunData, champion: RunFolder | None) -> Gate:
+def judge_quality(config: Config, run: RunFolder, data: RunData, store: RunStore) -> Gate:
     """Check the figures on the test part against the floors, and against the champion on the same rows."""
     floors = config.release
     metrics = run.read_json("metrics.json")
@@ -239,35 +247,44 @@ def judge_quality(config: Config, run: RunFolder, data: RunData, champion: RunFo
         "promise_feasible": feasible,
         "require_promise": floors.require_promise,
     }
-    if champion is not None:
-        compared = _compare_with_champion(run, data, champion)
+    if (champion := store.champion_name()) is not None:
+        compared = _compare_with_champion(run, data, store, champion)
         evidence["champion"] = compared
         if "difference" not in compared:
             said += f"; not compared with the champion: {compared['not_compared']}"
         else:
             difference, (low, high) = compared["difference"], compared["interval"]
-            shown = f"{difference:+.4f} ({low:+.4f} to {high:+.4f}) against champion {champion.run_id}"
+            shown = f"{difference:+.4f} ({low:+.4f} to {high:+.4f}) against champion {champion}"
             said += f"; {shown}"
             if high < 0 or difference < -floors.max_roc_auc_loss:
                 problems.append(f"ROC-AUC on the same test rows: {shown}")
     return Gate("quality", not problems, "; ".join(problems) or said, evidence)
 
 
-def _compare_with_champion(run: RunFolder, data: RunData, champion: RunFolder) -> dict[str, Any]:
-    compared: dict[str, Any] = {"run_id": champion.run_id}
+def _compare_with_champion(run: RunFolder, data: RunData, store: RunStore, champion: str) -> dict[str, Any]:
+    """Compare on the test rows that neither model was trained on."""
+    compared: dict[str, Any] = {"run_id": champion}
     try:
-        other: ScoringService = load_service(champion)
-        rows = typed_columns(other.contract, data.split.test)
-        old = other.decide(columns_of_frame(other.contract, rows)).probability
-    except TabloopError as error:
+        other_run = RunFolder(store.runs_dir / champion)
+        other = load_service(other_run)
+        trained_as = Config.model_validate_json(other_run.read("config.json"))
+        rows = typed_columns(other.contract, data.split.test).with_columns(
+            data.split.test[data.contract.target.name].alias(other.contract.target.name)
+        )
+    except (TabloopError, ValueError) as error:
         return compared | {"not_compared": str(error)}
+    # with another seed or test_size, most of these rows taught the champion
+    fresh = in_test_part(rows, test_size=trained_as.data.test_size, seed=trained_as.seed)
+    y = np.asarray(data.split.test[data.contract.target.name].to_numpy(), dtype=np.int8)[fresh]
+    compared["test_rows"] = len(y)
+    if len(y) < _LEAST_SHARED_ROWS or len(np.unique(y)) < 2:
+        return compared | {"not_compared": f"only {len(y)} test rows that the champion was not trained on"}
+    shared = data.split.test.filter(pl.Series(fresh))
+    old = other.decide(columns_of_frame(other.contract, typed_columns(other.contract, shared))).probability
     service = load_service(run, released_only=False)
-    new = service.decide(
-        columns_of_frame(data.contract, typed_columns(data.contract, data.split.test))
-    ).probability
-    y = np.asarray(data.split.test[data.contract.target.name].to_numpy(), dtype=np.int8)
+    new = service.decide(columns_of_frame(data.contract, typed_columns(data.contract, shared))).probability
     difference, interval = roc_auc_difference(y, new, old)
-    return compared | {"difference": difference, "interval": list(interval), "test_rows": len(y)}
+    return compared | {"difference": difference, "interval": list(interval)}
 
 
 def _number(value: float) -> float | str:

@@ -9,7 +9,7 @@ from tabloop.artifacts.files import sha256_of_file
 from tabloop.artifacts.run_folder import MANIFEST, RunFolder
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
-from tabloop.errors import ArtifactError, HashMismatchError, NotReproducedError
+from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError, NotReproducedError
 from tabloop.progress import Progress
 from tabloop.run_records import describe_metrics, load_run_data, predictions_sha256
 from tabloop.training.lineage import library_versions
@@ -86,7 +86,10 @@ def _check_lineage(project: Project, run: RunFolder) -> list[str]:
         if lineage[name]["sha256"] != run.files[file]["sha256"]
     ]
     path = project.folder / lineage["dataset"]["path"]
-    found = sha256_of_file(path)
+    try:
+        found = sha256_of_file(path)
+    except ArtifactMissingError:
+        return [*problems, f"{path}: recorded but gone"]
     if found != lineage["dataset"]["sha256"]:
         problems.append(f"{path}: got sha256 {found}, recorded {lineage['dataset']['sha256']}")
     return problems

@@ -60,10 +60,50 @@ def test_an_altered_a_missing_and_a_foreign_file_are_named(store: RunStore) -> N
         run.read("b.txt")
 
 
+def test_a_stage_that_is_still_running_cannot_unseal_a_run(store: RunStore) -> None:
+    slow = store.create()
+    other = RunFolder(slow.path)
+    other.write("b.txt", b"1")
+    slow.write("a.txt", b"1")  # neither loses what the other noted
+    assert set(RunFolder(slow.path).files) == {"a.txt", "b.txt"}
+    judged = RunFolder(slow.path)
+    judged.seal("passed", {"passed": True})
+    before = (slow.path / "manifest.json").read_bytes()
+    for late in (lambda: slow.write("c.txt", b"1"), lambda: slow.link("d.txt", "a.txt")):
+        with pytest.raises(ArtifactError, match="sealed"):
+            late()
+    assert (slow.path / "manifest.json").read_bytes() == before
+    assert RunFolder(slow.path).check_hashes() == []
+
+
+def test_a_run_that_changed_while_it_was_judged_is_not_sealed(store: RunStore) -> None:
+    judged = store.create()
+    RunFolder(judged.path).write("late.txt", b"1")
+    with pytest.raises(ArtifactError, match="while it was judged"):
+        judged.seal("passed", {"passed": True})
+    assert RunFolder(judged.path).state == "open"
+
+
+def test_one_broken_run_hides_no_other(store: RunStore) -> None:
+    good, bad = store.create(), store.create()
+    (bad.path / "manifest.json").write_text("x")
+    assert [run.run_id for run in store.runs()] == [good.run_id]
+    assert bad.run_id in store.broken_runs()[0]
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at" / "all")
+    (tmp_path / "file").write_text("")
+    for name in ("dangling", "file"):
+        with pytest.raises(ArtifactError, match=r"artifacts\.model_dir names its folder"):
+            RunStore(tmp_path / name).create()
+
+
 def test_runs_sort_by_time_and_are_found_by_a_piece_of_their_name(store: RunStore) -> None:
     runs = [store.create() for _ in range(20)]
     assert [run.run_id for run in store.runs()] == [run.run_id for run in runs]
-    assert store.newest_open().run_id == runs[-1].run_id
+    runs[3].write("model_card.md", b"")
+    assert store.newest_open().run_id == runs[3].run_id  # the newest that is trained
     assert store.get(runs[3].run_id[-16:]).run_id == runs[3].run_id
     with pytest.raises(ArtifactMissingError, match="20 runs match"):
         store.get(runs[0].run_id[:4])
@@ -103,21 +143,31 @@ def test_a_release_that_died_between_its_two_writes_can_be_done_again(store: Run
     assert again.read_json("gates.json") == {"passed": True}
 
 
+def write_and_fail(path: Path) -> None:
+    with open_atomic(path) as file:
+        file.write(b"new")
+        _ = 1 / 0
+
+
+def fill_the_disk(path: Path) -> None:
+    with open_atomic(path) as file:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), file.fileno())
+        file.write(b"x" * 1_000_000)
+
+
 def test_an_error_leaves_neither_file_nor_rubbish(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), open_atomic(path) as file:
-        file.write(b"new")
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(path)
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_bytes() == b"old"
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
     # /dev/full takes no byte; the rename that would follow never happens
-    with pytest.raises(ArtifactError, match="cannot be written"), open_atomic(tmp_path / "a.txt") as file:
-        os.dup2(os.open("/dev/full", os.O_WRONLY), file.fileno())
-        file.write(b"x" * 1_000_000)
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        fill_the_disk(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -41,16 +41,24 @@ def ready(tmp_path_factory: pytest.TempPathFactory, students: pl.DataFrame) -> R
     workspace = make_workspace(tmp_path_factory.mktemp("ready"), students)
     run, data = lifecycle.train(workspace.project(), QuietProgress())
     export_run(run, data)
-    quantize_run(run, data)
-    parity_run(run, data, run.write)
+    quantize_run(run, data, workspace.project().config)
+    parity_run(run, data, workspace.project().config, run.write)
     return Ready(workspace, run.run_id)
 
 
 def rewrite(run: RunFolder, name: str, content: bytes) -> None:
     """Plant a file as if its stage had written it so: its hash is in the manifest."""
-    (run.path / name).unlink()
-    del run._manifest["files"][name]
+    forget(run, name)
     run.write(name, content)
+
+
+def forget(run: RunFolder, name: str) -> None:
+    """Take a file out of the run as if no stage had written it."""
+    (run.path / name).unlink()
+    manifest = json.loads((run.path / "manifest.json").read_bytes())
+    del manifest["files"][name]
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    del run._manifest["files"][name]
 
 
 def change_json(run: RunFolder, name: str, change: Callable[[Any], None]) -> None:
@@ -99,10 +107,9 @@ def shifted(model: bytes, by: float) -> bytes:
 def test_parity_drift_blocks(ready: Ready, tmp_path: Path) -> None:
     project, run = ready.copy(tmp_path / "p")
     rewrite(run, "model.onnx", shifted(run.read("model.onnx"), 1e-5))
-    (run.path / "parity_report.json").unlink()
-    del run._manifest["files"]["parity_report.json"]
+    forget(run, "parity_report.json")
     data: RunData = load_run_data(project, run)
-    report = parity_run(run, data, run.write)
+    report = parity_run(run, data, project.config, run.write)
     assert not report["passed"]
     refused = refused_gates(project, run)
     assert "max |Δp| 1.0" in refused["parity"]

@@ -8,12 +8,13 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tabloop.errors import ArtifactError, ArtifactMissingError
+from tabloop.errors import ArtifactError, ArtifactMissingError, DataError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -60,14 +61,30 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def require_other_file(output: Path, *inputs: Path) -> None:
+    """Raise `DataError` when an output is one of the files that are read.
+
+    Examples
+    --------
+    >>> require_other_file(Path("out.csv"), Path("in.csv"))
+    """
+    for path in inputs:
+        if output.resolve() == path.resolve():
+            raise DataError(f"{output}: is an input; choose another output")
+
+
 @contextlib.contextmanager
-def open_atomic(path: Path) -> Iterator[BinaryIO]:
+def open_atomic(
+    path: Path, *, naming: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only when all of it is on disk.
 
     Parameters
     ----------
     path : pathlib.Path
         Its folder exists. An existing file is replaced, at once and whole.
+    naming : callable, optional
+        Gives a context in which the finished file gets its name; if it raises, the file does not.
 
     Yields
     ------
@@ -85,14 +102,16 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        with naming():
+            temporary.replace(path)
+            sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -119,7 +138,8 @@ def swap_link(link: Path, target: str) -> None:
     except OSError as error:
         raise ArtifactError(f"{link}: cannot be pointed at {target}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from tabloop.artifacts.files import json_bytes, open_atomic, sha256_of_file, utc_now, write_atomic
+from tabloop.artifacts.files import (
+    json_bytes,
+    locked,
+    open_atomic,
+    sha256_of_file,
+    utc_now,
+    write_atomic,
+)
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
 
 FORMAT_VERSION = 1
@@ -37,16 +44,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            manifest = json.loads((path / MANIFEST).read_bytes())
-        except FileNotFoundError as error:
-            raise ArtifactMissingError(f"{path}: no run here; `tabloop runs` lists them") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"{path / MANIFEST}: not JSON: {error}") from error
-        if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:
-            got = manifest.get("format_version") if isinstance(manifest, dict) else manifest
-            raise ArtifactError(f"{path / MANIFEST}: got format_version {got}, expected {FORMAT_VERSION}")
-        self._manifest: dict[str, Any] = manifest
+        self._manifest = _read_manifest(path)
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
@@ -57,7 +55,7 @@ class RunFolder:
         FileExistsError
             If the folder is there already.
         """
-        path.mkdir(parents=True)
+        path.mkdir()
         manifest = {
             "format_version": FORMAT_VERSION,
             "run_id": path.name,
@@ -107,6 +105,13 @@ class RunFolder:
         ArtifactError
             If the run is sealed, or a stage wrote the file already.
         """
+        self._require_new(name)
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open_atomic(path, naming=lambda: self._changing(name)) as file:
+            yield file
+
+    def _require_new(self, name: str) -> None:
         if self.state != "open":
             raise ArtifactError(
                 f"run {self.run_id}: sealed ({self.state}); {name} cannot be written any more"
@@ -115,11 +120,20 @@ class RunFolder:
             raise ArtifactError(
                 f"run {self.run_id}: {name} is written already; a new run needs `tabloop train`"
             )
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open_atomic(path) as file:
-            yield file
-        self._note(name)
+
+    @contextlib.contextmanager
+    def _changing(self, name: str) -> Iterator[None]:
+        """Give a file its name and note it, on the manifest as it is now: other stages write too."""
+        with locked(self._lock):
+            self._manifest = _read_manifest(self.path)
+            self._require_new(name)
+            yield
+            self._note(name)
+
+    @property
+    def _lock(self) -> Path:
+        # beside the folder: inside it, it would be a file that nobody wrote as part of the run
+        return self.path.with_name(f".{self.run_id}.lock")
 
     def write(self, name: str, content: bytes) -> None:
         """Write one small file of the run; see `open_new`."""
@@ -132,17 +146,17 @@ class RunFolder:
 
     def link(self, name: str, existing: str) -> None:
         """Give a file of the run a second name, without a second copy of it."""
-        if self.state != "open" or self.has(name):
-            raise ArtifactError(f"run {self.run_id}: {name} cannot be written ({self.state})")
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.hardlink_to(self.path / existing)
-        self._note(name)
+        with self._changing(name):
+            path.unlink(missing_ok=True)  # left by a stage that died before it was noted
+            path.hardlink_to(self.path / existing)
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run into which no stage wrote anything."""
         if self.state == "open" and not any(entry["bytes"] for entry in self._manifest["files"].values()):
             shutil.rmtree(self.path)
+            self._lock.unlink(missing_ok=True)
 
     def _note(self, name: str) -> None:
         path = self.path / name
@@ -165,13 +179,20 @@ class RunFolder:
         ArtifactError
             If the run is sealed already.
         """
-        if self.state != "open":
-            raise ArtifactError(f"run {self.run_id}: sealed already ({self.state})")
-        # gates.json may be there from a release that died here: it counts only once the manifest names it
-        write_atomic(self.path / GATES, json_bytes(gates))
-        self._manifest |= {"state": verdict, "sealed_at": utc_now()}
-        self._note(GATES)
-        (self.path / MANIFEST).chmod(0o444)
+        judged = self._manifest
+        with locked(self._lock):
+            self._manifest = _read_manifest(self.path)
+            if self.state != "open":
+                raise ArtifactError(f"run {self.run_id}: sealed already ({self.state})")
+            if self._manifest["files"] != judged["files"]:
+                raise ArtifactError(
+                    f"run {self.run_id}: a stage wrote into it while it was judged; release it again"
+                )
+            # gates.json may be there from a release that died here: it counts once the manifest names it
+            write_atomic(self.path / GATES, json_bytes(gates))
+            self._manifest |= {"state": verdict, "sealed_at": utc_now()}
+            self._note(GATES)
+            (self.path / MANIFEST).chmod(0o444)
 
     def read(self, name: str) -> bytes:
         """Read a file of the run, after checking that it is the one that was written.
@@ -234,3 +255,16 @@ class RunFolder:
             if path.is_file() and name not in known and not path.name.endswith(".tmp"):
                 problems.append(f"{path}: nobody wrote this file as part of the run")
         return problems
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactMissingError(f"{path}: no run here; `tabloop runs` lists them") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path / MANIFEST}: not JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:
+        got = manifest.get("format_version") if isinstance(manifest, dict) else manifest
+        raise ArtifactError(f"{path / MANIFEST}: got format_version {got}, expected {FORMAT_VERSION}")
+    return manifest

@@ -52,16 +52,34 @@ class RunStore:
 
     def create(self) -> RunFolder:
         """Open a new run under a name that sorts by time and collides with nobody's."""
+        try:
+            self.runs_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"{self.runs_dir}: cannot be made ({error.strerror}); artifacts.model_dir names its folder"
+            ) from error
         while True:
             moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
             with contextlib.suppress(FileExistsError):
                 return RunFolder.create(self.runs_dir / f"{moment}-{secrets.token_hex(2)}")
 
     def runs(self) -> list[RunFolder]:
-        """Every run, the oldest first."""
-        if not self.runs_dir.is_dir():
-            return []
-        return [RunFolder(path.parent) for path in sorted(self.runs_dir.glob(f"*/{MANIFEST}"))]
+        """Every run whose manifest can be read, the oldest first; see `broken_runs`."""
+        found = []
+        for path in sorted(self.runs_dir.glob(f"*/{MANIFEST}")):
+            with contextlib.suppress(ArtifactError):
+                found.append(RunFolder(path.parent))
+        return found
+
+    def broken_runs(self) -> list[str]:
+        """Say of each run whose manifest cannot be read what is wrong with it."""
+        problems = []
+        for path in sorted(self.runs_dir.glob(f"*/{MANIFEST}")):
+            try:
+                RunFolder(path.parent)
+            except ArtifactError as error:
+                problems.append(str(error))
+        return problems
 
     def get(self, run_id: str) -> RunFolder:
         """Find a run by its name or by an unambiguous beginning or end of it.
@@ -81,15 +99,15 @@ class RunStore:
         return RunFolder(self.runs_dir / matches[0])
 
     def newest_open(self) -> RunFolder:
-        """Find the newest open run.
+        """Find the newest open run whose training finished.
 
         Raises
         ------
         ArtifactMissingError
-            If no run is open.
+            If no such run is open.
         """
         for run in reversed(self.runs()):
-            if run.state == "open":
+            if run.state == "open" and run.has("model_card.md"):
                 return run
         raise ArtifactMissingError(f"{self.model_dir}: no open run; `tabloop train` opens one")
 
@@ -108,6 +126,11 @@ class RunStore:
         if run.state != "passed":
             raise ArtifactError(f"{link}: leads to run {run.run_id}, which no release let out ({run.state})")
         return run
+
+    def champion_name(self) -> str | None:
+        """Name the run that the pointer leads to, whether or not it can be read."""
+        link = self.model_dir / CHAMPION
+        return link.readlink().name if link.is_symlink() else None
 
     def require_champion(self) -> RunFolder:
         """Find the run that is live; raise `ArtifactMissingError` if there is none yet."""
@@ -150,6 +173,14 @@ class RunStore:
             **evidence,
         }
         append_line(self.model_dir / DECISIONS, record)
+
+    def note_unrecorded_champion(self) -> None:
+        """Write down the promotion of a process that died between the swap and its note."""
+        with contextlib.suppress(ArtifactError):
+            champion = self.champion()
+            line = [d["run_id"] for d in self.decisions() if d["decision"] in ("promoted", "rolled_back")]
+            if champion is not None and (not line or line[-1] != champion.run_id):
+                self.note_decision("promoted", champion, noted_later=True)
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision, the oldest first; a line that a crash cut short is left out."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tabloop.cli.options import Settings, with_settings
-from tabloop.cli.output import ProgressDisplay, write_json, write_table
+from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
     from tabloop.contract.contract import Contract
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 @with_settings
 def init(settings: Settings, file: Path, target: str, positive: str | None, force: bool) -> None:
     """Write a commented config.yaml for your own table, every guess marked."""
-    from tabloop.artifacts.files import write_atomic
-    from tabloop.config.loading import load_project
+    from tabloop.artifacts.files import require_other_file, write_atomic
+    from tabloop.config.loading import load_project, parse_project
     from tabloop.data.inference import infer_config
     from tabloop.errors import ConfigError
 
     if settings.config.exists() and not force:
         raise ConfigError(f"{settings.config}: is there already; --force replaces it, --config names another")
+    require_other_file(settings.config, file)
     guessed = infer_config(file, target=target, positive=positive, config_folder=settings.config.parent)
+    parse_project(guessed.text, settings.config, overrides=settings.overrides)  # before anything is written
     write_atomic(settings.config, guessed.text.encode())
     project = load_project(settings.config, overrides=settings.overrides)
     if settings.as_json:
@@ -62,8 +64,8 @@ def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -
     """
     from contextlib import nullcontext
 
-    from tabloop.artifacts.files import open_atomic
-    from tabloop.data.dataset import read_dataset, require_quarantine_limit
+    from tabloop.artifacts.files import open_atomic, require_other_file
+    from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
     from tabloop.data.sources import source_of_file
 
     project = settings.project()
@@ -71,6 +73,8 @@ def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -
     path = project.resolve(config.source.path)
     if file is not None:
         config, path = config.model_copy(update={"source": source_of_file(config.source, file)}), file
+    if quarantine is not None:
+        require_other_file(quarantine, path, settings.config)
     with (
         ProgressDisplay() as progress,
         open_atomic(quarantine) if quarantine is not None else nullcontext() as quarantine_file,
@@ -82,22 +86,27 @@ def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -
             path,
             quarantine_file=quarantine_file,
             progress=progress.fraction,
-            with_target=file is None,
+            with_target=True if file is None else None,
         )
-    if settings.as_json:
-        write_json(
-            {"path": str(path), "sha256": dataset.sha256, "read": dataset.rows_read,
-             "accepted": dataset.frame.height, "quarantined": dataset.quarantine.rows,
-             "reasons": dataset.quarantine.reasons}
-        )  # fmt: skip
-    else:
+    report = {
+        "path": str(path),
+        "sha256": dataset.sha256,
+        "read": dataset.rows_read,
+        "accepted": dataset.frame.height,
+        "quarantined": dataset.quarantine.rows,
+        "reasons": dataset.quarantine.reasons,
+    }
+    if not settings.as_json:
         click.echo(
             f"{path}: {dataset.rows_read:,} rows read = {dataset.frame.height:,} accepted "
             f"+ {dataset.quarantine.rows:,} refused"
         )
         if dataset.quarantine.rows:
             click.echo(dataset.quarantine.describe())
-    require_quarantine_limit(dataset, config)
+    with reported(settings, report):
+        require_quarantine_limit(dataset, config)
+        if project.contract.target.name in dataset.frame.columns:
+            require_both_classes(dataset, project.contract)
 
 
 @data.command("synthesize", epilog="Example: tabloop data synthesize --rows 1000000 --output students.csv")
@@ -109,7 +118,7 @@ def data_synthesize(settings: Settings, rows: int, output: Path) -> None:
     from tabloop.data.students import write_students
 
     seed = 42
-    if settings.config.exists() or settings.overrides:
+    if settings.config.exists() or settings.overrides or settings.config.name != "config.yaml":
         seed = settings.project().config.seed
     with ProgressDisplay() as progress:
         progress.step(f"writing {output}")

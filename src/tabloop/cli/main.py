@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -27,14 +28,14 @@ EXIT_INTERRUPTED = 130
 )
 @click.version_option(__version__, prog_name="tabloop")
 def tabloop() -> None:
-    r"""Take a table with a 0/1 target through its whole life, from one config.yaml.
+    """Take a table with a 0/1 target through its whole life, from one config.yaml.
 
     \b
     First steps:
       tabloop init customers.csv --target churned   writes config.yaml for your table
       tabloop run                                   trains, judges and releases a model
       tabloop runs show                             says what the newest run is worth
-    """
+    """  # noqa: D301 - click reads the backspace
 
 
 for command in (run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score,
@@ -69,20 +70,25 @@ def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
         return _fail(EXIT_WRONG_INPUT, "UsageError", error.format_message(), as_json)
     except TabloopError as error:
         code = EXIT_CHECK_FAILED if isinstance(error, CheckFailedError) else EXIT_WRONG_INPUT
-        return _fail(code, type(error).__name__, str(error), as_json)
+        return _fail(code, type(error).__name__, str(error), as_json, error.report)
+    except SystemExit as request:
+        # click answers a closed pipe with exit code 1: whoever read us has gone, and nothing failed
+        return 0 if isinstance(request.__context__, BrokenPipeError) else int(request.code or 0)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read us has gone; there is nobody to tell
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(EXIT_WRONG_INPUT, type(error).__name__, f"{where}{error.strerror or error}", as_json)
     except Exception as error:
         logging.getLogger("tabloop").exception("a defect of tabloop's own")
         message = f"{error}\nThis is a defect: please report the traceback."
         return _fail(EXIT_DEFECT, type(error).__name__, message, as_json)
 
 
-def _fail(code: int, kind: str, message: str, as_json: bool) -> int:
+def _fail(code: int, kind: str, message: str, as_json: bool, report: dict[str, Any] | None = None) -> int:
     click.echo(f"tabloop: {message}", err=True)
     if as_json:
         from tabloop.cli.output import write_json
 
-        write_json({"error": {"type": kind, "message": message}, "exit_code": code})
+        write_json((report or {}) | {"error": {"type": kind, "message": message}, "exit_code": code})
     return code

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import click
+
+from tabloop.cli.options import Settings
+from tabloop.errors import TabloopError
 
 if TYPE_CHECKING:
     from tabloop.training.pool import PoolState
@@ -16,6 +21,18 @@ if TYPE_CHECKING:
 def write_json(value: Any) -> None:
     """Print one JSON object."""
     click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+
+
+@contextlib.contextmanager
+def reported(settings: Settings, report: dict[str, Any]) -> Iterator[None]:
+    """Give a script one JSON object: the report alone, or with the error of the check in the block."""
+    try:
+        yield
+    except TabloopError as error:
+        error.report = report
+        raise
+    if settings.as_json:
+        write_json(report)
 
 
 def write_table(headers: list[str], rows: list[list[str]]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tabloop.cli.options import Settings, with_settings
-from tabloop.cli.output import ProgressDisplay, write_json, write_table
+from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
     from tabloop.artifacts.run_folder import RunFolder
@@ -24,8 +24,8 @@ def run(settings: Settings) -> None:
     project = settings.project()
     with ProgressDisplay() as progress:
         folder, decision = lifecycle.run_all(project, progress)
-    _report_run(settings, folder, decision)
-    lifecycle.require_promoted(decision)
+    with reported(settings, _report_run(settings, folder, decision)):
+        lifecycle.require_promoted(decision)
 
 
 @click.command(epilog="Example: tabloop train --set training.keep=winner")
@@ -36,7 +36,8 @@ def train(settings: Settings) -> None:
 
     with ProgressDisplay() as progress:
         folder, _ = lifecycle.train(settings.project(), progress)
-    _report_run(settings, folder, None)
+    with reported(settings, _report_run(settings, folder, None)):
+        pass
 
 
 @click.command(epilog="Example: tabloop release 20261123T2115")
@@ -49,13 +50,11 @@ def release(settings: Settings, run_id: str | None) -> None:
     project = settings.project()
     store = _store(settings)
     decision = lifecycle.release(project, store.get(run_id) if run_id else store.newest_open())
-    if settings.as_json:
-        if decision.promoted:
-            write_json(_describe_decision(decision))
-    else:
+    if not settings.as_json:
         for gate in decision.gates:
             click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")
-    lifecycle.require_promoted(decision)
+    with reported(settings, _describe_decision(decision)):
+        lifecycle.require_promoted(decision)
     if not settings.as_json:
         click.echo(f"champion: {decision.run_id}")
 
@@ -66,11 +65,17 @@ def release(settings: Settings, run_id: str | None) -> None:
 def runs(context: click.Context, settings: Settings) -> None:
     """List the runs, the newest last; or show one, or compare two."""
     if context.invoked_subcommand is not None:
+        given = [name for name in context.params
+                 if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]  # fmt: skip
+        if given:
+            raise click.UsageError(
+                f"write options after {context.invoked_subcommand}, not before it", context
+            )
         return
     store = _store(settings)
     described = [_describe_run(store, folder) for folder in store.runs()]
     if settings.as_json:
-        write_json({"runs": described})
+        write_json({"runs": described, "broken": store.broken_runs()})
     elif not described:
         click.echo(f"no runs in {store.runs_dir} yet; `tabloop run` makes one")
     else:
@@ -89,6 +94,9 @@ def runs(context: click.Context, settings: Settings) -> None:
         )  # fmt: skip
         if any(d["champion"] for d in described):
             click.echo("* the champion")
+    if not settings.as_json:
+        for problem in store.broken_runs():
+            click.echo(f"broken: {problem}")
 
 
 @runs.command("show", epilog="Example: tabloop runs show --json")
@@ -209,19 +217,19 @@ def _describe_decision(decision: ReleaseDecision) -> dict[str, Any]:
     }
 
 
-def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision | None) -> None:
+def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision | None) -> dict[str, Any]:
+    """Print a run's summary for people; give what a script gets."""
     metrics = folder.read_json("metrics.json")
     lineage = folder.read_json("lineage.json")
+    described = {
+        "run_id": folder.run_id,
+        "path": str(folder.path),
+        "metrics": metrics,
+        "rows": lineage["rows"],
+        "release": _describe_decision(decision) if decision is not None else None,
+    }
     if settings.as_json:
-        described = {
-            "run_id": folder.run_id,
-            "path": str(folder.path),
-            "metrics": metrics,
-            "rows": lineage["rows"],
-            "release": _describe_decision(decision) if decision is not None else None,
-        }
-        write_json(described)
-        return
+        return described
     rows, promise = lineage["rows"], metrics["calibration"]
     click.echo(
         f"{rows['read']:,} rows read, {rows['quarantined']:,} refused, "
@@ -254,7 +262,8 @@ def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision
     if decision is not None and decision.promoted:
         click.echo(f"champion: {decision.run_id}")
     elif decision is None:
-        click.echo("open: `tabloop release` judges it")
+        click.echo("open: next are `tabloop export`, `quantize`, `parity`, `release`")
+    return described
 
 
 def _cell(value: Any) -> str:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tabloop.cli.options import Settings, with_settings
-from tabloop.cli.output import ProgressDisplay, write_json, write_table
+from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
     from tabloop.artifacts.run_folder import RunFolder
+    from tabloop.config.config import Config
     from tabloop.run_records import RunData
 
 
-def _open(settings: Settings, run_id: str | None, progress: ProgressDisplay) -> tuple[RunFolder, RunData]:
+def _open(
+    settings: Settings, run_id: str | None, progress: ProgressDisplay
+) -> tuple[RunFolder, RunData, Config]:
     """Find the newest open run (or the one named) and read its rows."""
     from tabloop.artifacts.run_store import RunStore
     from tabloop.run_records import load_run_data
@@ -24,7 +27,7 @@ def _open(settings: Settings, run_id: str | None, progress: ProgressDisplay) -> 
     store = RunStore(project.model_dir)
     folder = store.get(run_id) if run_id else store.newest_open()
     progress.step("reading the data")
-    return folder, load_run_data(project, folder, progress.fraction)
+    return folder, load_run_data(project, folder, progress.fraction), project.config
 
 
 @click.command(epilog="Example: tabloop export")
@@ -35,7 +38,7 @@ def export(settings: Settings, run_id: str | None) -> None:
     from tabloop.optimization_steps import export_run
 
     with ProgressDisplay() as progress:
-        folder, data = _open(settings, run_id, progress)
+        folder, data, _ = _open(settings, run_id, progress)
         progress.step("exporting")
         written = export_run(folder, data)
     report = folder.read_json("export_report.json")
@@ -56,9 +59,9 @@ def quantize(settings: Settings, run_id: str | None) -> None:
     from tabloop.optimization_steps import quantize_run
 
     with ProgressDisplay() as progress:
-        folder, data = _open(settings, run_id, progress)
+        folder, data, config = _open(settings, run_id, progress)
         progress.step("quantizing")
-        report = quantize_run(folder, data)
+        report = quantize_run(folder, data, config)
     if settings.as_json:
         write_json({"run_id": folder.run_id} | report)
         return
@@ -75,17 +78,16 @@ def parity(settings: Settings, run_id: str | None) -> None:
     from tabloop.optimization_steps import parity_run, require_parity, writer_of
 
     with ProgressDisplay() as progress:
-        folder, data = _open(settings, run_id, progress)
+        folder, data, config = _open(settings, run_id, progress)
         progress.step("checking parity")
-        report = parity_run(folder, data, writer_of(folder))
-    if settings.as_json and report["passed"]:
-        write_json(report)
+        report = parity_run(folder, data, config, writer_of(folder))
     if not settings.as_json:
         click.echo(
             f"{report['model']}: {report['samples']:,} rows, max |Δp| {report['max_abs_diff']}, mean "
             f"{report['mean_abs_diff']}, {report['decision_flips']} decisions flipped"
         )
-    require_parity(report)
+    with reported(settings, report):
+        require_parity(report)
 
 
 @click.command(epilog="Example: tabloop benchmark --full")
@@ -97,14 +99,14 @@ def benchmark(settings: Settings, run_id: str | None, full: bool) -> None:
     from tabloop.optimization_steps import benchmark_run, writer_of
 
     with ProgressDisplay() as progress:
-        folder, data = _open(settings, run_id, progress)
+        folder, data, config = _open(settings, run_id, progress)
 
         def told(done: int, total: int, text: str) -> None:
             progress.step(f"benchmarking {text}")
             progress.fraction(done / max(1, total))
 
         progress.step("benchmarking")
-        report = benchmark_run(folder, data, writer_of(folder), full=full, progress=told)
+        report = benchmark_run(folder, data, config, writer_of(folder), full=full, progress=told)
     if settings.as_json:
         write_json(report)
         return
@@ -168,33 +170,43 @@ def score(settings: Settings, source: Path, output: Path, run_id: str | None) ->
     Rows that the contract refuses go to OUTPUT.quarantine.jsonl with the reason. Exit code 2 when they are
     more than data.max_quarantine_fraction; the others are scored all the same.
     """
+    from tabloop.artifacts.files import require_other_file
     from tabloop.artifacts.run_store import RunStore
     from tabloop.batch_scoring import require_few_refused, score_file
     from tabloop.errors import DataError
     from tabloop.inference.scoring_service import load_service
 
     project = settings.project()
+    if output.suffix.lower() not in (".csv", ".parquet", ".pq"):
+        raise DataError(f"{output}: expected a name that ends in .csv, .parquet or .pq")
+    quarantine = output.with_name(f"{output.name}.quarantine.jsonl")
+    for written in (output, quarantine):
+        require_other_file(written, source, settings.config)
     if not output.parent.is_dir():
         raise DataError(f"{output.parent}: no such folder; make it first or choose another output")
     store = RunStore(project.model_dir)
     service = load_service(store.get(run_id) if run_id else store.require_champion())
-    quarantine = output.with_name(f"{output.name}.quarantine.jsonl")
     config = project.config.data
     with ProgressDisplay() as progress:
         progress.step(f"scoring {source}")
         report = score_file(service, config, source, output, quarantine, progress=progress.fraction)
-    if settings.as_json:
-        write_json(
-            {"run_id": report.run_id, "output": str(output), "quarantine": str(quarantine),
-             "read": report.rows_read, "scored": report.rows_scored, "quarantined": report.quarantine.rows,
-             "positive": report.positive_rows, "reasons": report.quarantine.reasons}
-        )  # fmt: skip
-    else:
+    described = {
+        "run_id": report.run_id,
+        "output": str(output),
+        "quarantine": str(quarantine),
+        "read": report.rows_read,
+        "scored": report.rows_scored,
+        "quarantined": report.quarantine.rows,
+        "positive": report.positive_rows,
+        "reasons": report.quarantine.reasons,
+    }
+    if not settings.as_json:
         click.echo(
             f"{output}: {report.rows_read:,} rows read = {report.rows_scored:,} scored "
             f"({report.positive_rows:,} positive) + {report.quarantine.rows:,} refused; run {report.run_id}"
         )
-    require_few_refused(report, config, source)
+    with reported(settings, described):
+        require_few_refused(report, config, source)
 
 
 @click.command(epilog="Example: tabloop rollback")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pydantic import Field
+from pydantic import Field, StrictInt, model_validator
 
 from tabloop.config.data import DataConfig
 from tabloop.config.operations import (
@@ -23,7 +23,7 @@ from tabloop.contract.contract import ContractConfig
 class Config(Section):
     """Every setting of a project."""
 
-    seed: int = Field(42, ge=0, le=2**32 - 1, description="Fixes every random choice.")
+    seed: StrictInt = Field(42, ge=0, le=2**32 - 1, description="Fixes every random choice.")
     data: DataConfig = Field(description="Where the rows come from.")
     contract: ContractConfig = Field(description="What a valid row is.")
     preprocessing: PreprocessingConfig = Field(
@@ -51,6 +51,13 @@ class Config(Section):
     monitoring: MonitoringConfig = Field(
         default_factory=lambda: MonitoringConfig.model_validate({}), description="When to worry."
     )
+
+    @model_validator(mode="after")
+    def _ignored_is_unused(self) -> Config:
+        used = {*self.contract.columns, self.data.target.name} & set(self.data.ignore)
+        if used:
+            raise ValueError(f"data.ignore names what the contract uses: {', '.join(sorted(used))}")
+        return self
 
     def to_json(self) -> str:
         """Write every setting in force as JSON text; the order of columns and candidates is part of it."""

@@ -18,6 +18,9 @@ from tabloop.config.problems import describe_problems
 from tabloop.contract.contract import Contract
 from tabloop.errors import ConfigError, ContractError
 
+# PyYAML lets the errors of the values it builds through: dates that are none, numbers of 5,000 digits
+_YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, RecursionError)
+
 _ENVIRONMENT_PREFIX = "TABLOOP_"
 
 
@@ -83,14 +86,23 @@ def load_project(
         If anything is wrong or unknown; every problem in one message.
     """
     path = Path(path)
-    settings = read_yaml(path)
+    return _override(read_yaml(path), path, overrides, os.environ if environ is None else environ)
+
+
+def parse_project(text: str, path: Path, *, overrides: Sequence[str] = ()) -> Project:
+    """Check a configuration that is not written yet; see `load_project`."""
+    return _override(_parse_yaml(text, path), path, overrides, os.environ)
+
+
+def _override(
+    settings: dict[str, Any], path: Path, overrides: Sequence[str], environ: Mapping[str, str]
+) -> Project:
     origins: dict[tuple[str, ...], str] = {}
     for keys, value, origin in (
-        *_from_environment(os.environ if environ is None else environ),
+        *_from_environment(environ),
         *(_from_override(text) for text in overrides),
     ):
-        _set(settings, keys, value, origin)
-        origins[keys] = origin
+        origins[_set(settings, keys, value, origin)] = origin
     return build_project(settings, path, origins)
 
 
@@ -132,10 +144,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return _parse_yaml(text, path)
+
+
+def _parse_yaml(text: str, path: Path) -> dict[str, Any]:
     try:
         # _Loader is a SafeLoader: it makes plain values only
         settings = yaml.load(text, Loader=_Loader)  # noqa: S506
-    except yaml.YAMLError as error:
+    except _YAML_ERRORS as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if settings is None:
         settings = {}
@@ -150,6 +166,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a plain text", key_node.start_mark
+                )
             key = key_node.value
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -169,7 +189,7 @@ _Loader.add_implicit_resolver(
 def _value(text: str, origin: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506
-    except yaml.YAMLError as error:
+    except _YAML_ERRORS as error:
         raise ConfigError(f"{origin}: {text!r} is not a YAML value: {error}") from error
 
 
@@ -190,13 +210,21 @@ def _from_override(text: str) -> tuple[tuple[str, ...], Any, str]:
     return tuple(name.strip().split(".")), _value(value, f"--set {text}"), f"--set {name}"
 
 
-def _set(settings: dict[str, Any], keys: tuple[str, ...], value: Any, origin: str) -> None:
+def _set(settings: dict[str, Any], keys: tuple[str, ...], value: Any, origin: str) -> tuple[str, ...]:
+    """Put one value in its place; give the path as the file spells it."""
     place = settings
-    for depth, key in enumerate(keys[:-1]):
+    spelt: list[str] = []
+    for depth, key in enumerate(keys):
+        if origin.startswith(_ENVIRONMENT_PREFIX):  # variables are in capitals, settings need not be
+            key = next((name for name in place if str(name).lower() == key), key)
+        spelt.append(key)
+        if depth == len(keys) - 1:
+            break
         below = place.setdefault(key, {})
         if below is None:
             below = place[key] = {}
         if not isinstance(below, dict):
             raise ConfigError(f"{origin}: {'.'.join(keys[: depth + 1])} is a value, not a section")
         place = below
-    place[keys[-1]] = value
+    place[spelt[-1]] = value
+    return tuple(spelt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
 from tabloop.contract.columns import Section
 
@@ -20,19 +20,19 @@ class ArtifactsConfig(Section):
 class BenchmarkingConfig(Section):
     """How variants of a model are compared, and how far a served one may be from the trained one."""
 
-    repeated_runs: int = Field(10, ge=3, description="Timed runs of each variant and batch size.")
-    batch_size: int = Field(256, ge=1, le=65_536, description="Rows at a time in the headline comparison.")
+    repeated_runs: StrictInt = Field(10, ge=3, description="Timed runs of each variant and batch size.")
+    batch_size: StrictInt = Field(256, ge=1, le=65_536, description="Rows at a time in the main comparison.")
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
         (1, 16, 256, 4096), min_length=1, description="Rows at a time in the full comparison."
     )
     in_run: Literal["quick", "full", "none"] = Field(
         "quick", description="How `tabloop run` benchmarks; `tabloop benchmark` does so at any time."
     )
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of bootstrap intervals.")
-    parity_abs_tolerance: float = Field(
+    confidence: StrictFloat = Field(0.95, gt=0.5, lt=1, description="Confidence of bootstrap intervals.")
+    parity_abs_tolerance: StrictFloat = Field(
         0.04, ge=0, description="Largest difference of one probability from the trained model's."
     )
-    parity_mean_tolerance: float = Field(
+    parity_mean_tolerance: StrictFloat = Field(
         0.01, ge=0, description="Largest mean difference of the probabilities from the trained model's."
     )
 
@@ -46,25 +46,25 @@ class ServingConfig(Section):
         "it smaller or faster and within the tolerances.",
     )
 
-    max_batch_rows: int = Field(256, ge=1, description="Most rows scored at once.")
-    max_queue_rows: int = Field(4096, ge=1, description="Most rows that may wait; more are refused.")
+    max_batch_rows: StrictInt = Field(256, ge=1, description="Most rows scored at once.")
+    max_queue_rows: StrictInt = Field(4096, ge=1, description="Most rows that may wait; more are refused.")
 
 
 class ReleaseConfig(Section):
     """What a run has to show before it goes live."""
 
-    min_roc_auc: float = Field(0.5, ge=0, le=1, description="Least ROC-AUC on the test part.")
-    require_promise: bool = Field(
+    min_roc_auc: StrictFloat = Field(0.5, ge=0, le=1, description="Least ROC-AUC on the test part.")
+    require_promise: StrictBool = Field(
         False, description="Whether a run whose precision promise is infeasible is refused."
     )
-    max_roc_auc_loss: float = Field(
+    max_roc_auc_loss: StrictFloat = Field(
         0.01, ge=0, le=1, description="Largest loss of ROC-AUC against the champion on the same test rows."
     )
-    expected_rows_per_s: float = Field(
+    expected_rows_per_s: StrictFloat = Field(
         200.0, gt=0, description="Rate of single rows at which the scoring queue has to hold."
     )
-    load_test_s: float = Field(2.0, gt=0, le=600, description="How long that is tried, in seconds.")
-    max_wait_p99_ms: float = Field(
+    load_test_s: StrictFloat = Field(2.0, gt=0, le=600, description="How long that is tried, in seconds.")
+    max_wait_p99_ms: StrictFloat = Field(
         250.0, gt=0, description="Largest 99th percentile of a row's wait for its answer at that rate."
     )
 
@@ -72,12 +72,12 @@ class ReleaseConfig(Section):
 class MonitoringConfig(Section):
     """When served rows no longer look like the training rows."""
 
-    drift_min_samples: int = Field(50, ge=1, description="Least predictions before anything is said.")
-    drift_zscore_threshold: float = Field(
+    drift_min_samples: StrictInt = Field(50, ge=1, description="Least predictions before anything is said.")
+    drift_zscore_threshold: StrictFloat = Field(
         3.0, gt=0, description="A feature drifts when its mean moved this many training standard deviations."
     )
-    drift_min_features: int = Field(2, ge=1, description="Drift is called at this many drifting features.")
-    class_rate_shift_threshold: float = Field(
+    drift_min_features: StrictInt = Field(2, ge=1, description="Drift is called at this many features.")
+    class_rate_shift_threshold: StrictFloat = Field(
         0.1, gt=0, le=1, description="Largest distance of the predicted positive rate from the training one."
     )
-    window_rows: int = Field(10_000, ge=1, description="How many of the latest predictions are looked at.")
+    window_rows: StrictInt = Field(10_000, ge=1, description="The latest predictions that are looked at.")

@@ -71,7 +71,7 @@ def describe_problems(
         told[path] = f"{told[path]} or {more}" if expected and told.get(path, "").startswith(got) else said
     lines = []
     for path, said in told.items():
-        origin = next((o for keys, o in origins.items() if path[: len(keys)] == keys), None)
+        origin = next((o for k, o in origins.items() if path[: len(k)] == k or k[: len(path)] == path), None)
         lines.append(f"  {'.'.join(path)}: {said}" + (f" (from {origin})" if origin else ""))
     count = f"{len(lines)} settings are wrong" if len(lines) > 1 else "1 setting is wrong"
     return f"{where}: {count}\n" + "\n".join(lines)

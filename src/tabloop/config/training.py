@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StrictFloat, StrictInt, field_validator, model_validator
 
 from tabloop.contract.columns import Section
 
@@ -16,8 +16,8 @@ class LogisticRegressionCandidate(Section):
     """Logistic regression with an L2 penalty."""
 
     kind: Literal["logistic_regression"]
-    C: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty.")
-    max_iter: int = Field(2000, ge=1, description="Largest number of solver iterations.")
+    C: StrictFloat = Field(1.0, gt=0, description="Inverse strength of the L2 penalty.")
+    max_iter: StrictInt = Field(2000, ge=1, description="Largest number of solver iterations.")
     class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
 
 
@@ -25,7 +25,7 @@ class KNeighborsCandidate(Section):
     """k nearest neighbours."""
 
     kind: Literal["k_neighbors"]
-    n_neighbors: int = Field(7, ge=1, description="How many neighbours vote.")
+    n_neighbors: StrictInt = Field(7, ge=1, description="How many neighbours vote.")
     weights: Literal["uniform", "distance"] = Field("uniform", description="How a neighbour counts.")
 
 
@@ -33,7 +33,7 @@ class SVMCandidate(Section):
     """Support vector machine with an RBF kernel; a sigmoid turns its margin into a probability."""
 
     kind: Literal["svm"]
-    C: float = Field(1.0, gt=0, description="Inverse strength of the penalty.")
+    C: StrictFloat = Field(1.0, gt=0, description="Inverse strength of the penalty.")
     gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0)] = Field(
         "scale", description="Kernel coefficient."
     )
@@ -44,8 +44,8 @@ class DecisionTreeCandidate(Section):
     """One decision tree."""
 
     kind: Literal["decision_tree"]
-    max_depth: int | None = Field(8, ge=1, description="Largest depth; null for none.")
-    min_samples_leaf: int = Field(10, ge=1, description="Least training rows in a leaf.")
+    max_depth: StrictInt | None = Field(8, ge=1, description="Largest depth; null for none.")
+    min_samples_leaf: StrictInt = Field(10, ge=1, description="Least training rows in a leaf.")
     class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
 
 
@@ -53,9 +53,9 @@ class RandomForestCandidate(Section):
     """Random forest."""
 
     kind: Literal["random_forest"]
-    n_estimators: int = Field(400, ge=1, description="How many trees.")
-    max_depth: int | None = Field(None, ge=1, description="Largest depth of a tree; null for none.")
-    min_samples_leaf: int = Field(2, ge=1, description="Least training rows in a leaf.")
+    n_estimators: StrictInt = Field(400, ge=1, description="How many trees.")
+    max_depth: StrictInt | None = Field(None, ge=1, description="Largest depth of a tree; null for none.")
+    min_samples_leaf: StrictInt = Field(2, ge=1, description="Least training rows in a leaf.")
     max_features: Literal["sqrt", "log2"] | Annotated[float, Field(gt=0, le=1)] = Field(
         "sqrt", description="Features tried at a split."
     )
@@ -66,11 +66,11 @@ class HistGradientBoostingCandidate(Section):
     """Histogram gradient boosting."""
 
     kind: Literal["hist_gradient_boosting"]
-    learning_rate: float = Field(0.1, gt=0, description="Shrinkage of each tree.")
-    max_iter: int = Field(100, ge=1, description="How many trees.")
-    max_leaf_nodes: int | None = Field(31, ge=2, description="Largest number of leaves; null for none.")
-    min_samples_leaf: int = Field(20, ge=1, description="Least training rows in a leaf.")
-    l2_regularization: float = Field(0.0, ge=0, description="L2 penalty on the leaves.")
+    learning_rate: StrictFloat = Field(0.1, gt=0, description="Shrinkage of each tree.")
+    max_iter: StrictInt = Field(100, ge=1, description="How many trees.")
+    max_leaf_nodes: StrictInt | None = Field(31, ge=2, description="Largest number of leaves; null for none.")
+    min_samples_leaf: StrictInt = Field(20, ge=1, description="Least training rows in a leaf.")
+    l2_regularization: StrictFloat = Field(0.0, ge=0, description="L2 penalty on the leaves.")
     class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
 
 
@@ -119,12 +119,12 @@ class PreprocessingConfig(Section):
         "most_frequent",
         description="What stands in for a missing category: the commonest, or a category of its own.",
     )
-    outlier_factor: float | None = Field(
+    outlier_factor: StrictFloat | None = Field(
         None,
         gt=0,
         description="Clip numbers this many interquartile ranges beyond the quartiles; null for no clipping.",
     )
-    min_category_rows: int = Field(
+    min_category_rows: StrictInt = Field(
         50, ge=1, description="Categories with fewer training rows are grouped as one."
     )
 
@@ -152,7 +152,7 @@ class TrainingConfig(Section):
     probability_calibration: Literal["none", "sigmoid", "isotonic"] = Field(
         "none", description="How the winner's out-of-fold probabilities are calibrated."
     )
-    workers: int | None = Field(
+    workers: StrictInt | None = Field(
         None, ge=1, description="Processes that train side by side; null for one a core. Changes no result."
     )
 
@@ -183,16 +183,16 @@ class TrainingConfig(Section):
 class CvConfig(Section):
     """Stratified k-fold cross-validation."""
 
-    n_splits: int = Field(5, ge=2, le=50, description="Number of folds.")
+    n_splits: StrictInt = Field(5, ge=2, le=50, description="Number of folds.")
 
 
 class BusinessConfig(Section):
     """What the decisions have to keep."""
 
-    target_precision: float = Field(
+    target_precision: StrictFloat = Field(
         0.9, gt=0, lt=1, description="Fraction of positive decisions that have to be right."
     )
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="How sure that promise has to be.")
+    confidence: StrictFloat = Field(0.95, gt=0.5, lt=1, description="How sure that promise has to be.")
     on_infeasible: Literal["best", "fail"] = Field(
         "best",
         description="When no threshold can promise it: take the best promise, or fail (exit code 1).",

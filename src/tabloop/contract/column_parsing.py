@@ -145,7 +145,8 @@ def _(column: IntegerColumn, values: pl.Series) -> tuple[pl.Series, NDArray[np.b
         number = values.cast(pl.Float64, strict=False).to_numpy()
         with np.errstate(invalid="ignore"):
             integral = np.isfinite(number) & (np.floor(number) == number)
-        integral &= np.abs(np.where(integral, number, 0.0)) <= LARGEST_EXACT_INTEGER
+        # at 2**53 itself a float may be the rounding of its neighbour
+        integral &= np.abs(np.where(integral, number, 0.0)) < LARGEST_EXACT_INTEGER
         whole = _only_where(integral, pl.Series(np.where(integral, number, 0.0)).cast(pl.Int64))
         if values.dtype == pl.String:  # "9007199254740993" is no float64
             direct = values.cast(pl.Int64, strict=False)

@@ -6,7 +6,16 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
 from tabloop.contract.formula import ColumnKind
 
@@ -23,7 +32,7 @@ class Section(BaseModel):
 class _Column(Section):
     formula_kind: ClassVar[ColumnKind]
 
-    nullable: bool = Field(False, description="Whether a value may be missing.")
+    nullable: StrictBool = Field(False, description="Whether a value may be missing.")
     null_values: tuple[str, ...] = Field(
         (), description="Texts that mean null, besides the empty field. By default none: `NA` is Namibia."
     )
@@ -33,8 +42,8 @@ class _Column(Section):
 class _TextLike(_Column):
     formula_kind: ClassVar[ColumnKind] = "text"
 
-    min_length: int = Field(0, ge=0, description="Least number of characters.")
-    max_length: int = Field(256, ge=1, le=1_000_000, description="Largest number of characters.")
+    min_length: StrictInt = Field(0, ge=0, description="Least number of characters.")
+    max_length: StrictInt = Field(256, ge=1, le=1_000_000, description="Largest number of characters.")
     pattern: str | None = Field(
         None, description="Regular expression (Python's `re`) that the whole text must match."
     )
@@ -62,8 +71,10 @@ class IntegerColumn(_Column):
     formula_kind: ClassVar[ColumnKind] = "number"
 
     type: Literal["integer"]
-    minimum: int = Field(-LARGEST_EXACT_INTEGER, description="Smallest possible value, a physical limit.")
-    maximum: int = Field(LARGEST_EXACT_INTEGER, description="Largest possible value, a physical limit.")
+    minimum: StrictInt = Field(
+        -LARGEST_EXACT_INTEGER, description="Smallest possible value, a physical limit."
+    )
+    maximum: StrictInt = Field(LARGEST_EXACT_INTEGER, description="Largest value, a physical limit.")
 
     @model_validator(mode="after")
     def _range_in_order(self) -> IntegerColumn:
@@ -80,8 +91,8 @@ class NumberColumn(_Column):
     formula_kind: ClassVar[ColumnKind] = "number"
 
     type: Literal["number"]
-    minimum: float | None = Field(None, description="Smallest possible value, a physical limit.")
-    maximum: float | None = Field(None, description="Largest possible value, a physical limit.")
+    minimum: StrictFloat | None = Field(None, description="Smallest possible value, a physical limit.")
+    maximum: StrictFloat | None = Field(None, description="Largest possible value, a physical limit.")
 
     @model_validator(mode="after")
     def _range_in_order(self) -> NumberColumn:
@@ -94,7 +105,7 @@ class CategoryColumn(_TextLike):
 
     type: Literal["category"]
     categories: tuple[str, ...] | None = Field(None, description="The known categories.")
-    open: bool = Field(False, description="Whether a category that is not listed is accepted.")
+    open: StrictBool = Field(False, description="Whether a category that is not listed is accepted.")
 
     @model_validator(mode="after")
     def _categories_or_open(self) -> CategoryColumn:
@@ -107,6 +118,8 @@ class CategoryColumn(_TextLike):
         if len(set(self.categories)) != len(self.categories):
             twice = sorted({c for c in self.categories if self.categories.count(c) > 1})
             raise ValueError(f"listed twice: {', '.join(twice)}")
+        if "" in self.categories:
+            raise ValueError("an empty text is null in every source, it cannot be a category")
         for category in self.categories:
             problem = text_problem(category, self)
             if problem is not None:
@@ -153,7 +166,12 @@ class TimestampColumn(_Column):
     @field_validator("minimum", "maximum")
     @classmethod
     def _in_utc(cls, moment: datetime | None) -> datetime | None:
-        return None if moment is None else as_utc(moment)
+        try:
+            return None if moment is None else as_utc(moment)
+        except OverflowError as error:
+            raise ValueError(
+                f"{moment.isoformat() if moment else ''} is outside the years 1 to 9999"
+            ) from error
 
     @model_validator(mode="after")
     def _range_in_order(self) -> TimestampColumn:

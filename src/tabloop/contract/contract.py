@@ -164,6 +164,8 @@ class Contract:
         ContractError
             If the description is of another format version, or holds something unknown.
         """
+        if not isinstance(description, Mapping):
+            raise ContractError(f"contract: got a {type(description).__name__}, expected an object")
         description = dict(description)
         version = description.pop("format_version", FORMAT_VERSION)
         if version != FORMAT_VERSION:
@@ -172,7 +174,8 @@ class Contract:
         try:
             return cls(ContractConfig.model_validate(description), TargetConfig.model_validate(target))
         except ValidationError as error:
-            raise ContractError(f"contract: {error}") from error
+            told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ContractError(f"contract: {told}") from error
 
     def to_json(self) -> str:
         """Write the contract as JSON text; the order of the columns is part of it."""

@@ -138,7 +138,7 @@ def _loosens(key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
 def _rules(old: Contract, new: Contract) -> Iterator[ContractChange]:
     before = {format_node(rule.root): rule for rule in old.rules}
     after = {format_node(rule.root): rule for rule in new.rules}
-    for text in before.keys() - after.keys():
+    for text in sorted(before.keys() - after.keys()):
         yield ContractChange("rules", "compatible", f"removed: {before[text]}")
     for text in sorted(after.keys() - before.keys()):
         yield ContractChange("rules", "breaking", f"added: {after[text]}")

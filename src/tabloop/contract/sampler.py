@@ -142,7 +142,8 @@ def _(column: TimestampColumn, n_rows: int, rng: np.random.Generator) -> pl.Seri
     high = column.maximum or max(
         datetime(2030, 1, 1, tzinfo=UTC), column.minimum or datetime.min.replace(tzinfo=UTC)
     )
-    low = column.minimum or high - timedelta(days=3650)
+    earliest = datetime.min.replace(tzinfo=UTC)
+    low = column.minimum or max(earliest, high - min(timedelta(days=3650), high - earliest))
     micros = np.asarray(rng.random(n_rows) * ((high - low) / timedelta(microseconds=1)), dtype=np.int64)
     start = (low - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     return pl.Series(start + micros).cast(pl.Datetime("us")).cast(TIMESTAMP_DTYPE)
@@ -150,7 +151,8 @@ def _(column: TimestampColumn, n_rows: int, rng: np.random.Generator) -> pl.Seri
 
 def _spread(low: float, high: float, n_rows: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Half of the values even over the range, half even over its orders of magnitude, some special."""
-    even = low + rng.random(n_rows) * (high - low)
+    share = rng.random(n_rows)
+    even = low * (1.0 - share) + high * share  # high - low may overflow
     reach = max(abs(low), abs(high), 1e-3)
     magnitude = np.exp(rng.random(n_rows) * np.log(reach / 1e-3)) * 1e-3
     sign = np.where(rng.random(n_rows) < 0.5, -1.0, 1.0)
@@ -170,7 +172,10 @@ def _matching_texts(name: str, column: CategoryColumn | TextColumn, rng: random.
     shortest = max(1, column.min_length)
     found: dict[str, None] = {}
     for _ in range(20 * _DISTINCT_TEXTS):
-        text = generator.xeger(pattern)
+        try:
+            text = generator.xeger(pattern)
+        except KeyError as error:
+            raise ContractError(f"contract.columns.{name}: cannot draw texts for {pattern!r}") from error
         if column.pattern is None and len(text) < shortest:
             text = text.ljust(shortest, "x")
         if text and text not in column.null_values and text_problem(text, column) is None:

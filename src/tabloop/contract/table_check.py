@@ -103,10 +103,14 @@ def require_columns(
         problems.append(f"column {name}: missing{hint}")
     problems += [f"column {name}: stands there {found.count(name)} times" for name in dict.fromkeys(found)
                  if found.count(name) > 1]  # fmt: skip
-    problems += [f"column {name!r}: not in the contract; list it under data.ignore to leave it out"
+    problems += [f"column {_cut(name)!r}: not in the contract; list it under data.ignore to leave it out"
                  for name in extra]  # fmt: skip
+    if len(found) == 1 and len(missing) > 1:
+        problems.append("the header has one field only: is data.source.separator another?")
     for name, dtype in zip(found, dtypes or [], strict=False):
         column = contract.columns.get(name)
+        if with_target and name == contract.target.name and (dtype.is_nested() or dtype == pl.Binary):
+            problems.append(f"column {name}: got type {dtype}, expected the two values of a target")
         if column is not None and not accepts_dtype(column, dtype):
             problems.append(f"column {name}: got type {dtype}, expected {column.type}")
     if problems:
@@ -203,8 +207,8 @@ def _parse_target(
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise DataError(
             f"column {target.name}: the target holds {shown}{more}, first in line {lines[first]}; "
-            f"expected {target.positive!r} (positive) or {target.negative_text!r} (negative). "
-            "Correct data.target.positive and data.target.negative, or the data."
+            f"expected {target.positive_text!r} (positive) or {target.negative_text!r} (negative). "
+            "Correct data.target.positive and data.target.negative (quote yes, no, on and off), or the data."
         )
     positives = [t for t in distinct if meaning[t] == target.positive_text]
     parsed = texts.is_in(positives).fill_null(False).cast(pl.Int8).alias(target.name)
@@ -251,6 +255,10 @@ def _refused_rows(
             )
         )
     return refused
+
+
+def _cut(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _count(problems: list[ColumnProblem]) -> dict[str, int]:

@@ -21,6 +21,8 @@ from tabloop.errors import DataError
 _BLOCK_BYTES = 4 << 20
 _CHUNK_ROWS = 100_000
 
+_OTHER_FILES = {b"\x1f\x8b": "a gzip archive", b"PK\x03\x04": "a zip archive", b"PAR1": "a Parquet file"}
+
 # A text column may hold a million characters; the module's own limit is 131,072
 csv.field_size_limit(16 << 20)
 
@@ -61,7 +63,9 @@ class CsvRows:
         self.path = path
         self._source = source
         if not path.is_file():
-            raise DataError(f"{path}: no such file; data.source.path names it")
+            found = "is a folder" if path.is_dir() else "no such file"
+            raise DataError(f"{path}: {found}; data.source.path names it")
+        _require_text(path, source)
         self.size_bytes = path.stat().st_size
         self.bytes_read = 0
         self._hash = hashlib.sha256()
@@ -119,11 +123,12 @@ class CsvRows:
                 self._hash.update(block)
                 try:
                     text = rest + decoder.decode(block, final=not block)
-                except UnicodeDecodeError as error:
-                    offset = self.bytes_read + error.start
+                except UnicodeError as error:
+                    offset = self.bytes_read + getattr(error, "start", 0)
                     raise DataError(
-                        f"{self.path}: byte {offset} is not {self._source.encoding} ({error.reason}); "
-                        "data.source.encoding says how the file is written (utf-8, latin-1, cp1252, utf-16)"
+                        f"{self.path}: byte {offset} is not {self._source.encoding} "
+                        f"({getattr(error, 'reason', error)}); data.source.encoding says how the file is "
+                        "written (utf-8, latin-1, cp1252, utf-16)"
                     ) from error
                 self.bytes_read += len(block)
                 if not block:
@@ -211,7 +216,26 @@ class CsvRows:
             ) from error
 
     def _stripped(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(pl.all().str.strip_chars()) if self._source.strip_spaces else frame
+        """Leave spaces out, if asked to; an empty field is null, quoted or not."""
+        if self._source.strip_spaces:
+            frame = frame.with_columns(pl.all().str.strip_chars())
+        return frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
+
+
+def _require_text(path: Path, source: CsvSource) -> None:
+    """Say what a file is that is no text, where its first bytes tell."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    for mark, name in _OTHER_FILES.items():
+        if start.startswith(mark):
+            raise DataError(
+                f"{path}: is {name}, not a text file; unpack it, or set data.source.kind: parquet"
+            )
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and source.encoding != "utf-16":
+        raise DataError(f"{path}: is written in UTF-16; set data.source.encoding: utf-16")
 
 
 def _unix_lines(text: str) -> str:

@@ -98,7 +98,7 @@ def read_dataset(
     *,
     quarantine_file: BinaryIO | None = None,
     progress: Progress | None = None,
-    with_target: bool = True,
+    with_target: bool | None = True,
 ) -> Dataset:
     """Read every row that a run may learn from.
 
@@ -114,8 +114,8 @@ def read_dataset(
         Where refused rows go, one JSON line each.
     progress : callable, optional
         Called with the fraction read.
-    with_target : bool, default=True
-        Whether the target has to be there; without it, it is left out.
+    with_target : bool or None, default=True
+        Whether the target has to be there; None takes it where it is.
 
     Returns
     -------
@@ -132,6 +132,8 @@ def read_dataset(
     frames = []
     quarantine = QuarantineCount()
     rows = open_source(config.source, path)
+    if with_target is None:
+        with_target = contract.target.name in rows.columns
     for accepted in _checked_chunks(rows, config, contract, path, quarantine, quarantine_file, with_target):
         frames.append(accepted)
         if progress is not None:
@@ -170,6 +172,8 @@ def require_both_classes(dataset: Dataset, contract: Contract) -> None:
     TooFewRowsError
         If there is nothing to tell apart.
     """
+    if dataset.frame.is_empty():
+        raise TooFewRowsError(f"{dataset.path}: no row was accepted\n{dataset.quarantine.describe()}")
     positives = int(dataset.frame[contract.target.name].sum())
     if positives in (0, dataset.frame.height):
         only = contract.target.positive_text if positives else contract.target.negative_text

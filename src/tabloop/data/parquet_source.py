@@ -33,7 +33,8 @@ class ParquetRows:
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            raise DataError(f"{path}: no such file; data.source.path names it")
+            found = "is a folder" if path.is_dir() else "no such file"
+            raise DataError(f"{path}: {found}; data.source.path names it")
         self.size_bytes = path.stat().st_size
         self._fraction_read = 0.0
         try:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from tabloop.contract.row_hash import row_hashes
 from tabloop.errors import TooFewRowsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def split_dataset(frame: pl.DataFrame, target: str, *, test_size: float, seed: i
     hashes = row_hashes(frame, seed=seed)
     order = np.argsort(hashes, kind="stable")
     frame, hashes = frame[order], hashes[order]
-    in_test = hashes < np.uint64(test_size * 2.0**64)
+    in_test = _is_test(hashes, test_size)
     split = Split(frame.filter(pl.Series(~in_test)), frame.filter(pl.Series(in_test)))
     for name, part in (("training", split.train), ("test", split.test)):
         if part[target].n_unique() < 2:
@@ -65,3 +69,21 @@ def split_dataset(frame: pl.DataFrame, target: str, *, test_size: float, seed: i
                 f"{target} only; more rows, another data.test_size or another seed are needed"
             )
     return split
+
+
+def in_test_part(frame: pl.DataFrame, *, test_size: float, seed: int) -> NDArray[np.bool_]:
+    """Tell which rows `split_dataset` puts into the test part, whatever rows stand beside them.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"x": range(1000), "y": [0, 1] * 500})
+    >>> split = split_dataset(frame, "y", test_size=0.2, seed=42)
+    >>> bool(in_test_part(split.test, test_size=0.2, seed=42).all())
+    True
+    """
+    return _is_test(row_hashes(frame, seed=seed), test_size)
+
+
+def _is_test(hashes: NDArray[np.uint64], test_size: float) -> NDArray[np.bool_]:
+    is_test: NDArray[np.bool_] = hashes < np.uint64(test_size * 2.0**64)
+    return is_test

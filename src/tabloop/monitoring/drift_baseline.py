@@ -83,11 +83,13 @@ def describe_numbers(values: NDArray[np.float64]) -> dict[str, Any]:
     edges = np.unique(np.quantile(present, np.linspace(0, 1, _N_BINS + 1)))
     if len(edges) == 1:
         edges = np.array([edges[0], edges[0]])
+    constant = bool(present.min() == present.max())
     counts, _ = np.histogram(present, bins=edges)
     quantiles = np.quantile(present, _QUANTILES)
     return described | {
-        "mean": float(present.mean()),
-        "std": float(present.std()),
+        # the mean of a constant is off by rounding, and its deviations are nothing but that
+        "mean": float(present[0] if constant else present.mean()),
+        "std": 0.0 if constant else float(present.std()),
         "minimum": float(present.min()),
         "maximum": float(present.max()),
         "quantiles": {f"{q:g}": float(v) for q, v in zip(_QUANTILES, quantiles, strict=True)},

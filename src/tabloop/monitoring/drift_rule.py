@@ -139,7 +139,7 @@ def check_drift(
 
 def _zscore(mean_now: float, mean: float, std: float) -> float:
     distance = abs(mean_now - mean)
-    if std > 0:
+    if std > 1e-12 * max(1.0, abs(mean)):  # less is the rounding of a constant
         return distance / std
     # sums of equal numbers differ in the last bits
     return 0.0 if distance <= 1e-9 * max(1.0, abs(mean)) else float(np.finfo(np.float64).max)

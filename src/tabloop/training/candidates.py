@@ -100,7 +100,12 @@ def _(candidate: EstimatorCandidate, seed: int) -> BaseEstimator:
                 f"candidate {candidate.import_path}: no parameter {name}{suggestion(name, known)}"
             )
     defaults: dict[str, Any] = {"random_state": seed} if "random_state" in known else {}
-    classifier = classifier_class(**(defaults | candidate.parameters))
+    try:
+        classifier = classifier_class(**(defaults | candidate.parameters))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"candidate {candidate.import_path}: cannot be made with these parameters: {error}"
+        ) from error
     if not is_classifier(classifier):
         raise ConfigError(f"candidate {candidate.import_path}: no classifier")
     return classifier

@@ -137,7 +137,7 @@ def report_candidate(
     Parameters
     ----------
     outcomes : list of TaskOutcome
-        Of all its folds.
+        Of all its folds, and of its fit on all rows where there was one.
     y, folds : ndarray of shape (n_train,)
         Targets and fold numbers of the training rows.
 
@@ -147,9 +147,11 @@ def report_candidate(
     """
     task: Task = outcomes[0].task
     told = tuple(dict.fromkeys(w for outcome in outcomes for w in outcome.warnings))
-    failure = next((outcome.failure for outcome in outcomes if outcome.failure is not None), None)
-    if failure is not None:
+    failed = next((outcome for outcome in outcomes if outcome.failure is not None), None)
+    if failed is not None:
+        failure = f"on all rows: {failed.failure}" if failed.task.fold is None else failed.failure
         return CandidateReport(task.name, task.candidate.kind, failure=failure, warnings=told)
+    outcomes = [outcome for outcome in outcomes if outcome.task.fold is not None]
     scores = np.empty(len(y), dtype=np.float64)
     for outcome in outcomes:
         scores[folds == outcome.task.fold] = outcome.scores

@@ -131,8 +131,13 @@ def _limits(contract: Contract, metrics: dict[str, Any]) -> str:
             + ", ".join(contract.category_features)
             + "."
         )
-    if contract.text_columns:
-        notes.append(f"Text columns are checked and used by no model: {', '.join(contract.text_columns)}.")
+    mentioned = {name for formula in contract.features.values() for name in formula.columns}
+    for said, names in (
+        ("are checked and used by no model", [n for n in contract.text_columns if n not in mentioned]),
+        ("count only as present or missing", [n for n in contract.text_columns if n in mentioned]),
+    ):
+        if names:
+            notes.append(f"Text columns {said}: {', '.join(names)}.")
     notes += [
         f"{report['name']}: {warning}" for report in metrics["cv_ranking"] for warning in report["warnings"]
     ]

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# How far a sum of rounded probabilities may be outside [0, 1]
+_ROUNDING = 1e-9
+
 #: A candidate's name and the fold that is held out.
 TaskKey = tuple[str, int | None]
 
@@ -170,6 +173,10 @@ def _fit_and_score(bench: Workbench, task: Task) -> TaskOutcome:
     scores = scores_of(pipeline, features.filter(pl.Series(held_out)))
     if not np.isfinite(scores).all():
         raise ValueError(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
+    if gives_probabilities(pipeline):
+        if scores.min() < -_ROUNDING or scores.max() > 1 + _ROUNDING:
+            raise ValueError(f"probabilities from {scores.min():g} to {scores.max():g}, expected 0 to 1")
+        scores = np.clip(scores, 0.0, 1.0)
     return TaskOutcome(
         task,
         scores=scores,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
-from tabloop.errors import InfeasibleError, TrainingError
+from tabloop.errors import InfeasibleError
 from tabloop.training.calibration import MappedClassifier, ScoreMap, fit_isotonic, fit_sigmoid
 from tabloop.training.candidates import build_classifier
 from tabloop.training.cross_validation import (
@@ -140,14 +140,17 @@ def train_model(
         if config.training.keep == "all":
             tasks += [Task(name, candidate, None) for name, candidate in candidates.items()]
         outcomes = run(tasks)
-        reports = [
-            report_candidate([o for o in outcomes if o.task.name == n and o.task.fold is not None], y, folds)
-            for n in candidates
-        ]
+        reports = [report_candidate([o for o in outcomes if o.task.name == n], y, folds) for n in candidates]
         ranking = rank_candidates(reports, config.training.rank_by)
+        while config.training.keep == "winner":
+            refit = run([Task(ranking[0].name, candidates[ranking[0].name], None)])
+            outcomes += refit
+            if refit[0].failure is None:
+                break
+            failed = replace(ranking[0], failure=f"on all rows: {refit[0].failure}")
+            reports = [failed if report.name == failed.name else report for report in reports]
+            ranking = rank_candidates(reports, config.training.rank_by)
         best = ranking[0]
-        if config.training.keep == "winner":
-            outcomes += run([Task(best.name, candidates[best.name], None)])
 
         score_map = _winner_map(config, best, y)
         oof_proba = _probabilities(best, score_map)
@@ -229,8 +232,6 @@ def _load_pipelines(
         if outcome.task.fold is not None or name in failed:
             continue
         if outcome.model_path is None:
-            if name == best.name:
-                raise TrainingError(f"candidate {name} won and failed on all rows: {outcome.failure}")
             continue
         fitted: Any = joblib.load(outcome.model_path)
         score_map = maps[name]
