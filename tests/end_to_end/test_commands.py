@@ -487,3 +487,76 @@ def test_output_is_for_scripts_and_progress_for_people(workspace: Workspace) -> 
     outcome = workspace.run("run", "--json")
     assert json.loads(outcome.out)["release"]["promoted"] is True
     assert outcome.err == ""  # quiet when standard error is no terminal
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        (["run", "--set", "release.min_roc_auc=0.9999"], "metrics"),
+        (["data", "check", "--set", "contract.columns.days_on_platform.maximum=100"], "reasons"),
+        (["score", "data/ml_datasource.csv", "--output", "x.csv", "--set", "artifacts.model_dir=none"], None),
+        (["runs", "show", "nobody"], None),
+        (["nonsense"], None),
+    ],
+)
+def test_a_check_that_says_no_still_gives_one_json_object(
+    workspace: Workspace, command: list[str], found: str | None
+) -> None:
+    outcome = workspace.run(*command, "--json")
+    assert outcome.code in (1, 2)
+    report = json.loads(outcome.out)  # fails on two objects
+    assert report["exit_code"] == outcome.code
+    assert report["error"]["message"] in outcome.err
+    assert found is None or found in report
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["data", "check", "data/ml_datasource.csv", "--quarantine", "data/ml_datasource.csv"],
+        [
+            "init",
+            "data/ml_datasource.csv",
+            "--target",
+            "purchased",
+            "--force",
+            "--config",
+            "data/ml_datasource.csv",
+        ],
+    ],
+)
+def test_no_command_writes_over_what_it_reads(workspace: Workspace, command: list[str]) -> None:
+    path = workspace.folder / "data" / "ml_datasource.csv"
+    before = path.read_bytes()
+    outcome = workspace.run(*command)
+    assert outcome.code == 2
+    assert "is an input; choose another output" in outcome.err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=true", "seed: got true, expected a whole number"),
+        ("seed='7'", "expected a whole number"),
+        ("seed=2020-13-45", "is not a YAML value"),
+        ("seed={[a]: 1}", "a key must be a plain text"),
+        ("data.ignore=[days_on_platform]", "data.ignore names what the contract uses"),
+        ("data.source.separator='\\n'", "data.source.separator"),
+        ("artifacts.model_dir=config.yaml", "artifacts.model_dir names its folder"),
+        ("data.source.path=data", "is a folder"),
+    ],
+)
+def test_settings_that_cannot_be_meant(workspace: Workspace, override: str, said: str) -> None:
+    outcome = workspace.run("train", "--set", override)
+    assert outcome.code == 2, outcome.err
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_reproduce_names_a_dataset_that_is_gone(workspace: Workspace) -> None:
+    assert workspace.run("run").code == 0
+    (workspace.folder / "data" / "ml_datasource.csv").unlink()
+    outcome = workspace.run("reproduce")
+    assert outcome.code == 1
+    assert "ml_datasource.csv: recorded but gone" in outcome.err

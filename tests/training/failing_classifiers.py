@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
 
 
 class Failing(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -18,3 +20,27 @@ class Dying(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         os._exit(139)
+
+
+class Overshooting(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Gives probabilities that are none."""
+
+    def fit(self, X: Any, y: Any) -> Self:
+        self.classes_ = np.array([0, 1])
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        return np.full((len(X), 2), 2.0)
+
+
+class FailingOnAllRows(LogisticRegression):  # type: ignore[misc]
+    """Good on folds of two thirds of the rows, and too small for all of them."""
+
+    def fit(self, X: Any, y: Any) -> Self:
+        if len(y) > 1300:
+            raise ValueError("too many rows")
+        super().fit(X, y)
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        return super().predict_proba(X)

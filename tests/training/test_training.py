@@ -128,6 +128,9 @@ def test_progress_says_what_runs_and_what_is_left(
 FAILING = {"kind": "estimator", "import_path": "tests.training.failing_classifiers.Failing"}
 DYING = {"kind": "estimator", "import_path": "tests.training.failing_classifiers.Dying"}
 
+OVERSHOOTING = {"kind": "estimator", "import_path": "tests.training.failing_classifiers.Overshooting"}
+LATE = {"kind": "estimator", "import_path": "tests.training.failing_classifiers.FailingOnAllRows"}
+
 
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +141,13 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("importable")
 @pytest.mark.parametrize(
-    ("broken", "reason"), [(FAILING, "ValueError: this one always fails"), (DYING, "its process died")]
+    ("broken", "reason"),
+    [
+        (FAILING, "ValueError: this one always fails"),
+        (DYING, "its process died"),
+        (OVERSHOOTING, "probabilities from 2 to 2, expected 0 to 1"),
+        (LATE, "on all rows: ValueError: too many rows"),
+    ],
 )
 def test_a_candidate_that_fails_does_not_stop_the_others(
     default_project: Project,
@@ -154,6 +163,16 @@ def test_a_candidate_that_fails_does_not_stop_the_others(
     assert reason in str(found.ranking[-1].failure)
     assert "broken" not in found.pipelines
     assert found.test_proba.tobytes() == result.test_proba.tobytes()
+
+
+@pytest.mark.usefixtures("importable")
+def test_when_the_winner_fails_on_all_rows_the_next_one_wins(
+    default_project: Project, contract: Contract, students: pl.DataFrame
+) -> None:
+    config = configured(default_project, candidates={"late": LATE, "decision_tree": {}}, keep="winner")
+    found = trained(config, contract, students)
+    assert (found.best.name, found.ranking[-1].name) == ("decision_tree", "late")
+    assert str(found.ranking[-1].failure).startswith("on all rows")
 
 
 @pytest.mark.usefixtures("importable")
@@ -173,6 +192,10 @@ def test_when_every_candidate_fails_all_reasons_are_told(
         ({"kind": "estimator", "import_path": "sklearn.ensemble.ExtraTreeClassifier"}, "cannot be imported"),
         ({"kind": "estimator", "import_path": "sklearn.linear_model.LinearRegression"}, "no classifier"),
         ({"kind": "estimator", "import_path": "os.path.join"}, "expected a scikit-learn classifier"),
+        (
+            {"kind": "estimator", "import_path": "sklearn.multiclass.OneVsRestClassifier"},
+            "cannot be made with these parameters",
+        ),
         (
             {
                 "kind": "estimator",

@@ -57,9 +57,6 @@ class ReleaseConfig(Section):
     require_promise: StrictBool = Field(
         False, description="Whether a run whose precision promise is infeasible is refused."
     )
-    max_roc_auc_loss: StrictFloat = Field(
-        0.01, ge=0, le=1, description="Largest loss of ROC-AUC against the champion on the same test rows."
-    )
     expected_rows_per_s: StrictFloat = Field(
         200.0, gt=0, description="Rate of single rows at which the scoring queue has to hold."
     )
