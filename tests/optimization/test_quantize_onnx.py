@@ -23,6 +23,7 @@ from tabloop.inference.predictor import Predictor
 from tabloop.optimization import quantize_report
 from tabloop.optimization.export_onnx import export_pipeline, save_model
 from tabloop.optimization.onnx_graph import OnnxGraph
+from tabloop.optimization.parity_probes import tied_rows
 from tabloop.optimization.quantize_onnx import (
     QuantizeResult,
     QuantizeRows,
@@ -107,7 +108,9 @@ def test_distances_to_many_points_gain(fit: Fit, contract: Contract, rows: Quant
     # and so do its differences
     trained = fit(name).predict_proba(rows.test)[:, 1]
     answered = _proba(result.model, contract, rows.test)
-    assert report["parity"]["max_abs_diff"] == pytest.approx(np.abs(answered - trained).max(), abs=1e-12)
+    untied = ~tied_rows(fit(name), rows.test)  # which of two equally far neighbours votes has no right answer
+    largest = np.abs(answered - trained)[untied].max()
+    assert report["parity"]["max_abs_diff"] == pytest.approx(largest, abs=1e-12)
     assert report["parity"]["decision_flips"] == 0
     assert report["confirmation"]["samples"] == 1500 + 2000
     assert report["quality"]["int8"]["roc_auc"]["value"] > 0.8
