@@ -560,3 +560,11 @@ def test_reproduce_names_a_dataset_that_is_gone(workspace: Workspace) -> None:
     outcome = workspace.run("reproduce")
     assert outcome.code == 1
     assert "ml_datasource.csv: recorded but gone" in outcome.err
+
+
+def test_a_reader_that_leaves_is_no_failure(workspace: Workspace) -> None:
+    command = f"{sys.executable} -c 'from tabloop.cli import main; main()' contract show | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=workspace.folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n", done.stderr
