@@ -68,5 +68,5 @@ docs: $(STAMP)  ## write docs/configuration.md from the types
 	@$(BIN)/python -m tabloop.config.reference
 
 lock: $(STAMP)  ## pin every dependency with its hashes (needs uv)
-	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	@uv pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock
