@@ -12,6 +12,7 @@
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
+    ├── ServingError (RuntimeError)          the service cannot start, or did not stop as it should
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
     │   └── ArtifactMissingError (FileNotFoundError)
     └── CheckFailedError (RuntimeError)      a check said no; everything worked
@@ -100,6 +101,10 @@ class ExportError(TabloopError, RuntimeError):
 
 class QueueFullError(TabloopError, RuntimeError):
     """More rows are waiting to be scored than may wait; nothing was scored, try again later."""
+
+
+class ServingError(TabloopError, RuntimeError):
+    """The service cannot start, or did not stop as it should."""
 
 
 class ArtifactError(TabloopError, RuntimeError):

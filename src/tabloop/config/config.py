@@ -13,8 +13,8 @@ from tabloop.config.operations import (
     BenchmarkingConfig,
     MonitoringConfig,
     ReleaseConfig,
-    ServingConfig,
 )
+from tabloop.config.serving import ServingConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import Section
 from tabloop.contract.contract import ContractConfig
@@ -43,7 +43,7 @@ class Config(Section):
         default_factory=lambda: BenchmarkingConfig.model_validate({}), description="How variants compare."
     )
     serving: ServingConfig = Field(
-        default_factory=lambda: ServingConfig.model_validate({}), description="How rows are scored together."
+        default_factory=lambda: ServingConfig.model_validate({}), description="How the service answers."
     )
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."

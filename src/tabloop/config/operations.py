@@ -37,19 +37,6 @@ class BenchmarkingConfig(Section):
     )
 
 
-class ServingConfig(Section):
-    """Which graph answers, and how rows that arrive one by one are scored together."""
-
-    model: Literal["fp32", "int8"] = Field(
-        "fp32",
-        description="The graph that is served: the exact one, or the 8-bit one where `quantize` finds "
-        "it smaller or faster and within the tolerances.",
-    )
-
-    max_batch_rows: StrictInt = Field(256, ge=1, description="Most rows scored at once.")
-    max_queue_rows: StrictInt = Field(4096, ge=1, description="Most rows that may wait; more are refused.")
-
-
 class ReleaseConfig(Section):
     """What a run has to show before it goes live."""
 

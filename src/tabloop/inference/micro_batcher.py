@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -35,6 +36,18 @@ class QueueCounts:
     deepest_rows: int = 0
 
 
+class _Submission(Generic[Row, Answer]):
+    """Some caller's rows, the answers they have so far, and whom to give them."""
+
+    __slots__ = ("answers", "future", "rows", "taken")
+
+    def __init__(self, rows: Sequence[Row], future: asyncio.Future[list[Answer]]) -> None:
+        self.rows = rows
+        self.future = future
+        self.taken = 0
+        self.answers: list[Answer] = []
+
+
 class MicroBatcher(Generic[Row, Answer]):
     """Collects rows from many callers of one event loop and scores them in batches.
 
@@ -44,7 +57,7 @@ class MicroBatcher(Generic[Row, Answer]):
         Takes a list of rows, returns one answer for each, in order. Runs on the event loop: a thread would
         cost more than it gives for kernels of some ten microseconds a row.
     max_batch_rows : int, default=256
-        Most rows in one call of `score`.
+        Most rows in one call of `score`; a longer submission is scored in several, others in between.
     max_queue_rows : int, default=4096
         Most rows that may wait; a submission that does not fit is refused whole.
 
@@ -67,7 +80,7 @@ class MicroBatcher(Generic[Row, Answer]):
         self._score = score
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
-        self._waiting: list[tuple[Sequence[Row], asyncio.Future[list[Answer]]]] = []
+        self._waiting: deque[_Submission[Row, Answer]] = deque()
         self._waiting_rows = 0
         self._flush_is_due = False
         self.counts = QueueCounts()
@@ -103,7 +116,7 @@ class MicroBatcher(Generic[Row, Answer]):
             )
         loop = asyncio.get_running_loop()
         answers: asyncio.Future[list[Answer]] = loop.create_future()
-        self._waiting.append((rows, answers))
+        self._waiting.append(_Submission(rows, answers))
         self._waiting_rows += len(rows)
         self.counts.accepted_rows += len(rows)
         self.counts.deepest_rows = max(self.counts.deepest_rows, self._waiting_rows)
@@ -120,34 +133,40 @@ class MicroBatcher(Generic[Row, Answer]):
 
     def _flush(self) -> None:
         """Score one batch; what does not fit into it is next, after the loop has had its turn."""
-        batch: list[tuple[Sequence[Row], asyncio.Future[list[Answer]]]] = []
-        taken = 0
-        for rows, answers in self._waiting:
-            if batch and taken + len(rows) > self._max_batch_rows:
-                break
-            batch.append((rows, answers))
-            taken += len(rows)
-        del self._waiting[: len(batch)]
-        self._waiting_rows -= taken
+        batch: list[tuple[_Submission[Row, Answer], int]] = []
+        together: list[Row] = []
+        while self._waiting and len(together) < self._max_batch_rows:
+            submission = self._waiting[0]
+            rest = len(submission.rows) - submission.taken
+            if submission.future.done():  # who left, or was told of a failure, needs no answer
+                self._waiting.popleft()
+                self._waiting_rows -= rest
+                continue
+            step = min(rest, self._max_batch_rows - len(together))
+            together += submission.rows[submission.taken : submission.taken + step]
+            submission.taken += step
+            self._waiting_rows -= step
+            batch.append((submission, step))
+            if step == rest:
+                self._waiting.popleft()
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         else:
             self._flush_is_due = False
-        self._answer(batch)
+        if together:
+            self._answer(batch, together)
 
-    def _answer(self, batch: list[tuple[Sequence[Row], asyncio.Future[list[Answer]]]]) -> None:
-        alive = [(rows, answers) for rows, answers in batch if not answers.done()]  # who left needs no answer
-        together = [row for rows, _ in alive for row in rows]
-        if not together:
-            return
+    def _answer(self, batch: list[tuple[_Submission[Row, Answer], int]], together: list[Row]) -> None:
         self.counts.batches += 1
         try:
             scored = list(self._score(together))
         except Exception as error:
-            for _, answers in alive:
-                answers.set_exception(error)
+            for submission, _ in batch:
+                submission.future.set_exception(error)
             return
         start = 0
-        for rows, answers in alive:
-            answers.set_result(scored[start : start + len(rows)])
-            start += len(rows)
+        for submission, step in batch:
+            submission.answers += scored[start : start + step]
+            start += step
+            if submission.taken == len(submission.rows):
+                submission.future.set_result(submission.answers)

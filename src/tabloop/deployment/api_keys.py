@@ -1,0 +1,170 @@
+"""Who may ask: API keys with roles, compared in constant time, read again when their file changes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from tabloop.errors import ConfigError
+
+Role = Literal["predict", "read"]
+
+_ROLES: tuple[str, ...] = get_args(Role)
+_LEAST_KEY_LENGTH = 16
+_LOOK_AGAIN_S = 1.0
+
+
+class ApiKeys:
+    """The keys in force.
+
+    Parameters
+    ----------
+    keys : mapping of bytes to frozenset of str
+        SHA-256 digest of each key, with its roles.
+    path : pathlib.Path, optional
+        The file to look at again; what it held stays in force while it cannot be read.
+    fixed : mapping, optional
+        Keys that do not come from the file.
+
+    Examples
+    --------
+    >>> keys = ApiKeys(parse_keys("predict,read 0123456789abcdef\\n", "here"))
+    >>> keys.allows("0123456789abcdef", "read"), keys.allows("0123456789abcdeX", "read")
+    (True, False)
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[bytes, frozenset[str]],
+        *,
+        path: Path | None = None,
+        fixed: Mapping[bytes, frozenset[str]] | None = None,
+    ) -> None:
+        self._keys = dict(keys)
+        self._fixed = dict(fixed or {})
+        self._path = path
+        self._seen = _state_of(path)
+        self._looked_at = time.monotonic()
+        self.problem: str | None = None
+
+    def roles_of(self, key: str) -> frozenset[str]:
+        """Give a key's roles, none for an unknown one.
+
+        Every known key is compared, each in constant time, so that the time tells nothing.
+        """
+        self._look_again()
+        presented = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        roles: frozenset[str] = frozenset()
+        for digest, allowed in self._keys.items():
+            if hmac.compare_digest(digest, presented):
+                roles = allowed
+        return roles
+
+    def allows(self, key: str, role: Role) -> bool:
+        """Tell whether a key may do what a role may."""
+        return role in self.roles_of(key)
+
+    def _look_again(self) -> None:
+        now = time.monotonic()
+        if self._path is None or now - self._looked_at < _LOOK_AGAIN_S:
+            return
+        self._looked_at = now
+        state = _state_of(self._path)
+        if state == self._seen:
+            return
+        try:
+            self._keys = self._fixed | read_keys(self._path)
+            self.problem = None
+        except ConfigError as error:
+            self.problem = str(error)
+        self._seen = state
+
+
+def load_keys(
+    env_name: str | None, path: Path | None, environ: Mapping[str, str] | None = None
+) -> ApiKeys | None:
+    """Load the keys that the config names; None where it names none, and everybody may ask.
+
+    Raises
+    ------
+    ConfigError
+        If the variable is not set, the file cannot be read, or a line is wrong.
+    """
+    if env_name is None and path is None:
+        return None
+    fixed: dict[bytes, frozenset[str]] = {}
+    if env_name is not None:
+        text = (os.environ if environ is None else environ).get(env_name)
+        if not text:
+            raise ConfigError(f"serving.api_keys_env: the environment variable {env_name} is not set")
+        fixed = parse_keys(text, f"the environment variable {env_name}")
+    return ApiKeys(fixed | (read_keys(path) if path is not None else {}), path=path, fixed=fixed)
+
+
+def read_keys(path: Path) -> dict[bytes, frozenset[str]]:
+    """Read a key file; see `parse_keys`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"serving.api_keys_file: {path}: cannot be read: {error}") from error
+    return parse_keys(text, str(path))
+
+
+def parse_keys(text: str, where: str) -> dict[bytes, frozenset[str]]:
+    """Read keys, one a line: roles joined by commas, a space, the key or `sha256:` and its digest.
+
+    Empty lines and lines that begin with `#` are left out.
+
+    Raises
+    ------
+    ConfigError
+        If a line is wrong, or there is no key at all; no message holds a key.
+    """
+    keys: dict[bytes, frozenset[str]] = {}
+    problems = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        roles = frozenset(words[0].split(","))
+        if len(words) != 2 or not roles <= set(_ROLES):
+            problems.append(f"line {number}: expected `role[,role] key` with roles {', '.join(_ROLES)}")
+            continue
+        digest = _digest(words[1])
+        if digest is None:
+            problems.append(
+                f"line {number}: expected a key of at least {_LEAST_KEY_LENGTH} characters, "
+                "or sha256: with 64 hexadecimal digits"
+            )
+            continue
+        keys[digest] = keys.get(digest, frozenset()) | roles
+    if not problems and not keys:
+        problems.append("holds no key; expected lines of `role[,role] key`")
+    if problems:
+        raise ConfigError(f"{where}: the API keys cannot be read\n  " + "\n  ".join(problems))
+    return keys
+
+
+def _digest(key: str) -> bytes | None:
+    if key.startswith("sha256:"):
+        try:
+            digest = bytes.fromhex(key.removeprefix("sha256:"))
+        except ValueError:
+            return None
+        return digest if len(digest) == hashlib.sha256().digest_size else None
+    return hashlib.sha256(key.encode()).digest() if len(key) >= _LEAST_KEY_LENGTH else None
+
+
+def _state_of(path: Path | None) -> tuple[int, int, int] | None:
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

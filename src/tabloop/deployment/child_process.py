@@ -1,0 +1,99 @@
+"""What the processes of the service share: settings in, ready or a reason out, an end when the parent ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tabloop.config.config import Config
+from tabloop.config.loading import Project
+from tabloop.errors import TabloopError
+
+
+class ChildSettings:
+    """What the supervisor told this process.
+
+    Attributes
+    ----------
+    project : Project
+        Every setting in force.
+    values : dict
+        What else was told.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+        config = Config.model_validate_json(values["config"])
+        self.project = Project(config, Path(values["config_path"]))
+
+    def tell_ready(self) -> None:
+        """Tell the supervisor that this process is ready."""
+        self._tell(b"ready\n")
+
+    def tell_failure(self, error: Exception) -> None:
+        """Tell the supervisor why this process cannot start."""
+        self._tell(str(error).encode(errors="replace") or b"no reason given")
+
+    def _tell(self, text: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self.values["ready_fd"], text)
+            os.close(self.values["ready_fd"])
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[ChildSettings]:
+    """Read the settings; what is raised while the process starts is told to the supervisor."""
+    log_as_json()
+    settings = ChildSettings(json.loads(sys.stdin.buffer.readline()))
+    try:
+        yield settings
+    except TabloopError as error:
+        settings.tell_failure(error)
+        sys.exit(2)
+
+
+def stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """Call `stop` when standard input ends: the parent is gone, with or without a word."""
+
+    def look() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            stop()
+
+    os.set_blocking(0, False)
+    loop.add_reader(0, look)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        described = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "pid": record.process,
+            **getattr(record, "request", {}),
+        }
+        if record.exc_info:
+            described["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(described, ensure_ascii=True)
+
+
+def log_as_json(level: int = logging.INFO) -> None:
+    """Write this process's log to standard error, one JSON object a line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -1,0 +1,114 @@
+"""uvicorn's HTTP protocol with an end to its patience: slow senders, endless headers, too many connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem
+
+_MOST_HEAD_BYTES = 32_768
+_SWEEP_S = 0.5
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection; a request has to arrive whole within a time, its head within a size.
+
+    uvicorn itself waits for ever for the rest of a request that was begun.
+    """
+
+    #: Set by `guarded_protocol`.
+    receive_timeout_s: float
+    max_connections: int
+
+    _receiving_since: float | None = None
+    _in_head = False
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._receiving_since = self.loop.time()
+        if len(self.connections) > self.max_connections:
+            self._refuse(
+                HttpProblem(
+                    503,
+                    "too-many-connections",
+                    f"{self.max_connections} connections are open already; try again later",
+                    headers={"retry-after": "1"},
+                )
+            )
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; refuse a head that does not end."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                said = f"the request's head is over {_MOST_HEAD_BYTES} bytes; send fewer or shorter headers"
+                self._refuse(HttpProblem(431, "head-too-large", said))
+
+    def on_message_begin(self) -> None:
+        """Note when a request begins."""
+        super().on_message_begin()
+        self._receiving_since = self.loop.time()
+        self._in_head = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is whole."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that the request is whole."""
+        self._receiving_since = None
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        self._refuse(HttpProblem(400, "not-http", f"{msg} Send HTTP/1.1."))
+
+    def sweep(self, now: float) -> None:
+        """Give up on a request that takes too long to arrive."""
+        since = self._receiving_since
+        if since is not None and now - since > self.receive_timeout_s and not self.transport.is_closing():
+            self._receiving_since = None
+            said = f"the request did not arrive within {self.receive_timeout_s:g} s; send it faster"
+            self._refuse(HttpProblem(408, "too-slow", said))
+
+    def _refuse(self, problem: HttpProblem) -> None:
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started or not cycle.more_body:  # it would land inside another answer
+                self.transport.abort()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        body = problem.body("-")
+        head = [
+            STATUS_LINE[problem.status],
+            b"content-type: ", MEDIA_TYPE, b"\r\n",
+            b"content-length: %d\r\n" % len(body),
+            *(f"{name}: {value}\r\n".encode() for name, value in problem.headers.items()),
+            b"connection: close\r\n\r\n",
+        ]  # fmt: skip
+        self.transport.write(b"".join([*head, body]))
+        self.transport.close()
+
+
+def guarded_protocol(receive_timeout_s: float, max_connections: int) -> type[GuardedProtocol]:
+    """Give the protocol with its limits."""
+    limits: dict[str, Any] = {"receive_timeout_s": receive_timeout_s, "max_connections": max_connections}
+    return type("GuardedProtocol", (GuardedProtocol,), limits)
+
+
+async def sweep_connections(connections: set[Any]) -> None:
+    """Look after all connections again and again, until cancelled: one timer instead of one a request."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        for connection in list(connections):
+            connection.sweep(loop.time())

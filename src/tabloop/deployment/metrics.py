@@ -1,0 +1,65 @@
+"""What the service counts, exact across workers: each keeps its figures in a mapped file that outlives it.
+
+Importing this module needs the environment variable `PROMETHEUS_MULTIPROC_DIR`, which the supervisor sets: the
+library decides at import whether figures are shared between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+#: Counted by path, of which there are few: an unknown one counts as "other".
+requests = Counter("tabloop_requests", "Requests answered.", ["path", "status"])
+request_seconds = Histogram(
+    "tabloop_request_seconds", "From a request's headers to its answer.", ["path"], buckets=_SECONDS
+)
+predictions = Counter("tabloop_predictions", "Rows decided, by decision.", ["label"])
+batches = Counter("tabloop_batches", "Calls of the model; predictions by batches is the mean batch.")
+refused_rows = Counter("tabloop_refused_rows", "Rows refused by the contract, by reason.", ["reason"])
+checked_rows = Counter("tabloop_checked_rows", "Rows checked against the contract, accepted or refused.")
+queue_refused_rows = Counter("tabloop_queue_refused_rows", "Rows answered 503 since the queue was full.")
+queue_rows = Gauge("tabloop_queue_rows", "Rows that wait to be scored.", multiprocess_mode="livesum")
+log_dropped_rows = Counter("tabloop_log_dropped_rows", "Rows answered without a line in the prediction log.")
+log_refused_rows = Counter("tabloop_log_refused_rows", "Rows answered 503 since the log was not writable.")
+champion_changes = Counter("tabloop_champion_changes", "New champions, by what became of them.", ["outcome"])
+worker_starts = Counter("tabloop_worker_starts", "Worker processes started.")
+
+
+def render() -> bytes:
+    """Write every figure of every worker, those that died too, in Prometheus' text format."""
+    return generate_latest(_registry())
+
+
+def samples() -> Iterable[tuple[str, dict[str, str], float]]:
+    """Give every figure of every worker as name, labels and value."""
+    for family in MultiProcessCollector(None).collect():
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
+
+
+@lru_cache(maxsize=256)
+def request_counter(path: str, status: int) -> Counter:
+    """Give the counter of one path and status; looking it up in the library costs more than counting."""
+    return requests.labels(path, str(status))
+
+
+@lru_cache(maxsize=64)
+def request_timer(path: str) -> Histogram:
+    """Give the histogram of one path."""
+    return request_seconds.labels(path)
+
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    collector: Collector = MultiProcessCollector(None)
+    registry.register(collector)
+    return registry

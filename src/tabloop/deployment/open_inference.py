@@ -1,0 +1,284 @@
+"""The Open Inference Protocol, version 2: the same model for clients of KServe and Triton."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fastapi import Request
+
+from tabloop import __version__
+from tabloop.deployment.edge import Receive, Scope, Send, read_body, send_body
+from tabloop.deployment.problem_details import HttpProblem
+from tabloop.deployment.served_model import Prediction, ServedModel
+from tabloop.errors import MalformedBodyError, RecordError
+from tabloop.inference.frame_columns import input_types
+
+if TYPE_CHECKING:
+    from tabloop.deployment.service import Service
+
+_JSON_LENGTH = b"inference-header-content-length"
+
+#: By the protocol's name of a type: NumPy's, little endian as the binary extension has them.
+_DTYPES: Mapping[str, str] = {
+    "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "UINT8": "<u1",
+    "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+_DATATYPES = {"int64": "INT64", "double": "FP64", "bool": "BOOL", "string": "BYTES"}
+
+
+class OpenInference:
+    """The protocol's paths.
+
+    Parameters
+    ----------
+    service : Service
+        The model, the log and the limits.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    @property
+    def model_name(self) -> str:
+        """The name of the one model there is."""
+        return self._service.config.model_name or self._service.model.contract.target.answer_name
+
+    def lean_routes(self) -> list[tuple[str, Callable[[Scope, Receive, Send], Awaitable[None]]]]:
+        """Give the paths that take tensors."""
+        return [("/v2/models/{name}/infer", self.infer)]
+
+    def add_reading_paths(self, get: Callable[[str], Any]) -> None:
+        """Add the paths that describe."""
+
+        @get("/v2")
+        async def server_metadata() -> Any:
+            """Describe the server."""
+            return {"name": "tabloop", "version": __version__, "extensions": ["binary_tensor_data"]}
+
+        @get("/v2/health/live")
+        async def server_live() -> Any:
+            """Answer as long as the process runs."""
+            return {"live": True}
+
+        @get("/v2/health/ready")
+        async def server_ready() -> Any:
+            """Answer 200 when requests can be answered."""
+            return {"ready": True}
+
+        @get("/v2/models/{name}")
+        async def model_metadata(request: Request) -> Any:
+            """Describe the model's tensors."""
+            self._require_name(request.scope)
+            return self.describe()
+
+        @get("/v2/models/{name}/ready")
+        async def model_ready(request: Request) -> Any:
+            """Answer 200 when the model can be asked."""
+            self._require_name(request.scope)
+            return {"name": self.model_name, "ready": True}
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the model's tensors."""
+        contract = self._service.model.contract
+        inputs = input_types(contract)
+        return {
+            "name": self.model_name,
+            "versions": [self._service.model.run_id],
+            "platform": "onnxruntime_onnx",
+            "inputs": [
+                {"name": name, "datatype": _DATATYPES[inputs.get(name, "string")], "shape": [-1]}
+                for name in contract.columns
+            ],
+            "outputs": [
+                {"name": contract.probability_name, "datatype": "FP64", "shape": [-1]},
+                {"name": contract.decision_name, "datatype": "INT64", "shape": [-1]},
+                {"name": "prediction_id", "datatype": "BYTES", "shape": [-1]},
+            ],
+        }
+
+    async def infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Decide on rows given as tensors, one for each column."""
+        self._require_name(scope)
+        service = self._service
+        body = await read_body(scope, receive, service.config.max_body_bytes)
+        request, binary = _split(scope, body)
+        model = service.model
+        columns = _columns(request, binary)
+        rows = _rows(columns, service.config.max_records)
+        try:
+            records = model.codec.records_of(rows)
+        except RecordError as error:
+            service.count_refused(error)
+            raise
+        predictions = await service.decide(model, records)
+        await self._answer(send, request, model, predictions)
+
+    def _require_name(self, scope: Scope) -> None:
+        asked = scope["path_params"]["name"]
+        if asked != self.model_name:
+            raise HttpProblem(404, "not-found", f"there is no model {asked!r}; it is named {self.model_name!r}")
+
+    async def _answer(
+        self, send: Send, request: Mapping[str, Any], model: ServedModel, predictions: Sequence[Prediction]
+    ) -> None:
+        contract = model.contract
+        tensors: dict[str, tuple[str, list[Any]]] = {
+            contract.probability_name: ("FP64", [p.probability for p in predictions]),
+            contract.decision_name: ("INT64", [p.label for p in predictions]),
+            "prediction_id": ("BYTES", [p.prediction_id for p in predictions]),
+        }
+        wanted = request.get("outputs") or [{"name": name} for name in tensors]
+        all_binary = bool(_parameters(request).get("binary_data_output"))
+        outputs: list[dict[str, Any]] = []
+        raw = b""
+        for output in wanted:
+            name = output.get("name") if isinstance(output, dict) else None
+            if name not in tensors:
+                raise MalformedBodyError(f"outputs: got {name!r}, expected one of {', '.join(tensors)}")
+            datatype, values = tensors[name]
+            described: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(values)]}
+            if _parameters(output).get("binary_data", all_binary):
+                part = _to_bytes(datatype, values)
+                described["parameters"] = {"binary_data_size": len(part)}
+                raw += part
+            else:
+                described["data"] = values
+            outputs.append(described)
+        answer: dict[str, Any] = {
+            "model_name": self.model_name,
+            "model_version": model.run_id,
+            "outputs": outputs,
+        }
+        if isinstance(request.get("id"), str):
+            answer["id"] = request["id"]
+        text = json.dumps(answer, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        if not raw:
+            await send_body(send, text)
+            return
+        length = [(_JSON_LENGTH, b"%d" % len(text))]
+        await send_body(send, text + raw, media_type=b"application/octet-stream", headers=length)
+
+
+def _split(scope: Scope, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Take a body apart: JSON, and the tensors behind it."""
+    length = len(body)
+    is_json = False
+    for name, value in scope["headers"]:
+        if name == _JSON_LENGTH:
+            if not value.isdigit() or int(value) > len(body):
+                raise MalformedBodyError(
+                    f"Inference-Header-Content-Length: got {value.decode('latin-1')!r}, expected at most {len(body)}"
+                )
+            length, is_json = int(value), True
+        elif name == b"content-type":
+            is_json = is_json or value.partition(b";")[0].strip().lower() == b"application/json"
+    if not is_json:
+        raise HttpProblem(415, "not-json", "expected the header `Content-Type: application/json`")
+    try:
+        request = json.loads(body[:length].decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise MalformedBodyError(f"the body is no JSON in UTF-8: {error}") from error
+    if not isinstance(request, dict) or not isinstance(request.get("inputs"), list) or not request["inputs"]:
+        raise MalformedBodyError("expected a JSON object with `inputs`, a list of tensors")
+    if not isinstance(request.get("outputs") or [], list):
+        raise MalformedBodyError("outputs: expected a list of tensors")
+    return request, body[length:]
+
+
+def _columns(request: Mapping[str, Any], binary: bytes) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    problems = []
+    offset = 0
+    for place, tensor in enumerate(request["inputs"]):
+        try:
+            name, values, offset = _tensor(tensor, binary, offset)
+            if name in columns:
+                raise ValueError(f"tensor {name!r} stands twice")
+            columns[name] = values
+        except ValueError as error:
+            problems.append(f"inputs[{place}]: {error}")
+    if not problems and offset != len(binary):
+        problems.append(f"{len(binary) - offset} bytes stand behind the last tensor")
+    if problems:
+        raise MalformedBodyError("; ".join(problems[:20]))
+    return columns
+
+
+def _tensor(tensor: Any, binary: bytes, offset: int) -> tuple[str, list[Any], int]:
+    if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
+        raise ValueError("expected a tensor with name, shape, datatype and data")
+    name, shape, datatype = tensor["name"], tensor.get("shape"), tensor.get("datatype")
+    if datatype != "BYTES" and (not isinstance(datatype, str) or datatype not in _DTYPES):
+        raise ValueError(f"{name}: got datatype {datatype!r}, expected BYTES or one of {', '.join(_DTYPES)}")
+    if (
+        not isinstance(shape, list)
+        or not shape
+        or not all(type(n) is int and n >= 0 for n in shape)
+        or any(n != 1 for n in shape[1:])
+    ):
+        raise ValueError(f"{name}: got shape {shape!r}, expected [rows] or [rows, 1]")
+    size = _parameters(tensor).get("binary_data_size")
+    if size is not None:
+        if type(size) is not int or size < 0 or offset + size > len(binary):
+            raise ValueError(f"{name}: binary_data_size {size!r} does not fit the {len(binary)} bytes sent")
+        values = _from_bytes(name, datatype, binary[offset : offset + size])
+        offset += size
+    else:
+        data = tensor.get("data")
+        if not isinstance(data, list):
+            raise ValueError(f"{name}: has no data; expected a list")
+        values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in data]
+    if len(values) != shape[0]:
+        raise ValueError(f"{name}: got {len(values)} values, its shape says {shape[0]}")
+    return name, values, offset
+
+
+def _parameters(thing: Any) -> Mapping[str, Any]:
+    found = thing.get("parameters") if isinstance(thing, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _rows(columns: Mapping[str, list[Any]], max_records: int) -> list[dict[str, Any]]:
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) != 1:
+        found = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
+        raise MalformedBodyError(f"the tensors have different numbers of rows: {found}")
+    n_rows = lengths.pop()
+    if not 1 <= n_rows <= max_records:
+        raise MalformedBodyError(f"got {n_rows} rows, expected 1 to {max_records} (serving.max_records)")
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _from_bytes(name: str, datatype: str, raw: bytes) -> list[Any]:
+    if datatype != "BYTES":
+        dtype = np.dtype(_DTYPES[datatype])
+        if len(raw) % dtype.itemsize:
+            raise ValueError(f"{name}: {len(raw)} bytes are no whole number of {datatype}")
+        values: list[Any] = np.frombuffer(raw, dtype).tolist()
+        # NaN is how a float tensor says null
+        return [None if value != value else value for value in values]
+    texts = []
+    place = 0
+    while place < len(raw):
+        if place + 4 > len(raw):
+            raise ValueError(f"{name}: the tensor ends in the middle of a length")
+        (length,) = struct.unpack_from("<I", raw, place)
+        place += 4
+        if place + length > len(raw):
+            raise ValueError(f"{name}: the tensor ends in the middle of a text")
+        try:
+            texts.append(raw[place : place + length].decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name}: not UTF-8: {error}") from error
+        place += length
+    return texts
+
+
+def _to_bytes(datatype: str, values: list[Any]) -> bytes:
+    if datatype == "BYTES":
+        return b"".join(struct.pack("<I", len(raw := value.encode())) + raw for value in values)
+    return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()

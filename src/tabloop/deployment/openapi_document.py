@@ -1,0 +1,229 @@
+"""The OpenAPI document: the paths are FastAPI's, what a record is comes from the champion's contract."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from tabloop.contract.json_schema import json_schema
+from tabloop.deployment.served_model import ServedModel
+
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_MONITOR_STATES = {503: "The monitor process does not answer yet."}
+
+_PREDICT_REFUSALS = {
+    400: "The body is no JSON object in UTF-8.",
+    408: "The request did not arrive in time.",
+    413: "The body is too large.",
+    415: "The body is not declared as JSON.",
+    422: "Records do not meet the contract; every problem with row, field, what was got and expected.",
+    503: "The queue is full, or the prediction log cannot be written. Try again later.",
+}
+
+
+def describe_operations() -> dict[str, dict[str, Any]]:
+    """Describe each path: what FastAPI's decorators take."""
+    return {
+        "/predict": _taking("Record", "Prediction", _PREDICT_REFUSALS, "predictions"),
+        "/batch_predict": _taking("Records", "Predictions", _PREDICT_REFUSALS, "predictions"),
+        "/feedback": _taking(
+            "Outcomes",
+            "FeedbackReport",
+            {code: said for code, said in _PREDICT_REFUSALS.items() if code != 503} | _MONITOR_STATES,
+            "monitoring",
+        ),
+        "/health": _giving("Health", {}, "health"),
+        "/health/live": _giving("Flags", {}, "health"),
+        "/health/ready": _giving("Flags", {}, "health"),
+        "/model": _giving("Object", {}, "model"),
+        "/metrics": {
+            "tags": ["monitoring"],
+            "responses": {200: {"description": "Figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+        },
+        "/monitoring/drift": _giving("Object", _MONITOR_STATES, "monitoring"),
+        "/monitoring/retraining_trigger": _giving("Object", _MONITOR_STATES, "monitoring"),
+        "/v2": _giving("Object", {}, "open inference protocol"),
+        "/v2/health/live": _giving("Flags", {}, "open inference protocol"),
+        "/v2/health/ready": _giving("Flags", {}, "open inference protocol"),
+        "/v2/models/{name}": _giving("Object", {404: "No such model."}, "open inference protocol"),
+        "/v2/models/{name}/ready": _giving("Flags", {404: "No such model."}, "open inference protocol"),
+        "/v2/models/{name}/infer": _taking(
+            "InferenceRequest", "Object", _PREDICT_REFUSALS | {404: "No such model."}, "open inference protocol"
+        ),
+    }
+
+
+def _taking(body: str, answer: str, refusals: dict[int, str], tag: str) -> dict[str, Any]:
+    described = _giving(answer, refusals, tag)
+    schema = {"$ref": f"#/components/schemas/{body}"}
+    described["openapi_extra"] = {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}
+    }
+    return described
+
+
+def _giving(answer: str, refusals: dict[int, str], tag: str) -> dict[str, Any]:
+    responses: dict[int, Any] = {
+        200: {
+            "description": "Done.",
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer}"}}},
+        }
+    }
+    for status, said in refusals.items():
+        responses[status] = {"description": said, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+    return {"tags": [tag], "responses": responses}
+
+
+def describe_service(app: FastAPI, model: ServedModel) -> dict[str, Any]:
+    """Write the OpenAPI document for the model that answers now."""
+    return _document(app, model)
+
+
+@lru_cache(maxsize=2)
+def _document(app: FastAPI, model: ServedModel) -> dict[str, Any]:
+    contract = model.contract
+    document = get_openapi(
+        title="tabloop",
+        version=app.version,
+        summary=f"Decides on `{contract.target.name}`, as run {model.run_id} was trained to.",
+        description="Records are checked against the contract. "
+        + "".join(f"\n\nRule: `{rule}`" for rule in contract.rules),
+        routes=app.routes,
+    )
+    for item in document["paths"].values():
+        for operation in item.values():
+            operation["responses"].pop("422", None) if "requestBody" not in operation else None
+    record = json_schema(contract)
+    record.pop("$schema")
+    example = model.codec.example()
+    record["title"] = "Record"
+    record["examples"] = [example]
+    number, whole = {"type": "number", "minimum": 0, "maximum": 1}, {"type": "integer", "enum": [0, 1]}
+    prediction = {
+        "type": "object",
+        "properties": {
+            contract.probability_name: number,
+            contract.decision_name: whole,
+            "prediction_id": {"type": "string", "format": "uuid"},
+            "run_id": {"type": "string"},
+        },
+        "required": [contract.probability_name, contract.decision_name, "prediction_id", "run_id"],
+        "additionalProperties": False,
+    }
+    records = {
+        "type": "array",
+        "items": {"$ref": "#/components/schemas/Record"},
+        "minItems": 1,
+        "maxItems": model.codec.max_records,
+    }
+    components = document.setdefault("components", {})
+    components["schemas"] = components.get("schemas", {}) | {
+        "Record": record,
+        "Records": _closed({"records": records}) | {"examples": [{"records": [example]}]},
+        "Prediction": prediction,
+        "Predictions": _closed(
+            {"predictions": {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}}
+        ),
+        **_FIXED_SCHEMAS,
+    }
+    return document
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+_FIXED_SCHEMAS: dict[str, Any] = {
+    "Object": {"type": "object"},
+    "Flags": {"type": "object", "additionalProperties": {"type": ["boolean", "string"]}},
+    "Health": {
+        "type": "object",
+        "properties": {
+            "status": {"enum": ["ok", "degraded"]},
+            "ready": {"type": "boolean"},
+            "predictor_loaded": {"type": "boolean"},
+            "drift_baseline_loaded": {"type": "boolean"},
+            "run_id": {"type": "string"},
+            "version": {"type": "string"},
+            "troubles": {"type": "array", "items": {"type": "string"}},
+            "prediction_log": {"type": "object"},
+        },
+        "required": ["status", "ready", "predictor_loaded", "drift_baseline_loaded", "run_id", "version"],
+    },
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457.",
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "instance": {"type": "string"},
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "row": {"type": ["integer", "null"]},
+                        "field": {"type": "string"},
+                        "code": {"type": "string"},
+                        "got": {},
+                        "expected": {"type": "string"},
+                    },
+                },
+            },
+            "total_errors": {"type": "integer"},
+        },
+        "required": ["type", "title", "status", "detail"],
+    },
+    "Outcomes": _closed(
+        {
+            "outcomes": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "prediction_id": {"type": "string", "format": "uuid"},
+                        "label": {"type": "integer", "enum": [0, 1]},
+                    },
+                    "required": ["prediction_id", "label"],
+                    "additionalProperties": False,
+                },
+            }
+        }
+    ),
+    "FeedbackReport": {"type": "object"},
+    "InferenceRequest": {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "parameters": {"type": "object"},
+            "inputs": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+                        "datatype": {"type": "string"},
+                        "parameters": {"type": "object"},
+                        "data": {"type": "array"},
+                    },
+                    "required": ["name", "shape", "datatype"],
+                },
+            },
+            "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+        },
+        "required": ["inputs"],
+    },
+}

@@ -1,0 +1,178 @@
+"""One run as it is served: its graph, its contract's codec, its own queue, and what is told about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from tabloop.artifacts.run_folder import RunFolder
+from tabloop.config.serving import ServingConfig
+from tabloop.contract.contract import Contract
+from tabloop.errors import ArtifactError, HashMismatchError
+from tabloop.inference.micro_batcher import MicroBatcher
+from tabloop.inference.record_codec import RecordCodec
+from tabloop.inference.scoring_service import (
+    FP32_MODEL,
+    SELF_TEST_TOLERANCE,
+    ScoringService,
+    load_service,
+    replay_self_test,
+    served_model,
+)
+
+
+class Prediction(NamedTuple):
+    """One decided row; `prediction_id` names its line in the prediction log."""
+
+    prediction_id: str
+    probability: float
+    label: int
+
+
+class Journal(Protocol):
+    """Where predictions are written down before they are answered."""
+
+    def append(
+        self,
+        records: Sequence[msgspec.Struct],
+        probability: Sequence[float],
+        label: Sequence[int],
+        *,
+        run_id: str,
+        threshold: float,
+    ) -> list[str]:
+        """Write rows down, give their ids."""
+        ...
+
+
+class ServedModel:
+    """A run that answers.
+
+    Every model has a queue of its own: what one accepted is scored by the same one, whoever becomes champion
+    in between, so that no answer mixes two.
+
+    Parameters
+    ----------
+    service : ScoringService
+        Its graph and threshold.
+    description : dict
+        What `GET /model` says.
+    journal : Journal
+        The prediction log.
+    config : ServingConfig
+        Sizes of batches and of the queue.
+    scored : callable, optional
+        Told the decisions of each batch, for the metrics.
+    """
+
+    def __init__(
+        self,
+        service: ScoringService,
+        description: dict[str, Any],
+        journal: Journal,
+        config: ServingConfig,
+        scored: Callable[[list[int]], None] | None = None,
+    ) -> None:
+        self.service = service
+        self.description = description
+        self.codec = RecordCodec(service.contract, max_records=config.max_records)
+        self.batcher: MicroBatcher[msgspec.Struct, Prediction] = MicroBatcher(
+            self._score, max_batch_rows=config.max_batch_rows, max_queue_rows=config.max_queue_rows
+        )
+        self._journal = journal
+        self._scored = scored
+        self._form = _answer_form(service)
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self.service.run_id
+
+    @property
+    def contract(self) -> Contract:
+        """What a valid record is."""
+        return self.service.contract
+
+    def _score(self, records: list[msgspec.Struct]) -> list[Prediction]:
+        decisions = self.service.decide(self.codec.columns_of(records))
+        probability: list[float] = decisions.probability.tolist()
+        label: list[int] = decisions.label.tolist()
+        ids = self._journal.append(
+            records, probability, label, run_id=self.service.run_id, threshold=self.service.threshold
+        )
+        if self._scored is not None:
+            self._scored(label)
+        return list(map(Prediction, ids, probability, label))
+
+    def answer_one(self, prediction: Prediction) -> bytes:
+        """Write the answer to one record as JSON."""
+        return (self._form % (prediction.probability, prediction.label, prediction.prediction_id)).encode()
+
+    def answer_many(self, predictions: Sequence[Prediction]) -> bytes:
+        """Write the answer to several records as JSON, in their order."""
+        form = self._form
+        answers = ",".join([form % (p.probability, p.label, p.prediction_id) for p in predictions])
+        return f'{{"predictions":[{answers}]}}'.encode()
+
+
+def load_served_model(
+    run: RunFolder,
+    config: ServingConfig,
+    journal: Journal,
+    scored: Callable[[list[int]], None] | None = None,
+) -> ServedModel:
+    """Load a run, every file it serves checked against its hash, and have it score its self-test rows before it answers anybody.
+
+    Raises
+    ------
+    ArtifactError
+        If the run was not released or a file is missing.
+    HashMismatchError
+        If a file is not the recorded one, or the self-test comes out differently.
+    """
+    service = load_service(run)
+    tolerance = SELF_TEST_TOLERANCE
+    if served_model(run) != FP32_MODEL:
+        tolerance = float(run.read_json("parity_report.json")["abs_tol"])
+    difference = replay_self_test(service.predictor, run.read_json("self_test.json"))
+    if not difference <= tolerance:
+        raise HashMismatchError(
+            f"run {run.run_id}: its self-test rows come out {difference:g} away from what was recorded, at most "
+            f"{tolerance:g} is tolerable"
+        )
+    return ServedModel(service, _describe(run, service), journal, config, scored)
+
+
+def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
+    metrics, lineage = run.read_json("metrics.json"), run.read_json("lineage.json")
+    baseline = run.read_json("drift_baseline.json")
+    if not baseline.get("numeric") and not baseline.get("categories"):
+        raise ArtifactError(f"run {run.run_id}: its drift baseline holds no feature")
+    return {
+        "run_id": run.run_id,
+        "created_at": run.created_at,
+        "model": metrics["best_model_name"],
+        "graph": served_model(run),
+        "decision_threshold": service.threshold,
+        "promise": {
+            name: metrics["calibration"].get(name)
+            for name in ("target_precision", "promised_precision", "confidence", "feasible", "recall")
+        },
+        "test": {name: metrics[name] for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")},
+        "rows": lineage["rows"],
+        "hashes": {name: entry["sha256"] for name, entry in sorted(run.files.items())},
+        "contract": service.contract.to_dict(),
+        "card": run.read("model_card.md").decode(),
+    }
+
+
+def _answer_form(service: ScoringService) -> str:
+    """Lay out an answer for the `%` operator: `%r` of a float is its shortest exact JSON."""
+    probability, label, run_id = (
+        json.dumps(text, ensure_ascii=False).replace("%", "%%")
+        for text in (service.contract.probability_name, service.contract.decision_name, service.run_id)
+    )
+    return f'{{{probability}:%r,{label}:%d,"prediction_id":"%s","run_id":{run_id}}}'

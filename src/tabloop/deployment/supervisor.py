@@ -1,0 +1,200 @@
+"""The parent of the serving processes: starts them on one socket, starts them again, stops them in order."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tabloop.errors import ServingError
+
+_log = logging.getLogger("tabloop.serving")
+
+_TICK_S = 0.05
+#: A child that lived this long was well; the next one starts at once.
+_WELL_AFTER_S = 10.0
+_LONGEST_PAUSE_S = 5.0
+_STRAGGLERS_S = 5.0
+
+
+@dataclass
+class Child:
+    """One process of the service.
+
+    Attributes
+    ----------
+    name : str
+        For the log.
+    module : str
+        What it runs, by `python -m`.
+    settings : mapping
+        JSON-ready; the child reads it as the first line of its standard input, which stays open: its end tells
+        the child that its parent is gone.
+    keeps_fds : tuple of int
+        Descriptors it inherits.
+    needed : bool
+        Whether the service is only ready when this child is.
+    """
+
+    name: str
+    module: str
+    settings: Mapping[str, Any]
+    keeps_fds: tuple[int, ...] = ()
+    needed: bool = True
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    is_ready: bool = False
+    was_ready: bool = False
+    failures: int = 0
+    started_at: float = 0.0
+    start_after: float = 0.0
+
+
+class Supervisor:
+    """Keeps children running until it is told to stop.
+
+    Parameters
+    ----------
+    children : sequence of Child
+        In the order in which they start; they stop in the reverse order, those of the same module together.
+    drain_timeout_s : float
+        How long a child may take to finish what it has begun.
+    environ : mapping, optional
+        Environment variables added for the children.
+    """
+
+    def __init__(
+        self, children: Sequence[Child], *, drain_timeout_s: float, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._children = list(children)
+        self._drain_timeout_s = drain_timeout_s
+        self._environ = os.environ | dict(environ or {})
+        self._selector = selectors.DefaultSelector()
+        self._stop = False
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Start the children and come back when a signal said stop and all of them have finished.
+
+        Parameters
+        ----------
+        ready : callable
+            Called once, when every needed child is ready.
+
+        Raises
+        ------
+        ServingError
+            If a child cannot start at all, or one had to be killed at the end.
+        """
+        told = False
+        with self._signals():
+            try:
+                while not self._stop:
+                    self._start_due()
+                    self._listen()
+                    self._bury()
+                    if not told and all(child.is_ready for child in self._children if child.needed):
+                        told = True
+                        ready()
+            finally:
+                killed = self._stop_all()
+        if killed:
+            raise ServingError(f"{', '.join(killed)} did not finish within the drain time and was killed")
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is None and now >= child.start_after:
+                self._start(child)
+
+    def _start(self, child: Child) -> None:
+        reads, writes = os.pipe()
+        child.process = subprocess.Popen(
+            [sys.executable, "-m", child.module],
+            stdin=subprocess.PIPE,
+            pass_fds=(*child.keeps_fds, writes),
+            env=self._environ,
+            start_new_session=True,  # an interrupt from the terminal is for the parent, who stops in order
+        )
+        os.close(writes)
+        child.is_ready, child.started_at = False, time.monotonic()
+        settings = json.dumps({**child.settings, "ready_fd": writes}).encode() + b"\n"
+        with contextlib.suppress(BrokenPipeError):  # it died already; `_bury` will see
+            assert child.process.stdin is not None  # noqa: S101
+            child.process.stdin.write(settings)
+            child.process.stdin.flush()
+        self._selector.register(reads, selectors.EVENT_READ, child)
+
+    def _listen(self) -> None:
+        """Wait a moment for children that say they are ready, or why they cannot be."""
+        for key, _ in self._selector.select(_TICK_S):
+            child: Child = key.data
+            said = os.read(key.fd, 65_536)
+            self._selector.unregister(key.fd)
+            os.close(key.fd)
+            if said == b"ready\n":
+                child.is_ready = child.was_ready = True
+            elif said and not child.was_ready:
+                raise ServingError(said.decode(errors="replace").strip())
+
+    def _bury(self) -> None:
+        for child in self._children:
+            if child.process is None or child.process.poll() is None:
+                continue
+            code, lived_s = child.process.returncode, time.monotonic() - child.started_at
+            self._forget(child)
+            if not child.was_ready and child.needed:
+                raise ServingError(f"{child.name} ended before it was ready ({_ending(code)}); its log tells why")
+            child.failures = 0 if lived_s > _WELL_AFTER_S else child.failures + 1
+            pause_s = min(_LONGEST_PAUSE_S, 0.1 * 2 ** (child.failures - 1)) if child.failures > 1 else 0.0
+            child.start_after = time.monotonic() + pause_s
+            _log.error("%s ended (%s); starting it again in %.1f s", child.name, _ending(code), pause_s)
+
+    def _forget(self, child: Child) -> None:
+        if child.process is not None and child.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                child.process.stdin.close()
+        child.process, child.is_ready = None, False
+
+    def _stop_all(self) -> list[str]:
+        """Stop the last module's children, then those of the one before; give the names of those killed."""
+        killed = []
+        for module in dict.fromkeys(child.module for child in reversed(self._children)):
+            alive = [c for c in self._children if c.module == module and c.process is not None]
+            for child in alive:
+                assert child.process is not None  # noqa: S101
+                child.process.terminate()
+            until = time.monotonic() + self._drain_timeout_s + _STRAGGLERS_S
+            for child in alive:
+                assert child.process is not None  # noqa: S101
+                try:
+                    child.process.wait(max(0.0, until - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    child.process.kill()
+                    child.process.wait()
+                    killed.append(child.name)
+                self._forget(child)
+        return killed
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def stop(number: int, frame: object) -> None:
+            self._stop = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

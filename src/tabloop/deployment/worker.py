@@ -1,0 +1,115 @@
+"""One worker process: `python -m tabloop.deployment.worker`, started by the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from tabloop.artifacts.run_folder import RunFolder
+from tabloop.artifacts.run_store import RunStore
+from tabloop.deployment import metrics
+from tabloop.deployment.api_keys import load_keys
+from tabloop.deployment.champion_watch import ChampionWatch
+from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
+from tabloop.deployment.edge import App
+from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
+from tabloop.deployment.journal import ServingJournal
+from tabloop.deployment.monitor_client import MonitorClient
+from tabloop.deployment.served_model import ServedModel, load_served_model
+from tabloop.deployment.service import Service, create_app
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    with starting() as settings:
+        server, sockets = build_server(settings)
+    # uvicorn raises the signal again when it has stopped; by then nothing is left to do
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server.run(sockets=sockets)
+
+
+def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.socket]]:
+    """Load the champion and lay out the server; nothing is answered yet."""
+    project = settings.project
+    config = project.config.serving
+    keys_file = project.resolve(config.api_keys_file) if config.api_keys_file else None
+    keys = load_keys(config.api_keys_env, keys_file)
+    journal = ServingJournal(project.model_dir, project.config.prediction_log)
+
+    def load(run: RunFolder) -> ServedModel:
+        return load_served_model(run, config, journal, count_decisions)
+
+    def count_change(outcome: str) -> None:
+        metrics.champion_changes.labels(outcome).inc()
+
+    watch = ChampionWatch(RunStore(project.model_dir), load, config.champion_check_s, count_change)
+    monitor = MonitorClient(Path(settings.values["monitor_socket"]))
+    service = Service(watch, journal, monitor, config, keys)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        stop_with_parent(loop, lambda: setattr(server, "should_exit", True))
+        tasks = [
+            loop.create_task(watch.follow()),
+            loop.create_task(sweep_connections(server.server_state.connections)),
+            loop.create_task(journal.flush_regularly()),
+        ]
+        metrics.worker_starts.inc()
+        # what was loaded stays: the collector need not look at it again and again
+        gc.collect()
+        gc.freeze()
+        settings.tell_ready()
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            journal.close()
+
+    app, edge = create_app(service, request_log=config.request_log, lifespan=lifespan)
+    served: App = edge
+    if config.opentelemetry:
+        from tabloop.deployment.tracing import traced
+
+        served = traced(edge)
+    protocol = guarded_protocol(config.receive_timeout_s, config.max_connections)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            served,  # type: ignore[arg-type]
+            http=protocol,
+            ws="none",
+            loop="uvloop",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=config.keep_alive_s,
+            timeout_graceful_shutdown=config.drain_timeout_s,
+        )
+    )
+    return server, [socket.socket(fileno=settings.values["socket_fd"])]
+
+
+def count_decisions(labels: list[int]) -> None:
+    """Count one scored batch."""
+    metrics.batches.inc()
+    positives = sum(labels)
+    if positives:
+        metrics.predictions.labels("1").inc(positives)
+    if positives < len(labels):
+        metrics.predictions.labels("0").inc(len(labels) - positives)
+
+
+if __name__ == "__main__":
+    main()
