@@ -36,9 +36,7 @@ class Address:
     pid: int
 
 
-def serve(
-    project: Project, *, host: str, port: int, workers: int, ready: Callable[[Address], None]
-) -> None:
+def serve(project: Project, *, host: str, port: int, workers: int, ready: Callable[[Address], None]) -> None:
     """Serve the champion until SIGTERM or SIGINT.
 
     Parameters
@@ -92,6 +90,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
-        raise ServingError(f"{host}:{port}: cannot listen there: {error}; choose another --host or --port") from error
+        raise ServingError(
+            f"{host}:{port}: cannot listen there: {error}; choose another --host or --port"
+        ) from error
     listener.set_inheritable(True)
     return listener

@@ -39,8 +39,8 @@ def tabloop() -> None:
     """  # noqa: D301 - click reads the backspace
 
 
-for command in (run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
-                runs, reproduce, data, contract, config):  # fmt: skip
+for command in (run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score,
+                serve, runs, reproduce, data, contract, config):  # fmt: skip
     tabloop.add_command(command)
 
 

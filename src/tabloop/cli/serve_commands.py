@@ -17,8 +17,12 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @click.command(epilog="Example: tabloop serve --port 8000 --workers 2")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; loopback unless told.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that answer.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that answer."
+)
 @with_settings
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve the champion over HTTP until SIGTERM or Ctrl-C.
@@ -31,7 +35,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     serving = project.config.serving
     if host not in _LOOPBACK and serving.api_keys_env is None and serving.api_keys_file is None:
         click.echo(
-            f"tabloop: anybody who reaches {host} may ask: no API keys are configured (serving.api_keys_file)",
+            f"tabloop: anybody who reaches {host} may ask; serving.api_keys_file asks for keys",
             err=True,
         )
 

@@ -29,7 +29,10 @@ class ServingConfig(Section):
         2_097_152, ge=1024, description="Largest body of a request; a larger one is refused unread."
     )
     receive_timeout_s: StrictFloat = Field(
-        10.0, gt=0, le=600, description="How long a request may take to arrive, from its first byte to its last."
+        10.0,
+        gt=0,
+        le=600,
+        description="How long a request may take to arrive, from its first byte to its last.",
     )
     keep_alive_s: StrictInt = Field(
         75, ge=1, le=3600, description="How long an idle connection is kept open, in seconds."
@@ -44,7 +47,9 @@ class ServingConfig(Section):
         0.5, ge=0.05, le=60, description="How often a worker looks whether the champion changed."
     )
     api_keys_env: str | None = Field(
-        None, min_length=1, description="Environment variable that holds API keys, one `role[,role] key` a line."
+        None,
+        min_length=1,
+        description="Environment variable that holds API keys, one `role[,role] key` a line.",
     )
     api_keys_file: str | None = Field(
         None,

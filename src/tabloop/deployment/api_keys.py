@@ -20,7 +20,7 @@ _LOOK_AGAIN_S = 1.0
 
 
 class ApiKeys:
-    """The keys in force.
+    r"""The keys in force.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class ApiKeys:
 
     Examples
     --------
-    >>> keys = ApiKeys(parse_keys("predict,read 0123456789abcdef\\n", "here"))
+    >>> keys = ApiKeys(parse_keys("predict,read 0123456789abcdef\n", "here"))
     >>> keys.allows("0123456789abcdef", "read"), keys.allows("0123456789abcdeX", "read")
     (True, False)
     """

@@ -1,4 +1,4 @@
-"""What the processes of the service share: settings in, ready or a reason out, an end when the parent ends."""
+"""What the service's processes share: settings in, ready or a reason out, an end when the parent ends."""
 
 from __future__ import annotations
 

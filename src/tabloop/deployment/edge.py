@@ -25,9 +25,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger("tabloop.requests")
 
 #: Probes carry no key: they tell whether the service is up, nothing else.
-_OPEN_PATHS = frozenset(
-    {"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
-)
+_OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _SECURITY_HEADERS = [
@@ -50,7 +48,7 @@ class Edge:
     Parameters
     ----------
     app : ASGI application
-        What answers.
+        What answers, such as FastAPI's.
     keys : ApiKeys or None
         Who may ask; None lets everybody.
     request_log : {"none", "errors", "all"}
@@ -112,7 +110,9 @@ class Edge:
         metrics.request_timer(path).observe(seconds)
         if self._logs_all or (status >= 400 and self._logs_errors):
             described = _described(scope, status, trace) | {"duration_ms": round(seconds * 1e3, 3)}
-            _log.log(logging.INFO if status < 500 else logging.WARNING, "answered", extra={"request": described})
+            _log.log(
+                logging.INFO if status < 500 else logging.WARNING, "answered", extra={"request": described}
+            )
 
 
 def _described(scope: Scope, status: int, trace: bytes) -> dict[str, Any]:
@@ -137,7 +137,9 @@ def _require_key(keys: ApiKeys, scope: Scope) -> None:
             presented = value[7:].decode("latin-1").strip()
     roles = keys.roles_of(presented) if presented else frozenset()
     if not roles:
-        said = "send `Authorization: Bearer KEY` or `X-API-Key: KEY`" if not presented else "the key is unknown"
+        said = (
+            "send `Authorization: Bearer KEY` or `X-API-Key: KEY`" if not presented else "the key is unknown"
+        )
         raise HttpProblem(401, "unauthorized", said, headers={"www-authenticate": "Bearer"})
     needed = "predict" if scope["method"] == "POST" else "read"
     if needed not in roles:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with an end to its patience: slow senders, endless headers, too many connections."""
+"""uvicorn's HTTP protocol with an end to its patience: slow senders, endless heads, connections."""
 
 from __future__ import annotations
 

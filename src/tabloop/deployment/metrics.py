@@ -1,17 +1,16 @@
 """What the service counts, exact across workers: each keeps its figures in a mapped file that outlives it.
 
-Importing this module needs the environment variable `PROMETHEUS_MULTIPROC_DIR`, which the supervisor sets: the
-library decides at import whether figures are shared between processes.
+Importing this module needs the environment variable `PROMETHEUS_MULTIPROC_DIR`, which the supervisor sets:
+the library decides at import whether figures are shared between processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,8 +29,24 @@ queue_refused_rows = Counter("tabloop_queue_refused_rows", "Rows answered 503 si
 queue_rows = Gauge("tabloop_queue_rows", "Rows that wait to be scored.", multiprocess_mode="livesum")
 log_dropped_rows = Counter("tabloop_log_dropped_rows", "Rows answered without a line in the prediction log.")
 log_refused_rows = Counter("tabloop_log_refused_rows", "Rows answered 503 since the log was not writable.")
+_positive, _negative = predictions.labels("1"), predictions.labels("0")
 champion_changes = Counter("tabloop_champion_changes", "New champions, by what became of them.", ["outcome"])
 worker_starts = Counter("tabloop_worker_starts", "Worker processes started.")
+
+
+def count_decisions(labels: Sequence[int]) -> None:
+    """Count one scored batch."""
+    batches.inc()
+    positives = sum(labels)
+    if positives:
+        _positive.inc(positives)
+    if positives < len(labels):
+        _negative.inc(len(labels) - positives)
+
+
+def total(name: str) -> float:
+    """Add up one counter over all workers and labels."""
+    return sum(value for sample, _, value in samples() if sample == f"{name}_total")
 
 
 def render() -> bytes:
@@ -41,7 +56,7 @@ def render() -> bytes:
 
 def samples() -> Iterable[tuple[str, dict[str, str], float]]:
     """Give every figure of every worker as name, labels and value."""
-    for family in MultiProcessCollector(None).collect():
+    for family in _registry().collect():
         for sample in family.samples:
             yield sample.name, sample.labels, sample.value
 
@@ -60,6 +75,5 @@ def request_timer(path: str) -> Histogram:
 
 def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
-    collector: Collector = MultiProcessCollector(None)
-    registry.register(collector)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry

@@ -45,7 +45,9 @@ class MonitorClient:
             async with asyncio.timeout(self._timeout_s):
                 reader, writer = await asyncio.open_unix_connection(self._path, limit=_LONGEST_ANSWER_BYTES)
                 try:
-                    writer.write(json.dumps({"question": question, "bytes": len(body)}).encode() + b"\n" + body)
+                    writer.write(
+                        json.dumps({"question": question, "bytes": len(body)}).encode() + b"\n" + body
+                    )
                     await writer.drain()
                     head = json.loads(await reader.readline())
                     return int(head["status"]), await reader.readexactly(int(head["bytes"]))

@@ -51,7 +51,9 @@ class OpenInference:
         """Give the paths that take tensors."""
         return [("/v2/models/{name}/infer", self.infer)]
 
-    def add_reading_paths(self, get: Callable[[str], Any]) -> None:
+    def add_reading_paths(
+        self, get: Callable[[str], Callable[[Callable[..., Any]], Callable[..., Any]]]
+    ) -> None:
         """Add the paths that describe."""
 
         @get("/v2")
@@ -120,7 +122,9 @@ class OpenInference:
     def _require_name(self, scope: Scope) -> None:
         asked = scope["path_params"]["name"]
         if asked != self.model_name:
-            raise HttpProblem(404, "not-found", f"there is no model {asked!r}; it is named {self.model_name!r}")
+            raise HttpProblem(
+                404, "not-found", f"there is no model {asked!r}; it is named {self.model_name!r}"
+            )
 
     async def _answer(
         self, send: Send, request: Mapping[str, Any], model: ServedModel, predictions: Sequence[Prediction]
@@ -171,7 +175,8 @@ def _split(scope: Scope, body: bytes) -> tuple[dict[str, Any], bytes]:
         if name == _JSON_LENGTH:
             if not value.isdigit() or int(value) > len(body):
                 raise MalformedBodyError(
-                    f"Inference-Header-Content-Length: got {value.decode('latin-1')!r}, expected at most {len(body)}"
+                    f"Inference-Header-Content-Length: got {value.decode('latin-1')!r}, "
+                    f"expected at most {len(body)}"
                 )
             length, is_json = int(value), True
         elif name == b"content-type":

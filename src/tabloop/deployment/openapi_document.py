@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from tabloop.contract.example_record import example_record
 from tabloop.contract.json_schema import json_schema
 from tabloop.deployment.served_model import ServedModel
 
@@ -41,7 +42,9 @@ def describe_operations() -> dict[str, dict[str, Any]]:
         "/model": _giving("Object", {}, "model"),
         "/metrics": {
             "tags": ["monitoring"],
-            "responses": {200: {"description": "Figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+            "responses": {
+                200: {"description": "Figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+            },
         },
         "/monitoring/drift": _giving("Object", _MONITOR_STATES, "monitoring"),
         "/monitoring/retraining_trigger": _giving("Object", _MONITOR_STATES, "monitoring"),
@@ -51,7 +54,10 @@ def describe_operations() -> dict[str, dict[str, Any]]:
         "/v2/models/{name}": _giving("Object", {404: "No such model."}, "open inference protocol"),
         "/v2/models/{name}/ready": _giving("Flags", {404: "No such model."}, "open inference protocol"),
         "/v2/models/{name}/infer": _taking(
-            "InferenceRequest", "Object", _PREDICT_REFUSALS | {404: "No such model."}, "open inference protocol"
+            "InferenceRequest",
+            "Object",
+            _PREDICT_REFUSALS | {404: "No such model."},
+            "open inference protocol",
         ),
     }
 
@@ -73,7 +79,10 @@ def _giving(answer: str, refusals: dict[int, str], tag: str) -> dict[str, Any]:
         }
     }
     for status, said in refusals.items():
-        responses[status] = {"description": said, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+        responses[status] = {
+            "description": said,
+            "content": {"application/problem+json": {"schema": _PROBLEM}},
+        }
     return {"tags": [tag], "responses": responses}
 
 
@@ -98,9 +107,10 @@ def _document(app: FastAPI, model: ServedModel) -> dict[str, Any]:
             operation["responses"].pop("422", None) if "requestBody" not in operation else None
     record = json_schema(contract)
     record.pop("$schema")
-    example = model.codec.example()
+    example = example_record(contract)
     record["title"] = "Record"
-    record["examples"] = [example]
+    examples = [example] if example is not None else []
+    record["examples"] = examples
     number, whole = {"type": "number", "minimum": 0, "maximum": 1}, {"type": "integer", "enum": [0, 1]}
     prediction = {
         "type": "object",
@@ -117,12 +127,12 @@ def _document(app: FastAPI, model: ServedModel) -> dict[str, Any]:
         "type": "array",
         "items": {"$ref": "#/components/schemas/Record"},
         "minItems": 1,
-        "maxItems": model.codec.max_records,
+        "maxItems": model.max_records,
     }
     components = document.setdefault("components", {})
     components["schemas"] = components.get("schemas", {}) | {
         "Record": record,
-        "Records": _closed({"records": records}) | {"examples": [{"records": [example]}]},
+        "Records": _closed({"records": records}) | {"examples": [{"records": examples}]},
         "Prediction": prediction,
         "Predictions": _closed(
             {"predictions": {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}}

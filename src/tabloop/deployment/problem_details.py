@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tabloop.errors import (
@@ -13,6 +13,7 @@ from tabloop.errors import (
     QueueFullError,
     RecordError,
     TabloopError,
+    TooManyRecordsError,
 )
 
 MEDIA_TYPE = b"application/problem+json"
@@ -69,6 +70,7 @@ class HttpProblem(Exception):  # noqa: N818 - an answer, raised to be given
 _TITLES = {
     "malformed-body": "The body cannot be read",
     "invalid-records": "Records do not meet the contract",
+    "too-many-records": "There are too many records",
     "queue-full": "Too many rows are waiting",
     "log-unwritable": "Predictions cannot be logged, so none are made",
     "body-too-large": "The body is too large",
@@ -97,11 +99,10 @@ def problem_of(error: TabloopError) -> HttpProblem:
                 422,
                 "invalid-records",
                 str(error),
-                {
-                    "errors": [problem.to_dict() for problem in error.problems],
-                    "total_errors": error.total_problems,
-                },
+                {"errors": [asdict(each) for each in error.problems], "total_errors": error.n_problems},
             )
+        case TooManyRecordsError():
+            return HttpProblem(422, "too-many-records", str(error))
         case MalformedBodyError():
             return HttpProblem(400, "malformed-body", str(error))
         case QueueFullError():

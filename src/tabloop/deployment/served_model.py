@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
+from tabloop.artifacts.prediction_log import PredictionLogWriter
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.config.serving import ServingConfig
 from tabloop.contract.contract import Contract
-from tabloop.errors import ArtifactError, HashMismatchError
+from tabloop.deployment import metrics
+from tabloop.errors import ArtifactError, HashMismatchError, LogUnwritableError
 from tabloop.inference.micro_batcher import MicroBatcher
 from tabloop.inference.record_codec import RecordCodec
 from tabloop.inference.scoring_service import (
@@ -25,27 +28,16 @@ from tabloop.inference.scoring_service import (
 
 
 class Prediction(NamedTuple):
-    """One decided row; `prediction_id` names its line in the prediction log."""
+    """One decided row.
+
+    `prediction_id` names its line in the prediction log, `ticket` what to wait for until that line is as safe
+    as it was promised to be.
+    """
 
     prediction_id: str
     probability: float
     label: int
-
-
-class Journal(Protocol):
-    """Where predictions are written down before they are answered."""
-
-    def append(
-        self,
-        records: Sequence[msgspec.Struct],
-        probability: Sequence[float],
-        label: Sequence[int],
-        *,
-        run_id: str,
-        threshold: float,
-    ) -> list[str]:
-        """Write rows down, give their ids."""
-        ...
+    ticket: int
 
 
 class ServedModel:
@@ -60,30 +52,27 @@ class ServedModel:
         Its graph and threshold.
     description : dict
         What `GET /model` says.
-    journal : Journal
-        The prediction log.
+    log : PredictionLogWriter
+        Where predictions are written down before they are answered.
     config : ServingConfig
         Sizes of batches and of the queue.
-    scored : callable, optional
-        Told the decisions of each batch, for the metrics.
     """
 
     def __init__(
         self,
         service: ScoringService,
         description: dict[str, Any],
-        journal: Journal,
+        log: PredictionLogWriter,
         config: ServingConfig,
-        scored: Callable[[list[int]], None] | None = None,
     ) -> None:
         self.service = service
         self.description = description
+        self.max_records = config.max_records
         self.codec = RecordCodec(service.contract, max_records=config.max_records)
         self.batcher: MicroBatcher[msgspec.Struct, Prediction] = MicroBatcher(
             self._score, max_batch_rows=config.max_batch_rows, max_queue_rows=config.max_queue_rows
         )
-        self._journal = journal
-        self._scored = scored
+        self._log = log
         self._form = _answer_form(service)
 
     @property
@@ -100,12 +89,17 @@ class ServedModel:
         decisions = self.service.decide(self.codec.columns_of(records))
         probability: list[float] = decisions.probability.tolist()
         label: list[int] = decisions.label.tolist()
-        ids = self._journal.append(
-            records, probability, label, run_id=self.service.run_id, threshold=self.service.threshold
-        )
-        if self._scored is not None:
-            self._scored(label)
-        return list(map(Prediction, ids, probability, label))
+        try:
+            ids, is_logged, ticket = self._log.append(
+                records, probability, label, run_id=self.service.run_id, threshold=self.service.threshold
+            )
+        except LogUnwritableError:
+            metrics.log_refused_rows.inc(len(records))
+            raise
+        if not is_logged:
+            metrics.log_dropped_rows.inc(len(records))
+        metrics.count_decisions(label)
+        return list(map(Prediction, ids, probability, label, itertools.repeat(ticket)))
 
     def answer_one(self, prediction: Prediction) -> bytes:
         """Write the answer to one record as JSON."""
@@ -121,10 +115,9 @@ class ServedModel:
 def load_served_model(
     run: RunFolder,
     config: ServingConfig,
-    journal: Journal,
-    scored: Callable[[list[int]], None] | None = None,
+    log: PredictionLogWriter,
 ) -> ServedModel:
-    """Load a run, every file it serves checked against its hash, and have it score its self-test rows before it answers anybody.
+    """Load a run, check the hash of every file it serves, and have it score its self-test rows.
 
     Raises
     ------
@@ -140,10 +133,10 @@ def load_served_model(
     difference = replay_self_test(service.predictor, run.read_json("self_test.json"))
     if not difference <= tolerance:
         raise HashMismatchError(
-            f"run {run.run_id}: its self-test rows come out {difference:g} away from what was recorded, at most "
-            f"{tolerance:g} is tolerable"
+            f"run {run.run_id}: its self-test rows come out {difference:g} away from the record, "
+            f"at most {tolerance:g} is tolerable"
         )
-    return ServedModel(service, _describe(run, service), journal, config, scored)
+    return ServedModel(service, _describe(run, service), log, config)
 
 
 def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
@@ -161,7 +154,9 @@ def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
             name: metrics["calibration"].get(name)
             for name in ("target_precision", "promised_precision", "confidence", "feasible", "recall")
         },
-        "test": {name: metrics[name] for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")},
+        "test": {
+            name: metrics[name] for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
+        },
         "rows": lineage["rows"],
         "hashes": {name: entry["sha256"] for name, entry in sorted(run.files.items())},
         "contract": service.contract.to_dict(),

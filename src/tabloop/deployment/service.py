@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from fastapi import FastAPI, Request
@@ -14,12 +13,12 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from tabloop import __version__
+from tabloop.artifacts.prediction_log import PredictionLogWriter
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
+from tabloop.deployment.api_keys import ApiKeys
 from tabloop.deployment.champion_watch import ChampionWatch
 from tabloop.deployment.edge import Edge, Receive, Scope, Send, read_body, send_body, send_problem
-from tabloop.deployment.api_keys import ApiKeys
-from tabloop.deployment.journal import ServingJournal
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.open_inference import OpenInference
 from tabloop.deployment.openapi_document import describe_operations, describe_service
@@ -28,6 +27,7 @@ from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import QueueFullError, RecordError, TabloopError
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class LeanRoute(APIRoute):
@@ -45,11 +45,12 @@ class LeanRoute(APIRoute):
             except HttpProblem as problem:
                 await send_problem(problem, scope, send)
             except TabloopError as error:
-                if (problem := problem_of(error)).status == 500:
+                answer = problem_of(error)
+                if answer.status == 500:
                     raise
-                await send_problem(problem, scope, send)
+                await send_problem(answer, scope, send)
 
-        self.app = app  # type: ignore[assignment]
+        self.app = app
 
 
 def _documented(endpoint: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -67,8 +68,8 @@ class Service:
     ----------
     watch : ChampionWatch
         The model that answers.
-    journal : ServingJournal
-        The prediction log.
+    log : PredictionLogWriter
+        Where predictions are written down.
     monitor : MonitorClient
         Answers about drift and retraining.
     config : ServingConfig
@@ -80,13 +81,13 @@ class Service:
     def __init__(
         self,
         watch: ChampionWatch,
-        journal: ServingJournal,
+        log: PredictionLogWriter,
         monitor: MonitorClient,
         config: ServingConfig,
         keys: ApiKeys | None,
     ) -> None:
         self.watch = watch
-        self.journal = journal
+        self.log = log
         self.monitor = monitor
         self.config = config
         self.keys = keys
@@ -128,16 +129,21 @@ class Service:
         except QueueFullError:
             metrics.queue_refused_rows.inc(len(records))
             raise
-        if self.journal.waits:
-            await self.journal.durable()
+        if predictions[-1].ticket:
+            await self.log.committed(predictions[-1].ticket)
         return predictions
 
     def count_refused(self, error: RecordError) -> None:
         """Count refused rows by reason: a surge of them is an alarm of its own."""
-        rows = {problem.row for problem in error.problems}
-        metrics.checked_rows.inc(len(rows))
-        for reason in {(p.row, p.reason) for p in error.problems}:
-            metrics.refused_rows.labels(reason[1]).inc()
+        columns = self.model.contract.columns
+        reasons = {
+            # a name that a client made up is no name for a figure
+            (p.row, f"{p.field}: {p.code}" if p.field in columns else p.code)
+            for p in error.problems
+        }
+        metrics.checked_rows.inc(len({row for row, _ in reasons}))
+        for _, reason in reasons:
+            metrics.refused_rows.labels(reason).inc()
 
     async def feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take outcomes of earlier predictions."""
@@ -149,7 +155,9 @@ class Service:
         for name, value in scope["headers"]:
             if name == b"content-type":
                 kind = value.partition(b";")[0].strip().lower()
-                if kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json")):
+                if kind == b"application/json" or (
+                    kind.startswith(b"application/") and kind.endswith(b"+json")
+                ):
                     return await read_body(scope, receive, self.config.max_body_bytes)
                 break
         # a page of another site can send anything but this header to a service on loopback
@@ -157,8 +165,8 @@ class Service:
 
     def health(self) -> dict[str, Any]:
         """Say how the service is."""
-        model, log = self.watch.model, self.journal.describe()
-        troubles = [self.watch.problem, self.keys.problem if self.keys else None, log["problem"]]
+        model = self.watch.model
+        troubles = [self.watch.problem, self.keys.problem if self.keys else None, self.log.problem]
         return {
             "status": "degraded" if any(troubles) else "ok",
             "ready": True,
@@ -167,11 +175,15 @@ class Service:
             "run_id": model.run_id,
             "version": __version__,
             "troubles": [trouble for trouble in troubles if trouble],
-            "prediction_log": log,
+            "prediction_log": {
+                "writable": self.log.problem is None,
+                "dropped_rows": int(metrics.total("tabloop_log_dropped_rows")),
+                "refused_rows": int(metrics.total("tabloop_log_refused_rows")),
+            },
         }
 
 
-def create_app(service: Service, *, request_log: str = "errors", lifespan: Any = None) -> tuple[FastAPI, Edge]:
+def create_app(service: Service, *, request_log: str = "errors", lifespan: Any = None) -> Edge:
     """Put the paths together.
 
     Parameters
@@ -183,23 +195,10 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
 
     Returns
     -------
-    app : FastAPI
-        The paths and their documentation.
     edge : Edge
-        The ASGI application to serve: the app, behind what every request passes.
+        The ASGI application to serve: FastAPI's, behind what every request passes.
     """
-
-    @asynccontextmanager
-    async def following(app: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(service.watch.follow())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    app = FastAPIOffline(title="tabloop", version=__version__, redoc_url=None, lifespan=lifespan or following)
+    app = FastAPIOffline(title="tabloop", version=__version__, redoc_url=None, lifespan=lifespan)
     # the busiest first: routes are tried in order
     lean: list[tuple[str, Handler]] = [
         ("/predict", service.predict),
@@ -218,13 +217,13 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
     _add_reading_paths(app, service, open_inference, operations)
     _add_error_answers(app)
     app.openapi = lambda: describe_service(app, service.model)  # type: ignore[method-assign]
-    return app, Edge(app, keys=service.keys, request_log=request_log)
+    return Edge(app, keys=service.keys, request_log=request_log)
 
 
 def _add_reading_paths(
     app: FastAPI, service: Service, open_inference: OpenInference, operations: dict[str, Any]
 ) -> None:
-    def get(path: str) -> Any:
+    def get(path: str) -> Decorator:
         return app.get(path, response_model=None, **operations[path])
 
     @get("/health")
@@ -292,7 +291,9 @@ def _add_error_answers(app: FastAPI) -> None:
             405: f"{request.url.path} does not take {request.method}",
         }
         code, detail = codes.get(error.status_code, "refused"), said.get(error.status_code, str(error.detail))
-        return answer(request, HttpProblem(error.status_code, code, detail, headers=dict(error.headers or {})))
+        return answer(
+            request, HttpProblem(error.status_code, code, detail, headers=dict(error.headers or {}))
+        )
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:

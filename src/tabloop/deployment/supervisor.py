@@ -37,8 +37,8 @@ class Child:
     module : str
         What it runs, by `python -m`.
     settings : mapping
-        JSON-ready; the child reads it as the first line of its standard input, which stays open: its end tells
-        the child that its parent is gone.
+        JSON-ready; the child reads it as the first line of its standard input. That stays open: its end
+        tells the child that its parent is gone.
     keeps_fds : tuple of int
         Descriptors it inherits.
     needed : bool
@@ -151,7 +151,9 @@ class Supervisor:
             code, lived_s = child.process.returncode, time.monotonic() - child.started_at
             self._forget(child)
             if not child.was_ready and child.needed:
-                raise ServingError(f"{child.name} ended before it was ready ({_ending(code)}); its log tells why")
+                raise ServingError(
+                    f"{child.name} ended before it was ready ({_ending(code)}); its log tells why"
+                )
             child.failures = 0 if lived_s > _WELL_AFTER_S else child.failures + 1
             pause_s = min(_LONGEST_PAUSE_S, 0.1 * 2 ** (child.failures - 1)) if child.failures > 1 else 0.0
             child.start_after = time.monotonic() + pause_s

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from tabloop.artifacts.prediction_log import PredictionLogWriter
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
 from tabloop.deployment import metrics
@@ -21,7 +22,6 @@ from tabloop.deployment.champion_watch import ChampionWatch
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
 from tabloop.deployment.edge import App
 from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
-from tabloop.deployment.journal import ServingJournal
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.served_model import ServedModel, load_served_model
 from tabloop.deployment.service import Service, create_app
@@ -43,17 +43,17 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     config = project.config.serving
     keys_file = project.resolve(config.api_keys_file) if config.api_keys_file else None
     keys = load_keys(config.api_keys_env, keys_file)
-    journal = ServingJournal(project.model_dir, project.config.prediction_log)
+    log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
 
     def load(run: RunFolder) -> ServedModel:
-        return load_served_model(run, config, journal, count_decisions)
+        return load_served_model(run, config, log)
 
     def count_change(outcome: str) -> None:
         metrics.champion_changes.labels(outcome).inc()
 
     watch = ChampionWatch(RunStore(project.model_dir), load, config.champion_check_s, count_change)
     monitor = MonitorClient(Path(settings.values["monitor_socket"]))
-    service = Service(watch, journal, monitor, config, keys)
+    service = Service(watch, log, monitor, config, keys)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
@@ -62,7 +62,6 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         tasks = [
             loop.create_task(watch.follow()),
             loop.create_task(sweep_connections(server.server_state.connections)),
-            loop.create_task(journal.flush_regularly()),
         ]
         metrics.worker_starts.inc()
         # what was loaded stays: the collector need not look at it again and again
@@ -75,9 +74,9 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            journal.close()
+            log.close()
 
-    app, edge = create_app(service, request_log=config.request_log, lifespan=lifespan)
+    edge = create_app(service, request_log=config.request_log, lifespan=lifespan)
     served: App = edge
     if config.opentelemetry:
         from tabloop.deployment.tracing import traced
@@ -86,7 +85,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     protocol = guarded_protocol(config.receive_timeout_s, config.max_connections)
     server = uvicorn.Server(
         uvicorn.Config(
-            served,  # type: ignore[arg-type]
+            served,
             http=protocol,
             ws="none",
             loop="uvloop",
@@ -99,16 +98,6 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         )
     )
     return server, [socket.socket(fileno=settings.values["socket_fd"])]
-
-
-def count_decisions(labels: list[int]) -> None:
-    """Count one scored batch."""
-    metrics.batches.inc()
-    positives = sum(labels)
-    if positives:
-        metrics.predictions.labels("1").inc(positives)
-    if positives < len(labels):
-        metrics.predictions.labels("0").inc(len(labels) - positives)
 
 
 if __name__ == "__main__":

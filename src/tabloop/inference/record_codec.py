@@ -192,6 +192,10 @@ class RecordCodec:
             raise _record_error(report.problems)
         return self._record(report.values)
 
+    def records_of(self, rows: Sequence[Mapping[str, Any]]) -> list[Record]:
+        """Build records from plain values; see `record_of`. All problems of all rows at once."""
+        return self._checked(rows, [])
+
     def columns_of(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
         """Turn records into the inputs of the exported graph.
 
@@ -318,17 +322,19 @@ class RecordCodec:
     def _explain_records(self, body: bytes) -> list[Record]:
         value = read_json(body)
         given = self._listed(value)
-        problems: list[RecordProblem] = []
-        n_problems = 0
-        for name in value:
-            if name != "records":
-                n_problems += 1
-                if n_problems <= MAX_PROBLEMS:
-                    problems.append(
-                        RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
-                    )
+        unknown = [
+            RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
+            for name in value
+            if name != "records"
+        ]
+        return self._checked(given, unknown)
+
+    def _checked(self, rows: Sequence[Any], problems: list[RecordProblem]) -> list[Record]:
+        """Build records of rows, or raise with what was wrong already and all that is wrong with them."""
+        n_problems = len(problems)
+        del problems[MAX_PROBLEMS:]
         records = []
-        for row, each in enumerate(given):
+        for row, each in enumerate(rows):
             report = self._checker.check(each, row=row, hints=len(problems) < MAX_PROBLEMS)
             if report.values is None:
                 n_problems += len(report.problems)
