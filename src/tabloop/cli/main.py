@@ -11,6 +11,7 @@ import click
 
 from tabloop import __version__
 from tabloop.cli.data_commands import contract, data, init
+from tabloop.cli.log_commands import log
 from tabloop.cli.run_commands import config, release, reproduce, run, runs, train
 from tabloop.cli.serve_commands import serve
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
@@ -39,8 +40,11 @@ def tabloop() -> None:
     """  # noqa: D301 - click reads the backspace
 
 
-for command in (run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score,
-                serve, runs, reproduce, data, contract, config):  # fmt: skip
+COMMANDS = (
+    run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
+    runs, reproduce, data, contract, config, log,
+)  # fmt: skip
+for command in COMMANDS:
     tabloop.add_command(command)
 
 
