@@ -287,7 +287,7 @@ class RecordCodec:
         found = body.count(b":")
         if found == n_colons and not self._names_have_colons:
             return True
-        if b"\\" in body:  # a colon may be escaped
+        if b"\\u003a" in body or b"\\u003A" in body:  # an escaped colon, so that counting is no use
             return False
         for field in (*self._texts, *self._moments):
             n_colons += sum(text.count(":") for text in field.of(records) if text)
