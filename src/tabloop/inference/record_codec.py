@@ -59,9 +59,10 @@ class _Field:
     name: str
     attribute: str
     column: Column
+    get: Callable[[Record], Any]
 
     def of(self, records: Sequence[Record]) -> list[Any]:
-        return list(map(attrgetter(self.attribute), records))
+        return list(map(self.get, records))
 
 
 class RecordCodec:
@@ -108,7 +109,10 @@ class RecordCodec:
         self._contract = contract
         self._max_records = max_records
         self._checker = RecordChecker(contract)
-        self._fields = [_Field(n, f"c{i}", c) for i, (n, c) in enumerate(contract.columns.items())]
+        self._fields = [
+            _Field(name, f"c{place}", column, attrgetter(f"c{place}"))
+            for place, (name, column) in enumerate(contract.columns.items())
+        ]
         self._by_name = {field.name: field for field in self._fields}
         self.record_type = _record_type(self._fields)
         records = types.GenericAlias(list, (self.record_type,))
@@ -117,8 +121,9 @@ class RecordCodec:
         self._decode_batch: Callable[[bytes], Any] = msgspec.json.Decoder(batch_type).decode
 
         self._optional = [field for field in self._fields if field.column.nullable]
-        self._texts = [f for f in self._fields if isinstance(f.column, CategoryColumn | TextColumn)]
-        self._moments = [f for f in self._fields if isinstance(f.column, TimestampColumn)]
+        readers = [(field, self._checker.readers[field.name]) for field in self._fields]
+        self._texts = [(f, read) for f, read in readers if isinstance(f.column, CategoryColumn | TextColumn)]
+        self._moments = [(f, read) for f, read in readers if isinstance(f.column, TimestampColumn)]
         self._rules = [(rule, [self._by_name[name] for name in rule.columns]) for rule in contract.rules]
         self._inputs = [(self._by_name[name], kind) for name, kind in input_types(contract).items()]
         self._names_have_colons = any(":" in name for name in contract.columns)
@@ -259,13 +264,11 @@ class RecordCodec:
         """
         if not self._settle_fields(records, body, n_outer_colons):
             return False
-        for field in self._texts:
-            read = self._checker.readers[field.name]
-            for text in set(field.of(records)):
+        for field, read in self._texts:
+            for text in set(map(field.get, records)):
                 if read(text) != text:
                     return False
-        for field in self._moments:
-            read = self._checker.readers[field.name]
+        for field, read in self._moments:
             for record, text in zip(records, field.of(records), strict=True):
                 moment = read(text)
                 if isinstance(moment, tuple):
@@ -291,19 +294,19 @@ class RecordCodec:
         found = body.count(b":")
         if found == n_colons and not self._names_have_colons:
             return True
-        if b"\\" in body:  # a colon may be escaped
+        if b"\\u003a" in body or b"\\u003A" in body:  # an escaped colon, so that counting is no use
             return False
-        for field in (*self._texts, *self._moments):
+        for field, _ in (*self._texts, *self._moments):
             n_colons += sum(text.count(":") for text in field.of(records) if text)
         return found == n_colons
 
     def _rule_holds(self, rule: Formula, fields: list[_Field], records: list[Record]) -> bool:
         # log1p is the one function whose last bits may differ between rows and tables
         if len(records) <= _FEW_RECORDS or "log1p" in rule.text:
-            return all(
-                rule_holds(rule, {f.name: formula_value(f.column, getattr(r, f.attribute)) for f in fields})
-                for r in records
-            )
+            for record in records:
+                if not rule_holds(rule, {f.name: formula_value(f.column, f.get(record)) for f in fields}):
+                    return False
+            return True
         values = {field.name: _formula_array(field, field.of(records)) for field in fields}
         broken = ~evaluate_table(rule, values, n_rows=len(records))
         for name in rule.required_columns:
