@@ -24,7 +24,7 @@ request_seconds = Histogram(
 predictions = Counter("tabloop_predictions", "Rows decided, by decision.", ["label"])
 batches = Counter("tabloop_batches", "Calls of the model; predictions by batches is the mean batch.")
 refused_rows = Counter("tabloop_refused_rows", "Rows refused by the contract, by reason.", ["reason"])
-checked_rows = Counter("tabloop_checked_rows", "Rows checked against the contract, accepted or refused.")
+invalid_rows = Counter("tabloop_invalid_rows", "Rows refused by the contract, each once.")
 queue_refused_rows = Counter("tabloop_queue_refused_rows", "Rows answered 503 since the queue was full.")
 queue_rows = Gauge("tabloop_queue_rows", "Rows that wait to be scored.", multiprocess_mode="livesum")
 log_dropped_rows = Counter("tabloop_log_dropped_rows", "Rows answered without a line in the prediction log.")

@@ -18,7 +18,7 @@ from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys
 from tabloop.deployment.champion_watch import ChampionWatch
-from tabloop.deployment.edge import Edge, Receive, Scope, Send, read_body, send_body, send_problem
+from tabloop.deployment.edge import Edge, Receive, Scope, Send, read_body, send_body
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.open_inference import OpenInference
 from tabloop.deployment.openapi_document import describe_operations, describe_service
@@ -39,18 +39,7 @@ class LeanRoute(APIRoute):
     def __init__(self, path: str, endpoint: Handler, **settings: Any) -> None:
         super().__init__(path, endpoint=_documented(endpoint), **settings)
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            try:
-                await endpoint(scope, receive, send)
-            except HttpProblem as problem:
-                await send_problem(problem, scope, send)
-            except TabloopError as error:
-                answer = problem_of(error)
-                if answer.status == 500:
-                    raise
-                await send_problem(answer, scope, send)
-
-        self.app = app
+        self.app = endpoint
 
 
 def _documented(endpoint: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -123,7 +112,6 @@ class Service:
 
     async def decide(self, model: ServedModel, records: list[Any]) -> list[Prediction]:
         """Score records, write them down, and come back when the log keeps what it promises."""
-        metrics.checked_rows.inc(len(records))
         try:
             predictions = await model.batcher.submit(records)
         except QueueFullError:
@@ -141,7 +129,7 @@ class Service:
             (p.row, f"{p.field}: {p.code}" if p.field in columns else p.code)
             for p in error.problems
         }
-        metrics.checked_rows.inc(len({row for row, _ in reasons}))
+        metrics.invalid_rows.inc(len({row for row, _ in reasons}))
         for _, reason in reasons:
             metrics.refused_rows.labels(reason).inc()
 
@@ -217,7 +205,7 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
     _add_reading_paths(app, service, open_inference, operations)
     _add_error_answers(app)
     app.openapi = lambda: describe_service(app, service.model)  # type: ignore[method-assign]
-    return Edge(app, keys=service.keys, request_log=request_log)
+    return Edge(app, lean=dict(lean), keys=service.keys, request_log=request_log)
 
 
 def _add_reading_paths(
