@@ -317,7 +317,9 @@ def test_columns_are_left_out_or_hashed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"TABLOOP_LOG_KEY": "short"}])
-def test_without_its_key_nothing_is_hashed_and_nothing_starts(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_without_its_key_nothing_is_hashed_and_nothing_starts(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
     with pytest.raises(ConfigError, match="TABLOOP_LOG_KEY"):
         PredictionLogWriter(tmp_path, PredictionLogConfig(hash=("country",)), environ=environ)
 
