@@ -31,7 +31,14 @@ from tabloop.contract.columns import (
 from tabloop.contract.contract import Contract
 from tabloop.contract.formula import Formula
 from tabloop.contract.formula_evaluation import evaluate_feature, evaluate_table
-from tabloop.contract.record_check import RecordChecker, RecordValue, formula_value, rule_holds, shown_text
+from tabloop.contract.record_check import (
+    MAX_PROBLEMS,
+    RecordChecker,
+    RecordValue,
+    formula_value,
+    rule_holds,
+    shown_text,
+)
 from tabloop.contract.strict_json import RepeatedKeysObject, read_json
 from tabloop.errors import (
     ContractError,
@@ -45,8 +52,6 @@ from tabloop.inference.frame_columns import input_types
 #: One valid row: an instance of `RecordCodec.record_type`.
 Record: TypeAlias = msgspec.Struct
 
-#: How many problems an error holds; it counts the others.
-MAX_PROBLEMS = 100
 #: Up to so many records a rule is quicker row by row than with NumPy.
 _FEW_RECORDS = 4
 _UNDECIDED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -194,7 +199,7 @@ class RecordCodec:
         """
         report = self._checker.check(values)
         if report.values is None:
-            raise _record_error(report.problems)
+            raise RecordError(report.problems, report.n_problems)
         return self._record(report.values)
 
     def columns_of(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
@@ -321,24 +326,21 @@ class RecordCodec:
     def _explain_records(self, body: bytes) -> list[Record]:
         value = read_json(body)
         given = self._listed(value)
-        problems: list[RecordProblem] = []
-        n_problems = 0
-        for name in value:
-            if name != "records":
-                n_problems += 1
-                if n_problems <= MAX_PROBLEMS:
-                    problems.append(
-                        RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
-                    )
+        unknown = [name for name in value if name != "records"]
+        problems = [
+            RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
+            for name in unknown[:MAX_PROBLEMS]
+        ]
+        n_problems = len(unknown)
         records = []
         for row, each in enumerate(given):
-            report = self._checker.check(each, row=row, hints=len(problems) < MAX_PROBLEMS)
+            report = self._checker.check(each, row=row, most_problems=MAX_PROBLEMS - len(problems))
             if report.values is None:
-                n_problems += len(report.problems)
-                problems += report.problems[: MAX_PROBLEMS - len(problems)]
-            elif not problems:
+                n_problems += report.n_problems
+                problems += report.problems
+            elif not n_problems:
                 records.append(self._record(report.values))
-        if problems:
+        if n_problems:
             raise RecordError(problems, n_problems)
         return records
 
@@ -361,10 +363,6 @@ class RecordCodec:
                 f"got {len(records)} records, expected at most {self._max_records}: send several requests"
             )
         return records
-
-
-def _record_error(problems: list[RecordProblem]) -> RecordError:
-    return RecordError(problems[:MAX_PROBLEMS], len(problems))
 
 
 def _kind(value: Any) -> str:
