@@ -13,10 +13,12 @@ import pytest
 
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
-from tabloop.contract.record_check import RecordChecker
+from tabloop.contract.formula import parse_formula
+from tabloop.contract.formula_evaluation import evaluate_row, evaluate_table
+from tabloop.contract.record_check import MAX_PROBLEMS, RecordChecker
 from tabloop.errors import ContractError, MalformedBodyError, RecordError, TooManyRecordsError
 from tabloop.inference.frame_columns import columns_of_frame
-from tabloop.inference.record_codec import MAX_PROBLEMS, RecordCodec
+from tabloop.inference.record_codec import RecordCodec
 
 STUDENT = {
     "student_country": "US",
@@ -108,6 +110,22 @@ def test_a_rule_broken_in_a_long_list_is_found(codec: RecordCodec) -> None:
     with pytest.raises(RecordError) as error:
         codec.decode_records(encoded({"records": rows}))
     assert [(p.row, p.code) for p in error.value.problems] == [(999, "rule")]
+
+
+def test_a_rule_says_the_same_of_one_record_and_of_many() -> None:
+    contract = Contract.from_dict({
+        "columns": {"x": {"type": "number"}, "y": {"type": "number"}},
+        "rules": ["log1p(x) != y"], "target": {"name": "t"}})  # fmt: skip
+    x = np.random.default_rng(0).uniform(0, 10, 5000)
+    formula = parse_formula("log1p(x)", {"x": "number"}, expected="number")
+    y = np.array([evaluate_row(formula, {"x": each}) for each in x.tolist()])
+    # every row breaks the rule; NumPy would say otherwise of those in which the last bit of its log differs
+    differs = evaluate_table(formula, {"x": x}) != y
+    chosen = np.flatnonzero(differs if differs.any() else ~differs)[:10]
+    rows = [{"x": x[place], "y": y[place]} for place in np.resize(chosen, 10)]
+    with pytest.raises(RecordError) as error:
+        RecordCodec(contract).decode_records(encoded({"records": rows}))
+    assert error.value.n_problems == 10
 
 
 def test_problems_are_counted_beyond_those_that_are_told(codec: RecordCodec) -> None:

@@ -164,6 +164,7 @@ def test_a_record_is_what_a_table_row_is(data: st.DataObject, contract: Contract
             assert place not in accepted
         else:
             assert repr(list(found.values)) == repr(kept(contract, accepted[place]))
+        assert found.n_problems == len(found.problems)
         json.dumps([(p.got, p.expected) for p in found.problems], allow_nan=False).encode()
 
 

@@ -31,7 +31,14 @@ from tabloop.contract.columns import (
 from tabloop.contract.contract import Contract
 from tabloop.contract.formula import Formula
 from tabloop.contract.formula_evaluation import evaluate_feature, evaluate_table
-from tabloop.contract.record_check import RecordChecker, RecordValue, formula_value, rule_holds, shown_text
+from tabloop.contract.record_check import (
+    MAX_PROBLEMS,
+    RecordChecker,
+    RecordValue,
+    formula_value,
+    rule_holds,
+    shown_text,
+)
 from tabloop.contract.strict_json import RepeatedKeysObject, read_json
 from tabloop.errors import (
     ContractError,
@@ -45,8 +52,6 @@ from tabloop.inference.frame_columns import input_types
 #: One valid row: an instance of `RecordCodec.record_type`.
 Record: TypeAlias = msgspec.Struct
 
-#: How many problems an error holds; it counts the others.
-MAX_PROBLEMS = 100
 #: Up to so many records a rule is quicker row by row than with NumPy.
 _FEW_RECORDS = 4
 _UNDECIDED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -194,12 +199,12 @@ class RecordCodec:
         """
         report = self._checker.check(values)
         if report.values is None:
-            raise _record_error(report.problems)
+            raise RecordError(report.problems, report.n_problems)
         return self._record(report.values)
 
     def records_of(self, rows: Sequence[Mapping[str, Any]]) -> list[Record]:
         """Build records from plain values; see `record_of`. All problems of all rows at once."""
-        return self._checked(rows, [])
+        return self._checked(rows, [], 0)
 
     def columns_of(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
         """Turn records into the inputs of the exported graph.
@@ -325,26 +330,24 @@ class RecordCodec:
     def _explain_records(self, body: bytes) -> list[Record]:
         value = read_json(body)
         given = self._listed(value)
-        unknown = [
+        unknown = [name for name in value if name != "records"]
+        problems = [
             RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
-            for name in value
-            if name != "records"
+            for name in unknown[:MAX_PROBLEMS]
         ]
-        return self._checked(given, unknown)
+        return self._checked(given, problems, len(unknown))
 
-    def _checked(self, rows: Sequence[Any], problems: list[RecordProblem]) -> list[Record]:
+    def _checked(self, rows: Sequence[Any], problems: list[RecordProblem], n_problems: int) -> list[Record]:
         """Build records of rows, or raise with what was wrong already and all that is wrong with them."""
-        n_problems = len(problems)
-        del problems[MAX_PROBLEMS:]
         records = []
         for row, each in enumerate(rows):
-            report = self._checker.check(each, row=row, hints=len(problems) < MAX_PROBLEMS)
+            report = self._checker.check(each, row=row, most_problems=MAX_PROBLEMS - len(problems))
             if report.values is None:
-                n_problems += len(report.problems)
-                problems += report.problems[: MAX_PROBLEMS - len(problems)]
-            elif not problems:
+                n_problems += report.n_problems
+                problems += report.problems
+            elif not n_problems:
                 records.append(self._record(report.values))
-        if problems:
+        if n_problems:
             raise RecordError(problems, n_problems)
         return records
 
@@ -367,10 +370,6 @@ class RecordCodec:
                 f"got {len(records)} records, expected at most {self._max_records}: send several requests"
             )
         return records
-
-
-def _record_error(problems: list[RecordProblem]) -> RecordError:
-    return RecordError(problems[:MAX_PROBLEMS], len(problems))
 
 
 def _kind(value: Any) -> str:
