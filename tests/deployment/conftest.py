@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving
 

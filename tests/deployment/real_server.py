@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from tests.conftest import Workspace
 
 _LONGEST_START_S = 120.0
