@@ -50,7 +50,7 @@ def encode_feedback(outcome: Outcome, source: str) -> bytes:
     Examples
     --------
     >>> outcome = Outcome("0199c2f0-0000-7000-8000-000000000001", 1, "2026-01-31T11:00:00.000000Z")
-    >>> encode_feedback(outcome, "http")[-35:]
+    >>> encode_feedback(outcome, "http")[-36:]
     b'"source":"http","crc32":"0921a62e"}\n'
     """
     body = (

@@ -45,6 +45,22 @@ def exact_interval(hits: int, trials: int, *, confidence: float = 0.95) -> Inter
     return low, high
 
 
+def roc_auc(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> float:
+    """Measure the ROC-AUC; ties count half.
+
+    Parameters
+    ----------
+    y_true, y_proba : ndarray of shape (n_rows,)
+        Labels, 0 or 1, both there, and scores; higher means more likely 1.
+
+    Examples
+    --------
+    >>> roc_auc(np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]))
+    0.75
+    """
+    return float(_auc_components(y_true, y_proba)[0].mean())
+
+
 def roc_auc_interval(
     y_true: NDArray[np.int8], y_proba: NDArray[np.float64], *, confidence: float = 0.95
 ) -> Interval:

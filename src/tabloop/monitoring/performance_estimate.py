@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.stats import rankdata
 
+from tabloop.config.performance import PerformanceConfig
 from tabloop.monitoring.density_ratio import DensityRatio, estimate_density_ratio
 from tabloop.monitoring.performance_figures import (
     METRICS,
@@ -17,14 +17,15 @@ from tabloop.monitoring.performance_figures import (
     require_rows,
 )
 from tabloop.monitoring.score_calibration import LabelledScores
+from tabloop.monitoring.score_order import ScoreOrder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Method = Literal["weighted", "unweighted"]
 
-# Below this many expected positives a recall or a ranking is a matter of single rows
-_LEAST_EXPECTED_POSITIVES = 5.0
+# Below this many expected rows of a class a recall or a ranking is a matter of single rows
+_LEAST_EXPECTED_ROWS = 5.0
 _SCORE = "score"
 
 
@@ -96,12 +97,9 @@ def estimate_performance(
     reference: ScoredRows,
     window: ScoredRows,
     threshold: float,
+    config: PerformanceConfig,
     *,
     method: Method = "weighted",
-    confidence: float = 0.99,
-    min_rows: int = 100,
-    min_effective_rows: int = 300,
-    max_uncovered_fraction: float = 0.1,
     n_draws: int = 400,
     seed: int = 0,
 ) -> PerformanceEstimate:
@@ -116,14 +114,10 @@ def estimate_performance(
         The same features on both sides; the reference with its labels.
     threshold : float
         A row is decided positive where its score is at least this.
+    config : PerformanceConfig
+        The config's `monitoring.performance` section.
     method : {"weighted", "unweighted"}, default="weighted"
         Whether the calibration counts reference rows by how much they look like the window.
-    confidence : float, default=0.99
-        Of the intervals, two-sided.
-    min_rows, min_effective_rows : int
-        Least rows of the window, and of the reference after weighting.
-    max_uncovered_fraction : float, default=0.1
-        Largest fraction of the window that may lie where the reference has next to no rows.
     n_draws : int, default=400
         Draws behind the intervals.
     seed : int, default=0
@@ -147,6 +141,10 @@ def estimate_performance(
     premise, calibration, breaks when rows arrive in other shares. The weighted calibration counts each
     reference row by the ratio of the two densities at it [2]_; see `estimate_density_ratio`.
 
+    The rising fit hugs the labels it was made of, which flatters the order of the rows. So the expected
+    ROC-AUC (see `ScoreOrder`) is corrected by what it is off on the weighted reference, where the labels are
+    known.
+
     Intervals hold what the labels will show, not only their expectation: each draw resamples the
     reference, calibrates again, draws labels from the probabilities and measures them. The weights are taken
     as given.
@@ -165,7 +163,7 @@ def estimate_performance(
     >>> y_true = (rng.random(4000) < y_proba).astype(np.int8)
     >>> reference = ScoredRows({"x": y_proba}, {}, y_proba, y_true)
     >>> window = ScoredRows({"x": y_proba[:1000]}, {}, y_proba[:1000])
-    >>> estimate = estimate_performance(reference, window, 0.8)
+    >>> estimate = estimate_performance(reference, window, 0.8, PerformanceConfig())
     >>> round(estimate.figures["precision"].value, 1)
     0.9
     """
@@ -178,7 +176,7 @@ def estimate_performance(
         )
     decided = window.y_proba >= threshold
     n_rows, n_reference = len(window.y_proba), len(reference.y_proba)
-    enough = n_rows >= min_rows and n_reference >= min_effective_rows
+    enough = n_rows >= config.min_rows and n_reference >= config.min_effective_rows
     ratio = DensityRatio(np.ones(n_reference), float(n_reference), 0.0, 0.0)
     if method == "weighted" and enough:
         ratio = estimate_density_ratio(
@@ -195,112 +193,63 @@ def estimate_performance(
         predicted_positive_rows=int(decided.sum()),
         effective_rows=ratio.effective_rows,
         uncovered_fraction=ratio.uncovered_fraction,
-        confidence=confidence,
+        confidence=config.confidence,
     )
-    if n_rows < min_rows:
-        reason = f"{n_rows} rows in the window, expected at least {min_rows}"
-    elif ratio.effective_rows < min_effective_rows:
+    if n_rows < config.min_rows:
+        reason = f"{n_rows} rows in the window, expected at least {config.min_rows}"
+    elif ratio.effective_rows < config.min_effective_rows:
         reason = (
             f"of {n_reference:,} reference rows as good as {ratio.effective_rows:,.0f} look like the window, "
-            f"expected at least {min_effective_rows}"
+            f"expected at least {config.min_effective_rows}"
         )
-    elif ratio.uncovered_fraction > max_uncovered_fraction:
+    elif ratio.uncovered_fraction > config.max_uncovered_fraction:
         reason = (
             f"{ratio.uncovered_fraction:.0%} of the window's rows look like next to none of the reference, "
-            f"expected at most {max_uncovered_fraction:.0%}"
+            f"expected at most {config.max_uncovered_fraction:.0%}"
         )
     else:
-        _make_figures(estimate, reference, window.y_proba, decided, ratio.weights, n_draws, seed)
+        labelled = LabelledScores(reference.y_true, reference.y_proba)
+        _make_figures(estimate, labelled, window.y_proba, decided, ratio.weights, n_draws, seed)
         return estimate
     estimate.left_out.update(dict.fromkeys(METRICS, reason))
     return estimate
 
 
-def expected_roc_auc(y_score: NDArray[np.float64], probability: NDArray[np.float64]) -> float:
-    r"""Expect the ROC-AUC of scores, given each row's probability of being positive.
-
-    Parameters
-    ----------
-    y_score : ndarray of shape (n_rows,)
-        What ranks the rows.
-    probability : ndarray of float64, shape (n_rows,)
-        Of a 1, independently by row.
-
-    Returns
-    -------
-    roc_auc : float
-        NaN where no pair of a positive and a negative can be.
-
-    Notes
-    -----
-    The ROC-AUC is the share of pairs (a positive, a negative) in the right order, ties by half [1]_. Over
-    ordered pairs of different rows, pair :math:`(i, j)` is such a pair with probability
-    :math:`p_i (1 - p_j)`, so this is the ratio of two expectations,
-
-    .. math:: \frac{\sum_{i \ne j} p_i (1 - p_j) ([s_i > s_j] + \frac{1}{2} [s_i = s_j])}
-              {\sum_{i \ne j} p_i (1 - p_j)}.
-
-    Sums over groups of equal scores, in ascending order, give both in O(n log n). It differs from the
-    expectation of the ratio by O(1/n).
-
-    References
-    ----------
-    .. [1] D. Bamber, "The Area above the Ordinal Dominance Graph and the Area below the Receiver Operating
-       Characteristic Graph", Journal of Mathematical Psychology 12, 1975.
-
-    Examples
-    --------
-    >>> expected_roc_auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0]))
-    0.75
-    """
-    scores, group = np.unique(y_score, return_inverse=True)
-    positive = np.bincount(group, weights=probability, minlength=len(scores))
-    negative = np.bincount(group, weights=1.0 - probability, minlength=len(scores))
-    itself = float((probability * (1.0 - probability)).sum())
-    pairs = float(positive.sum() * negative.sum()) - itself
-    if pairs <= 1e-12 * max(1.0, float(len(y_score))):
-        return float("nan")
-    below = np.cumsum(negative) - negative
-    right = float((positive * (below + 0.5 * negative)).sum()) - 0.5 * itself
-    return min(1.0, max(0.0, right / pairs))
-
-
 def _make_figures(
     estimate: PerformanceEstimate,
-    reference: ScoredRows,
+    labelled: LabelledScores,
     y_score: NDArray[np.float64],
     decided: NDArray[np.bool_],
     weights: NDArray[np.float64],
     n_draws: int,
     seed: int,
 ) -> None:
-    assert reference.y_true is not None  # noqa: S101 - checked by the caller
-    labelled = LabelledScores(reference.y_true, reference.y_proba)
-    probability = labelled.fit(weights)(y_score)
+    order = ScoreOrder(y_score)
+    calibration = labelled.fit(weights)
+    probability = calibration(y_score)
+    n_rows, predicted, positives = len(y_score), int(decided.sum()), float(probability.sum())
+    hits = float(probability[decided].sum())
     values = {
-        "precision": _ratio(probability[decided].sum(), decided.sum()),
-        "recall": _ratio(probability[decided].sum(), probability.sum()),
-        "roc_auc": expected_roc_auc(y_score, probability),
+        "precision": hits / predicted if predicted else np.nan,
+        "recall": hits / positives if positives else np.nan,
+        "roc_auc": order.roc_auc(probability) + labelled.roc_auc_excess(calibration, weights),
         "accuracy": float(np.where(decided, probability, 1.0 - probability).mean()),
-        "positive_rate": float(probability.mean()),
+        "positive_rate": positives / n_rows,
     }
-    if not decided.any():
+    if not predicted:
         estimate.left_out["precision"] = "no row was decided positive"
-    for metric, expected in (("recall", probability.sum()), ("roc_auc", probability.sum()),
-                             ("roc_auc", (1.0 - probability).sum())):  # fmt: skip
-        if expected < _LEAST_EXPECTED_POSITIVES:
-            kind = "positives" if expected == probability.sum() else "negatives"
-            estimate.left_out[metric] = (
-                f"{expected:.1f} {kind} expected in the window, "
-                f"expected at least {_LEAST_EXPECTED_POSITIVES:.0f}"
-            )
-    draws = _draw_figures(labelled, weights, y_score, decided, n_draws, seed)
+    few = f"expected in the window, at least {_LEAST_EXPECTED_ROWS:.0f} are needed"
+    if n_rows - positives < _LEAST_EXPECTED_ROWS:
+        estimate.left_out["roc_auc"] = f"{n_rows - positives:.1f} negatives {few}"
+    if positives < _LEAST_EXPECTED_ROWS:
+        estimate.left_out.update(dict.fromkeys(("recall", "roc_auc"), f"{positives:.1f} positives {few}"))
+    draws = _draw_figures(labelled, weights, order, decided, n_draws, seed)
     tail = (1.0 - estimate.confidence) / 2.0
     for metric in METRICS:
         if metric not in estimate.left_out:
             drawn = draws[metric][~np.isnan(draws[metric])]
-            low, high = np.quantile(drawn, [tail, 1.0 - tail])
-            value = values[metric]
+            value = float(np.clip(values[metric], 0.0, 1.0))
+            low, high = np.clip(np.quantile(drawn, [tail, 1.0 - tail]), 0.0, 1.0)
             estimate.figures[metric] = PerformanceFigure(
                 value, min(value, float(low)), max(value, float(high))
             )
@@ -309,29 +258,25 @@ def _make_figures(
 def _draw_figures(
     labelled: LabelledScores,
     weights: NDArray[np.float64],
-    y_score: NDArray[np.float64],
+    order: ScoreOrder,
     decided: NDArray[np.bool_],
     n_draws: int,
     seed: int,
 ) -> dict[str, NDArray[np.float64]]:
     """Draw what the labels may show: another reference, other labels."""
     rng = np.random.default_rng(seed)
-    n_rows, n_reference = len(y_score), len(weights)
-    ranks = rankdata(y_score)
-    draws = {metric: np.empty(n_draws) for metric in METRICS}
+    n_rows, n_reference, predicted = len(decided), len(weights), int(decided.sum())
+    draws = {metric: np.full(n_draws, np.nan) for metric in METRICS}
     for draw in range(n_draws):
         resampled = weights * np.bincount(rng.integers(0, n_reference, n_reference), minlength=n_reference)
-        labels = rng.random(n_rows) < labelled.fit(resampled)(y_score)
+        calibration = labelled.fit(resampled)
+        labels = rng.random(n_rows) < calibration(order.scores)
         positives, hits = int(labels.sum()), int((labels & decided).sum())
-        draws["precision"][draw] = _ratio(hits, decided.sum())
-        draws["recall"][draw] = _ratio(hits, positives)
-        draws["roc_auc"][draw] = _ratio(
-            ranks[labels].sum() - positives * (positives + 1) / 2.0, positives * (n_rows - positives)
-        )
+        if predicted:
+            draws["precision"][draw] = hits / predicted
+        if positives:
+            draws["recall"][draw] = hits / positives
+        draws["roc_auc"][draw] = order.roc_auc(labels) + labelled.roc_auc_excess(calibration, resampled)
         draws["accuracy"][draw] = (labels == decided).mean()
         draws["positive_rate"][draw] = positives / n_rows
     return draws
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else float("nan")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from tabloop.monitoring.score_order import ScoreOrder
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -47,9 +49,8 @@ class LabelledScores:
     y_proba: NDArray[np.float64]
 
     @cached_property
-    def _knots(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        knots, group = np.unique(self.y_proba, return_inverse=True)
-        return knots, group
+    def _order(self) -> ScoreOrder:
+        return ScoreOrder(self.y_proba)
 
     def fit(self, weights: NDArray[np.float64] | None = None) -> ScoreCalibration:
         """Fit the rising map that is nearest to the labels, by pool adjacent violators.
@@ -82,12 +83,20 @@ class LabelledScores:
         >>> rows.fit(np.array([1.0, 3.0, 1.0, 1.0])).values.tolist()
         [0.0, 0.75, 0.75, 1.0]
         """
-        knots, group = self._knots
+        order = self._order
         if weights is None:
             weights = np.ones(len(self.y_true))
-        mass = np.bincount(group, weights=weights, minlength=len(knots))
-        hits = np.bincount(group, weights=weights * self.y_true, minlength=len(knots))
+        mass, hits = order.sums(weights), order.sums(weights * self.y_true)
         counted = mass > 0
         rates = hits[counted] / mass[counted]
         fitted = isotonic_regression(rates, weights=mass[counted]).x
-        return ScoreCalibration(knots[counted], np.clip(fitted, 0.0, 1.0))
+        return ScoreCalibration(order.distinct[counted], np.clip(fitted, 0.0, 1.0))
+
+    def roc_auc_excess(self, calibration: ScoreCalibration, weights: NDArray[np.float64]) -> float:
+        """Give the ROC-AUC of these rows less the one that a calibration expects of them, both weighted.
+
+        0 where the rows hold one class only.
+        """
+        measured = self._order.roc_auc(self.y_true, weights)
+        expected = self._order.roc_auc(calibration(self._order.distinct)[self._order.group], weights)
+        return 0.0 if np.isnan(measured) or np.isnan(expected) else measured - expected
