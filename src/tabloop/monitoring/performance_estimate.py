@@ -232,7 +232,7 @@ def _make_figures(
     values = {
         "precision": hits / predicted if predicted else np.nan,
         "recall": hits / positives if positives else np.nan,
-        "roc_auc": order.roc_auc(probability) + labelled.roc_auc_excess(calibration, weights),
+        "roc_auc": order.roc_auc(probability) + calibration.roc_auc_excess,
         "accuracy": float(np.where(decided, probability, 1.0 - probability).mean()),
         "positive_rate": positives / n_rows,
     }
@@ -270,13 +270,13 @@ def _draw_figures(
     for draw in range(n_draws):
         resampled = weights * np.bincount(rng.integers(0, n_reference, n_reference), minlength=n_reference)
         calibration = labelled.fit(resampled)
-        labels = rng.random(n_rows) < calibration(order.scores)
+        labels = rng.random(n_rows) < calibration(order.distinct)[order.group]
         positives, hits = int(labels.sum()), int((labels & decided).sum())
         if predicted:
             draws["precision"][draw] = hits / predicted
         if positives:
             draws["recall"][draw] = hits / positives
-        draws["roc_auc"][draw] = order.roc_auc(labels) + labelled.roc_auc_excess(calibration, resampled)
+        draws["roc_auc"][draw] = order.roc_auc(labels) + calibration.roc_auc_excess
         draws["accuracy"][draw] = (labels == decided).mean()
         draws["positive_rate"][draw] = positives / n_rows
     return draws

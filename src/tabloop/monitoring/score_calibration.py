@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from tabloop.monitoring.score_order import ScoreOrder
+from tabloop.monitoring.score_order import ScoreOrder, roc_auc_of_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,10 +23,14 @@ class ScoreCalibration:
     ----------
     knots, values : ndarray of shape (n_knots,)
         Scores, ascending, and the probability at each.
+    roc_auc_excess : float
+        ROC-AUC of the rows that it was fitted to, less the one that it expects of them; 0 where they hold
+        one class only.
     """
 
     knots: NDArray[np.float64]
     values: NDArray[np.float64]
+    roc_auc_excess: float = 0.0
 
     def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map scores to probabilities."""
@@ -88,15 +92,10 @@ class LabelledScores:
             weights = np.ones(len(self.y_true))
         mass, hits = order.sums(weights), order.sums(weights * self.y_true)
         counted = mass > 0
-        rates = hits[counted] / mass[counted]
-        fitted = isotonic_regression(rates, weights=mass[counted]).x
-        return ScoreCalibration(order.distinct[counted], np.clip(fitted, 0.0, 1.0))
-
-    def roc_auc_excess(self, calibration: ScoreCalibration, weights: NDArray[np.float64]) -> float:
-        """Give the ROC-AUC of these rows less the one that a calibration expects of them, both weighted.
-
-        0 where the rows hold one class only.
-        """
-        measured = self._order.roc_auc(self.y_true, weights)
-        expected = self._order.roc_auc(calibration(self._order.distinct)[self._order.group], weights)
-        return 0.0 if np.isnan(measured) or np.isnan(expected) else measured - expected
+        mass, hits = mass[counted], hits[counted]
+        fitted = np.clip(isotonic_regression(hits / mass, weights=mass).x, 0.0, 1.0)
+        itself = float((order.sums(weights**2)[counted] * fitted * (1.0 - fitted)).sum())
+        excess = roc_auc_of_sums(hits, mass - hits) - roc_auc_of_sums(
+            mass * fitted, mass * (1.0 - fitted), itself
+        )
+        return ScoreCalibration(order.distinct[counted], fitted, 0.0 if np.isnan(excess) else excess)

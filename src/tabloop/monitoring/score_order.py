@@ -40,9 +40,8 @@ class ScoreOrder:
 
     def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Add up values by distinct score, shape (n_groups,)."""
-        return np.bincount(self.group, np.asarray(values, np.float64), len(self.distinct)).astype(
-            np.float64, copy=False
-        )
+        sums = np.bincount(self.group, values.astype(np.float64, copy=False), len(self.distinct))
+        return sums.astype(np.float64, copy=False)
 
     def roc_auc(self, probability: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
         r"""Expect the ROC-AUC, given each row's probability of being positive.
@@ -85,12 +84,22 @@ class ScoreOrder:
         both = positive * negative
         if weights is not None:
             positive, negative, both = positive * weights, negative * weights, both * weights**2
-        up, down = self.sums(positive), self.sums(negative)
-        # no row is a pair with itself
-        itself = float(both.sum())
-        pairs = float(up.sum() * down.sum()) - itself
-        if pairs <= 1e-12 * max(1.0, float(up.sum() + down.sum())):
-            return float("nan")
-        below = np.cumsum(down) - down
-        right = float((up * (below + 0.5 * down)).sum()) - 0.5 * itself
-        return right / pairs
+        return roc_auc_of_sums(self.sums(positive), self.sums(negative), float(both.sum()))
+
+
+def roc_auc_of_sums(up: NDArray[np.float64], down: NDArray[np.float64], itself: float = 0.0) -> float:
+    """Give the ROC-AUC from the weight of positives and of negatives at each distinct score.
+
+    Parameters
+    ----------
+    up, down : ndarray of float64, shape (n_groups,)
+        By ascending score.
+    itself : float, default=0
+        What the sums count of rows paired with themselves.
+    """
+    pairs = float(up.sum() * down.sum()) - itself
+    if pairs <= 1e-12 * max(1.0, float(up.sum() + down.sum())):
+        return float("nan")
+    below = np.cumsum(down) - down
+    right = float((up * (below + 0.5 * down)).sum()) - 0.5 * itself
+    return right / pairs
