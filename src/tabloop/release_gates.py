@@ -18,6 +18,7 @@ from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.data.split import in_test_part
 from tabloop.errors import TabloopError
 from tabloop.inference.frame_columns import columns_of_frame
+from tabloop.inference.intervals import roc_auc_difference
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.queue_load import measure_load
 from tabloop.inference.scoring_service import (
@@ -29,7 +30,6 @@ from tabloop.inference.scoring_service import (
 )
 from tabloop.monitoring.drift_rule import check_drift
 from tabloop.run_records import RunData
-from tabloop.training.evaluation import roc_auc_difference
 
 _LOAD_ROWS = 2_000
 _LEAST_SHARED_ROWS = 50

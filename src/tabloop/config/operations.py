@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
+from tabloop.config.performance import PerformanceConfig
 from tabloop.contract.columns import Section
 
 
@@ -65,3 +66,7 @@ class MonitoringConfig(Section):
         0.1, gt=0, le=1, description="Largest distance of the predicted positive rate from the training one."
     )
     window_rows: StrictInt = Field(10_000, ge=1, description="The latest predictions that are looked at.")
+    performance: PerformanceConfig = Field(
+        default_factory=lambda: PerformanceConfig.model_validate({}),
+        description="When decisions got worse.",
+    )
