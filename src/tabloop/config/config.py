@@ -8,15 +8,10 @@ import json
 from pydantic import Field, StrictInt, model_validator
 
 from tabloop.config.data import DataConfig
-from tabloop.config.operations import (
-    ArtifactsConfig,
-    BenchmarkingConfig,
-    MonitoringConfig,
-    ReleaseConfig,
-    ServingConfig,
-)
+from tabloop.config.monitoring import MonitoringConfig
+from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig, ServingConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
-from tabloop.contract.columns import Section
+from tabloop.contract.columns import CategoryColumn, Section
 from tabloop.contract.contract import ContractConfig
 
 
@@ -57,6 +52,18 @@ class Config(Section):
         used = {*self.contract.columns, self.data.target.name} & set(self.data.ignore)
         if used:
             raise ValueError(f"data.ignore names what the contract uses: {', '.join(sorted(used))}")
+        return self
+
+    @model_validator(mode="after")
+    def _segments_are_categories(self) -> Config:
+        columns = self.contract.columns
+        wrong = [n for n in self.monitoring.segments if not isinstance(columns.get(n), CategoryColumn)]
+        if wrong:
+            known = [n for n, column in columns.items() if isinstance(column, CategoryColumn)]
+            raise ValueError(
+                f"monitoring.segments: {', '.join(wrong)}: no category column of the contract; "
+                f"those are: {', '.join(known) or 'none'}"
+            )
         return self
 
     def to_json(self) -> str:
