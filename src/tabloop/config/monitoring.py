@@ -34,7 +34,7 @@ class MonitoringConfig(Section):
         10.0,
         ge=1,
         le=200,
-        description="How many of a thousand quiet windows may raise an alarm, over all windowed tests together.",
+        description="How many of a thousand quiet windows may alarm, over all windowed tests together.",
     )
     least_effect: StrictFloat = Field(
         0.1,

@@ -4,12 +4,12 @@ Every distance is in standard deviations of the reference (shares of rows for `s
 effect fits all, and is the same whatever the unit of the feature:
 
 - `rank`, for numeric features: the Wasserstein-1 distance [1]_ between the two samples once each value is
-  replaced by its mid-rank in the reference, :math:`\sum_c |F_{now}(c) - F_{ref}(c)|\,(r_{c+1} - r_c) / s_r`. It
-  sees a move of the body of the distribution, however long the tail, and is the same for any increasing
-  function of the feature.
-- `value`, for numeric features and for the predicted probability: the same on the values themselves, which are
-  held inside the range of the reference, so that no single row can speak for a window. It is at least the
-  move of the mean, and sees what happens in the tail.
+  replaced by its mid-rank in the reference, :math:`\sum_c |F_{now}(c) - F_{ref}(c)|\,(r_{c+1} - r_c) / s_r`.
+  It sees a move of the body of the distribution, however long the tail, and is the same for any
+  increasing function of the feature.
+- `value`, for numeric features and for the predicted probability: the same on the values themselves, which
+  are held inside the range of the reference, so that no single row can speak for a window. It is at least
+  the move of the mean, and sees what happens in the tail.
 - `shares`, for categories: half the sum of absolute differences of the shares, the total variation distance:
   the fraction of rows that would have to change their category.
 - `category`, for categories: the largest move of the share of one category, in standard deviations
@@ -27,7 +27,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     _Floats: TypeAlias = NDArray[np.floating]
 
 Kind = Literal["numeric", "category", "probability"]
+Statistic = Literal["rank", "value", "shares", "category"]
 
-#: Edges of a numeric feature: half a thousandth of rank apart would see no more, and cost more.
+# Edges of a numeric feature by rank and by value; more see no more.
 _RANK_EDGES, _VALUE_EDGES = 48, 16
 
 #: A category of a smaller share of the reference is counted with the other rare ones.
@@ -66,22 +67,22 @@ class NumberCells:
 
     Notes
     -----
-    An edge is a value of the reference wherever that can be, so a value that many rows share (no exam started)
-    has a cell of its own, and a value beside it falls into another.
+    An edge is a value of the reference wherever that can be, so a value that many rows share (no exam
+    started) has a cell of its own, and a value beside it falls into another.
     """
 
     feature: str
     kind: Kind
     edges: NDArray[np.float64]
     weights: NDArray[np.float64]
-    distances: tuple[str, ...]
+    distances: tuple[Statistic, ...]
 
     @property
     def n_cells(self) -> int:
         """Cells without that of the missing values, whose code this is."""
         return 2 * len(self.edges) + 1
 
-    def encode(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
+    def encode(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Give each value's cell.
 
         Examples
@@ -109,7 +110,9 @@ class NumberCells:
         -------
         distances : ndarray of shape (..., n_distances)
         """
-        gap: _Floats = np.abs(np.cumsum(now - reference, axis=-1)) @ self.weights.astype(now.dtype, copy=False)
+        gap: _Floats = np.abs(np.cumsum(now - reference, axis=-1)) @ self.weights.astype(
+            now.dtype, copy=False
+        )
         return gap
 
 
@@ -134,18 +137,18 @@ class CategoryCells:
     cell_of: NDArray[np.int64]
     shares: NDArray[np.float64]
     kind: Kind = "category"
-    distances: tuple[str, ...] = ("shares", "category")
+    distances: tuple[Statistic, ...] = ("shares", "category")
 
     @property
     def n_cells(self) -> int:
         """Cells without that of the missing values, whose code this is."""
         return len(self.names)
 
-    def encode(self, codes: NDArray[np.integer]) -> NDArray[np.int64]:
+    def encode(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Give each row's cell, from its code in the reference's vocabulary."""
         n = len(self.cell_of)
         cells = np.append(self.cell_of, [self.n_cells - 1, self.n_cells])
-        return np.asarray(cells[np.where(codes < 0, n + 1, np.minimum(codes, n))], dtype=np.int64)
+        return np.asarray(cells[np.where(values < 0, n + 1, np.minimum(values, n))], dtype=np.int64)
 
     def measure(self, now: _Floats, reference: _Floats, expected_rows: float) -> _Floats:
         """Measure each distance; a category of fewer than two expected rows has no say of its own."""
@@ -205,7 +208,8 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
     position[2:-1:2] = (edges[:-1] + edges[1:]) / 2
     position[0], position[-1] = low, high  # what lies outside is held at the range
     shares = counts / len(present)
-    weights, names = [], []
+    weights: list[NDArray[np.float64]] = []
+    names: list[Statistic] = []
     if kind == "numeric":
         weights.append(_steps(mid_rank, shares))
         names.append("rank")
@@ -216,7 +220,7 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
 
 
 def _steps(position: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Steps to the next cell, in standard deviations; the last cell has none."""
+    """Give the step to the next cell, in standard deviations; the last cell has none."""
     centred = position - shares @ position
     spread = float(np.sqrt(shares @ centred**2))
     if spread == 0:  # a constant: half a rank either way is all there is
@@ -224,7 +228,9 @@ def _steps(position: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArra
     return np.append(np.diff(position), 0.0) / spread
 
 
-def cut_categories(feature: str, vocabulary: tuple[str, ...], codes: NDArray[np.integer]) -> CategoryCells | None:
+def cut_categories(
+    feature: str, vocabulary: tuple[str, ...], codes: NDArray[np.integer]
+) -> CategoryCells | None:
     """Give each frequent category of the reference a cell.
 
     Returns

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv
@@ -46,6 +46,8 @@ _WINDOWS_PER_ALARM = 40
 _MOST_DRAWN_ROWS = 2_000
 _CONFIDENCE = 0.9
 _UNIT_QUANTILE = 0.995
+# what hardly ever moves: a third of what other features have, so that a constant that moves is seen
+_LEAST_UNIT = 1.0
 #: Of fewer values nothing is measured.
 LEAST_VALUES = 20
 _LEAST_SEGMENT_ROWS, _MOST_SEGMENTS = 500, 20
@@ -113,13 +115,17 @@ class CodedReference:
             each.encode(
                 rows.codes[each.feature]
                 if each.kind == "category"
-                else rows.probability if each.kind == "probability" else rows.numeric[each.feature]
+                else rows.probability
+                if each.kind == "probability"
+                else rows.numeric[each.feature]
             )
             for each in self.cells
         ]
         return np.column_stack(columns) + self.offsets[:-1]
 
-    def members_of(self, rows: DriftRows, vocabulary: dict[str, tuple[str, ...]]) -> Iterator[NDArray[np.bool_]]:
+    def members_of(
+        self, rows: DriftRows, vocabulary: dict[str, tuple[str, ...]]
+    ) -> Iterator[NDArray[np.bool_]]:
         """Tell, segment by segment, which rows of a window are in it."""
         for segment in self.segments:
             yield rows.codes[segment.column] == vocabulary[segment.column].index(segment.value)
@@ -143,7 +149,7 @@ def code_reference(
     -------
     coded : CodedReference
     """
-    cut: list[tuple[Cells | None, NDArray[np.float64] | NDArray[np.int32]]] = [
+    cut: list[tuple[Cells | None, NDArray[Any]]] = [
         (cut_numbers(name, "numeric", values), values)
         for name, values in zip(reference.numeric_features, reference.numeric.T, strict=True)
         if name not in not_monitored
@@ -154,7 +160,7 @@ def code_reference(
     cut.append((cut_numbers(PROBABILITY, "probability", reference.y_proba), reference.y_proba))
     cells = tuple(each for each, _ in cut if each is not None)
     offsets = np.cumsum([0, *(each.n_cells + 1 for each in cells)])[:-1]
-    coded = [each.encode(values) for each, values in cut if each is not None]  # type: ignore[arg-type]
+    coded = [each.encode(values) for each, values in cut if each is not None]
     found = [
         (int(np.count_nonzero(columns[name] == code)), name, code)
         for name in segment_columns
@@ -186,7 +192,10 @@ class Measured(NamedTuple):
 
 
 def measure(
-    cells: Cells, now: NDArray[np.floating], reference: NDArray[np.floating], rows: NDArray[np.floating],
+    cells: Cells,
+    now: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    rows: NDArray[np.floating],
     least_rows: int,
 ) -> Measured:
     """Measure a feature in windows.
@@ -223,7 +232,7 @@ class WindowLimits:
     rows : int
         The size.
     units : ndarray of float64, shape (n_distances_of_all,)
-        The high quantile of each scaled distance; infinite for one that never moves.
+        The high quantile of each scaled distance.
     ratios : ndarray of float64, shape (n_windows,)
         The largest ratio of a scaled distance to its unit, per quiet window, against the worst of the
         second references; ascending.
@@ -290,7 +299,12 @@ def calibrate_sizes(
         for at, (size, counts) in enumerate(zip(sizes, windows, strict=True)):
             growth = size / min(size, _MOST_DRAWN_ROWS)
             scaled[at] += _scaled_distances(
-                coded, counts, references, coded.counts[block], growth, least_rows if member is not None else 0
+                coded,
+                counts,
+                references,
+                coded.counts[block],
+                growth,
+                least_rows if member is not None else 0,
             )
     return [_limits(size, each, alpha) for size, each in zip(sizes, scaled, strict=True)]
 
@@ -347,7 +361,7 @@ def _scaled_distances(
 
 def _limits(rows: int, scaled: list[NDArray[np.float32]], alpha: float) -> WindowLimits:
     units = np.array([float(np.quantile(each, _UNIT_QUANTILE)) for each in scaled])
-    units[units <= 0] = np.inf
+    units = np.maximum(units, _LEAST_UNIT)
     largest = np.max([each / unit for each, unit in zip(scaled, units, strict=True)], axis=0)
     ordered = np.sort(largest, axis=1).astype(np.float64)
     n = ordered.shape[1]

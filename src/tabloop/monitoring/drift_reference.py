@@ -139,9 +139,13 @@ class DriftReference:
             "codes": (self.codes.shape, (n, len(self.category_features))),
             "y_proba": (self.y_proba.shape, (n,)),
         }
-        problems = [f"{k}: got shape {got}, expected {want}" for k, (got, want) in expected.items() if got != want]
+        problems = [
+            f"{k}: got shape {got}, expected {want}" for k, (got, want) in expected.items() if got != want
+        ]
         if not problems:
-            for name, column, words in zip(self.category_features, self.codes.T, self.vocabulary, strict=True):
+            for name, column, words in zip(
+                self.category_features, self.codes.T, self.vocabulary, strict=True
+            ):
                 if n and not (column.min() >= MISSING and column.max() < len(words)):
                     problems.append(f"{name}: a code outside its vocabulary of {len(words)}")
         return problems

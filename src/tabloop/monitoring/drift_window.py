@@ -123,12 +123,10 @@ class DriftWindow:
         skip = max(0, n - self.capacity_rows)  # a batch larger than the ring overwrites itself
         first = (self.rows_seen + skip) % self.capacity_rows
         until_end = min(n - skip, self.capacity_rows - first)
-        for ring, values in (
-            *((ring, features[name]) for name, ring in self._numeric.items()),
-            (self._probability, probability),
-            (self._label, label),
-        ):
-            _put(ring, values[skip:] if skip else values, first, until_end)
+        for name, ring in self._numeric.items():
+            _put(ring, features[name][skip:], first, until_end)
+        _put(self._probability, probability[skip:], first, until_end)
+        _put(self._label, label[skip:], first, until_end)
         for name, codes in self._categories.items():
             codes.put(categories[name][skip:], first, until_end)
         self.rows_seen += n
@@ -186,7 +184,7 @@ class _CodeRing:
         _put(self.codes, codes, first, until_end)
 
     def _forget_unheld(self) -> None:
-        """Number the unseen values anew, those that left the ring dropped."""
+        """Drop the unseen values that left the ring, and number the rest anew."""
         words = self.unseen
         held, position = np.unique(self.codes[self.codes >= self._n_known], return_inverse=True)
         self.codes[self.codes >= self._n_known] = self._n_known + position
