@@ -164,7 +164,7 @@ class CategoryCells:
 Cells: TypeAlias = NumberCells | CategoryCells
 
 
-def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> NumberCells | None:
+def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> NumberCells:
     """Cut a numeric feature at ranks and at values of the reference.
 
     Parameters
@@ -178,8 +178,8 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
 
     Returns
     -------
-    cells : NumberCells or None
-        None where there is no value, so that nothing can be compared.
+    cells : NumberCells
+        Without a distance where there is no value, so that nothing can be compared.
 
     Examples
     --------
@@ -188,7 +188,7 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
     """
     present = np.sort(values[~np.isnan(values)])
     if not len(present):
-        return None
+        return NumberCells(feature, kind, present, np.zeros((1, 0)), ())
     low, high = float(present[0]), float(present[-1])
     ranks = np.linspace(0, len(present) - 1, _RANK_EDGES).round().astype(np.int64)
     edges = present[ranks]
@@ -216,7 +216,7 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
     if spread > 0:
         weights.append(_steps(position, shares))
         names.append("value")
-    return NumberCells(feature, kind, edges, np.column_stack(weights), tuple(names)) if names else None
+    return NumberCells(feature, kind, edges, np.array(weights).reshape(-1, len(counts)).T, tuple(names))
 
 
 def _steps(position: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -228,15 +228,8 @@ def _steps(position: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArra
     return np.append(np.diff(position), 0.0) / spread
 
 
-def cut_categories(
-    feature: str, vocabulary: tuple[str, ...], codes: NDArray[np.integer]
-) -> CategoryCells | None:
+def cut_categories(feature: str, vocabulary: tuple[str, ...], codes: NDArray[np.integer]) -> CategoryCells:
     """Give each frequent category of the reference a cell.
-
-    Returns
-    -------
-    cells : CategoryCells or None
-        None where there is no value, so that nothing can be compared.
 
     Examples
     --------
@@ -245,14 +238,12 @@ def cut_categories(
     (('FR', 'DE', 'the rare ones', 'unseen ones'), [1, 0, 2, 3, 4])
     """
     present = codes[codes >= 0]
-    if not len(present):
-        return None
     counts = np.bincount(present, minlength=len(vocabulary))
     frequent = np.flatnonzero(counts >= max(1.0, LEAST_CATEGORY_SHARE * len(present)))
     frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
     cell_of = np.full(len(vocabulary), len(frequent), dtype=np.int64)
     cell_of[frequent] = np.arange(len(frequent))
     shares = np.zeros(len(frequent) + 2)
-    np.add.at(shares, cell_of, counts / len(present))
+    np.add.at(shares, cell_of, counts / max(1, len(present)))
     names = (*(vocabulary[i] for i in frequent), "the rare ones", "unseen ones")
     return CategoryCells(feature, names, cell_of, shares)

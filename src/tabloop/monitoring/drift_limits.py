@@ -44,6 +44,8 @@ _REFERENCES = 8
 _LEAST_WINDOWS, _MOST_WINDOWS = 2_000, 20_000
 _WINDOWS_PER_ALARM = 40
 _MOST_DRAWN_ROWS = 2_000
+# what is held in memory at once: the cells of so many features in every window
+_FEATURES_AT_ONCE = 24
 _CONFIDENCE = 0.9
 _UNIT_QUANTILE = 0.995
 # what hardly ever moves: a third of what other features have, so that a constant that moves is seen
@@ -70,11 +72,13 @@ class CodedReference:
     Attributes
     ----------
     cells : tuple of Cells
-        One for each feature that has a value.
+        One for each monitored feature, and for the probability.
     codes : ndarray of int64, shape (n_rows, n_features)
         Each row's cell, already at its place among the cells of all features.
     segments : tuple of Segment
         Those with enough rows, the largest first.
+    segment_codes : tuple of int
+        The code of each segment's value.
     members : tuple of ndarray of bool, shape (n_rows,)
         Which rows are in each segment.
     """
@@ -82,6 +86,7 @@ class CodedReference:
     cells: tuple[Cells, ...]
     codes: NDArray[np.int64]
     segments: tuple[Segment, ...]
+    segment_codes: tuple[int, ...]
     members: tuple[NDArray[np.bool_], ...]
 
     @property
@@ -104,6 +109,11 @@ class CodedReference:
         """How many rows are in each cell, shape (1 + n_segments, n_all_cells)."""
         return np.stack([self.count(self.codes, member) for _, member in self.blocks])
 
+    @cached_property
+    def block_rows(self) -> tuple[int, ...]:
+        """Rows of the reference in each block."""
+        return tuple(self.n_rows if member is None else int(member.sum()) for _, member in self.blocks)
+
     def count(self, codes: NDArray[np.int64], member: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Count the rows in each cell."""
         chosen = codes if member is None else codes[member]
@@ -123,12 +133,10 @@ class CodedReference:
         ]
         return np.column_stack(columns) + self.offsets[:-1]
 
-    def members_of(
-        self, rows: DriftRows, vocabulary: dict[str, tuple[str, ...]]
-    ) -> Iterator[NDArray[np.bool_]]:
+    def members_of(self, rows: DriftRows) -> Iterator[NDArray[np.bool_]]:
         """Tell, segment by segment, which rows of a window are in it."""
-        for segment in self.segments:
-            yield rows.codes[segment.column] == vocabulary[segment.column].index(segment.value)
+        for segment, code in zip(self.segments, self.segment_codes, strict=True):
+            yield rows.codes[segment.column] == code
 
 
 def code_reference(
@@ -149,7 +157,7 @@ def code_reference(
     -------
     coded : CodedReference
     """
-    cut: list[tuple[Cells | None, NDArray[Any]]] = [
+    cut: list[tuple[Cells, NDArray[Any]]] = [
         (cut_numbers(name, "numeric", values), values)
         for name, values in zip(reference.numeric_features, reference.numeric.T, strict=True)
         if name not in not_monitored
@@ -158,9 +166,9 @@ def code_reference(
     vocabulary = dict(zip(reference.category_features, reference.vocabulary, strict=True))
     cut += [(cut_categories(n, vocabulary[n], c), c) for n, c in columns.items() if n not in not_monitored]
     cut.append((cut_numbers(PROBABILITY, "probability", reference.y_proba), reference.y_proba))
-    cells = tuple(each for each, _ in cut if each is not None)
+    cells = tuple(each for each, _ in cut)
     offsets = np.cumsum([0, *(each.n_cells + 1 for each in cells)])[:-1]
-    coded = [each.encode(values) for each, values in cut if each is not None]
+    coded = [each.encode(values) for each, values in cut]
     found = [
         (int(np.count_nonzero(columns[name] == code)), name, code)
         for name in segment_columns
@@ -172,6 +180,7 @@ def code_reference(
         cells=cells,
         codes=np.column_stack(coded) + offsets,
         segments=tuple(Segment(name, vocabulary[name][code]) for _, name, code in large),
+        segment_codes=tuple(code for _, _, code in large),
         members=tuple(columns[name] == code for _, name, code in large),
     )
 
@@ -290,43 +299,56 @@ def calibrate_sizes(
 ) -> list[WindowLimits]:
     """Find the limits for several sizes; smaller windows are the beginnings of larger ones."""
     n_windows = int(np.clip(_WINDOWS_PER_ALARM / alpha, _LEAST_WINDOWS, _MOST_WINDOWS))
-    scaled: list[list[NDArray[np.float32]]] = [[] for _ in sizes]
+    drawn_sizes = tuple(min(size, _MOST_DRAWN_ROWS) for size in sizes)
+    units: list[list[float]] = [[] for _ in sizes]
+    largest = np.zeros((len(sizes), _REFERENCES, n_windows), dtype=np.float32)
+    n_features = len(coded.cells)
     for block, (_, member) in enumerate(coded.blocks):
-        # the same seed again: the segments of a window belong to the same window
-        rng = np.random.default_rng(seed)
-        references = _draw(coded, member, rng, _REFERENCES, (coded.n_rows,))[0]
-        windows = _draw(coded, member, rng, n_windows, tuple(min(s, _MOST_DRAWN_ROWS) for s in sizes))
-        for at, (size, counts) in enumerate(zip(sizes, windows, strict=True)):
-            growth = size / min(size, _MOST_DRAWN_ROWS)
-            scaled[at] += _scaled_distances(
-                coded,
-                counts,
-                references,
-                coded.counts[block],
-                growth,
-                least_rows if member is not None else 0,
-            )
-    return [_limits(size, each, alpha) for size, each in zip(sizes, scaled, strict=True)]
+        for first in range(0, n_features, _FEATURES_AT_ONCE):
+            some = range(first, min(first + _FEATURES_AT_ONCE, n_features))
+            # the same seed again: all features and segments of a window belong to the same window
+            rng = np.random.default_rng(seed)
+            (references,) = _draw(coded, member, some, rng, _REFERENCES, (coded.n_rows,))
+            windows = _draw(coded, member, some, rng, n_windows, drawn_sizes)
+            for at, (size, counts) in enumerate(zip(sizes, windows, strict=True)):
+                growth = size / drawn_sizes[at]
+                for scaled in _scaled_distances(
+                    coded,
+                    some,
+                    counts,
+                    references,
+                    coded.counts[block],
+                    growth,
+                    least_rows if member is not None else 0,
+                ):
+                    unit = max(float(np.quantile(scaled, _UNIT_QUANTILE)), _LEAST_UNIT)
+                    units[at].append(unit)
+                    np.maximum(largest[at], scaled / np.float32(unit), out=largest[at])
+    return [_limits(*of_size, alpha) for of_size in zip(sizes, units, largest, strict=True)]
 
 
 def _draw(
     coded: CodedReference,
     member: NDArray[np.bool_] | None,
+    some: range,
     rng: np.random.Generator,
     n_windows: int,
     sizes: tuple[int, ...],
 ) -> list[NDArray[np.int32]]:
-    """Draw windows with replacement and count their cells, at each size on the way to the largest."""
-    n_cells = int(coded.offsets[-1])
+    """Draw windows with replacement and count the cells of some features, at each size on the way."""
+    start = coded.offsets[some.start]
+    n_cells = int(coded.offsets[some.stop] - start)
+    codes = np.ascontiguousarray(coded.codes[:, some.start : some.stop]) - start
     counts = [np.empty((n_windows, n_cells), dtype=np.int32) for _ in sizes]
-    order = np.argsort(sizes, kind="stable")
+    order = sorted(range(len(sizes)), key=lambda at: sizes[at])
     for window in range(n_windows):
         drawn = rng.integers(0, coded.n_rows, max(sizes))
         done, so_far = 0, np.zeros(n_cells, dtype=np.int64)
         for at in order:
             more = drawn[done : sizes[at]]
             if len(more):
-                so_far = so_far + coded.count(coded.codes[more if member is None else more[member[more]]])
+                chosen = codes[more if member is None else more[member[more]]]
+                so_far = so_far + np.bincount(chosen.ravel(), minlength=n_cells)
             counts[at][window] = so_far
             done = sizes[at]
     return counts
@@ -334,35 +356,35 @@ def _draw(
 
 def _scaled_distances(
     coded: CodedReference,
+    some: range,
     windows: NDArray[np.int32],
     references: NDArray[np.int32],
     population: NDArray[np.int64],
     growth: float,
     least_rows: int,
-) -> list[NDArray[np.float32]]:
+) -> Iterator[NDArray[np.float32]]:
     """Measure every window against every second reference: per distance shape (n_references, n_windows)."""
-    measured = []
-    for cells, start, stop in zip(coded.cells, coded.offsets[:-1], coded.offsets[1:], strict=True):
-        here = slice(start, stop - 1)
-        drawn = windows[:, here].sum(axis=1).astype(np.float32)
-        truth = (population[here] / max(1, population[here].sum())).astype(np.float32)
-        shares = windows[:, here] / np.maximum(drawn, 1)[:, None]
+    origin = coded.offsets[some.start]
+    for feature in some:
+        cells = coded.cells[feature]
+        start, stop = coded.offsets[feature] - origin, coded.offsets[feature + 1] - origin
+        counts = windows[:, start : stop - 1]
+        drawn = counts.sum(axis=1).astype(np.float32)
+        shares = counts / np.maximum(drawn, 1)[:, None]
         if growth > 1:
-            shares = truth + (shares - truth) / np.float32(np.sqrt(growth))
+            true_counts = population[start + origin : stop + origin - 1]
+            truth = true_counts / max(1, true_counts.sum())
+            shares = truth + (shares - truth) / np.sqrt(growth)
         shares = shares.astype(np.float32)
         per_reference = [
-            measure(cells, shares, counts[start:stop], drawn * np.float32(growth), least_rows)
-            for counts in references
+            measure(cells, shares, reference[start:stop], drawn * np.float32(growth), least_rows)
+            for reference in references
         ]
         stacked = np.stack([m.distances * m.scale[:, None] for m in per_reference])
-        measured += [stacked[:, :, at] for at in range(stacked.shape[2])]
-    return measured
+        yield from np.moveaxis(stacked, 2, 0)
 
 
-def _limits(rows: int, scaled: list[NDArray[np.float32]], alpha: float) -> WindowLimits:
-    units = np.array([float(np.quantile(each, _UNIT_QUANTILE)) for each in scaled])
-    units = np.maximum(units, _LEAST_UNIT)
-    largest = np.max([each / unit for each, unit in zip(scaled, units, strict=True)], axis=0)
+def _limits(rows: int, units: list[float], largest: NDArray[np.float32], alpha: float) -> WindowLimits:
     ordered = np.sort(largest, axis=1).astype(np.float64)
     n = ordered.shape[1]
     above = 0  # how many quiet windows may lie at or above the limit
@@ -370,4 +392,4 @@ def _limits(rows: int, scaled: list[NDArray[np.float32]], alpha: float) -> Windo
         above += 1
     limits = ordered[:, n - above] if above else ordered[:, -1] * (1 + 1e-9)
     worst = int(np.argmax(limits))
-    return WindowLimits(rows, units, ordered[worst], float(limits[worst]))
+    return WindowLimits(rows, np.array(units), ordered[worst], float(limits[worst]))

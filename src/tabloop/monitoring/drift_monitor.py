@@ -173,7 +173,9 @@ class DriftMonitor:
     def _check_early(self) -> WindowVerdict | None:
         stop = self.window.rows_seen
         tests = self.test.check_early(self.window.rows(stop - self.test.checkpoint_rows, stop))
-        new = {(t.feature, t.statistic): t for t in tests if (t.feature, t.statistic) not in self._surges}
+        new: dict[tuple[str, str], FeatureTest] = {
+            (t.feature, t.statistic): t for t in tests if (t.feature, t.statistic) not in self._surges
+        }
         if not new:
             return None
         self._surges |= new

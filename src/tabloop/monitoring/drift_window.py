@@ -25,6 +25,8 @@ class DriftRows:
     codes : dict of str to ndarray of int32, shape (n_rows,)
         By monitored category column: a position in the reference's vocabulary, -1 for null, and from the
         vocabulary's length on for values that no training row had.
+    n_known : dict of str to int
+        By category column the length of the vocabulary.
     unseen : dict of str to tuple of str
         By category column the values that stand for those further codes.
     probability : ndarray of float64, shape (n_rows,)
@@ -35,6 +37,7 @@ class DriftRows:
 
     numeric: dict[str, NDArray[np.float64]]
     codes: dict[str, NDArray[np.int32]]
+    n_known: dict[str, int]
     unseen: dict[str, tuple[str, ...]]
     probability: NDArray[np.float64]
     label: NDArray[np.int8]
@@ -152,6 +155,7 @@ class DriftWindow:
         return DriftRows(
             numeric={name: ring[at] for name, ring in self._numeric.items()},
             codes={name: ring.codes[at] for name, ring in self._categories.items()},
+            n_known={name: ring.n_known for name, ring in self._categories.items()},
             unseen={name: ring.unseen for name, ring in self._categories.items()},
             probability=self._probability[at],
             label=self._label[at],
@@ -162,21 +166,21 @@ class _CodeRing:
     """One category column as codes; the unseen values it can name stay as many as it can hold."""
 
     def __init__(self, capacity_rows: int, vocabulary: tuple[str, ...]) -> None:
-        self._n_known = len(vocabulary)
+        self.n_known = len(vocabulary)
         self._code_of: dict[str | None, int] = {word: i for i, word in enumerate(vocabulary)}
         self._code_of[None] = MISSING
         self.codes = np.full(capacity_rows, MISSING, dtype=np.int32)
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        return tuple(word for word in list(self._code_of)[self._n_known + 1 :] if word is not None)
+        return tuple(word for word in list(self._code_of)[self.n_known + 1 :] if word is not None)
 
     def put(self, values: Sequence[str | None], first: int, until_end: int) -> None:
         code_of = self._code_of
         try:
             codes = [code_of[value] for value in values]
         except KeyError:
-            if len(code_of) > self._n_known + 2 * len(self.codes):
+            if len(code_of) > self.n_known + 2 * len(self.codes):
                 self._forget_unheld()
             for value in values:  # a new one comes after None, hence the minus one
                 code_of.setdefault(value, len(code_of) - 1)
@@ -186,12 +190,12 @@ class _CodeRing:
     def _forget_unheld(self) -> None:
         """Drop the unseen values that left the ring, and number the rest anew."""
         words = self.unseen
-        held, position = np.unique(self.codes[self.codes >= self._n_known], return_inverse=True)
-        self.codes[self.codes >= self._n_known] = self._n_known + position
+        held, position = np.unique(self.codes[self.codes >= self.n_known], return_inverse=True)
+        self.codes[self.codes >= self.n_known] = self.n_known + position
         for word in words:
             del self._code_of[word]
         for code in held:
-            self._code_of[words[code - self._n_known]] = len(self._code_of) - 1
+            self._code_of[words[code - self.n_known]] = len(self._code_of) - 1
 
 
 def _put(ring: NDArray[Any], values: Any, first: int, until_end: int) -> None:

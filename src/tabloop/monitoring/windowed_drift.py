@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tabloop.config.monitoring import MonitoringConfig
-from tabloop.errors import TooFewRowsError
 from tabloop.monitoring.drift_cells import CategoryCells, Cells, NumberCells, Statistic
 from tabloop.monitoring.drift_limits import (
     PROBABILITY,
+    CodedReference,
     WindowLimits,
-    calibrate,
+    calibrate_sizes,
     code_reference,
     measure,
 )
@@ -31,6 +31,8 @@ ShareName = Literal["missing", "unseen"]
 # window; the same on the way there
 _DISTANCES, _SHARES, _EARLY = 0.9, 0.05, 0.05
 _LEAST_CHECKPOINT_ROWS = 50
+# of a feature without values: nothing is far enough
+_NO_SCALE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -137,15 +139,11 @@ class WindowedDriftTest:
     seed : int, default=0
         Fixes the resampling behind the limits.
 
-    Raises
-    ------
-    TooFewRowsError
-        If the reference has fewer than 20 rows.
-
     Notes
     -----
-    Limits are computed when a window of a size first comes, about a second, and kept; sizes are rounded down
-    to two digits for this. A check of 1,000 rows then takes about 2 ms.
+    Of a reference of fewer than 20 rows no distance is measured. Limits are computed when a window of a size
+    first comes, about a second, and kept; sizes are rounded down to two digits for this. A check of 1,000
+    rows then takes about 2 ms.
 
     Examples
     --------
@@ -155,7 +153,7 @@ class WindowedDriftTest:
     ...                            np.zeros(2000, np.int8), days / 200, 2000)
     >>> test = WindowedDriftTest(reference, MonitoringConfig())
     >>> now = rng.normal(110.0, 20.0, 200)
-    >>> report = test.check(DriftRows({"days": now}, {}, {}, days[:200] / 200, np.zeros(200, np.int8)))
+    >>> report = test.check(DriftRows({"days": now}, {}, {}, {}, days[:200] / 200, np.zeros(200, np.int8)))
     >>> [alarm.feature for alarm in report.alarms], report.alarms[0].words
     (['days'], 'days: mean 99.44 before, 109.6 now, median 99.33 before, 108.2 now')
     """
@@ -168,52 +166,54 @@ class WindowedDriftTest:
         not_monitored: tuple[str, ...] = (),
         seed: int = 0,
     ) -> None:
-        if reference.n_rows < 20:
-            raise TooFewRowsError(f"the drift reference has {reference.n_rows} rows, expected at least 20")
         self.config = config
         self.not_monitored = not_monitored
         self.budget = config.false_alarms_per_1000_windows / 1000
         self.checkpoint_rows = min(
             config.test_window_rows, max(config.drift_min_samples, _LEAST_CHECKPOINT_ROWS)
         )
+        self.coded = code_reference(reference, config.segments, not_monitored)
         self._seed = seed
-        self._reference = _as_rows(reference, not_monitored)
-        self._vocabulary = dict(zip(reference.category_features, reference.vocabulary, strict=True))
-        self._coded = code_reference(reference, config.segments, not_monitored)
         self._limits: dict[int, WindowLimits] = {}
-        self._shares = [
-            _Shares.of_reference(_members(self._reference, member), self._vocabulary)
-            for _, member in self._coded.blocks
-        ]
-        self._n_share_tests = sum(len(shares.names) for shares in self._shares)
-        self._centres = [
-            {
-                each.feature: _centre(_values(each, _members(self._reference, member)))
-                for each in self._coded.cells
-                if isinstance(each, NumberCells)
-            }
-            for _, member in self._coded.blocks
-        ]
+        self._centres = [_centres(self.coded, reference, member) for _, member in self.coded.blocks]
+        self._shares = _share_tests(self.coded)
+        # a category of one row was unseen by all the other rows
+        self._share_counts = np.array(
+            [
+                [
+                    _singletons(reference, feature, member) if what == "unseen" else counts[at]
+                    for feature, what, at in self._shares
+                ]
+                for (_, member), counts in zip(self.coded.blocks, self.coded.counts, strict=True)
+            ],
+            dtype=np.int64,
+        )
+        self._share_at = np.array([at for _, _, at in self._shares], dtype=np.int64)
         self._early_counts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @property
     def segments(self) -> tuple[str, ...]:
         """The segments that are watched."""
-        return tuple(map(str, self._coded.segments))
+        return tuple(map(str, self.coded.segments))
 
     def limits_for(self, rows: int) -> WindowLimits:
-        """Give the limits for a window of that many rows, computed once a size."""
-        digits = 10 ** max(0, len(str(rows)) - 2)
-        size = rows // digits * digits
+        """Give the limits for windows of that many rows, computed once a size."""
+        size = _size_class(rows)
         if size not in self._limits:
-            self._limits[size] = calibrate(
-                self._coded,
-                size,
-                self.budget * _DISTANCES,
-                least_rows=self.config.drift_min_samples,
-                seed=self._seed,
-            )
+            self.prepare((size,))
         return self._limits[size]
+
+    def prepare(self, sizes: tuple[int, ...]) -> None:
+        """Compute the limits of several sizes together, which takes less than one by one."""
+        classes = tuple(dict.fromkeys(_size_class(size) for size in sizes))
+        limits = calibrate_sizes(
+            self.coded,
+            classes,
+            self.budget * _DISTANCES,
+            least_rows=self.config.drift_min_samples,
+            seed=self._seed,
+        )
+        self._limits |= dict(zip(classes, limits, strict=True))
 
     def check(self, rows: DriftRows) -> WindowedDriftReport:
         """Test a window of any size.
@@ -229,159 +229,190 @@ class WindowedDriftTest:
             `budget` holds for windows that were not chosen for what they look like: consecutive ones, say.
         """
         enough = rows.n_rows >= self.config.drift_min_samples
-        tests = (*self._distance_tests(rows), *self._share_tests(rows)) if enough else ()
-        return WindowedDriftReport(rows.n_rows, enough, self.budget, tests, self.not_monitored)
+        tests: list[FeatureTest] = []
+        if enough:
+            codes = self.coded.encode(rows)
+            weight = self._share_counts.size / _SHARES
+            members = (None, *self.coded.members_of(rows))
+            for block, (segment, member) in enumerate(zip((None, *self.segments), members, strict=True)):
+                here = _members(rows, member)
+                if segment is not None and here.n_rows < self.config.drift_min_samples:
+                    continue
+                counts = self.coded.count(codes, member)
+                tests += self._distance_tests(block, segment, here, counts, self.limits_for(rows.n_rows))
+                tests += self._tests_of_shares(block, segment, here, counts, weight)
+        return WindowedDriftReport(rows.n_rows, enough, self.budget, tuple(tests), self.not_monitored)
 
     def check_early(self, rows: DriftRows) -> tuple[FeatureTest, ...]:
         """Test the latest `checkpoint_rows` rows for a surge of missing or unseen values.
 
         The budget of a whole window holds for all its checkpoints together, so a column that goes null is
         seen at once, not at the end of its window.
+
+        Returns
+        -------
+        tests : tuple of FeatureTest
+            The alarmed ones; most often none.
         """
         checks = max(1, self.config.test_window_rows // self.checkpoint_rows)
-        alpha = self.budget * _EARLY / checks / max(1, len(self._shares[0].names))
+        alpha = self.budget * _EARLY / checks / max(1, len(self._shares))
         if self._early_counts is None:
-            reference = self._shares[0]
             self._early_counts = alarming_counts(
-                self.checkpoint_rows, reference.counts, reference.rows, alpha
+                self.checkpoint_rows, self._share_counts[0], self.coded.n_rows, alpha
             )
-        now = _Shares.of_window(rows, self._vocabulary)
+        counts = self.coded.count(self.coded.encode(rows))
         low, high = self._early_counts
-        if not ((now.counts <= low) | (now.counts >= high)).any():
+        now = counts[self._share_at]
+        if not ((now <= low) | (now >= high)).any():
             return ()
-        tests = self._share_tests_of(None, self._shares[0], now, self.budget / alpha)
+        tests = self._tests_of_shares(0, None, rows, counts, self.budget / alpha)
         return tuple(test for test in tests if test.alarmed)
 
-    def _distance_tests(self, rows: DriftRows) -> Iterator[FeatureTest]:
-        limits = self.limits_for(rows.n_rows)
-        coded, codes = self._coded, self._coded.encode(rows)
-        units = iter(limits.units)
-        members = (None, *coded.members_of(rows, self._vocabulary))
-        for (segment, _), population, centres, member in zip(
-            coded.blocks, coded.counts, self._centres, members, strict=True
-        ):
-            counts, here = coded.count(codes, member), _members(rows, member)
-            for at, cells in enumerate(coded.cells):
-                start, stop = coded.offsets[at], coded.offsets[at + 1]
-                present = counts[start : stop - 1].astype(np.float64)
-                n_present = present.sum()
-                measured = measure(
-                    cells,
-                    present / max(1.0, n_present),
-                    population[start:stop].astype(np.float64),
-                    n_present,
-                    self.config.drift_min_samples if segment else 0,
-                )
-                words = _words(cells, centres, here, population[start : stop - 1], present)
-                for statistic, effect in zip(cells.distances, measured.distances, strict=True):
-                    unit, scale = next(units), max(float(measured.scale), np.finfo(np.float64).tiny)
-                    ratio = float(effect) * scale / unit
-                    yield FeatureTest(
-                        feature=cells.feature,
-                        segment=_name(segment),
-                        statistic=statistic,
-                        effect=float(effect),
-                        limit=max(limits.limit * unit / scale, self.config.least_effect),
-                        p_value=min(1.0, limits.p_value(ratio) / _DISTANCES),
-                        alarmed=bool(ratio >= limits.limit and effect >= self.config.least_effect),
-                        words=_in_segment(segment, words),
-                    )
+    def alarmed_windows(self, rows: int, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell of many windows of one size which alarm; segments are left out.
 
-    def _share_tests(self, rows: DriftRows) -> Iterator[FeatureTest]:
-        members = (None, *self._coded.members_of(rows, self._vocabulary))
-        for (segment, _), reference, member in zip(self._coded.blocks, self._shares, members, strict=True):
-            now = _Shares.of_window(_members(rows, member), self._vocabulary)
-            if segment is None or now.rows >= self.config.drift_min_samples:
-                yield from self._share_tests_of(segment, reference, now, self._n_share_tests / _SHARES)
+        Parameters
+        ----------
+        rows : int
+            Rows of each window.
+        counts : ndarray of int64, shape (n_windows, n_all_cells)
+            How many rows are in each cell of `coded`.
 
-    def _share_tests_of(
-        self, segment: Any, reference: _Shares, now: _Shares, weight: float
+        Returns
+        -------
+        alarmed : ndarray of bool, shape (n_windows,)
+        """
+        limits, least = self.limits_for(rows), self.config.least_effect
+        effects, scales = self._measure(0, counts)
+        ratios = effects * scales / limits.units[: effects.shape[1]]
+        alarmed = ((ratios >= limits.limit) & (effects >= least)).any(axis=1)
+        p_values, moved = self._shares_of(0, counts[:, self._share_at], rows)
+        surged = (p_values * (self._share_counts.size / _SHARES) <= self.budget) & (moved >= least)
+        return np.asarray(alarmed | surged.any(axis=1))
+
+    def _measure(
+        self, block: int, counts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Measure every distance: effects and scales of shape (n_windows, n_distances_of_a_block)."""
+        coded = self.coded
+        effects: list[NDArray[np.floating]] = []
+        scales: list[NDArray[np.floating]] = []
+        for cells, start, stop in zip(coded.cells, coded.offsets[:-1], coded.offsets[1:], strict=True):
+            present = counts[:, start : stop - 1].astype(np.float64)
+            n_present = present.sum(axis=1)
+            measured = measure(
+                cells,
+                present / np.maximum(1.0, n_present)[:, None],
+                coded.counts[block, start:stop].astype(np.float64),
+                n_present,
+                self.config.drift_min_samples if block else 0,
+            )
+            effects.append(measured.distances)
+            scales.append(np.broadcast_to(measured.scale[:, None], measured.distances.shape))
+        return np.concatenate(effects, axis=1), np.concatenate(scales, axis=1)
+
+    def _distance_tests(
+        self,
+        block: int,
+        segment: str | None,
+        rows: DriftRows,
+        counts: NDArray[np.int64],
+        limits: WindowLimits,
+    ) -> Iterator[FeatureTest]:
+        (effects,), (scales,) = self._measure(block, counts[None])
+        names = [(at, statistic) for at, c in enumerate(self.coded.cells) for statistic in c.distances]
+        units = limits.units[block * len(names) : (block + 1) * len(names)]
+        words = ""
+        for (at, statistic), effect, scale, unit in zip(names, effects, scales, units, strict=True):
+            cells = self.coded.cells[at]
+            if statistic == cells.distances[0]:
+                start, stop = self.coded.offsets[at], self.coded.offsets[at + 1] - 1
+                then, now = self.coded.counts[block, start:stop], counts[start:stop]
+                words = _words(cells, self._centres[block], rows, then, now)
+            ratio = float(effect * scale / unit)
+            yield FeatureTest(
+                feature=cells.feature,
+                segment=segment,
+                statistic=statistic,
+                effect=float(effect),
+                limit=max(
+                    limits.limit * float(unit) / max(float(scale), _NO_SCALE), self.config.least_effect
+                ),
+                p_value=min(1.0, limits.p_value(ratio) / _DISTANCES),
+                alarmed=bool(ratio >= limits.limit and effect >= self.config.least_effect),
+                words=_in_segment(segment, words),
+            )
+
+    def _shares_of(
+        self, block: int, now: NDArray[np.int64], rows: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Test every share: p-values, not yet adjusted, and effects, of the shape of `now`."""
+        reference, n_rows = self._share_counts[block], self.coded.block_rows[block]
+        return share_p_value(now, rows, reference, n_rows), share_effect(now / rows, reference / n_rows)
+
+    def _tests_of_shares(
+        self, block: int, segment: str | None, rows: DriftRows, counts: NDArray[np.int64], weight: float
     ) -> Iterator[FeatureTest]:
         """Test each share; a p-value is multiplied with `weight` to be comparable with the budget."""
-        if not now.rows:
-            return
-        p_values = np.minimum(
-            1.0, weight * share_p_value(now.counts, now.rows, reference.counts, reference.rows)
-        )
-        before, after = reference.counts / reference.rows, now.counts / now.rows
-        effects = share_effect(after, before)
-        for at, (feature, statistic) in enumerate(reference.names):
+        now = counts[self._share_at]
+        p_values, effects = self._shares_of(block, now, rows.n_rows)
+        for at, (feature, statistic, _) in enumerate(self._shares):
+            before, after = (
+                self._share_counts[block, at] / self.coded.block_rows[block],
+                now[at] / rows.n_rows,
+            )
             what = "missing" if statistic == "missing" else "a value that no training row had"
-            said = f"{feature}: {what} in {before[at]:.2%} of the rows before, {after[at]:.2%} now"
-            if statistic == "unseen" and now.examples.get(feature):
-                said += f", such as {now.examples[feature]!r}"
+            words = f"{feature}: {what} in {before:.2%} of the rows before, {after:.2%} now"
+            if statistic == "unseen" and now[at]:
+                words += f", most often {_commonest_unseen(rows, feature)!r}"
+            p_value = min(1.0, float(p_values[at]) * weight)
             yield FeatureTest(
                 feature=feature,
-                segment=_name(segment),
+                segment=segment,
                 statistic=statistic,
                 effect=float(effects[at]),
                 limit=self.config.least_effect,
-                p_value=float(p_values[at]),
-                alarmed=bool(p_values[at] <= self.budget and effects[at] >= self.config.least_effect),
-                words=_in_segment(segment, said),
+                p_value=p_value,
+                alarmed=bool(p_value <= self.budget and effects[at] >= self.config.least_effect),
+                words=_in_segment(segment, words),
             )
 
 
-@dataclass(frozen=True)
-class _Shares:
-    """How many rows miss each feature, and hold a category that is new."""
-
-    names: tuple[tuple[str, ShareName], ...]
-    counts: NDArray[np.int64]
-    rows: int
-    examples: dict[str, str]
-
-    @classmethod
-    def of_window(cls, rows: DriftRows, vocabulary: dict[str, tuple[str, ...]]) -> _Shares:
-        examples = {}
-        counted = []
-        for name, codes in rows.codes.items():
-            new = codes[codes >= len(vocabulary[name])] - len(vocabulary[name])
-            counted.append(len(new))
-            if len(new):
-                examples[name] = rows.unseen[name][int(np.bincount(new).argmax())]
-        return cls(
-            _share_names(rows), np.array(_missing(rows) + counted, dtype=np.int64), rows.n_rows, examples
-        )
-
-    @classmethod
-    def of_reference(cls, rows: DriftRows, vocabulary: dict[str, tuple[str, ...]]) -> _Shares:
-        """Count a category with one row as unseen: it was, by all other rows."""
-        single = [
-            int((np.bincount(codes[codes >= 0], minlength=1) == 1).sum()) for codes in rows.codes.values()
-        ]
-        return cls(_share_names(rows), np.array(_missing(rows) + single, dtype=np.int64), rows.n_rows, {})
+def _size_class(rows: int) -> int:
+    """Round down to two digits: limits in units of their scale hardly depend on the size."""
+    digits: int = 10 ** max(0, len(str(rows)) - 2)
+    return rows // digits * digits
 
 
-def _share_names(rows: DriftRows) -> tuple[tuple[str, ShareName], ...]:
-    missing: list[tuple[str, ShareName]] = [(n, "missing") for n in (*rows.numeric, *rows.codes)]
-    return (*missing, *((name, "unseen") for name in rows.codes))
+def _share_tests(coded: CodedReference) -> list[tuple[str, ShareName, int]]:
+    """List what is tested as a share: feature, which, and at which of all cells it is counted."""
+    tests: list[tuple[str, ShareName, int]] = []
+    for cells, stop in zip(coded.cells, coded.offsets[1:], strict=True):
+        if cells.kind != "probability":
+            tests.append((cells.feature, "missing", int(stop) - 1))
+        if cells.kind == "category":
+            tests.append((cells.feature, "unseen", int(stop) - 2))
+    return tests
 
 
-def _missing(rows: DriftRows) -> list[int]:
-    numbers = [int(np.count_nonzero(np.isnan(values))) for values in rows.numeric.values()]
-    return numbers + [int(np.count_nonzero(codes < 0)) for codes in rows.codes.values()]
+def _singletons(reference: DriftReference, feature: str, member: NDArray[np.bool_] | None) -> int:
+    codes = reference.codes[:, reference.category_features.index(feature)]
+    codes = codes if member is None else codes[member]
+    return int((np.bincount(codes[codes >= 0], minlength=1) == 1).sum())
 
 
-def _as_rows(reference: DriftReference, not_monitored: tuple[str, ...]) -> DriftRows:
-    numeric = zip(reference.numeric_features, reference.numeric.T, strict=True)
-    codes = zip(reference.category_features, reference.codes.T, strict=True)
-    return DriftRows(
-        numeric={name: values for name, values in numeric if name not in not_monitored},
-        codes={name: values for name, values in codes if name not in not_monitored},
-        unseen={},
-        probability=reference.y_proba,
-        label=reference.y_true,
-    )
+def _commonest_unseen(rows: DriftRows, feature: str) -> str:
+    codes, known = rows.codes[feature], rows.n_known[feature]
+    return rows.unseen[feature][int(np.bincount(codes[codes >= known] - known).argmax())]
 
 
 def _members(rows: DriftRows, member: NDArray[np.bool_] | None) -> DriftRows:
     if member is None:
         return rows
-    return DriftRows(
+    return replace(
+        rows,
         numeric={name: values[member] for name, values in rows.numeric.items()},
         codes={name: codes[member] for name, codes in rows.codes.items()},
-        unseen=rows.unseen,
         probability=rows.probability[member],
         label=rows.label[member],
     )
@@ -390,33 +421,44 @@ def _members(rows: DriftRows, member: NDArray[np.bool_] | None) -> DriftRows:
 def _words(
     cells: Cells,
     centres: dict[str, tuple[float, float]],
-    now: DriftRows,
-    reference_counts: NDArray[np.int64],
-    counts: NDArray[np.float64],
+    rows: DriftRows,
+    then: NDArray[np.int64],
+    now: NDArray[np.int64],
 ) -> str:
     if isinstance(cells, CategoryCells):
-        then, after = reference_counts / max(1, reference_counts.sum()), counts / max(1.0, counts.sum())
-        at = int(np.argmax(np.abs(after - then) / np.sqrt(np.clip(then * (1 - then), 0.0099, None))))
-        return f"{cells.feature}: {cells.names[at]} in {then[at]:.1%} of the rows before, {after[at]:.1%} now"
-    (mean, median), (mean_now, median_now) = centres[cells.feature], _centre(_values(cells, now))
+        before, after = then / max(1, then.sum()), now / max(1, now.sum())
+        at = int(np.argmax(share_effect(after, before)))
+        return (
+            f"{cells.feature}: {cells.names[at]} in {before[at]:.1%} of the rows before, {after[at]:.1%} now"
+        )
+    (mean, median), (mean_now, median_now) = centres[cells.feature], _centre(_values(cells, rows))
     return (
         f"{cells.feature}: mean {mean:.4g} before, {mean_now:.4g} now, "
         f"median {median:.4g} before, {median_now:.4g} now"
     )
 
 
-def _centre(values: NDArray[np.float64]) -> tuple[float, float]:
-    return (float(values.mean()), float(np.median(values))) if len(values) else (np.nan, np.nan)
+def _centres(
+    coded: CodedReference, reference: DriftReference, member: NDArray[np.bool_] | None
+) -> dict[str, tuple[float, float]]:
+    columns = dict(zip(reference.numeric_features, reference.numeric.T, strict=True))
+    columns[PROBABILITY] = reference.y_proba
+    return {
+        cells.feature: _centre(columns[cells.feature] if member is None else columns[cells.feature][member])
+        for cells in coded.cells
+        if cells.kind != "category"
+    }
 
 
 def _values(cells: NumberCells, rows: DriftRows) -> NDArray[np.float64]:
-    values = rows.probability if cells.feature == PROBABILITY else rows.numeric[cells.feature]
-    return values[~np.isnan(values)]
+    return rows.probability if cells.kind == "probability" else rows.numeric[cells.feature]
 
 
-def _name(segment: Any) -> str | None:
-    return None if segment is None else str(segment)
+def _centre(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Give mean and median of what is there."""
+    values = values[~np.isnan(values)]
+    return (float(values.mean()), float(np.median(values))) if len(values) else (np.nan, np.nan)
 
 
-def _in_segment(segment: Any, words: str) -> str:
+def _in_segment(segment: str | None, words: str) -> str:
     return words if segment is None else f"{words} (where {segment})"
