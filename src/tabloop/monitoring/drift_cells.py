@@ -94,15 +94,19 @@ class NumberCells:
         codes = np.searchsorted(self.edges, values, "left") + np.searchsorted(self.edges, values, "right")
         return np.where(np.isnan(values), self.n_cells, codes)
 
+    def profile(self, shares: _Floats) -> _Floats:
+        """Give what is compared: the distribution function at each cell, from the shares in it."""
+        return np.cumsum(shares, axis=-1)
+
     def measure(self, now: _Floats, reference: _Floats, expected_rows: float) -> _Floats:
         """Measure each distance.
 
         Parameters
         ----------
         now : ndarray of shape (..., n_cells)
-            Shares of the present rows in each cell.
+            Profiles of the windows.
         reference : ndarray of shape (n_cells,)
-            The same of the reference.
+            That of the reference.
         expected_rows : float
             Of no meaning here.
 
@@ -110,9 +114,7 @@ class NumberCells:
         -------
         distances : ndarray of shape (..., n_distances)
         """
-        gap: _Floats = np.abs(np.cumsum(now - reference, axis=-1)) @ self.weights.astype(
-            now.dtype, copy=False
-        )
+        gap: _Floats = np.abs(now - reference) @ self.weights.astype(now.dtype, copy=False)
         return gap
 
 
@@ -149,6 +151,10 @@ class CategoryCells:
         n = len(self.cell_of)
         cells = np.append(self.cell_of, [self.n_cells - 1, self.n_cells])
         return np.asarray(cells[np.where(values < 0, n + 1, np.minimum(values, n))], dtype=np.int64)
+
+    def profile(self, shares: _Floats) -> _Floats:
+        """Give what is compared: the shares themselves."""
+        return shares
 
     def measure(self, now: _Floats, reference: _Floats, expected_rows: float) -> _Floats:
         """Measure each distance; a category of fewer than two expected rows has no say of its own."""

@@ -203,7 +203,7 @@ class Measured(NamedTuple):
 def measure(
     cells: Cells,
     now: NDArray[np.floating],
-    reference: NDArray[np.floating],
+    reference: NDArray[np.integer],
     rows: NDArray[np.floating],
     least_rows: int,
 ) -> Measured:
@@ -213,22 +213,21 @@ def measure(
     ----------
     cells : Cells
         The feature's.
-    now : ndarray of shape (..., n_cells)
-        Shares of the window's present values in each cell.
+    now : ndarray of shape (n_windows, n_cells)
+        Profiles of the windows' present values.
     reference : ndarray of shape (n_cells + 1,)
         Counts of the reference; the last is that of the missing.
-    rows : ndarray of shape (...)
+    rows : ndarray of shape (n_windows,)
         Present values in each window.
     least_rows : int
         Of fewer nothing is said.
-    """  # fmt: skip
+    """
     present = float(reference[:-1].sum())
     if present < LEAST_VALUES:
-        return Measured(np.zeros((*rows.shape, len(cells.distances)), now.dtype), np.zeros_like(rows))
-    shares = (reference[:-1] / present).astype(now.dtype, copy=False)
-    expected = float(np.mean(rows))
+        return Measured(np.zeros((len(rows), len(cells.distances)), now.dtype), np.zeros_like(rows))
+    profile = cells.profile((reference[:-1] / present).astype(now.dtype, copy=False))
     enough = rows >= max(least_rows, LEAST_VALUES)
-    distances = np.where(enough[..., None], cells.measure(now, shares, expected), 0)
+    distances = np.where(enough[:, None], cells.measure(now, profile, float(rows.mean())), 0)
     return Measured(distances, np.sqrt(present * rows / (present + rows)))
 
 
@@ -375,9 +374,9 @@ def _scaled_distances(
             true_counts = population[start + origin : stop + origin - 1]
             truth = true_counts / max(1, true_counts.sum())
             shares = truth + (shares - truth) / np.sqrt(growth)
-        shares = shares.astype(np.float32)
+        profiles = cells.profile(shares.astype(np.float32))
         per_reference = [
-            measure(cells, shares, reference[start:stop], drawn * np.float32(growth), least_rows)
+            measure(cells, profiles, reference[start:stop], drawn * np.float32(growth), least_rows)
             for reference in references
         ]
         stacked = np.stack([m.distances * m.scale[:, None] for m in per_reference])

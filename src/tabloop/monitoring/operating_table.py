@@ -79,7 +79,7 @@ def build_operating_table(
     test.prepare(sizes)
     coded = test.coded.encode(rows)
     shifts: list[dict[str, Any]] = []
-    for name, plants in _plants(narrow, rows, test, coded):
+    for name, plants in _plants(narrow, rows, test, coded, rng):
         quiet = name == "none"
         fractions, windows, intervals = [], [], []
         for size in sizes:
@@ -128,7 +128,11 @@ def _narrowed(
 
 
 def _plants(
-    reference: DriftReference, rows: DriftRows, test: WindowedDriftTest, coded: NDArray[np.int64]
+    reference: DriftReference,
+    rows: DriftRows,
+    test: WindowedDriftTest,
+    coded: NDArray[np.int64],
+    rng: np.random.Generator,
 ) -> Iterator[tuple[str, list[_Plant]]]:
     """Give each kind of shift with the plants of which a window gets one."""
     yield "none", [_Plant({})]
@@ -141,7 +145,10 @@ def _plants(
 
     def moved(at: int, scale: float, shift: float, around: float = 0.0) -> NDArray[np.int64]:
         values = rows.numeric[cells[at].feature]
-        planted = (values - around) * scale + around + shift * spread[at]
+        step = np.full(len(values), shift * spread[at])
+        if (np.isnan(values) | (values == np.floor(values))).all():  # whole numbers stay whole
+            step = np.floor(step + rng.random(len(values)))
+        planted = (values - around) * scale + around + step
         return np.asarray(cells[at].encode(planted) + offsets[at])
 
     if numeric:

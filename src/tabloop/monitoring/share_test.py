@@ -1,4 +1,4 @@
-"""Exact tests of a share that is rare or absent in the reference: missing values, unseen categories."""
+"""Exact tests of shares that are rare or absent in the reference: missing, unseen, outside its range."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def share_p_value(
     conservative.
 
     For unseen categories the reference count is that of categories with a single row: each was unseen by the
-    other rows, and their share estimates that of what a fresh row brings for the first time [2]_.
+    other rows, and their share estimates that of what a fresh row brings for the first time [2]_. For values
+    outside the range it is the smallest and the largest, likewise, where no other row has them.
 
     References
     ----------

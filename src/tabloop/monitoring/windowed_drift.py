@@ -25,12 +25,17 @@ from tabloop.monitoring.share_test import alarming_counts, share_effect, share_p
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ShareName = Literal["missing", "unseen"]
+ShareName = Literal["missing", "unseen", "outside"]
 
 # How the budget is shared: distances against resampled limits; exact tests of shares at the end of a
 # window; the same on the way there
 _DISTANCES, _SHARES, _EARLY = 0.9, 0.05, 0.05
 _LEAST_CHECKPOINT_ROWS = 50
+_SHARE_WORDS: dict[ShareName, str] = {
+    "missing": "missing",
+    "unseen": "a value that no training row has",
+    "outside": "below or above all training rows",
+}
 # of a feature without values: nothing is far enough
 _NO_SCALE = 1e-9
 
@@ -46,13 +51,14 @@ class FeatureTest:
     segment : str or None
         The rows it was looked at in, such as `country = DE`; None for all.
     statistic : str
-        `rank`, `value`, `shares` or `category`, see `drift_cells`; `missing` or `unseen`, see `share_test`.
+        `rank`, `value`, `shares` or `category`, see `drift_cells`; `missing`, `unseen` (a category that no
+        training row has) or `outside` (a number below or above all of them), see `share_test`.
     effect : float
         How far the window is from the reference, in standard deviations of the reference, for `shares` as a
         fraction of the rows.
     limit : float
         The effect that raises an alarm in a window of this size: what quiet windows hardly ever reach, and
-        `monitoring.least_effect` at least. For `missing` and `unseen` the least effect; the p-value decides.
+        `monitoring.least_effect` at least. For shares the least effect; the p-value decides.
     p_value : float
         How often a quiet window shows *anything* as extreme, at most; it is adjusted for all that is tested.
     alarmed : bool
@@ -176,19 +182,14 @@ class WindowedDriftTest:
         self._seed = seed
         self._limits: dict[int, WindowLimits] = {}
         self._centres = [_centres(self.coded, reference, member) for _, member in self.coded.blocks]
-        self._shares = _share_tests(self.coded)
-        # a category of one row was unseen by all the other rows
+        self._shares, self._share_cells = _share_tests(self.coded)
         self._share_counts = np.array(
             [
-                [
-                    _singletons(reference, feature, member) if what == "unseen" else counts[at]
-                    for feature, what, at in self._shares
-                ]
-                for (_, member), counts in zip(self.coded.blocks, self.coded.counts, strict=True)
+                [_reference_count(reference, feature, what, member) for feature, what in self._shares]
+                for _, member in self.coded.blocks
             ],
             dtype=np.int64,
         )
-        self._share_at = np.array([at for _, _, at in self._shares], dtype=np.int64)
         self._early_counts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @property
@@ -244,10 +245,10 @@ class WindowedDriftTest:
         return WindowedDriftReport(rows.n_rows, enough, self.budget, tuple(tests), self.not_monitored)
 
     def check_early(self, rows: DriftRows) -> tuple[FeatureTest, ...]:
-        """Test the latest `checkpoint_rows` rows for a surge of missing or unseen values.
+        """Test the latest `checkpoint_rows` rows for a surge of missing, unseen or outlying values.
 
-        The budget of a whole window holds for all its checkpoints together, so a column that goes null is
-        seen at once, not at the end of its window.
+        The budget of a whole window holds for all its checkpoints together, so a column that goes null or
+        changes its unit is seen at once, not at the end of its window.
 
         Returns
         -------
@@ -262,7 +263,7 @@ class WindowedDriftTest:
             )
         counts = self.coded.count(self.coded.encode(rows))
         low, high = self._early_counts
-        now = counts[self._share_at]
+        now = counts @ self._share_cells
         if not ((now <= low) | (now >= high)).any():
             return ()
         tests = self._tests_of_shares(0, None, rows, counts, self.budget / alpha)
@@ -286,7 +287,7 @@ class WindowedDriftTest:
         effects, scales = self._measure(0, counts)
         ratios = effects * scales / limits.units[: effects.shape[1]]
         alarmed = ((ratios >= limits.limit) & (effects >= least)).any(axis=1)
-        p_values, moved = self._shares_of(0, counts[:, self._share_at], rows)
+        p_values, moved = self._shares_of(0, counts @ self._share_cells, rows)
         surged = (p_values * (self._share_counts.size / _SHARES) <= self.budget) & (moved >= least)
         return np.asarray(alarmed | surged.any(axis=1))
 
@@ -302,8 +303,8 @@ class WindowedDriftTest:
             n_present = present.sum(axis=1)
             measured = measure(
                 cells,
-                present / np.maximum(1.0, n_present)[:, None],
-                coded.counts[block, start:stop].astype(np.float64),
+                cells.profile(present / np.maximum(1.0, n_present)[:, None]),
+                coded.counts[block, start:stop],
                 n_present,
                 self.config.drift_min_samples if block else 0,
             )
@@ -354,15 +355,16 @@ class WindowedDriftTest:
         self, block: int, segment: str | None, rows: DriftRows, counts: NDArray[np.int64], weight: float
     ) -> Iterator[FeatureTest]:
         """Test each share; a p-value is multiplied with `weight` to be comparable with the budget."""
-        now = counts[self._share_at]
+        now = counts @ self._share_cells
         p_values, effects = self._shares_of(block, now, rows.n_rows)
-        for at, (feature, statistic, _) in enumerate(self._shares):
+        for at, (feature, statistic) in enumerate(self._shares):
             before, after = (
                 self._share_counts[block, at] / self.coded.block_rows[block],
                 now[at] / rows.n_rows,
             )
-            what = "missing" if statistic == "missing" else "a value that no training row had"
-            words = f"{feature}: {what} in {before:.2%} of the rows before, {after:.2%} now"
+            words = (
+                f"{feature}: {_SHARE_WORDS[statistic]} in {before:.2%} of the rows before, {after:.2%} now"
+            )
             if statistic == "unseen" and now[at]:
                 words += f", most often {_commonest_unseen(rows, feature)!r}"
             p_value = min(1.0, float(p_values[at]) * weight)
@@ -384,20 +386,45 @@ def _size_class(rows: int) -> int:
     return rows // digits * digits
 
 
-def _share_tests(coded: CodedReference) -> list[tuple[str, ShareName, int]]:
-    """List what is tested as a share: feature, which, and at which of all cells it is counted."""
-    tests: list[tuple[str, ShareName, int]] = []
-    for cells, stop in zip(coded.cells, coded.offsets[1:], strict=True):
-        if cells.kind != "probability":
-            tests.append((cells.feature, "missing", int(stop) - 1))
+def _share_tests(coded: CodedReference) -> tuple[list[tuple[str, ShareName]], NDArray[np.int64]]:
+    """List what is tested as a share, and which of all cells count for it, shape (n_all_cells, n_shares)."""
+    tests: list[tuple[str, ShareName]] = []
+    counted: list[tuple[int, ...]] = []
+    for cells, start, stop in zip(coded.cells, coded.offsets[:-1], coded.offsets[1:], strict=True):
+        if cells.kind == "probability":
+            continue
+        tests.append((cells.feature, "missing"))
+        counted.append((stop - 1,))
         if cells.kind == "category":
-            tests.append((cells.feature, "unseen", int(stop) - 2))
-    return tests
+            tests.append((cells.feature, "unseen"))
+            counted.append((stop - 2,))
+        elif cells.distances:  # there is a range to be outside of
+            tests.append((cells.feature, "outside"))
+            counted.append((start, stop - 2))
+    selected = np.zeros((int(coded.offsets[-1]), len(tests)), dtype=np.int64)
+    for test, at in enumerate(counted):
+        selected[list(at), test] = 1
+    return tests, selected
 
 
-def _singletons(reference: DriftReference, feature: str, member: NDArray[np.bool_] | None) -> int:
+def _reference_count(
+    reference: DriftReference, feature: str, what: ShareName, member: NDArray[np.bool_] | None
+) -> int:
+    """Count the rows of the reference that have it, each compared with all the others."""
+    if feature in reference.numeric_features:
+        values = reference.numeric[:, reference.numeric_features.index(feature)]
+        values = values if member is None else values[member]
+        missing = np.isnan(values)
+        if what == "missing":
+            return int(missing.sum())
+        values = values[~missing]
+        return (
+            sum(int((values == end).sum()) == 1 for end in (values.min(), values.max())) if len(values) else 0
+        )
     codes = reference.codes[:, reference.category_features.index(feature)]
     codes = codes if member is None else codes[member]
+    if what == "missing":
+        return int((codes < 0).sum())
     return int((np.bincount(codes[codes >= 0], minlength=1) == 1).sum())
 
 
