@@ -14,6 +14,8 @@ from tabloop.data.dataset import read_dataset, require_both_classes, require_qua
 from tabloop.errors import ArtifactError, GateRefusedError
 from tabloop.inference.scoring_service import load_service
 from tabloop.monitoring.drift_baseline import build_drift_baseline
+from tabloop.monitoring.drift_reference import build_drift_reference
+from tabloop.monitoring.operating_table import build_operating_table
 from tabloop.optimization_steps import (
     benchmark_run,
     export_run,
@@ -159,9 +161,22 @@ def _train_into(run: RunFolder, project: Project, progress: Progress) -> RunData
     y_train = train_rows[contract.target.name].to_numpy()
     baseline = build_drift_baseline(contract, result.features, y_train, result.oof_proba, threshold)
     run.write_json("drift_baseline.json", baseline)
+    reference = build_drift_reference(
+        contract,
+        result.features,
+        y_train,
+        result.oof_proba,
+        max_rows=config.monitoring.reference_rows,
+        seed=config.seed,
+    )
+    with run.open_new("drift_reference.npz") as file:
+        reference.save(file)
+    progress.step("measuring what drift alarms cost")
+    operating_table = build_operating_table(reference, config.monitoring, seed=config.seed)
+    run.write_json("drift_operating_table.json", operating_table)
     lineage = describe_lineage(run, project, dataset, data.split, result)
     run.write_json("lineage.json", lineage)
-    run.write("model_card.md", render_model_card(contract, metrics, lineage).encode())
+    run.write("model_card.md", render_model_card(contract, metrics, lineage, operating_table).encode())
     return data
 
 

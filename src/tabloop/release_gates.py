@@ -28,13 +28,20 @@ from tabloop.inference.scoring_service import (
     replay_self_test,
     served_model,
 )
+from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_rule import check_drift
+from tabloop.monitoring.drift_window import DriftWindow
+from tabloop.monitoring.windowed_drift import WindowedDriftReport, WindowedDriftTest
 from tabloop.run_records import RunData
 
 _LOAD_ROWS = 2_000
 _LEAST_SHARED_ROWS = 50
 # Twice what the documented rule calls drift
 _PLANTED_SHIFT = 2.0
+# seconds for minutes
+_PLANTED_UNIT = 60.0
+# of fewer training rows the windowed tests say nothing
+_LEAST_REFERENCE_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,10 @@ def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
 
 
 def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
-    """Check that the drift baseline can score its own rows, finds none, and sees a planted shift."""
+    """Check that drift can be computed, that the run's own rows show none, and that planted drift is seen.
+
+    The documented rule is shown a shift in each feature, the windowed tests a unit error in each.
+    """
     baseline = run.read_json("drift_baseline.json")
     service = load_service(run, released_only=False)
     typed = typed_columns(
@@ -195,7 +205,8 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     )
     frame = feature_frame(data.contract, typed)
     features = {name: frame[name].to_numpy() for name in data.contract.numeric_features}
-    labels = service.decide(columns_of_frame(data.contract, typed)).label
+    columns = columns_of_frame(data.contract, typed)
+    labels = service.decide(columns).label
     quiet = check_drift(baseline, features, labels, config.monitoring)
     rule = config.monitoring.model_copy(update={"drift_min_features": 1, "drift_min_samples": 1})
     unseen = []
@@ -214,9 +225,11 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
         problems.append(f"it calls its own training rows drift: {', '.join(quiet.drifted_features)}")
     if unseen:
         problems.append(f"it does not see a shift planted in {', '.join(unseen)}")
+    windowed = _try_windowed_tests(config, run, features, frame, service.decide(columns).probability, labels)
+    problems += windowed.pop("problems")
     said = (
         f"its own rows score at most {quiet.drift_score_max_abs_z:.2f}; "
-        f"a shift planted in each of {len(features)} features is seen"
+        f"a shift planted in each of {len(features)} features is seen; {windowed['said']}"
     )
     evidence = {
         "samples": quiet.samples_observed,
@@ -224,8 +237,54 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
         "planted_shift_std": _PLANTED_SHIFT * rule.drift_zscore_threshold,
         "features": len(features),
         "unseen": unseen,
+        "windowed": windowed,
     }
     return Gate("drift_monitor", not problems, "; ".join(problems) or said, evidence)
+
+
+def _try_windowed_tests(
+    config: Config,
+    run: RunFolder,
+    features: dict[str, NDArray[np.float64]],
+    frame: pl.DataFrame,
+    probability: NDArray[np.float64],
+    labels: NDArray[np.int8],
+) -> dict[str, Any]:
+    """Let the windowed tests look at the run's own rows, and at the same rows with a unit error."""
+    reference = DriftReference.load(run.read("drift_reference.npz"))
+    test = WindowedDriftTest(reference, config.monitoring, seed=config.seed)
+    n_rows = min(config.monitoring.test_window_rows, len(labels))
+    found = {
+        "reference_rows": reference.n_rows,
+        "window_rows": n_rows,
+        "quiet_alarms": [],
+        "features": 0,
+        "unseen": [],
+    }
+    problems: list[str] = []
+    if reference.n_rows < _LEAST_REFERENCE_ROWS or n_rows < config.monitoring.drift_min_samples:
+        said = f"{reference.n_rows} reference rows are too few to try the windowed tests"
+        return found | {"problems": problems, "said": said}
+    categories = {name: frame[name].to_list() for name in reference.category_features}
+
+    def check(now: dict[str, NDArray[np.float64]]) -> WindowedDriftReport:
+        window = DriftWindow(reference, n_rows)
+        window.update(now, categories, probability, labels)
+        return test.check(window.latest(n_rows))
+
+    quiet = check(features)
+    found["quiet_alarms"] = [alarm.words for alarm in quiet.alarms]
+    unseen = []
+    for at, name in enumerate(reference.numeric_features):
+        values = reference.numeric[:, at]
+        if not np.nanstd(values) > 0 if not np.isnan(values).all() else True:
+            continue  # a constant has no unit that could be taken for another
+        report = check(features | {name: features[name] * _PLANTED_UNIT})
+        if name not in {alarm.feature for alarm in report.alarms}:
+            unseen.append(name)
+        found["features"] += 1
+    found["unseen"] = unseen
+    return found | {"problems": problems, "said": ""}
 
 
 def judge_quality(config: Config, run: RunFolder, data: RunData, store: RunStore) -> Gate:

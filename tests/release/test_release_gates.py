@@ -288,7 +288,7 @@ def test_a_promotion_whose_note_was_lost_is_noted_later(ready: Ready, tmp_path: 
 
 @pytest.mark.parametrize("constant", [0.1, 372.6, 1.7e12])
 def test_a_constant_column_is_watched_and_does_not_drift_by_rounding(constant: float) -> None:
-    from tabloop.config.operations import MonitoringConfig
+    from tabloop.config.monitoring import MonitoringConfig
     from tabloop.monitoring.drift_baseline import describe_numbers
     from tabloop.monitoring.drift_rule import check_drift
 

@@ -23,6 +23,8 @@ FAMILIAR_FILES = (
     "contract.json",
     "benchmark.json",
     "drift_baseline.json",
+    "drift_operating_table.json",
+    "drift_reference.npz",
     "gates.json",
     "lineage.json",
     "metrics.json",

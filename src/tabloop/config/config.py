@@ -8,16 +8,12 @@ import json
 from pydantic import Field, StrictInt, model_validator
 
 from tabloop.config.data import DataConfig
-from tabloop.config.operations import (
-    ArtifactsConfig,
-    BenchmarkingConfig,
-    MonitoringConfig,
-    ReleaseConfig,
-)
+from tabloop.config.monitoring import MonitoringConfig
+from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.serving import ServingConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
-from tabloop.contract.columns import Section
+from tabloop.contract.columns import CategoryColumn, Section
 from tabloop.contract.contract import ContractConfig
 
 
@@ -69,6 +65,18 @@ class Config(Section):
         unknown = sorted({*log.omit, *log.hash} - {*self.contract.columns})
         if unknown:
             raise ValueError(f"prediction_log hides what the contract does not have: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _segments_are_categories(self) -> Config:
+        columns = self.contract.columns
+        wrong = [n for n in self.monitoring.segments if not isinstance(columns.get(n), CategoryColumn)]
+        if wrong:
+            known = [n for n, column in columns.items() if isinstance(column, CategoryColumn)]
+            raise ValueError(
+                f"monitoring.segments: {', '.join(wrong)}: no category column of the contract; "
+                f"those are: {', '.join(known) or 'none'}"
+            )
         return self
 
     def to_json(self) -> str:

@@ -1,4 +1,4 @@
-"""The sections that decide what is kept, let out and watched: artifacts, release, monitoring."""
+"""The sections that decide what is kept, compared, served and let out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
-from tabloop.config.performance import PerformanceConfig
 from tabloop.contract.columns import Section
 
 
@@ -51,22 +50,4 @@ class ReleaseConfig(Section):
     load_test_s: StrictFloat = Field(2.0, gt=0, le=600, description="How long that is tried, in seconds.")
     max_wait_p99_ms: StrictFloat = Field(
         250.0, gt=0, description="Largest 99th percentile of a row's wait for its answer at that rate."
-    )
-
-
-class MonitoringConfig(Section):
-    """When served rows no longer look like the training rows."""
-
-    drift_min_samples: StrictInt = Field(50, ge=1, description="Least predictions before anything is said.")
-    drift_zscore_threshold: StrictFloat = Field(
-        3.0, gt=0, description="A feature drifts when its mean moved this many training standard deviations."
-    )
-    drift_min_features: StrictInt = Field(2, ge=1, description="Drift is called at this many features.")
-    class_rate_shift_threshold: StrictFloat = Field(
-        0.1, gt=0, le=1, description="Largest distance of the predicted positive rate from the training one."
-    )
-    window_rows: StrictInt = Field(10_000, ge=1, description="The latest predictions that are looked at.")
-    performance: PerformanceConfig = Field(
-        default_factory=lambda: PerformanceConfig.model_validate({}),
-        description="When decisions got worse.",
     )

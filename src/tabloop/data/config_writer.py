@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel
 
 from tabloop.config.data import DataConfig, Source
-from tabloop.config.operations import ArtifactsConfig, MonitoringConfig, ReleaseConfig
+from tabloop.config.monitoring import MonitoringConfig
+from tabloop.config.operations import ArtifactsConfig, ReleaseConfig
 from tabloop.config.training import BusinessConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import BooleanColumn, TimestampColumn
 from tabloop.contract.formula_tree import Binary, Call, Number, format_node

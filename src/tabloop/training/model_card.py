@@ -7,7 +7,9 @@ from typing import Any
 from tabloop.contract.contract import Contract
 
 
-def render_model_card(contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any]) -> str:
+def render_model_card(
+    contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any], operating_table: dict[str, Any]
+) -> str:
     """Write a run's model card.
 
     Parameters
@@ -16,6 +18,8 @@ def render_model_card(contract: Contract, metrics: dict[str, Any], lineage: dict
         What the model reads.
     metrics, lineage : dict
         What `metrics.json` and `lineage.json` hold.
+    operating_table : dict
+        What `drift_operating_table.json` holds.
 
     Returns
     -------
@@ -29,6 +33,7 @@ def render_model_card(contract: Contract, metrics: dict[str, Any], lineage: dict
         _candidates(metrics),
         _data(contract, lineage),
         _limits(contract, metrics),
+        _drift(operating_table),
         _lineage(lineage),
     ]
     return "\n\n".join(sections) + "\n"
@@ -142,6 +147,25 @@ def _limits(contract: Contract, metrics: dict[str, Any]) -> str:
         f"{report['name']}: {warning}" for report in metrics["cv_ranking"] for warning in report["warnings"]
     ]
     return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)
+
+
+def _drift(table: dict[str, Any]) -> str:
+    budget = f"{table['false_alarms_per_1000_windows']:g} of 1,000 quiet windows"
+    if not table["shifts"]:
+        return f"## Drift alarms\n\nAt most {budget} alarm. There are too few training rows to measure more."
+    sizes = table["window_rows"]
+    lines = [
+        "| planted shift | " + " | ".join(f"{size:,} rows" for size in sizes) + " |",
+        "|---|" + "---|" * len(sizes),
+    ]
+    for shift in table["shifts"]:
+        cells = " | ".join(f"{fraction:.1%}" for fraction in shift["alarm_fraction"])
+        lines.append(f"| {shift['shift']} | {cells} |")
+    return (
+        f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, measured on training rows: "
+        f"one half makes the limits ({table['reference_rows']:,} rows), windows are drawn from the other.\n\n"
+        + "\n".join(lines)
+    )
 
 
 def _lineage(lineage: dict[str, Any]) -> str:
