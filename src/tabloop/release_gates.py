@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -31,8 +31,11 @@ from tabloop.inference.scoring_service import (
 from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_rule import check_drift
 from tabloop.monitoring.drift_window import DriftWindow
-from tabloop.monitoring.windowed_drift import WindowedDriftReport, WindowedDriftTest
+from tabloop.monitoring.windowed_drift import WindowedDriftTest
 from tabloop.run_records import RunData
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _LOAD_ROWS = 2_000
 _LEAST_SHARED_ROWS = 50
@@ -205,8 +208,7 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     )
     frame = feature_frame(data.contract, typed)
     features = {name: frame[name].to_numpy() for name in data.contract.numeric_features}
-    columns = columns_of_frame(data.contract, typed)
-    labels = service.decide(columns).label
+    labels = service.decide(columns_of_frame(data.contract, typed)).label
     quiet = check_drift(baseline, features, labels, config.monitoring)
     rule = config.monitoring.model_copy(update={"drift_min_features": 1, "drift_min_samples": 1})
     unseen = []
@@ -225,8 +227,8 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
         problems.append(f"it calls its own training rows drift: {', '.join(quiet.drifted_features)}")
     if unseen:
         problems.append(f"it does not see a shift planted in {', '.join(unseen)}")
-    windowed = _try_windowed_tests(config, run, features, frame, service.decide(columns).probability, labels)
-    problems += windowed.pop("problems")
+    windowed = _try_windowed_tests(config, run, frame)
+    problems += windowed["problems"]
     said = (
         f"its own rows score at most {quiet.drift_score_max_abs_z:.2f}; "
         f"a shift planted in each of {len(features)} features is seen; {windowed['said']}"
@@ -242,49 +244,49 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     return Gate("drift_monitor", not problems, "; ".join(problems) or said, evidence)
 
 
-def _try_windowed_tests(
-    config: Config,
-    run: RunFolder,
-    features: dict[str, NDArray[np.float64]],
-    frame: pl.DataFrame,
-    probability: NDArray[np.float64],
-    labels: NDArray[np.int8],
-) -> dict[str, Any]:
-    """Let the windowed tests look at the run's own rows, and at the same rows with a unit error."""
+def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> dict[str, Any]:
+    """Let the windowed tests look at the run's own rows, and at a window of them with a unit error."""
     reference = DriftReference.load(run.read("drift_reference.npz"))
-    test = WindowedDriftTest(reference, config.monitoring, seed=config.seed)
-    n_rows = min(config.monitoring.test_window_rows, len(labels))
-    found = {
-        "reference_rows": reference.n_rows,
-        "window_rows": n_rows,
-        "quiet_alarms": [],
-        "features": 0,
-        "unseen": [],
-    }
-    problems: list[str] = []
+    report: dict[str, Any] = {"reference_rows": reference.n_rows, "problems": [], "unseen": []}
+    n_rows = min(frame.height, config.monitoring.test_window_rows)
     if reference.n_rows < _LEAST_REFERENCE_ROWS or n_rows < config.monitoring.drift_min_samples:
-        said = f"{reference.n_rows} reference rows are too few to try the windowed tests"
-        return found | {"problems": problems, "said": said}
+        return report | {"said": f"{reference.n_rows} reference rows are too few to try the windowed tests"}
+    lost = set(frame.columns).symmetric_difference(
+        {*reference.numeric_features, *reference.category_features}
+    )
+    if lost:
+        report["problems"].append(f"the reference does not fit the contract: {', '.join(sorted(lost))}")
+        return report | {"said": ""}
+    test = WindowedDriftTest(reference, config.monitoring, seed=config.seed)
+    test.prepare((frame.height, n_rows))
+    features = {name: frame[name].to_numpy() for name in reference.numeric_features}
     categories = {name: frame[name].to_list() for name in reference.category_features}
 
-    def check(now: dict[str, NDArray[np.float64]]) -> WindowedDriftReport:
-        window = DriftWindow(reference, n_rows)
-        window.update(now, categories, probability, labels)
-        return test.check(window.latest(n_rows))
+    def alarms(now: dict[str, NDArray[np.float64]], rows: int) -> list[str]:
+        window = DriftWindow(reference, rows)
+        # out-of-fold: what the fitted model says of its own training rows is not what it says of others
+        probability = np.resize(reference.y_proba, frame.height)
+        window.update(now, categories, probability, np.zeros(frame.height, dtype=np.int8))
+        return [alarm.feature for alarm in test.check(window.latest(rows)).alarms]
 
-    quiet = check(features)
-    found["quiet_alarms"] = [alarm.words for alarm in quiet.alarms]
-    unseen = []
-    for at, name in enumerate(reference.numeric_features):
-        values = reference.numeric[:, at]
-        if not np.nanstd(values) > 0 if not np.isnan(values).all() else True:
-            continue  # a constant has no unit that could be taken for another
-        report = check(features | {name: features[name] * _PLANTED_UNIT})
-        if name not in {alarm.feature for alarm in report.alarms}:
-            unseen.append(name)
-        found["features"] += 1
-    found["unseen"] = unseen
-    return found | {"problems": problems, "said": ""}
+    if quiet := alarms(features, frame.height):
+        report["problems"].append(f"the windowed tests call its own training rows drift: {', '.join(quiet)}")
+    planted = [
+        name
+        for name, values in zip(reference.numeric_features, reference.numeric.T, strict=True)
+        # of a constant nothing changes that a unit could have done
+        if np.unique(values[~np.isnan(values)]).size > 1
+    ]
+    report["unseen"] = [
+        name
+        for name in planted
+        if name not in alarms(features | {name: features[name] * _PLANTED_UNIT}, n_rows)
+    ]
+    if report["unseen"]:
+        said = ", ".join(report["unseen"])
+        report["problems"].append(f"the windowed tests do not see a unit error planted in {said}")
+    said = f"a unit error planted in each of {len(planted)} is seen in {n_rows:,} rows"
+    return report | {"window_rows": n_rows, "features": len(planted), "said": said}
 
 
 def judge_quality(config: Config, run: RunFolder, data: RunData, store: RunStore) -> Gate:

@@ -41,6 +41,7 @@ Statistic = Literal["rank", "value", "shares", "category"]
 
 # Edges of a numeric feature by rank and by value; more see no more.
 _RANK_EDGES, _VALUE_EDGES = 48, 16
+_BLOCK = 256
 
 #: A category of a smaller share of the reference is counted with the other rare ones.
 LEAST_CATEGORY_SHARE = 0.01
@@ -103,7 +104,7 @@ class NumberCells:
 
         Parameters
         ----------
-        now : ndarray of shape (..., n_cells)
+        now : ndarray of shape (n_windows, n_cells)
             Profiles of the windows.
         reference : ndarray of shape (n_cells,)
             That of the reference.
@@ -112,9 +113,14 @@ class NumberCells:
 
         Returns
         -------
-        distances : ndarray of shape (..., n_distances)
+        distances : ndarray of shape (n_windows, n_distances)
         """
-        gap: _Floats = np.abs(now - reference) @ self.weights.astype(now.dtype, copy=False)
+        weights = self.weights.astype(now.dtype, copy=False)
+        gap = np.empty((len(now), weights.shape[1]), dtype=now.dtype)
+        # blocks stay in the cache, and below the size at which BLAS starts threads that wait for each other
+        for start in range(0, len(now), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            gap[block] = np.abs(now[block] - reference) @ weights
         return gap
 
 

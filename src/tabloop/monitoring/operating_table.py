@@ -58,7 +58,8 @@ def build_operating_table(
     -------
     table : dict
         JSON-ready: `window_rows`, and per planted shift its `alarm_fraction` and number of `windows` by size;
-        of the quiet windows also a 95% interval. `shifts` is empty where there are fewer than 200 rows.
+        of the quiet windows also a 95% interval. Windows are no larger than the reference. `shifts` is empty
+        where there are fewer than 200 rows.
     """
     table: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -74,7 +75,7 @@ def build_operating_table(
     order = rng.permutation(reference.n_rows)
     known, fresh = order[: reference.n_rows // 2], order[reference.n_rows // 2 :]
     narrow, rows = _narrowed(reference, known, fresh)
-    sizes = tuple(size for size in WINDOW_SIZES if size >= config.drift_min_samples)
+    sizes = tuple(s for s in WINDOW_SIZES if config.drift_min_samples <= s <= reference.n_rows)
     test = WindowedDriftTest(narrow, config.model_copy(update={"segments": ()}), seed=seed)
     test.prepare(sizes)
     coded = test.coded.encode(rows)

@@ -15,7 +15,12 @@ _LEAST_SHARE = 0.01
 
 
 def share_p_value(
-    now: NDArray[np.int64] | int, rows: int, reference: NDArray[np.int64] | int, reference_rows: int
+    now: NDArray[np.int64] | int,
+    rows: int,
+    reference: NDArray[np.int64] | int,
+    reference_rows: int,
+    *,
+    two_sided: NDArray[np.bool_] | bool = True,
 ) -> NDArray[np.float64]:
     r"""Test whether two shares are one, without any assumption on how large it is.
 
@@ -28,10 +33,13 @@ def share_p_value(
     rows, reference_rows : int
         How many rows there are.
 
+    two_sided : bool or ndarray of bool, default=True
+        Whether a smaller share counts too; otherwise only a larger one does.
+
     Returns
     -------
     p_value : ndarray of float64
-        Two-sided: twice the smaller tail, at most 1.
+        Two-sided twice the smaller tail, at most 1.
 
     Notes
     -----
@@ -60,7 +68,8 @@ def share_p_value(
     with np.errstate(invalid="ignore"):
         at_least = np.where(now > 0, betainc(np.maximum(now, 1), total - now + 1, fraction), 1.0)
         at_most = np.where(reference > 0, betainc(np.maximum(reference, 1), now + 1, 1 - fraction), 1.0)
-    return np.asarray(np.minimum(1.0, 2 * np.minimum(at_least, at_most)), dtype=np.float64)
+    both = np.minimum(1.0, 2 * np.minimum(at_least, at_most))
+    return np.asarray(np.where(two_sided, both, at_least), dtype=np.float64)
 
 
 def share_effect(
@@ -78,7 +87,12 @@ def share_effect(
 
 
 def alarming_counts(
-    rows: int, reference: NDArray[np.int64], reference_rows: int, alpha: float
+    rows: int,
+    reference: NDArray[np.int64],
+    reference_rows: int,
+    alpha: float,
+    *,
+    two_sided: NDArray[np.bool_] | bool = True,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the counts from which, and down to which, the share has moved.
 
@@ -88,7 +102,7 @@ def alarming_counts(
         A count `<= low` or `>= high` has a p-value of at most `alpha`; -1 and `rows + 1` where there is none.
     """
     counts = np.arange(rows + 1)[:, None]
-    extreme = share_p_value(counts, rows, reference[None, :], reference_rows) <= alpha
+    extreme = share_p_value(counts, rows, reference[None, :], reference_rows, two_sided=two_sided) <= alpha
     above = counts / rows > reference / reference_rows
     high = np.where((extreme & above).any(axis=0), (extreme & above).argmax(axis=0), rows + 1)
     low = (extreme & ~above).sum(axis=0) - 1

@@ -183,6 +183,8 @@ class WindowedDriftTest:
         self._limits: dict[int, WindowLimits] = {}
         self._centres = [_centres(self.coded, reference, member) for _, member in self.coded.blocks]
         self._shares, self._share_cells = _share_tests(self.coded)
+        # less that is new is no news
+        self._two_sided = np.array([what == "missing" for _, what in self._shares], dtype=np.bool_)
         self._share_counts = np.array(
             [
                 [_reference_count(reference, feature, what, member) for feature, what in self._shares]
@@ -259,7 +261,11 @@ class WindowedDriftTest:
         alpha = self.budget * _EARLY / checks / max(1, len(self._shares))
         if self._early_counts is None:
             self._early_counts = alarming_counts(
-                self.checkpoint_rows, self._share_counts[0], self.coded.n_rows, alpha
+                self.checkpoint_rows,
+                self._share_counts[0],
+                self.coded.n_rows,
+                alpha,
+                two_sided=self._two_sided,
             )
         counts = self.coded.count(self.coded.encode(rows))
         low, high = self._early_counts
@@ -349,7 +355,8 @@ class WindowedDriftTest:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Test every share: p-values, not yet adjusted, and effects, of the shape of `now`."""
         reference, n_rows = self._share_counts[block], self.coded.block_rows[block]
-        return share_p_value(now, rows, reference, n_rows), share_effect(now / rows, reference / n_rows)
+        p_values = share_p_value(now, rows, reference, n_rows, two_sided=self._two_sided)
+        return p_values, share_effect(now / rows, reference / n_rows)
 
     def _tests_of_shares(
         self, block: int, segment: str | None, rows: DriftRows, counts: NDArray[np.int64], weight: float

@@ -162,8 +162,8 @@ def _drift(table: dict[str, Any]) -> str:
         cells = " | ".join(f"{fraction:.1%}" for fraction in shift["alarm_fraction"])
         lines.append(f"| {shift['shift']} | {cells} |")
     return (
-        f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, measured on training rows: "
-        f"one half makes the limits ({table['reference_rows']:,} rows), windows are drawn from the other.\n\n"
+        f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, measured on training "
+        f"rows: one half makes the limits ({table['reference_rows']:,} rows), the other gives the windows.\n\n"
         + "\n".join(lines)
     )
 
