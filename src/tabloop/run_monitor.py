@@ -36,6 +36,7 @@ from tabloop.monitoring.performance_realized import (
     score_estimate,
 )
 from tabloop.monitoring.scored_rows import RowReader
+from tabloop.monitoring.windowed_drift import FeatureTest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,6 +87,11 @@ class RunMonitor:
         self._reference_figures: RealizedPerformance | None = None
 
     @property
+    def contract(self) -> Contract:
+        """The run's contract."""
+        return self._contract
+
+    @property
     def rows_seen(self) -> int:
         """Rows of the run since it went live."""
         return self._monitor.window.rows_seen
@@ -107,6 +113,14 @@ class RunMonitor:
     def check_rule(self) -> DriftReport:
         """Apply the documented rule to the latest rows."""
         return self._monitor.check_rule()
+
+    def active_alarms(self) -> list[FeatureTest]:
+        """Give the alarms of the latest complete window, and the early ones of the window that is filling."""
+        latest = self._monitor.latest
+        early = [
+            verdict for verdict in self.verdicts if not verdict.complete and verdict.stop > self._decided
+        ]
+        return [test for verdict in ([latest] if latest else []) + early for test in verdict.alarms]
 
     def describe_drift(self) -> dict[str, Any]:
         """Say what `GET /monitoring/drift` says."""
@@ -351,8 +365,8 @@ def _reason(rule: DriftReport, config: Config) -> str:
     parts = []
     if rule.covariate_shift:
         parts.append(
-            f"{len(rule.drifted_features)} features reach a z-score of {monitoring.drift_zscore_threshold:g}: "
-            + ", ".join(rule.drifted_features)
+            f"{len(rule.drifted_features)} features reach a z-score of "
+            f"{monitoring.drift_zscore_threshold:g}: {', '.join(rule.drifted_features)}"
         )
     if rule.prediction_shift:
         parts.append(

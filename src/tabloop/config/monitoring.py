@@ -43,6 +43,12 @@ class MonitoringConfig(Section):
         le=10,
         description="Least shift, in standard deviations of the training rows, that is worth an alarm.",
     )
+    max_refused_fraction: StrictFloat = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="An alarm when proved more of the records asked about break the contract.",
+    )
     segments: tuple[str, ...] = Field(
         (), description="Category columns whose values are also watched each on its own."
     )

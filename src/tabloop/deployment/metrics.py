@@ -29,6 +29,24 @@ queue_refused_rows = Counter("tabloop_queue_refused_rows", "Rows answered 503 si
 queue_rows = Gauge("tabloop_queue_rows", "Rows that wait to be scored.", multiprocess_mode="livesum")
 log_dropped_rows = Counter("tabloop_log_dropped_rows", "Rows answered without a line in the prediction log.")
 log_refused_rows = Counter("tabloop_log_refused_rows", "Rows answered 503 since the log was not writable.")
+# what the monitor process knows; it alone sets these
+drift_max_abs_z = Gauge(
+    "tabloop_drift_max_abs_z", "Largest z-score of the documented rule.", multiprocess_mode="mostrecent"
+)
+drift_samples = Gauge("tabloop_drift_samples", "Rows in the drift window.", multiprocess_mode="mostrecent")
+predicted_positive_rate = Gauge(
+    "tabloop_predicted_positive_rate", "Of the drift window.", multiprocess_mode="mostrecent"
+)
+alarm_state = Gauge("tabloop_alarm", "1 while an alarm is on.", ["alarm"], multiprocess_mode="mostrecent")
+alarms = Counter("tabloop_alarms", "Alarms raised.", ["alarm"])
+estimated_performance = Gauge(
+    "tabloop_estimated_performance", "Without labels.", ["figure"], multiprocess_mode="mostrecent"
+)
+realized_performance = Gauge(
+    "tabloop_realized_performance", "On outcomes.", ["figure"], multiprocess_mode="mostrecent"
+)
+feedback_rows = Counter("tabloop_feedback_rows", "Outcomes handed in, by what became of them.", ["outcome"])
+
 _positive, _negative = predictions.labels("1"), predictions.labels("0")
 champion_changes = Counter("tabloop_champion_changes", "New champions, by what became of them.", ["outcome"])
 worker_starts = Counter("tabloop_worker_starts", "Worker processes started.")
