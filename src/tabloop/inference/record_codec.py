@@ -8,11 +8,9 @@ definition, which decides and explains.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,11 +18,7 @@ from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from tabloop.contract.columns import (
-    BooleanColumn,
     CategoryColumn,
-    Column,
-    IntegerColumn,
-    NumberColumn,
     TextColumn,
     TimestampColumn,
 )
@@ -41,33 +35,17 @@ from tabloop.contract.record_check import (
 )
 from tabloop.contract.strict_json import RepeatedKeysObject, read_json
 from tabloop.errors import (
-    ContractError,
     MalformedBodyError,
     RecordError,
     RecordProblem,
     TooManyRecordsError,
 )
 from tabloop.inference.frame_columns import input_types
-
-#: One valid row: an instance of `RecordCodec.record_type`.
-Record: TypeAlias = msgspec.Struct
+from tabloop.inference.record_type import Record, RecordField, make_record_type, record_fields
 
 #: Up to so many records a rule is quicker row by row than with NumPy.
 _FEW_RECORDS = 4
 _UNDECIDED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-@dataclass(frozen=True)
-class _Field:
-    """A column and where a record keeps it."""
-
-    name: str
-    attribute: str
-    column: Column
-    get: Callable[[Record], Any]
-
-    def of(self, records: Sequence[Record]) -> list[Any]:
-        return list(map(self.get, records))
 
 
 class RecordCodec:
@@ -114,12 +92,9 @@ class RecordCodec:
         self._contract = contract
         self._max_records = max_records
         self._checker = RecordChecker(contract)
-        self._fields = [
-            _Field(name, f"c{place}", column, attrgetter(f"c{place}"))
-            for place, (name, column) in enumerate(contract.columns.items())
-        ]
+        self._fields = record_fields(contract)
         self._by_name = {field.name: field for field in self._fields}
-        self.record_type = _record_type(self._fields)
+        self.record_type = make_record_type(self._fields)
         records = types.GenericAlias(list, (self.record_type,))
         batch_type = msgspec.defstruct("Batch", [("records", records)], forbid_unknown_fields=True)
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(self.record_type).decode
@@ -305,7 +280,7 @@ class RecordCodec:
             n_colons += sum(text.count(":") for text in field.of(records) if text)
         return found == n_colons
 
-    def _rule_holds(self, rule: Formula, fields: list[_Field], records: list[Record]) -> bool:
+    def _rule_holds(self, rule: Formula, fields: list[RecordField], records: list[Record]) -> bool:
         # log1p is the one function whose last bits may differ between rows and tables
         if len(records) <= _FEW_RECORDS or "log1p" in rule.text:
             for record in records:
@@ -389,51 +364,7 @@ def _kind(value: Any) -> str:
             return "an object"
 
 
-def _record_type(fields: Iterable[_Field]) -> type[Record]:
-    unusable = [f.name for f in fields if any(c in '"\\' or c < " " for c in f.name)]
-    if unusable:
-        raise ContractError(
-            f"columns {', '.join(map(repr, unusable))}: a name with a quote, a backslash or a control "
-            "character cannot be served; rename the column"
-        )
-    return msgspec.defstruct(
-        "Record",
-        [
-            # a nullable field may be left out, and then has to be told from one that is null
-            (f.attribute, _json_type(f.column) | None | msgspec.UnsetType, msgspec.UNSET)
-            if f.column.nullable
-            else (f.attribute, _json_type(f.column))
-            for f in fields
-        ],
-        rename={f.attribute: f.name for f in fields},
-        kw_only=True,  # or a nullable column could not stand before one that is not
-        frozen=True,
-        forbid_unknown_fields=True,
-        gc=False,
-    )
-
-
-def _json_type(column: Column) -> Any:
-    """Give the type by which `msgspec` refuses what the column refuses, as far as it can tell exactly."""
-    match column:
-        case IntegerColumn():
-            return Annotated[int, msgspec.Meta(ge=column.minimum, le=column.maximum)]
-        case NumberColumn():
-            return Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
-        case BooleanColumn():
-            return bool
-        case CategoryColumn(categories=categories, open=False) if categories is not None:
-            return Literal[categories]
-        case CategoryColumn() | TextColumn():
-            # an empty text is null
-            return Annotated[
-                str, msgspec.Meta(min_length=max(1, column.min_length), max_length=column.max_length)
-            ]
-        case _:
-            return Annotated[str, msgspec.Meta(min_length=1)]
-
-
-def _formula_array(field: _Field, values: list[RecordValue]) -> NDArray[Any]:
+def _formula_array(field: RecordField, values: list[RecordValue]) -> NDArray[Any]:
     """Prepare values as `evaluate_table` reads them: float64 with NaN for null, "is null" for text."""
     if isinstance(field.column, CategoryColumn | TextColumn):
         return np.array([value is None for value in values], dtype=np.bool_)
