@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from tabloop.config.data import CsvSource
 from tabloop.config.loading import Project, load_project
 from tabloop.contract.columns import BooleanColumn, CategoryColumn, NumberColumn
+from tests.conftest import Workspace
 
 
 def breast_cancer(folder: Path) -> Path:
@@ -99,17 +97,9 @@ TABLES: dict[Callable[[Path], Path], tuple[str, str]] = {
 
 
 def tabloop(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", "from tabloop.cli import main; main()", *arguments],
-        cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith("TABLOOP_")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    outcome = Workspace(folder).run(*arguments)
+    assert outcome.code == 0, outcome.err
+    return outcome.out
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
