@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import polars as pl
 import pytest
 import yaml
@@ -24,6 +25,10 @@ from tabloop.config.loading import Project, load_project
 from tabloop.contract.contract import Contract
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes says how busy the machine is
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 #: Quick to train, still of three kinds: probabilities, decision values, trees.
 QUICK_CANDIDATES = {
@@ -119,13 +124,15 @@ class Workspace:
         were loaded) is the business of `run_process`.
         """
         out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
+        with contextlib.ExitStack() as around:
+            patch = around.enter_context(pytest.MonkeyPatch.context())
             patch.chdir(self.folder)
             for name, value in (environ or {}).items():
                 patch.setenv(name, value)
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                with pytest.raises(SystemExit) as ended:
-                    main(arguments)
+            around.enter_context(contextlib.redirect_stdout(out))
+            around.enter_context(contextlib.redirect_stderr(err))
+            ended = around.enter_context(pytest.raises(SystemExit))
+            main(arguments)
         assert isinstance(ended.value.code, int)
         return Outcome(ended.value.code, out.getvalue(), err.getvalue())
 
