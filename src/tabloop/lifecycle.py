@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import joblib
-
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.config import Config
@@ -34,7 +32,6 @@ from tabloop.run_records import (
     split,
 )
 from tabloop.training.model_card import render_model_card
-from tabloop.training.train import train_model
 
 
 @dataclass(frozen=True)
@@ -128,6 +125,11 @@ def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
 
 
 def _train_into(run: RunFolder, project: Project, progress: Progress) -> RunData:
+    # only here: a release or a rollback does not wait for scikit-learn
+    import joblib
+
+    from tabloop.training.train import train_model
+
     config, contract = project.config, project.contract
     path = project.resolve(config.data.source.path)
     progress.step(f"reading {path}")

@@ -13,7 +13,6 @@ from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchErro
 from tabloop.progress import Progress
 from tabloop.run_records import describe_metrics, load_run_data, predictions_sha256
 from tabloop.training.lineage import library_versions
-from tabloop.training.train import train_model
 
 _RECORDED_FILES = {
     "config": "config.json",
@@ -96,6 +95,9 @@ def _check_lineage(project: Project, run: RunFolder) -> list[str]:
 
 
 def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
+    # only here: checking hashes does not wait for scikit-learn
+    from tabloop.training.train import train_model
+
     progress.step("reading the data")
     data = load_run_data(project, run, progress.fraction)
     progress.step("training again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -18,7 +18,9 @@ from tabloop.data.dataset import Dataset, Progress, read_dataset
 from tabloop.data.split import Split, split_dataset
 from tabloop.errors import ArtifactError, HashMismatchError
 from tabloop.training.lineage import build_lineage
-from tabloop.training.train import TrainingResult
+
+if TYPE_CHECKING:
+    from tabloop.training.train import TrainingResult
 
 METRICS_FORMAT_VERSION = 1
 

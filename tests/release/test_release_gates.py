@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import polars as pl
 import pytest
-from tests.conftest import QuietProgress, Workspace, make_workspace
+from tests.conftest import QuietProgress, Workspace
 
 from tabloop import lifecycle
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
-from tabloop.optimization_steps import export_run, parity_run, quantize_run
+from tabloop.optimization_steps import parity_run
 from tabloop.run_records import RunData, load_run_data
 
 
@@ -31,19 +30,14 @@ class Ready:
     run_id: str
 
     def copy(self, folder: Path) -> tuple[Project, RunFolder]:
-        shutil.copytree(self.workspace.folder, folder, symlinks=True)
-        project = Workspace(folder).project()
+        project = self.workspace.copy(folder).project()
         return project, RunStore(project.model_dir).get(self.run_id)
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory, students: pl.DataFrame) -> Ready:
-    workspace = make_workspace(tmp_path_factory.mktemp("ready"), students)
-    run, data = lifecycle.train(workspace.project(), QuietProgress())
-    export_run(run, data)
-    quantize_run(run, data, workspace.project().config)
-    parity_run(run, data, workspace.project().config, run.write)
-    return Ready(workspace, run.run_id)
+@pytest.fixture(scope="module", name="ready")
+def ready_run(ready: Workspace) -> Ready:
+    (run,) = RunStore(ready.model_dir).runs()
+    return Ready(ready, run.run_id)
 
 
 def rewrite(run: RunFolder, name: str, content: bytes) -> None:
