@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,15 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 def ids(folder: Path) -> list[str]:
     """All ids of the log, in the order of writing."""
     return [each for batch in PredictionLogReader(folder).read() for each in batch.prediction_id]
+
+
+def open_files() -> list[str]:
+    """What this process has open."""
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists the folder
+            found.append(str(path.readlink()))
+    return found
 
 
 def whole(folder: Path) -> LogReport:

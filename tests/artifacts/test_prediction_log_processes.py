@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,15 +23,15 @@ def given_ids(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("n_writers", "seconds", "n_kills"),
-    [(3, 3.0, 25), pytest.param(6, 120.0, 2000, marks=pytest.mark.soak)],
+    ("n_writers", "seconds", "n_kills", "rotate_bytes"),
+    [(3, 2.0, 25, 40_000), pytest.param(6, 40.0, 600, 2_000_000, marks=pytest.mark.soak)],
     ids=["short", "long"],
 )
 def test_every_answered_row_is_in_the_log_once_and_followers_see_each_once(
-    tmp_path: Path, n_writers: int, seconds: float, n_kills: int
+    tmp_path: Path, n_writers: int, seconds: float, n_kills: int, rotate_bytes: int
 ) -> None:
     writers = subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(tmp_path), str(n_writers), str(seconds), str(n_kills)]
+        [sys.executable, str(PROGRAM), str(tmp_path), *map(str, (n_writers, seconds, n_kills, rotate_bytes))]
     )
     eager = Follower(tmp_path, batch_rows=65_536)
     idle = Follower(tmp_path, batch_rows=97)  # leaves off after one batch, often within a file
@@ -46,7 +45,7 @@ def test_every_answered_row_is_in_the_log_once_and_followers_see_each_once(
         polls += 1
         time.sleep(0.01)
     assert writers.returncode == 0
-    open_log(tmp_path, rotate_bytes=40_000).close()  # repairs what the last victim left
+    open_log(tmp_path, rotate_bytes=rotate_bytes).close()  # repairs what the last victim left
 
     logged = ids(tmp_path)
     answered = given_ids(tmp_path)
@@ -84,8 +83,8 @@ class Follower:
 
 
 @pytest.fixture
-def followed(tmp_path: Path) -> Iterator[tuple[Path, Follower]]:
-    yield tmp_path, Follower(tmp_path, batch_rows=4)
+def followed(tmp_path: Path) -> tuple[Path, Follower]:
+    return tmp_path, Follower(tmp_path, batch_rows=4)
 
 
 def test_a_follower_goes_on_in_a_file_that_was_renamed_and_compressed(

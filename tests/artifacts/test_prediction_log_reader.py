@@ -120,6 +120,11 @@ def test_lines_longer_than_a_block_are_read_from_both_ends(tmp_path: Path) -> No
     reader = PredictionLogReader(tmp_path, ["place"])
     assert [place for batch in reader.read() for place in batch.features["place"]] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert reader.read_latest(5).features["place"] == [1, 2, 2, 3, 3]
+    expected = ids(tmp_path)
+    with open_log(tmp_path, rotate_bytes=2048) as log:
+        append(log)
+    assert rotated_files(tmp_path)[0].first == expected[0]
+    assert reader.lookup(expected[:1]).prediction_id == expected[:1]
 
 
 def test_no_log_is_an_empty_one_and_no_folder_is_an_error(tmp_path: Path) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tabloop.artifacts.group_commit import GroupCommit
 from tabloop.artifacts.prediction_ids import PredictionIds, split_id
@@ -21,6 +22,9 @@ from tabloop.artifacts.prediction_log_live import Batch, LiveLog, RolledForwardE
 from tabloop.artifacts.prediction_log_upkeep import Upkeep
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.errors import ArtifactError, LogUnwritableError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -61,6 +65,8 @@ class LogCounters:
         New files begun.
     syncs : int
         Calls of fdatasync that served a group of batches.
+    unsynced_batches : int
+        Batches answered though the disk refused to sync them, by policy `drop`.
     """
 
     written_rows: int = 0
@@ -69,6 +75,7 @@ class LogCounters:
     repaired_fragments: int = 0
     rotations: int = 0
     syncs: int = 0
+    unsynced_batches: int = 0
 
 
 class PredictionLogWriter:
@@ -161,8 +168,8 @@ class PredictionLogWriter:
     def append(
         self,
         records: Sequence[Any],
-        probability: Sequence[float],
-        label: Sequence[int],
+        probability: Sequence[float] | NDArray[Any],
+        label: Sequence[int] | NDArray[Any],
         *,
         run_id: str,
         threshold: float,
@@ -177,9 +184,9 @@ class PredictionLogWriter:
         ----------
         records : sequence of msgspec.Struct or dict
             The features of each row.
-        probability : sequence of float
-            Of the positive class; plain floats or an array.
-        label : sequence of int
+        probability : sequence or array of float
+            Of the positive class.
+        label : sequence or array of int
             1 where the probability is at least the threshold, else 0.
         run_id : str
             The run that answered.
@@ -201,6 +208,8 @@ class PredictionLogWriter:
             If the writer is closed, or the process is a fork of the one that made it.
         ValueError
             If the sequences differ in length.
+        TypeError
+            If a record holds what JSON does not have.
         """
         bodies = self._encoder.bodies(records, _plain(probability), _plain(label), event_ids)
         n_rows = len(bodies)
@@ -214,7 +223,7 @@ class PredictionLogWriter:
             content = self._encoder.lines(
                 bodies, prefix, first, utc_text(self._clock_ns()), run_id, threshold
             )
-            return Batch(content, f"{prefix}{first:08x}", f"{prefix}{first + n_rows - 1:08x}")
+            return Batch(content, f"{prefix}{first:08x}", f"{prefix}{first + n_rows - 1:08x}", n_rows)
 
         with self._mutex:
             if self._state != "open":
@@ -251,15 +260,27 @@ class PredictionLogWriter:
         Raises
         ------
         LogUnwritableError
-            If the disk refused to sync.
+            If the disk refused to sync and the policy is to refuse.
         """
         if ticket:
-            await self._commits.wait_async(ticket)
+            with self._sync_failure_by_policy():
+                await self._commits.wait_async(ticket)
 
     def wait_committed(self, ticket: int) -> None:
         """Do as `committed` does where there is no event loop."""
         if ticket:
-            self._commits.wait(ticket)
+            with self._sync_failure_by_policy():
+                self._commits.wait(ticket)
+
+    @contextlib.contextmanager
+    def _sync_failure_by_policy(self) -> Iterator[None]:
+        try:
+            yield
+        except LogUnwritableError as error:
+            self.problem = str(error)
+            if self._config.on_unwritable == "refuse":
+                raise
+            self._counters.unsynced_batches += 1
 
     def flush(self) -> None:
         """Write what waits in memory.
@@ -282,7 +303,7 @@ class PredictionLogWriter:
         Raises
         ------
         LogUnwritableError
-            If rows that were waiting in memory, or a last sync, cannot be written.
+            If what is left cannot be written and the policy is to refuse.
         """
         if self._state != "open":
             return
@@ -293,6 +314,12 @@ class PredictionLogWriter:
         try:
             self.flush()
             self._commits.close()
+        except LogUnwritableError:
+            if self._config.on_unwritable == "refuse":
+                raise
+            n_lost = sum(batch.n_rows for batch in self._waiting)
+            self._counters.dropped_rows += n_lost
+            self._counters.written_rows -= n_lost
         finally:
             with self._mutex:
                 self._state = "closed"
@@ -327,6 +354,7 @@ class PredictionLogWriter:
             b"".join(batch.content for batch in self._waiting),
             self._waiting[0].first,
             self._waiting[-1].last,
+            sum(batch.n_rows for batch in self._waiting),
         )
         self._write(lambda _: together)
         self._waiting, self._waiting_bytes = [], 0

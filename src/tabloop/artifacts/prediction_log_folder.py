@@ -16,7 +16,7 @@ import zstandard
 LIVE_NAME = "prediction_log.jsonl"
 LOCK_NAME = ".prediction_log.lock"
 UPKEEP_LOCK_NAME = ".prediction_log.upkeep.lock"
-REMOVED_NAME = "prediction_log_removed.jsonl"
+REMOVED_NAME = "removed_predictions.jsonl"
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ROTATED = re.compile(rf"prediction_log-({_ID})-({_ID})\.jsonl(\.zst)?")

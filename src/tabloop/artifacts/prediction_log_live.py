@@ -14,7 +14,7 @@ from pathlib import Path
 from tabloop.artifacts.files import sync_folder
 from tabloop.artifacts.prediction_ids import PREFIX_CHARACTERS, TICKS_PER_MS, id_prefix, split_id
 from tabloop.artifacts.prediction_log_folder import LIVE_NAME, LOCK_NAME, rotated_files
-from tabloop.artifacts.prediction_log_lines import id_of, is_whole
+from tabloop.artifacts.prediction_log_lines import LINE_START, id_of, is_whole
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,11 +33,14 @@ class Batch:
         The lines.
     first, last : str
         The ids of the first and last of them; they increase.
+    n_rows : int
+        How many.
     """
 
     content: bytes
     first: str
     last: str
+    n_rows: int
 
 
 class LiveLog:
@@ -249,8 +252,11 @@ class LiveLog:
         return end
 
     def _first_id(self) -> str:
-        lines = os.pread(self._file, _HEAD_BYTES, 0).split(b"\n")[:-1]
-        return next((id_of(line) for line in lines if is_whole(line)), "")
+        *lines, cut = os.pread(self._file, _HEAD_BYTES, 0).split(b"\n")
+        whole = [id_of(line) for line in lines if is_whole(line)]
+        if not whole and cut.startswith(LINE_START):  # one line longer than the head
+            whole = [id_of(cut)]
+        return whole[0] if whole else ""
 
     def _write(self, content: bytes, end: int) -> None:
         try:

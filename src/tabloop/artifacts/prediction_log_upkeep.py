@@ -103,7 +103,7 @@ def keep_up(
     Returns
     -------
     removed : list of RotatedFile
-        The oldest first; `prediction_log_removed.jsonl` has noted them before.
+        The oldest first; `removed_predictions.jsonl` has noted them before.
     """
     with locked(folder / UPKEEP_LOCK_NAME):
         _clean(folder)
