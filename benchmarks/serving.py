@@ -3,10 +3,10 @@
     python benchmarks/serving.py                      # trains the bundled default first
     python benchmarks/serving.py --project FOLDER     # a folder with config.yaml and a champion
 
-In one run, in turns, several times: the no-op; the service as it is by default (log, checks, metrics); the same
-without micro-batching; the same with each durability. Closed loop: every connection asks again as soon as it is
-answered. Open loop: requests come at random moments, and latency counts from when each was due. The load comes
-from this process, so both cores are busy; what counts are the ratios.
+In one run, in turns, several times: the no-op; the service as it is by default (log, checks, metrics); the
+same without micro-batching; the same with each durability. Closed loop: every connection asks again as soon
+as it is answered. Open loop: requests come at random moments, and latency counts from when each was due. The
+load comes from this process, so both cores are busy; what counts are the ratios.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.http_load import Load, closed_loop, open_loop, post
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.http_load import Load, closed_loop, open_loop, post
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project, load_project
 from tabloop.inference.record_codec import RecordCodec
@@ -188,8 +187,8 @@ def _noop(folder: Path) -> Iterator[Server]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        sys.executable, "-m", "uvicorn", "benchmarks.serving_noop:app", "--port", str(port), "--loop", "uvloop",
-        "--http", "httptools", "--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75",
+        sys.executable, "-m", "uvicorn", "benchmarks.serving_noop:app", "--port", str(port),
+        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75",
     ]  # fmt: skip
     environ = os.environ | {"TABLOOP_BENCHMARK_CONFIG": str(folder / "config.yaml")}
     environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "src"), environ.get("PYTHONPATH", "")])
@@ -220,7 +219,6 @@ def _service(folder: Path, name: str, *settings: str) -> Iterator[Server]:
             text += process.stdout.readline().decode()
         ready_s = time.perf_counter() - started
         url = json.loads(text)["url"]
-        urllib.request.urlopen(f"{url}/health/ready").read()
         yield Server(name, int(url.rpartition(":")[2]), process.pid, ready_s)
     finally:
         process.send_signal(signal.SIGTERM)
