@@ -378,10 +378,10 @@ class PredictionLogWriter:
         self.problem = problem
 
     def _abandon(self) -> None:
-        """Let go of the parent's descriptors after a fork: holding them would hold its lock."""
+        """Let go of the parent's files after a fork."""
         self._state = "of another process"
         self._mutex = threading.Lock()  # the parent's may be held by a thread that is not here
-        self._live.close()
+        self._live.abandon()
 
 
 def _plain(values: Any) -> Any:

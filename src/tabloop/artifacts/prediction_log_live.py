@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
@@ -13,7 +12,13 @@ from pathlib import Path
 
 from tabloop.artifacts.files import sync_folder
 from tabloop.artifacts.prediction_ids import PREFIX_CHARACTERS, TICKS_PER_MS, id_prefix, split_id
-from tabloop.artifacts.prediction_log_folder import LIVE_NAME, LOCK_NAME, rotated_files
+from tabloop.artifacts.prediction_log_folder import (
+    LIVE_NAME,
+    LOCK_NAME,
+    close_lock,
+    open_lock,
+    rotated_files,
+)
 from tabloop.artifacts.prediction_log_lines import LINE_START, id_of, is_whole
 
 _LOGGER = logging.getLogger(__name__)
@@ -144,12 +149,19 @@ class LiveLog:
 
     def close(self) -> None:
         """Close all descriptors; a later append opens them again."""
-        for descriptor in (self._lock, self._file, *self._left):
+        if self._lock >= 0:
+            close_lock(self._lock)
+        for descriptor in (self._file, *self._left):
             if descriptor >= 0:
                 os.close(descriptor)
         self._lock = self._file = self._end = -1
         self._inode = (-1, -1)
         self._left = []
+
+    def abandon(self) -> None:
+        """Close what a forked child has of its parent's; the lock is closed already."""
+        self._lock = -1
+        self.close()
 
     def _hold(self) -> None:
         if self._lock < 0:
@@ -158,7 +170,7 @@ class LiveLog:
 
     def _open_lock(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._lock = open_lock(self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT)
 
     def _release(self) -> None:
         if self._lock >= 0:
@@ -214,7 +226,7 @@ class LiveLog:
                     return
             except FileNotFoundError:
                 pass
-            os.close(self._lock)
+            close_lock(self._lock)
             self._lock = -1
             self._open_lock()
             fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -310,10 +322,3 @@ class LiveLog:
 
 class RolledForwardError(OSError):
     """A batch could neither be written nor taken back."""
-
-
-def close_quietly(descriptors: list[int]) -> None:
-    """Close descriptors that hold nothing any more."""
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
