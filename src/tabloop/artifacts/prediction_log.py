@@ -10,13 +10,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tabloop.artifacts.group_commit import GroupCommit
 from tabloop.artifacts.prediction_ids import PredictionIds, split_id
+from tabloop.artifacts.prediction_log_counters import LogCounters
 from tabloop.artifacts.prediction_log_lines import LineEncoder, utc_text
 from tabloop.artifacts.prediction_log_live import Batch, LiveLog, RolledForwardError
 from tabloop.artifacts.prediction_log_upkeep import Upkeep
@@ -45,37 +45,6 @@ class Appended(NamedTuple):
     prediction_ids: list[str]
     is_logged: bool
     ticket: int
-
-
-@dataclass
-class LogCounters:
-    """What a writer did since it was made.
-
-    Attributes
-    ----------
-    written_rows : int
-        Rows handed to the kernel; with durability `memory` also those waiting.
-    dropped_rows : int
-        Rows answered and not logged, by policy `drop`.
-    refused_rows : int
-        Rows that were not logged and raised `LogUnwritableError`.
-    repaired_fragments : int
-        Torn last lines that were mended or cut off.
-    rotations : int
-        New files begun.
-    syncs : int
-        Calls of fdatasync that served a group of batches.
-    unsynced_batches : int
-        Batches answered though the disk refused to sync them, by policy `drop`.
-    """
-
-    written_rows: int = 0
-    dropped_rows: int = 0
-    refused_rows: int = 0
-    repaired_fragments: int = 0
-    rotations: int = 0
-    syncs: int = 0
-    unsynced_batches: int = 0
 
 
 class PredictionLogWriter:

@@ -19,8 +19,9 @@ LOCK_NAME = ".prediction_log.lock"
 UPKEEP_LOCK_NAME = ".prediction_log.upkeep.lock"
 REMOVED_NAME = "removed_predictions.jsonl"
 
-_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_ROTATED = re.compile(rf"prediction_log-({_ID})-({_ID})\.jsonl(\.zst)?")
+#: How an id looks in the name of a file.
+ID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ROTATED = re.compile(rf"prediction_log-({ID_PATTERN})-({ID_PATTERN})\.jsonl(\.zst)?")
 
 
 @dataclass(frozen=True)

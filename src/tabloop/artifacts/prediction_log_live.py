@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from tabloop.artifacts.files import sync_folder
 from tabloop.artifacts.prediction_ids import PREFIX_CHARACTERS, TICKS_PER_MS, id_prefix, split_id
 from tabloop.artifacts.prediction_log_folder import (
+    ID_PATTERN,
     LIVE_NAME,
     LOCK_NAME,
     close_lock,
@@ -23,6 +25,7 @@ from tabloop.artifacts.prediction_log_lines import LINE_START, id_of, is_whole
 
 _LOGGER = logging.getLogger(__name__)
 
+_NOTED_RANGE = re.compile(rf"({ID_PATTERN}) ({ID_PATTERN})")
 _TAIL_BYTES = 4096
 _HEAD_BYTES = 1 << 16
 _RETRY_ROTATION_S = 10.0
@@ -248,7 +251,6 @@ class LiveLog:
             self._last_id = max(self._last_id, id_of(line))
         fragment = tail[kept:]
         if fragment:
-            self.repaired_fragments += 1
             if is_whole(fragment):  # only its line end is missing
                 self._write(b"\n", end)
                 end += 1
@@ -256,6 +258,7 @@ class LiveLog:
             else:
                 end -= len(fragment)
                 os.ftruncate(self._file, end)
+            self.repaired_fragments += 1
             _LOGGER.warning("%s: repaired a torn last line of %d bytes", self.path, len(fragment))
         self._end = end
         if self._began_ns == 0 and end:
@@ -292,10 +295,10 @@ class LiveLog:
 
     def _range(self) -> tuple[str, str]:
         """Find the least and the largest id in the file."""
-        noted = os.pread(self._lock, 73, 0).decode("ascii").split()
+        noted = _NOTED_RANGE.fullmatch(os.pread(self._lock, 73, 0).decode("latin-1"))
         now = id_prefix(self._clock_ns() * TICKS_PER_MS // 1_000_000, 0) + "0" * (36 - PREFIX_CHARACTERS)
         first = self._first_id() or self._last_id or now
-        ids = [first, max(first, self._last_id), *noted]
+        ids = [first, max(first, self._last_id), *(noted.groups() if noted else ())]
         return min(ids), max(ids)
 
     def _rotate(self, end: int) -> int:
