@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.artifacts.prediction_log_kit import Student, append, ids, lines, live, open_files, open_log, whole
 
@@ -51,6 +51,7 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), texts
                    st.floats(allow_nan=False, allow_infinity=False))  # fmt: skip
 
 
+@settings(deadline=None, max_examples=60)  # each writes a log
 @example(rows=[({"%s": "%d"}, 0.5, "%")], run_id='100%s"\\%08x', threshold=0.5)
 @given(
     rows=st.lists(

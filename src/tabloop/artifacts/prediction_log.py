@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tabloop.artifacts.group_commit import GroupCommit
-from tabloop.artifacts.prediction_ids import PredictionIds, split_id
+from tabloop.artifacts.prediction_ids import PREFIX_CHARACTERS, PredictionIds, split_id
 from tabloop.artifacts.prediction_log_counters import LogCounters
 from tabloop.artifacts.prediction_log_lines import LineEncoder, utc_text
 from tabloop.artifacts.prediction_log_live import Batch, LiveLog, RolledForwardError
@@ -99,6 +99,7 @@ class PredictionLogWriter:
         self._clock_ns = clock_ns
         self._encoder = LineEncoder(config, environ)
         self._ids = PredictionIds(clock_ns)
+        self._newest_prefix = ""
         self._counters = LogCounters()
         self._mutex = threading.Lock()
         self._state = "open"
@@ -188,7 +189,9 @@ class PredictionLogWriter:
 
         def stamp(newest: str) -> Batch:
             nonlocal prefix, first
-            prefix, first = self._ids.begin(n_rows, split_id(newest).tick if newest else 0)
+            is_foreign = newest != "" and newest[:PREFIX_CHARACTERS] != self._newest_prefix
+            after_tick = split_id(newest).tick if is_foreign else 0  # after our own these come anyway
+            prefix, first = self._ids.begin(n_rows, after_tick)
             content = self._encoder.lines(
                 bodies, prefix, first, utc_text(self._clock_ns()), run_id, threshold
             )
@@ -219,6 +222,7 @@ class PredictionLogWriter:
                 self._ids.renew()  # an interrupt may have come after the write
                 raise
             self._ids.confirm(n_rows)
+            self._newest_prefix = prefix
             self._counters.written_rows += n_rows
             ticket = self._commits.give_ticket() if self._config.durability == "power" else 0
         return Appended(_ids(prefix, first, n_rows), True, ticket)

@@ -88,6 +88,7 @@ class LiveLog:
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.path = folder / LIVE_NAME
+        self._path_text = str(self.path)  # a Path costs a microsecond more
         self.rotations = 0
         self.repaired_fragments = 0
         self._folder = folder
@@ -182,7 +183,7 @@ class LiveLog:
     def _enter(self) -> int:
         """See what others did since; give the offset of the next batch."""
         try:
-            found = os.stat(self.path)  # noqa: PTH116 - this runs for every batch
+            found = os.stat(self._path_text)  # noqa: PTH116 - this runs for every batch
             end = found.st_size
             is_ours = (found.st_dev, found.st_ino) == self._inode
         except FileNotFoundError:
