@@ -4,7 +4,7 @@ import time
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabloop.artifacts.prediction_ids import (
@@ -21,6 +21,7 @@ writers = st.integers(0, 2**30 - 1)
 sequences = st.integers(1, LARGEST_SEQUENCE)
 
 
+@settings(deadline=None)
 @given(ticks, writers, sequences)
 def test_an_id_tells_what_it_was_made_of(tick: int, writer: int, sequence: int) -> None:
     text = f"{id_prefix(tick, writer)}{sequence:08x}"
@@ -30,12 +31,14 @@ def test_an_id_tells_what_it_was_made_of(tick: int, writer: int, sequence: int) 
     assert known.int >> 80 == tick // TICKS_PER_MS  # Unix milliseconds, where everybody looks for them
 
 
+@settings(deadline=None)
 @given(st.tuples(ticks, writers, sequences), st.tuples(ticks, writers, sequences))
 def test_ids_sort_as_time_then_writer_then_sequence(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     texts = [f"{id_prefix(each[0], each[1])}{each[2]:08x}" for each in (a, b)]
     assert (texts[0] < texts[1]) == (a < b)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-(10**12), 10**12), st.integers(1, 5), st.booleans()), max_size=30))
 def test_ids_increase_whatever_the_clock_does(steps: list[tuple[int, int, bool]]) -> None:
     now = 1_700_000_000_000_000_000

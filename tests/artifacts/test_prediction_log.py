@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.artifacts.prediction_log_kit import Student, append, ids, lines, live, open_files, open_log, whole
 
 from tabloop.artifacts.prediction_log import PredictionLogWriter
+from tabloop.artifacts.prediction_log_folder import rotated_files, upkeep_alone, writers_held_off
 from tabloop.artifacts.prediction_log_reader import PredictionLogReader
 from tabloop.config.loading import load_project
 from tabloop.config.prediction_log import PredictionLogConfig
@@ -50,6 +51,8 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), texts
                    st.floats(allow_nan=False, allow_infinity=False))  # fmt: skip
 
 
+@settings(deadline=None, max_examples=60)  # each writes a log
+@example(rows=[({"%s": "%d"}, 0.5, "%")], run_id='100%s"\\%08x', threshold=0.5)
 @given(
     rows=st.lists(
         st.tuples(st.dictionaries(texts, values, max_size=4), st.floats(0, 1), st.none() | texts), min_size=1
@@ -300,6 +303,23 @@ def test_late_rows_from_memory_are_found_by_the_names_of_files(tmp_path: Path) -
     assert (report.rows, report.files > 2) == (18, True)
 
 
+def test_a_file_of_late_rows_only_is_not_closed_before_newer_ones_are_in_it(tmp_path: Path) -> None:
+    late = open_log(tmp_path, durability="memory", flush_interval_s=60.0)
+    first = append(late, 10)
+    with open_log(tmp_path, rotate_bytes=1024, compress=False) as log:
+        given_ids = append(log, 8)
+        open_log(tmp_path, rotate_bytes=1024, compress=False).close()  # closes the file
+        late.close()  # more than fits, and older than the closed file
+        given_ids += first
+        for _ in range(3):
+            given_ids += append(log, 8)
+    assert ids(tmp_path) == given_ids  # in the order of writing, so that followers can go on
+    files = rotated_files(tmp_path)
+    assert [file.last for file in files] == sorted({file.last for file in files})
+    assert PredictionLogReader(tmp_path).lookup(first).prediction_id == first
+    whole(tmp_path)
+
+
 def test_power_waits_for_the_disk(tmp_path: Path) -> None:
     with open_log(tmp_path, durability="power") as log:
         appended = log.append([{}], [0.5], [1], run_id="run", threshold=0.5)
@@ -351,27 +371,48 @@ def test_hidden_columns_are_checked_with_the_contract(default_project: Any) -> N
 # who may write
 
 
-def test_a_fork_cannot_write_and_does_not_hold_the_lock(tmp_path: Path) -> None:
-    with open_log(tmp_path, durability="memory") as log:
+def test_a_fork_cannot_write_and_does_not_hold_the_locks(tmp_path: Path) -> None:
+    with open_log(tmp_path, durability="memory", flush_interval_s=60.0) as log:
         kept = append(log)
-        with warnings.catch_warnings():
+        with upkeep_alone(tmp_path), writers_held_off(tmp_path), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is what is tried
             child = os.fork()
-        if child == 0:
-            try:
-                held = open_files()
-                refused = False
+            if child == 0:
                 try:
-                    append(log)
-                except ArtifactError as error:
-                    refused = "another process" in str(error)
-                log.close()
-                os._exit(0 if refused and not any("prediction_log" in path for path in held) else 1)
-            finally:
-                os._exit(2)
+                    held = [path for path in open_files() if str(tmp_path) in path]
+                    refused = False
+                    try:
+                        append(log)
+                    except ArtifactError as error:
+                        refused = "another process" in str(error)
+                    log.close()
+                    os._exit(0 if refused and not held else 1)
+                finally:
+                    os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         kept += append(log)
     assert ids(tmp_path) == kept
+    whole(tmp_path)
+
+
+@pytest.mark.parametrize("n_calls", range(1, 8))
+def test_an_interrupt_in_the_middle_of_an_append_spoils_nothing(tmp_path: Path, n_calls: int) -> None:
+    calls_left = -1
+
+    def clock_ns() -> int:
+        nonlocal calls_left
+        calls_left -= 1
+        if calls_left == 0:
+            raise KeyboardInterrupt  # as Ctrl-C does between any two steps, also after the write
+        return time.time_ns()
+
+    with open_log(tmp_path, clock_ns=clock_ns) as log:
+        calls_left = n_calls
+        with contextlib.suppress(KeyboardInterrupt):
+            append(log, 2)
+        calls_left = -1
+        kept = append(log, 2) + append(log)
+    assert ids(tmp_path)[-3:] == kept
     whole(tmp_path)
 
 

@@ -4,8 +4,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
+import pandas
+import polars
 import pytest
 from tests.artifacts.prediction_log_kit import append, ids, live, open_log
+from tests.conftest import ROOT
 
 from tabloop.artifacts.prediction_ids import PredictionIds
 from tabloop.artifacts.prediction_log_folder import rotated_files
@@ -145,6 +149,19 @@ def test_one_file_can_be_read_alone(folder: Path) -> None:
     assert set(batch.prediction_id) < set(expected)
     assert PredictionLogReader(closed).read_latest(2).prediction_id == batch.prediction_id[-2:]
     assert PredictionLogReader(live(folder)).read_latest(1).prediction_id == expected[-1:]
+
+
+def test_other_programs_read_it_as_the_page_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = folder / "project"
+    project.mkdir()
+    (project / "artifacts").symlink_to(folder)
+    monkeypatch.chdir(project)
+    page = (ROOT / "docs" / "prediction-log.md").read_text()
+    pandas_call, polars_call, duckdb_call = page.split("```python\n")[1].split("```")[0].splitlines()
+    n_live = len(live(folder).read_bytes().splitlines())
+    assert len(eval(pandas_call, {"pandas": pandas})) == n_live  # noqa: S307 - our own page
+    assert eval(polars_call, {"polars": polars}).height == n_live  # noqa: S307
+    assert eval(duckdb_call, {"duckdb": duckdb}).fetchall() == [(0, 90)]  # noqa: S307
 
 
 def test_a_reader_does_not_disturb_a_writer_that_is_slow(tmp_path: Path) -> None:

@@ -96,6 +96,15 @@ def test_what_a_crash_left_of_compression_is_finished(tmp_path: Path) -> None:
     assert ids(tmp_path)[:-1] == given_ids
 
 
+def test_a_file_that_was_compressed_since_it_was_listed_is_opened_all_the_same(tmp_path: Path) -> None:
+    filled(tmp_path)
+    file = rotated_files(tmp_path)[0]
+    content = file.path.read_bytes()
+    compress(file.path)
+    with file.open() as stream:
+        assert stream.read(len(content) + 1) == content
+
+
 COMPRESS_FOR_EVER = """
 import sys
 from pathlib import Path

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.artifacts.prediction_log_kit import append, live, open_log, whole
 from tests.conftest import Workspace
@@ -45,6 +45,7 @@ def test_every_flipped_bit_is_seen(tmp_path: Path, log_lines: list[bytes]) -> No
         assert len(batch) <= 9
 
 
+@settings(deadline=None, max_examples=40)  # each writes a log
 @given(st.lists(st.integers(0, 9), unique=True, max_size=9))
 def test_what_is_missing_is_named(tmp_path_factory: pytest.TempPathFactory, cut: list[int]) -> None:
     folder = tmp_path_factory.mktemp("log")
@@ -106,6 +107,7 @@ def test_two_writers_that_drew_the_same_number_are_told_apart() -> None:
     assert (audit.n_writers, audit.gaps(), audit.duplicates, audit.disorder) == (2, [], 0, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 30), max_size=40), st.booleans())
 def test_the_audit_agrees_with_a_plain_set(numbers: list[int], begins_at_one: bool) -> None:
     audit = SequenceAudit(begins_at_one=begins_at_one)

@@ -10,13 +10,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tabloop.artifacts.group_commit import GroupCommit
-from tabloop.artifacts.prediction_ids import PredictionIds, split_id
+from tabloop.artifacts.prediction_ids import PREFIX_CHARACTERS, PredictionIds, split_id
+from tabloop.artifacts.prediction_log_counters import LogCounters
 from tabloop.artifacts.prediction_log_lines import LineEncoder, utc_text
 from tabloop.artifacts.prediction_log_live import Batch, LiveLog, RolledForwardError
 from tabloop.artifacts.prediction_log_upkeep import Upkeep
@@ -45,37 +45,6 @@ class Appended(NamedTuple):
     prediction_ids: list[str]
     is_logged: bool
     ticket: int
-
-
-@dataclass
-class LogCounters:
-    """What a writer did since it was made.
-
-    Attributes
-    ----------
-    written_rows : int
-        Rows handed to the kernel; with durability `memory` also those waiting.
-    dropped_rows : int
-        Rows answered and not logged, by policy `drop`.
-    refused_rows : int
-        Rows that were not logged and raised `LogUnwritableError`.
-    repaired_fragments : int
-        Torn last lines that were mended or cut off.
-    rotations : int
-        New files begun.
-    syncs : int
-        Calls of fdatasync that served a group of batches.
-    unsynced_batches : int
-        Batches answered though the disk refused to sync them, by policy `drop`.
-    """
-
-    written_rows: int = 0
-    dropped_rows: int = 0
-    refused_rows: int = 0
-    repaired_fragments: int = 0
-    rotations: int = 0
-    syncs: int = 0
-    unsynced_batches: int = 0
 
 
 class PredictionLogWriter:
@@ -130,6 +99,7 @@ class PredictionLogWriter:
         self._clock_ns = clock_ns
         self._encoder = LineEncoder(config, environ)
         self._ids = PredictionIds(clock_ns)
+        self._newest_prefix = ""
         self._counters = LogCounters()
         self._mutex = threading.Lock()
         self._state = "open"
@@ -219,7 +189,9 @@ class PredictionLogWriter:
 
         def stamp(newest: str) -> Batch:
             nonlocal prefix, first
-            prefix, first = self._ids.begin(n_rows, split_id(newest).tick if newest else 0)
+            is_foreign = newest != "" and newest[:PREFIX_CHARACTERS] != self._newest_prefix
+            after_tick = split_id(newest).tick if is_foreign else 0  # after our own these come anyway
+            prefix, first = self._ids.begin(n_rows, after_tick)
             content = self._encoder.lines(
                 bodies, prefix, first, utc_text(self._clock_ns()), run_id, threshold
             )
@@ -250,6 +222,7 @@ class PredictionLogWriter:
                 self._ids.renew()  # an interrupt may have come after the write
                 raise
             self._ids.confirm(n_rows)
+            self._newest_prefix = prefix
             self._counters.written_rows += n_rows
             ticket = self._commits.give_ticket() if self._config.durability == "power" else 0
         return Appended(_ids(prefix, first, n_rows), True, ticket)
@@ -378,10 +351,10 @@ class PredictionLogWriter:
         self.problem = problem
 
     def _abandon(self) -> None:
-        """Let go of the parent's descriptors after a fork: holding them would hold its lock."""
+        """Let go of the parent's files after a fork."""
         self._state = "of another process"
         self._mutex = threading.Lock()  # the parent's may be held by a thread that is not here
-        self._live.close()
+        self._live.abandon()
 
 
 def _plain(values: Any) -> Any:
