@@ -168,7 +168,8 @@ def test_a_p_value_is_within_the_budget_exactly_where_the_limit_is_reached(
     windowed: WindowedDriftTest, population: Population, reference: DriftReference
 ) -> None:
     for seed in range(40):
-        rows = population.rows(reference, 100, seed, bell=lambda v, by=seed / 5: v + by)
+        rows = population.rows(reference, 100, seed)
+        rows = replace(rows, numeric=rows.numeric | {"bell": rows.numeric["bell"] + seed / 5})
         for test in windowed.check(rows).tests:
             if test.effect >= CONFIG.least_effect:
                 assert test.alarmed == (test.p_value <= windowed.budget), test
