@@ -32,15 +32,6 @@ def scored(population: Population, n: int, seed: int) -> ScoredRows:
     )
 
 
-def part(rows: ScoredRows, start: int, stop: int) -> ScoredRows:
-    return ScoredRows(
-        {name: values[start:stop] for name, values in rows.features.items()},
-        {name: values[start:stop] for name, values in rows.categories.items()},
-        rows.probability[start:stop],
-        rows.label[start:stop],
-    )
-
-
 def with_feature(rows: ScoredRows, name: str, values: Any) -> ScoredRows:
     return rows._replace(features={**rows.features, name: values})
 
@@ -70,7 +61,7 @@ def follow(
     monitor = DriftMonitor(reference, baseline, CONFIG)
     verdicts = []
     for start, stop in pairwise([0, *sorted(cuts), len(rows.probability)]):
-        verdicts += monitor.update(part(rows, start, stop))
+        verdicts += monitor.update(rows.cut(start, stop))
     return verdicts, monitor
 
 
@@ -117,7 +108,7 @@ def test_the_documented_rule_is_that_of_the_latest_rows(
     reference: DriftReference, baseline: dict[str, Any], drifting: ScoredRows
 ) -> None:
     _, monitor = follow(reference, baseline, drifting, list(range(16, 1550, 16)))
-    latest = part(drifting, 850, 1550)
+    latest = drifting.cut(850, 1550)
     expected = check_drift(baseline, dict(latest.features), latest.label, CONFIG)
     assert monitor.check_rule() == expected
     assert expected.samples_observed == 700
@@ -127,14 +118,14 @@ def test_a_log_says_what_a_monitor_said(
     reference: DriftReference, baseline: dict[str, Any], drifting: ScoredRows
 ) -> None:
     verdicts, monitor = follow(reference, baseline, drifting, [])
-    batches = (part(drifting, start, start + 77) for start in range(0, 1550, 77))
+    batches = (drifting.cut(start, start + 77) for start in range(0, 1550, 77))
     history = drift_of_rows(batches, reference, baseline, CONFIG)
     assert history.alarmed == tuple(v for v in verdicts if v.complete and v.alarms)
     assert (history.rows, history.windows) == (1550, 5)
     assert history.rule == monitor.check_rule()
     json.dumps(history.to_dict(), allow_nan=False)
     # the last window of a shorter log is not complete, its surge is told all the same
-    early = drift_of_rows([part(drifting, 0, 760)], reference, baseline, CONFIG)
+    early = drift_of_rows([drifting.cut(0, 760)], reference, baseline, CONFIG)
     assert [(v.start, v.stop, v.complete) for v in early.alarmed] == [(600, 750, False)]
     nothing = drift_of_rows([], reference, baseline, CONFIG)
     assert (nothing.rows, nothing.rule.should_retrain, nothing.alarmed) == (0, False, ())
