@@ -27,6 +27,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -92,8 +93,10 @@ class NumberCells:
         >>> cells.encode(np.array([-5.0, 0.0, 0.5, 2.0, 9.0, np.nan])).tolist()
         [0, 1, 9, 33, 34, 35]
         """
-        codes = np.searchsorted(self.edges, values, "left") + np.searchsorted(self.edges, values, "right")
-        return np.where(np.isnan(values), self.n_cells, codes)
+        codes = self.edges.searchsorted(values, "left")
+        codes += self.edges.searchsorted(values, "right")
+        codes[np.isnan(values)] = self.n_cells
+        return codes
 
     def profile(self, shares: _Floats) -> _Floats:
         """Give what is compared: the distribution function at each cell, from the shares in it."""
@@ -152,11 +155,14 @@ class CategoryCells:
         """Cells without that of the missing values, whose code this is."""
         return len(self.names)
 
+    @cached_property
+    def _table(self) -> NDArray[np.int64]:
+        return np.append(self.cell_of, [self.n_cells - 1, self.n_cells])
+
     def encode(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Give each row's cell, from its code in the reference's vocabulary."""
-        n = len(self.cell_of)
-        cells = np.append(self.cell_of, [self.n_cells - 1, self.n_cells])
-        return np.asarray(cells[np.where(values < 0, n + 1, np.minimum(values, n))], dtype=np.int64)
+        # a missing one, -1, is the last of the table, an unseen one the last but one
+        return np.asarray(self._table[np.minimum(values, len(self.cell_of))])
 
     def profile(self, shares: _Floats) -> _Floats:
         """Give what is compared: the shares themselves."""

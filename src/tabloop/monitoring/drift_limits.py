@@ -121,17 +121,16 @@ class CodedReference:
 
     def encode(self, rows: DriftRows) -> NDArray[np.int64]:
         """Give the cells of a window's rows; shape (n_rows, n_features)."""
-        columns = [
-            each.encode(
-                rows.codes[each.feature]
-                if each.kind == "category"
-                else rows.probability
-                if each.kind == "probability"
-                else rows.numeric[each.feature]
-            )
-            for each in self.cells
-        ]
-        return np.column_stack(columns) + self.offsets[:-1]
+        codes = np.empty((rows.n_rows, len(self.cells)), dtype=np.int64)
+        for at, each in enumerate(self.cells):
+            if each.kind == "category":
+                codes[:, at] = each.encode(rows.codes[each.feature])
+            elif each.kind == "probability":
+                codes[:, at] = each.encode(rows.probability)
+            else:
+                codes[:, at] = each.encode(rows.numeric[each.feature])
+        codes += self.offsets[:-1]
+        return codes
 
     def members_of(self, rows: DriftRows) -> Iterator[NDArray[np.bool_]]:
         """Tell, segment by segment, which rows of a window are in it."""

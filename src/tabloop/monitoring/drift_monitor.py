@@ -144,13 +144,8 @@ class DriftMonitor:
             until_checkpoint = self.test.checkpoint_rows - filled % self.test.checkpoint_rows
             until_full = self.config.test_window_rows - filled
             take = min(n_rows - done, until_checkpoint, until_full)
-            part = slice(done, done + take)
-            self.window.update(
-                {name: values[part] for name, values in batch.features.items()},
-                {name: values[part] for name, values in batch.categories.items()},
-                batch.probability[part],
-                batch.label[part],
-            )
+            part = batch if take == n_rows else batch.cut(done, done + take)
+            self.window.update(*part)
             done += take
             if take == until_checkpoint and (surge := self._check_early()):
                 verdicts.append(surge)

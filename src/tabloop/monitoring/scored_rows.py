@@ -36,6 +36,15 @@ class ScoredRows(NamedTuple):
     probability: NDArray[np.float64]
     label: NDArray[np.int8]
 
+    def cut(self, start: int, stop: int) -> ScoredRows:
+        """Take the rows from number `start` to before `stop`."""
+        return ScoredRows(
+            {name: values[start:stop] for name, values in self.features.items()},
+            {name: values[start:stop] for name, values in self.categories.items()},
+            self.probability[start:stop],
+            self.label[start:stop],
+        )
+
 
 class RowReader:
     """Read logged rows of one contract.

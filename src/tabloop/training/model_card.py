@@ -163,7 +163,7 @@ def _drift(table: dict[str, Any]) -> str:
         lines.append(f"| {shift['shift']} | {cells} |")
     return (
         f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, measured on training "
-        f"rows: one half makes the limits ({table['reference_rows']:,} rows), the other the windows.\n\n"
+        f"rows: one half, {table['reference_rows']:,}, makes the limits, the other gives the windows.\n\n"
         + "\n".join(lines)
     )
 
