@@ -76,6 +76,24 @@ def test_weights_keep_it_right_under_covariate_shift() -> None:
         assert held.low <= truth[metric] <= held.high, metric
 
 
+def test_of_the_reference_itself_it_gives_what_was_measured() -> None:
+    """Few rows, so that the fit hugs the labels and its order is far too good."""
+    reference, labels = world(400, seed=0)
+    found, truth = estimate(reference, reference, "unweighted").figures, truth_of(reference, labels)
+    for metric in ("roc_auc", "positive_rate"):
+        assert found[metric].value == pytest.approx(truth[metric], abs=1e-9)
+
+
+def test_a_feature_may_be_called_score() -> None:
+    reference, _ = world(1000, seed=0)
+    window, _ = world(500, seed=1)
+
+    def renamed(rows: ScoredRows, shift: float) -> ScoredRows:
+        return ScoredRows({"score": rows.numeric["x"] + shift}, rows.categories, rows.y_proba, rows.y_true)
+
+    assert estimate(renamed(reference, 0.0), renamed(window, 1000.0)).left_out
+
+
 def test_the_order_of_the_rows_does_not_matter() -> None:
     reference, _ = world(3000, seed=0)
     window, _ = world(800, seed=1, labelled=False)
