@@ -25,9 +25,9 @@ class PerformanceConfig(Section):
     watched: tuple[Literal["precision", "recall", "roc_auc"], ...] = Field(
         ("precision", "recall", "roc_auc"), min_length=1, description="The figures that may raise an alarm."
     )
-    min_rows: StrictInt = Field(100, ge=1, description="Least rows of a window that is estimated.")
+    min_rows: StrictInt = Field(100, ge=10, description="Least rows of a window that is estimated.")
     min_effective_rows: StrictInt = Field(
-        300, ge=1, description="Least reference rows that have to look like the window, after weighting."
+        300, ge=10, description="Least reference rows that have to look like the window, after weighting."
     )
     max_uncovered_fraction: StrictFloat = Field(
         0.1,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from tabloop.contract.target import TargetConfig, target_text
@@ -131,8 +131,7 @@ class OutcomeParser:
             )
         if moment > now + _CLOCK_SKEW:
             return RefusedOutcome(row, "time", f"time: got {_short(time)}, which is still to come")
-        stamp = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return Outcome(text, value, stamp)
+        return Outcome(text, value, _stamp(moment))
 
 
 @dataclass(frozen=True)
@@ -229,6 +228,11 @@ def _moment(time: Any) -> datetime | None:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError:
         return None
+
+
+@lru_cache(maxsize=1024)  # many outcomes share a moment
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _short(value: Any) -> str:

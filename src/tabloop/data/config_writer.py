@@ -206,7 +206,7 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
     ):
         page.add(f"{section}: {_flow(default.model_dump())}")
     page.add("monitoring:")
-    _add_block(page, MonitoringConfig.model_validate({}))
+    _add_block(page, MonitoringConfig.model_validate({}), without=("performance",))
 
 
 def _add_block(page: _Page, section: BaseModel, without: Iterable[str] = ()) -> None:

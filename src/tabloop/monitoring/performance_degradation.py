@@ -87,8 +87,10 @@ def decide_degradation(
     Notes
     -----
     An alarm needs an effect and evidence: a million rows do not turn a trifle into one, and fifty do not turn
-    noise into one. Of quiet windows at most `n (1 - confidence) / 2` alarm, with `n` watched figures: 1.5%
-    at the defaults. `benchmarks/performance_estimation.py` counts them.
+    noise into one. A realized figure's interval lies below the reference in a fraction `(1 - confidence) / 2`
+    of quiet windows, or less where it is exact, so with three watched figures at most about 1.5% of them
+    alarm at the defaults. Estimated figures do so less: their interval holds the noise of labels that the
+    estimate does not have. `benchmarks/performance_estimation.py` counts both.
 
     Examples
     --------
