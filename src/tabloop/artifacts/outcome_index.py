@@ -141,6 +141,12 @@ class OutcomeIndex:
         stop = max(start, int(np.searchsorted(run.keys, last, "right")))
         return _texts_of(run.keys[start:stop]), Labels(run.label[start:stop], run.time_us[start:stop])
 
+    def count_before(self, prediction_id: str) -> tuple[int, int]:
+        """Count the labelled predictions before an id, and the positive ones among them."""
+        run = self._compacted()
+        stop = int(np.searchsorted(run.keys, _keys_of([prediction_id])[0], "left"))
+        return stop, int(run.label[:stop].sum())
+
     def __len__(self) -> int:
         """How many predictions have a label."""
         return len(self._compacted().keys)

@@ -11,6 +11,7 @@ from tabloop.config.data import DataConfig
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig
 from tabloop.config.prediction_log import PredictionLogConfig
+from tabloop.config.retraining import RetrainingConfig
 from tabloop.config.serving import ServingConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import CategoryColumn, Section
@@ -50,6 +51,9 @@ class Config(Section):
     )
     monitoring: MonitoringConfig = Field(
         default_factory=lambda: MonitoringConfig.model_validate({}), description="When to worry."
+    )
+    retraining: RetrainingConfig = Field(
+        default_factory=lambda: RetrainingConfig.model_validate({}), description="When and how to retrain."
     )
 
     @model_validator(mode="after")
