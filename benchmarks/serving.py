@@ -188,7 +188,8 @@ def _noop(folder: Path) -> Iterator[Server]:
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "uvicorn", "benchmarks.serving_noop:app", "--port", str(port),
-        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75",
+        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
+        "--timeout-keep-alive", "75",
     ]  # fmt: skip
     environ = os.environ | {"TABLOOP_BENCHMARK_CONFIG": str(folder / "config.yaml")}
     environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "src"), environ.get("PYTHONPATH", "")])

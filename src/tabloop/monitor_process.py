@@ -1,7 +1,7 @@
 """The monitor process: follows the prediction log and answers about it, for every worker.
 
-`python -m tabloop.monitor_process`, started by the supervisor. It alone reads the log, so that statistics take no
-turn from a request, and every worker gives the same answer.
+`python -m tabloop.monitor_process`, started by the supervisor. It alone reads the log, so that statistics
+take no turn from a request, and every worker gives the same answer.
 """
 
 from __future__ import annotations
@@ -106,6 +106,9 @@ class Monitor:
             case "drift":
                 self._run.catch_up()
                 return 200, self._run.describe_drift() | {"refused": self._describe_refusals()}
+            case "retraining_trigger":
+                self._run.catch_up()
+                return 200, self._run.decide_retraining().to_dict()
             case "performance":
                 self._run.catch_up()
                 return 200, self._run.describe_performance()

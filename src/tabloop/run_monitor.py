@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.contract.contract import Contract
 from tabloop.contract.outcome import prediction_time_ms
-from tabloop.monitoring.drift_monitor import DriftMonitor, WindowVerdict
+from tabloop.monitoring.drift_monitor import DriftHistory, DriftMonitor, WindowVerdict, drift_of_rows
 from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_rule import DriftReport
 from tabloop.monitoring.drift_window import DriftRows
@@ -35,7 +37,15 @@ from tabloop.monitoring.performance_realized import (
     measure_performance,
     score_estimate,
 )
-from tabloop.monitoring.scored_rows import RowReader
+from tabloop.monitoring.retraining_evidence import (
+    RetrainingEvidence,
+    WindowEvidence,
+    count_new_feedback,
+    observe_window,
+    retraining_history,
+)
+from tabloop.monitoring.retraining_trigger import RetrainingDecision, decide_retraining
+from tabloop.monitoring.scored_rows import RowReader, ScoredRows
 from tabloop.monitoring.windowed_drift import FeatureTest
 
 if TYPE_CHECKING:
@@ -84,7 +94,13 @@ class RunMonitor:
         self._ids: deque[str] = deque(maxlen=self._monitor.window.capacity_rows)
         self._outcomes = OutcomeIndex(project.model_dir / FEEDBACK)
         self.verdicts: deque[WindowVerdict] = deque(maxlen=_KEPT_VERDICTS)
+        self._windows: deque[WindowEvidence] = deque(maxlen=_KEPT_VERDICTS)
+        self._estimates: dict[int, DegradationDecision] = {}
+        self._last_time = ""
         self._reference_figures: RealizedPerformance | None = None
+        calibration = run.read_json("metrics.json")["calibration"]
+        # where the target was infeasible, what was promised instead
+        self._promised = float(calibration["promised_precision"] or calibration["target_precision"])
 
     @property
     def contract(self) -> Contract:
@@ -161,8 +177,7 @@ class RunMonitor:
                     "stop": latest.stop,
                     "tests": [test.to_dict() for test in latest.tests],
                 },
-                "rows_until_next": self._config.monitoring.test_window_rows
-                - (self.rows_seen - self._decided),
+                "rows_until_next": self._rows_until_next,
             },
         }
 
@@ -176,14 +191,7 @@ class RunMonitor:
 
     def decide_promise(self) -> PromiseDecision:
         """Test the promised precision again, on the latest rows whose outcomes are known."""
-        realized, business = self.realized(), self._config.business
-        promised = self.run.read_json("metrics.json")["calibration"]["promised_precision"]
-        return decide_promise(
-            realized.true_positive_rows,
-            realized.predicted_positive_rows,
-            target_precision=float(promised if promised is not None else business.target_precision),
-            confidence=business.confidence,
-        )
+        return self._promise(self.realized())
 
     def decide_estimated(self) -> DegradationDecision:
         """Decide whether the estimated figures are worse than those at release."""
@@ -193,11 +201,42 @@ class RunMonitor:
         """Decide whether the realized figures are worse than those at release."""
         return self._compare(self.realized())
 
+    def evidence(self) -> RetrainingEvidence:
+        """Put together all that a decision to retrain rests on."""
+        config = self._config.retraining
+        looked_at = 2 * config.confirm_windows
+        windows = list(self._windows)
+        held_from = self.rows_seen - self._monitor.window.n_rows
+        windows[-looked_at:] = [
+            self._with_performance(window) if window.stop > held_from else window
+            for window in windows[-looked_at:]
+        ]
+        now = datetime.now(UTC)
+        self._outcomes.refresh()
+        retraining = self.run.read_json("retraining.json") if self.run.has("retraining.json") else None
+        return RetrainingEvidence(
+            run_id=self.run.run_id,
+            time=now,
+            trained_at=datetime.fromisoformat(self.run.created_at),
+            windows=tuple(windows),
+            present=observe_window(self.rows_seen, self._last_time, rule=self.check_rule())
+            if self._last_time
+            else None,
+            new_feedback=count_new_feedback(
+                self._outcomes, retraining, matured_before=now - timedelta(hours=config.maturity_hours)
+            ),
+        )
+
+    def decide_retraining(self) -> RetrainingDecision:
+        """Decide whether to retrain."""
+        history = retraining_history(RunStore(self.project.model_dir).decisions())
+        return decide_retraining(self.evidence(), self._config.retraining, history)
+
     def describe_performance(self) -> dict[str, Any]:
         """Say what is known of precision, recall and ranking, without labels and with them."""
         rows = self._latest()
         estimate, realized = self._estimate(rows), self._realized(rows)
-        known = self._labels()[0] != -1
+        known = self._labels(rows.n_rows)[0] != -1
         scored = {}
         if known.any():
             labelled = self._estimate(_only(rows, known))
@@ -210,7 +249,7 @@ class RunMonitor:
             "estimated_degradation": self._compare(estimate).to_dict(),
             "realized": realized.to_dict(),
             "realized_degradation": self._compare(realized).to_dict(),
-            "promise": self.decide_promise().to_dict(),
+            "promise": self._promise(realized).to_dict(),
             "estimate_against_truth": scored,
         }
 
@@ -239,22 +278,51 @@ class RunMonitor:
         ]
         if not chosen:
             return []
-        names = list(batch.features)
-        columns = [batch.features[name] for name in names]
-        rows = [dict(zip(names, [column[place] for column in columns], strict=True)) for place in chosen]
-        scored = self._rows.read(
-            rows, [batch.probability[place] for place in chosen], [batch.label[place] for place in chosen]
+        verdicts = []
+        start = 0
+        while start < len(chosen):  # up to the end of a window at a time, to look at it there
+            stop = min(len(chosen), start + self._rows_until_next)
+            part = chosen[start:stop]
+            verdicts += self._monitor.update(_read(self._rows, batch, part))
+            self._ids += [batch.prediction_id[place] for place in part]
+            self._last_time = batch.time[chosen[stop - 1]]
+            if self._rows_until_next == self._config.monitoring.test_window_rows:
+                self._windows.append(
+                    observe_window(
+                        self.rows_seen, self._last_time, rule=self.check_rule(), drift=self._monitor.latest
+                    )
+                )
+            start = stop
+        return verdicts
+
+    def _with_performance(self, window: WindowEvidence) -> WindowEvidence:
+        """Add what performance says of the rows up to a window's end, as far as they are still held."""
+        held = self._monitor.window
+        start = max(held.rows_seen - held.n_rows, window.stop - self._config.monitoring.window_rows)
+        rows = held.rows(start, window.stop)
+        if window.stop not in self._estimates:
+            self._estimates[window.stop] = self._compare(self._estimate(rows))
+            for stop in sorted(self._estimates)[:-_KEPT_VERDICTS]:
+                del self._estimates[stop]
+        behind = held.rows_seen - window.stop
+        realized = self._realized(rows, behind=behind)
+        added = observe_window(
+            window.stop,
+            window.time,
+            estimated=self._estimates[window.stop],
+            realized=self._compare(realized),
+            promise=self._promise(realized),
         )
-        self._ids += [batch.prediction_id[place] for place in chosen]
-        return self._monitor.update(scored)
+        return replace(window, findings=window.findings | added.findings)
 
     def _latest(self) -> DriftRows:
         return self._monitor.window.latest(self._config.monitoring.window_rows)
 
-    def _labels(self) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-        """Give the outcomes of the latest rows, -1 where unknown, and how late they came, in seconds."""
+    def _labels(self, n_rows: int, behind: int = 0) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+        """Give the outcomes of some of the latest rows, -1 where unknown, and how late they came, in s."""
         self._outcomes.refresh()
-        ids = list(self._ids)[-self._latest_rows :] if self._latest_rows else []
+        stop = len(self._ids) - behind
+        ids = list(itertools.islice(self._ids, stop - n_rows, stop))
         if not ids:
             return np.empty(0, np.int8), np.empty(0)
         found = self._outcomes.find(ids)
@@ -262,22 +330,32 @@ class RunMonitor:
         return found.label, (found.time_us - predicted_us) / 1e6
 
     @property
-    def _latest_rows(self) -> int:
-        return min(self._config.monitoring.window_rows, self._monitor.window.n_rows)
+    def _rows_until_next(self) -> int:
+        """Rows that the window that is filling still takes."""
+        n_rows = self._config.monitoring.test_window_rows
+        return n_rows - self.rows_seen % n_rows
 
     def _estimate(self, rows: DriftRows) -> PerformanceEstimate:
         return estimate_performance(
             self._rated_reference(), _rated(rows), self._threshold, self._config.monitoring.performance
         )
 
-    def _realized(self, rows: DriftRows) -> RealizedPerformance:
-        label, delay_s = self._labels()
+    def _realized(self, rows: DriftRows, *, behind: int = 0) -> RealizedPerformance:
+        label, delay_s = self._labels(rows.n_rows, behind)
         return measure_performance(
             label,
             rows.probability,
             rows.label == 1,
             confidence=self._config.monitoring.performance.confidence,
             label_delay_s=delay_s,
+        )
+
+    def _promise(self, realized: RealizedPerformance) -> PromiseDecision:
+        return decide_promise(
+            realized.true_positive_rows,
+            realized.predicted_positive_rows,
+            target_precision=self._promised,
+            confidence=self._config.business.confidence,
         )
 
     def _compare(self, figures: PerformanceEstimate | RealizedPerformance) -> DegradationDecision:
@@ -331,12 +409,54 @@ class RunMonitor:
         return described
 
 
+def drift_of_log(project: Project, run: RunFolder, log_path: Path) -> DriftHistory:
+    """Go through all rows of a run in a prediction log, in bounded memory.
+
+    Parameters
+    ----------
+    project : Project
+        Its `monitoring` section.
+    run : RunFolder
+        Whose rows, and what they are compared with.
+    log_path : pathlib.Path
+        The folder of a log, or one file of it.
+    """
+    contract = Contract.from_dict(run.read_json("contract.json"))
+    log = project.config.prediction_log
+    rows = RowReader(contract, omitted=(*log.omit, *log.hash))
+    reader = PredictionLogReader(log_path, list(contract.columns))
+
+    def batches() -> Iterator[ScoredRows]:
+        for batch in reader.read():
+            chosen = [place for place, name in enumerate(batch.run_id) if name == run.run_id]
+            if chosen:
+                yield _read(rows, batch, chosen)
+
+    return drift_of_rows(
+        batches(),
+        DriftReference.load(run.read("drift_reference.npz")),
+        run.read_json("drift_baseline.json"),
+        project.config.monitoring,
+        not_monitored=rows.not_monitored,
+    )
+
+
 def live_since(store: RunStore, run_id: str) -> str | None:
     """Tell when a run went live last; None where no decision says so."""
     for decision in reversed(store.decisions()):
         if decision["run_id"] == run_id and decision["decision"] in ("promoted", "rolled_back"):
             return str(decision.get("live_since", decision["time"]))
     return None
+
+
+def _read(reader: RowReader, batch: LogBatch, places: Sequence[int]) -> ScoredRows:
+    """Compute the features of some rows of a batch."""
+    names = list(batch.features)
+    columns = [batch.features[name] for name in names]
+    rows = [dict(zip(names, [column[place] for column in columns], strict=True)) for place in places]
+    return reader.read(
+        rows, [batch.probability[place] for place in places], [batch.label[place] for place in places]
+    )
 
 
 def _rated(rows: DriftRows) -> RatedRows:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
+from tabloop.deployment.child_process import log_as_json
 from tabloop.deployment.supervisor import Child, Supervisor
 from tabloop.errors import ServingError
 
@@ -57,6 +58,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
     ServingError
         If the address is taken, a worker cannot start, or one had to be killed at the end.
     """
+    log_as_json()
     run_id = RunStore(project.model_dir).require_champion().run_id
     listener = _listen(host, port)
     with listener, tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
