@@ -56,7 +56,7 @@ def _show(following: RunMonitor, described: dict[str, Any]) -> None:
     drift, performance = described["drift"], described["performance"]
     click.echo(f"champion {drift['run_id']}, live since {drift['live_since']}")
     click.echo(
-        f"{drift['rows_since_live']:,} predictions since, the latest {drift['samples_observed']:,} looked at; "
+        f"{drift['rows_since_live']:,} predictions since, {drift['samples_observed']:,} looked at; "
         f"{drift['predicted_positive_rate']:.3f} predicted positive, "
         f"{drift['training_positive_rate']:.3f} in training"
     )
