@@ -261,7 +261,7 @@ class RunMonitor:
     def _beginning(self) -> LogPosition:
         """Pass over closed files whose last row is older than the run's first."""
         after = ""
-        if self.since is not None and self.project.model_dir.is_dir():
+        if self.since and self.project.model_dir.is_dir():
             since = datetime.fromisoformat(self.since)
             for file in rotated_files(self.project.model_dir):
                 if split_id(file.last).time >= since:
