@@ -15,7 +15,8 @@ The detectors, each at its defaults:
 - evidently: a column drifts at a normalised Wasserstein distance (numbers with more than five values) or a
   Jensen-Shannon distance of 0.1, where the reference has more than 1,000 rows [1]_; "any" is one column,
   "half" the dataset's verdict, half of the columns.
-- nannyml: a column drifts at a Jensen-Shannon distance of 0.1, over Doane's bins or categories [2]_.
+- nannyml: a column drifts at a Jensen-Shannon distance, over Doane's bins or categories, of three standard
+  deviations above the mean of the reference's own chunks of the window's size [2]_.
 - psi: any population stability index above 0.2, ten quantile bins.
 
 Without the options the rules of evidently and nannyml are computed here as they are documented; with an
@@ -216,10 +217,22 @@ def nannyml(world: World) -> Detector:
         q, p = (np.histogram(v, bins=edges[name])[0] / max(1, len(v)) for v in (then, now))
         return float(jensenshannon(np.append(q, 0.0), np.append(p, max(0.0, 1 - p.sum())), base=2))
 
-    return lambda windows: [
-        any(distance(name, present(values)) > 0.1 for name, values in window.columns.items())
-        for window in windows
-    ]
+    limits: dict[int, dict[str, float]] = {}
+
+    def limits_for(size: int) -> dict[str, float]:
+        if size not in limits:
+            limits[size] = {}
+            for name, values in world.reference_window.columns.items():
+                chunks = [values[at : at + size] for at in range(0, len(values), size)]
+                found = [distance(name, present(chunk)) for chunk in chunks]
+                limits[size][name] = float(np.mean(found) + 3 * np.std(found))
+        return limits[size]
+
+    def alarms(window: Window) -> bool:
+        known = limits_for(len(window.probability))
+        return any(distance(name, present(values)) > known[name] for name, values in window.columns.items())
+
+    return lambda windows: [alarms(window) for window in windows]
 
 
 def psi(world: World) -> Detector:

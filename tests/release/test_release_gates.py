@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tabloop import lifecycle
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
+from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.optimization_steps import parity_run
 from tabloop.run_records import RunData, load_run_data
 
@@ -176,6 +178,50 @@ def test_a_drift_monitor_that_cannot_compute_blocks(
         assert "drift_monitor" not in refused
     else:
         assert said in refused["drift_monitor"]
+
+
+def change_reference(run: RunFolder, change: Callable[[DriftReference], DriftReference]) -> None:
+    file = io.BytesIO()
+    change(DriftReference.load(run.read("drift_reference.npz"))).save(file)
+    rewrite(run, "drift_reference.npz", file.getvalue())
+
+
+def with_column(reference: DriftReference, at: int, values: Any) -> DriftReference:
+    numeric = reference.numeric.copy()
+    numeric[:, at] = values
+    return replace(reference, numeric=numeric)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda r: with_column(r, 0, r.numeric[:, 0] + 50),
+            "the windowed tests call its own training rows drift: days_on_platform",
+        ),
+        (
+            lambda r: with_column(r, 1, np.where(np.arange(r.n_rows) % 2, 1e12, -1e12)),
+            "the windowed tests call its own training rows drift: minutes_watched",
+        ),
+        (
+            lambda r: replace(r, numeric_features=("days", *r.numeric_features[1:])),
+            "the reference does not fit the contract: days, days_on_platform",
+        ),
+        (lambda r: replace(r, y_proba=r.y_proba[:-1]), "cannot be judged: drift_reference.npz: its parts"),
+    ],
+)
+def test_windowed_drift_tests_that_do_not_work_block(
+    ready: Ready, tmp_path: Path, change: Callable[[DriftReference], DriftReference], said: str
+) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    change_reference(run, change)
+    assert said in refused_gates(project, run)["drift_monitor"]
+
+
+def test_a_unit_error_that_is_not_seen_blocks(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    blind = Workspace(project.folder).project("monitoring.least_effect=10")
+    assert "do not see a unit error planted in" in refused_gates(blind, run)["drift_monitor"]
 
 
 def test_quality_floors_block(ready: Ready, tmp_path: Path) -> None:
