@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import time
 from pathlib import Path
@@ -34,6 +35,8 @@ _log = logging.getLogger("tabloop.monitor")
 _TICK_S = 1.0
 _SNAPSHOT_S = 60.0
 _LONGEST_QUESTION_BYTES = 64 << 20
+#: Requests come first: what the monitor looks at is in the log, and can wait.
+_NICENESS = 10
 #: Figures that need resampling are computed again when this many rows came, or after this time.
 _FIGURES_EVERY_S = 30.0
 
@@ -240,6 +243,7 @@ async def run(project: Project, socket_path: Path, *, ready: Any) -> None:
 
 def main() -> None:
     """Run until told to stop."""
+    os.nice(_NICENESS)
     with starting() as settings:
         asyncio.run(run(settings.project, Path(settings.values["monitor_socket"]), ready=settings.tell_ready))
 

@@ -20,11 +20,15 @@ from tabloop.inference.record_codec import RecordCodec
 from tabloop.inference.scoring_service import (
     FP32_MODEL,
     SELF_TEST_TOLERANCE,
+    Decisions,
     ScoringService,
     load_service,
     replay_self_test,
     served_model,
 )
+
+#: From so many rows on, scoring is worth a thread: the loop reads and writes meanwhile.
+_THREAD_ROWS = 128
 
 
 class Prediction(NamedTuple):
@@ -69,8 +73,12 @@ class ServedModel:
         self.description = description
         self.max_records = config.max_records
         self.codec = RecordCodec(service.contract, max_records=config.max_records)
-        self.batcher: MicroBatcher[msgspec.Struct, Prediction] = MicroBatcher(
-            self._score, max_batch_rows=config.max_batch_rows, max_queue_rows=config.max_queue_rows
+        self.batcher: MicroBatcher[msgspec.Struct, Decisions, Prediction] = MicroBatcher(
+            self._score,
+            self._write_down,
+            thread_rows=_THREAD_ROWS,
+            max_batch_rows=config.max_batch_rows,
+            max_queue_rows=config.max_queue_rows,
         )
         self._log = log
         self._form = _answer_form(service)
@@ -85,8 +93,10 @@ class ServedModel:
         """What a valid record is."""
         return self.service.contract
 
-    def _score(self, records: list[msgspec.Struct]) -> list[Prediction]:
-        decisions = self.service.decide(self.codec.columns_of(records))
+    def _score(self, records: list[msgspec.Struct]) -> Decisions:
+        return self.service.decide(self.codec.columns_of(records))
+
+    def _write_down(self, records: list[msgspec.Struct], decisions: Decisions) -> list[Prediction]:
         probability: list[float] = decisions.probability.tolist()
         label: list[int] = decisions.label.tolist()
         try:

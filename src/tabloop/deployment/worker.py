@@ -7,6 +7,7 @@ import contextlib
 import gc
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.served_model import ServedModel, load_served_model
 from tabloop.deployment.service import Service, create_app
+
+_SWITCH_S = 0.0005
 
 
 def main() -> None:
@@ -64,6 +67,8 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
             loop.create_task(sweep_connections(server.server_state.connections)),
         ]
         metrics.worker_starts.inc()
+        # a scored batch does not wait long for a loop that is reading or writing
+        sys.setswitchinterval(_SWITCH_S)
         # what was loaded stays: the collector need not look at it again and again
         gc.collect()
         gc.freeze()

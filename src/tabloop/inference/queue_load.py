@@ -98,8 +98,8 @@ def measure_load(
         answers: list[float] = service.decide(batch).probability.tolist()
         return answers
 
-    batcher: MicroBatcher[int, float] = MicroBatcher(
-        score, max_batch_rows=max_batch_rows, max_queue_rows=max_queue_rows
+    batcher: MicroBatcher[int, Sequence[float], float] = MicroBatcher(
+        score, lambda _, answers: answers, max_batch_rows=max_batch_rows, max_queue_rows=max_queue_rows
     )
     waits_s = asyncio.run(_offer(batcher, due_s, drawn))
     answered = waits_s[~np.isnan(waits_s)]
@@ -119,7 +119,7 @@ def measure_load(
 
 
 async def _offer(
-    batcher: MicroBatcher[int, float], due_s: NDArray[np.float64], drawn: NDArray[np.int64]
+    batcher: MicroBatcher[int, Sequence[float], float], due_s: NDArray[np.float64], drawn: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Submit every row when it is due; give each one's wait, NaN where it was refused."""
     waits = np.full(len(due_s), np.nan)
