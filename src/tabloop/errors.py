@@ -9,6 +9,7 @@
     ├── DataError (ValueError)               an input table is not what the contract says
     │   ├── QuarantineLimitError             more rows refused than the config allows
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
+    ├── DatabaseError (RuntimeError)         a database cannot be reached, refuses, or broke off
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
@@ -88,6 +89,10 @@ class TooFewRowsError(DataError):
 
 class QuarantineLimitError(DataError):
     """More rows were refused than `data.max_quarantine_fraction` allows."""
+
+
+class DatabaseError(TabloopError, RuntimeError):
+    """A database cannot be reached, refuses what was asked, or broke off."""
 
 
 class TrainingError(TabloopError, RuntimeError):

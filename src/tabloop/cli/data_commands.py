@@ -54,11 +54,13 @@ def data() -> None:
 
 
 @data.command("check", epilog="Example: tabloop data check march.csv --quarantine refused.jsonl")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", metavar="[INPUT]", required=False)
 @click.option("--quarantine", type=click.Path(path_type=Path), help="Write refused rows here, as JSON lines.")
 @with_settings
-def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -> None:
-    """Check the configured source (or FILE, CSV or Parquet) against the contract, row by row.
+def data_check(settings: Settings, file: str | None, quarantine: Path | None) -> None:
+    """Check the configured source against the contract, row by row; or INPUT.
+
+    INPUT is a CSV or Parquet file, or table:NAME for another table of the configured database.
 
     Exit code 2 when more rows are refused than data.max_quarantine_fraction allows.
     """
@@ -66,41 +68,44 @@ def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -
 
     from tabloop.artifacts.files import open_atomic, require_other_file
     from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
-    from tabloop.data.sources import source_of_file
+    from tabloop.data.sources import file_of, source_of_input
 
     project = settings.project()
-    config = project.config.data
-    path = project.resolve(config.source.path)
+    config, folder = project.config.data, project.folder
     if file is not None:
-        config, path = config.model_copy(update={"source": source_of_file(config.source, file)}), file
+        config = config.model_copy(update={"source": source_of_input(config.source, file)})
+        folder = Path() if not file.startswith("table:") else folder
     if quarantine is not None:
-        require_other_file(quarantine, path, settings.config)
+        require_other_file(quarantine, settings.config, *file_of(config.source, folder))
     with (
         ProgressDisplay() as progress,
         open_atomic(quarantine) if quarantine is not None else nullcontext() as quarantine_file,
     ):
-        progress.step(f"reading {path}")
+        progress.step("reading the data")
         dataset = read_dataset(
             config,
             project.contract,
-            path,
+            folder,
             quarantine_file=quarantine_file,
             progress=progress.fraction,
             with_target=True if file is None else None,
         )
     report = {
-        "path": str(path),
+        **dataset.identity,
         "sha256": dataset.sha256,
         "read": dataset.rows_read,
         "accepted": dataset.frame.height,
         "quarantined": dataset.quarantine.rows,
         "reasons": dataset.quarantine.reasons,
+        "notes": list(dataset.notes),
     }
     if not settings.as_json:
         click.echo(
-            f"{path}: {dataset.rows_read:,} rows read = {dataset.frame.height:,} accepted "
+            f"{dataset.where}: {dataset.rows_read:,} rows read = {dataset.frame.height:,} accepted "
             f"+ {dataset.quarantine.rows:,} refused"
         )
+        for note in dataset.notes:
+            click.echo(f"  note: {note}")
         if dataset.quarantine.rows:
             click.echo(dataset.quarantine.describe())
     with reported(settings, report):

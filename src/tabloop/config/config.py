@@ -15,6 +15,7 @@ from tabloop.config.operations import (
     ReleaseConfig,
     ServingConfig,
 )
+from tabloop.config.scoring import ScoringConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import Section
 from tabloop.contract.contract import ContractConfig
@@ -44,6 +45,9 @@ class Config(Section):
     )
     serving: ServingConfig = Field(
         default_factory=lambda: ServingConfig.model_validate({}), description="How rows are scored together."
+    )
+    scoring: ScoringConfig = Field(
+        default_factory=lambda: ScoringConfig.model_validate({}), description="How whole tables are scored."
     )
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."
