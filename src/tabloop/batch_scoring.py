@@ -17,8 +17,8 @@ from tabloop.artifacts.cores import cpu_count
 from tabloop.artifacts.files import open_atomic
 from tabloop.config.data import DataConfig, Source, SqlSource
 from tabloop.contract.contract import Contract
-from tabloop.contract.table_check import RefusedRow, TableReport, check_table, require_columns
-from tabloop.data.dataset import QuarantineCount, as_refused, point_decimals
+from tabloop.contract.table_check import check_table, require_columns
+from tabloop.data.dataset import QuarantineCount, as_refused, point_decimals, without_null_keys
 from tabloop.data.sources import Chunk, RowSource, open_source
 from tabloop.errors import DataError, QuarantineLimitError
 from tabloop.inference.frame_columns import columns_of_frame
@@ -64,8 +64,8 @@ class Output(Protocol):
     #: Columns of the input that it needs.
     key: tuple[str, ...]
 
-    def require_input(self, rows: RowSource, contract: Contract) -> None:
-        """Raise `DataError` when the input's columns do not fit."""
+    def prepare(self, rows: RowSource, contract: Contract, run_id: str) -> None:
+        """Learn what is to be written; raise `DataError` when the input's columns do not fit."""
         ...
 
     def write(self, answers: Iterator[pl.DataFrame], schema: pl.Schema) -> None:
@@ -92,7 +92,7 @@ class FileOutput:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def require_input(self, rows: RowSource, contract: Contract) -> None:
+    def prepare(self, rows: RowSource, contract: Contract, run_id: str) -> None:
         """Raise `DataError` when the input has columns of the answers' names."""
         taken = {contract.probability_name, contract.decision_name} & set(rows.columns)
         if taken:
@@ -145,7 +145,7 @@ def score_rows(
     contract = service.contract
     opened = open_source(config.source, folder, contract, with_target=False, extra=output.key)
     with contextlib.closing(opened) as rows:
-        output.require_input(rows, contract)
+        output.prepare(rows, contract, service.run_id)
         # a target in the input is no input of the model, and does no harm
         ignored = (*config.ignore, *output.key, contract.target.name)
         if isinstance(config.source, SqlSource):
@@ -186,11 +186,10 @@ class _Scoring:
             for part in _slices(chunk):
                 checked = point_decimals(part.frame, self._source, contract)
                 report = check_table(contract, checked, with_target=False, lines=part.lines)
-                accepted, refused = _without_null_keys(report, part, self._key)
+                typed, places, refused = without_null_keys(report, part, self._key)
                 malformed = [as_refused(row, rows.columns) for row in part.malformed]
                 for each in sorted([*refused, *malformed], key=lambda row: row.line):
                     self._quarantine.add(each, quarantine_file)
-                typed, places = accepted
                 decisions = _decide(self._service, columns_of_frame(contract, typed), pool)
                 self._scored += len(decisions.label)
                 self._positive += int(decisions.label.sum())
@@ -213,32 +212,6 @@ class _Scoring:
             self._service.run_id,
             self._rows.where,
         )
-
-
-def _without_null_keys(
-    report: TableReport, part: Chunk, key: tuple[str, ...]
-) -> tuple[tuple[pl.DataFrame, NDArray[np.int64]], list[RefusedRow]]:
-    """Refuse rows that the contract accepts and that have no key: nobody could find their answer."""
-    places = report.accepted_rows
-    keyless = np.zeros(len(places), dtype=np.bool_)
-    for name in key:
-        keyless |= part.frame[name].is_null().to_numpy()[places]
-    if not keyless.any():
-        return (report.accepted, places), report.refused
-    refused = list(report.refused)
-    for place in places[keyless]:
-        values = part.frame.row(int(place), named=True)
-        problems = [
-            {"column": name, "reason": "null", "value": None, "expected": "a value: it is a key"}
-            for name in key
-            if values[name] is None
-        ]
-        shown = {
-            name: value if isinstance(value, str | int | float | None) else str(value)
-            for name, value in values.items()
-        }
-        refused.append(RefusedRow(int(part.lines[place]), problems, shown))
-    return (report.accepted.filter(pl.Series(~keyless)), places[~keyless]), refused
 
 
 def require_few_refused(report: ScoringReport, config: DataConfig) -> None:

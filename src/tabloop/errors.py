@@ -92,7 +92,15 @@ class QuarantineLimitError(DataError):
 
 
 class DatabaseError(TabloopError, RuntimeError):
-    """A database cannot be reached, refuses what was asked, or broke off."""
+    """A database cannot be reached, refuses what was asked, or broke off.
+
+    Attributes
+    ----------
+    passing : bool
+        Whether the same may succeed a moment later: a connection that was lost, a deadlock.
+    """
+
+    passing: bool = False
 
 
 class TrainingError(TabloopError, RuntimeError):

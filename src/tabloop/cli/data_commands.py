@@ -114,6 +114,85 @@ def data_check(settings: Settings, file: str | None, quarantine: Path | None) ->
             require_both_classes(dataset, project.contract)
 
 
+@data.command(
+    "load", epilog="Example: tabloop data load march.csv --to env:SHOP_URL --table students --key id"
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--to", "to", metavar="URL", required=True, help="sqlite:///file.db, or env:NAME of a variable."
+)
+@click.option("--table", metavar="NAME", help="The table, or SCHEMA.TABLE; by default the file's name.")
+@click.option(
+    "--key", "key", metavar="COL", multiple=True, help="A column of the primary key; may be repeated."
+)
+@click.option("--replace", is_flag=True, help="Let a table of that name give way.")
+@click.option("--quarantine", type=click.Path(path_type=Path), help="Write refused rows here, as JSON lines.")
+@with_settings
+def data_load(
+    settings: Settings,
+    file: Path,
+    to: str,
+    table: str | None,
+    key: tuple[str, ...],
+    replace: bool,
+    quarantine: Path | None,
+) -> None:
+    """Make a table from a checked file, its types from the contract; nobody sees half of it.
+
+    Rows that the contract refuses are left out. When they are more than data.max_quarantine_fraction, there
+    is no table, and exit code 2.
+    """
+    from contextlib import nullcontext
+
+    from tabloop.artifacts.files import open_atomic, require_other_file
+    from tabloop.data.sources import source_of_file
+    from tabloop.data.sql_address import address_of_argument
+    from tabloop.data.sql_load import load_table
+
+    project = settings.project()
+    address = address_of_argument(to, option="--to")
+    config = project.config.data
+    config = config.model_copy(update={"source": source_of_file(config.source, file)})
+    if quarantine is not None:
+        require_other_file(quarantine, file, settings.config)
+    schema, _, name = (table or file.stem).rpartition(".") if table else ("", "", file.stem)
+    with (
+        ProgressDisplay() as progress,
+        open_atomic(quarantine) if quarantine is not None else nullcontext() as quarantine_file,
+    ):
+        progress.step(f"loading {file}")
+        report = load_table(
+            config,
+            project.contract,
+            file,
+            address,
+            table=name,
+            table_schema=schema or None,
+            key=key,
+            replace=replace,
+            quarantine_file=quarantine_file,
+            progress=progress.fraction,
+        )
+    described = {
+        "path": str(file),
+        "database": address.name,
+        "table": table or name,
+        "read": report.rows_read,
+        "loaded": report.rows_loaded,
+        "quarantined": report.quarantine.rows,
+        "reasons": report.quarantine.reasons,
+    }
+    if settings.as_json:
+        write_json(described)
+        return
+    click.echo(
+        f"{report.where}: {report.rows_read:,} rows read = {report.rows_loaded:,} loaded "
+        f"+ {report.quarantine.rows:,} refused"
+    )
+    if report.quarantine.rows:
+        click.echo(report.quarantine.describe())
+
+
 @data.command("synthesize", epilog="Example: tabloop data synthesize --rows 1000000 --output students.csv")
 @click.option("--rows", type=click.IntRange(min=1), required=True, help="How many students.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet file.")

@@ -14,7 +14,7 @@ from tabloop.data.sql_connection import database_error
 def has_arrow_driver() -> bool:
     """Tell whether `adbc-driver-postgresql` is installed."""
     try:
-        import adbc_driver_postgresql.dbapi  # noqa: F401
+        import adbc_driver_postgresql.dbapi  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         return False
     return True

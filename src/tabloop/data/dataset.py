@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 import polars as pl
 
 from tabloop.config.data import CsvSource, DataConfig, Source
 from tabloop.contract.columns import IntegerColumn, NumberColumn
 from tabloop.contract.contract import Contract
-from tabloop.contract.table_check import RefusedRow, check_table, require_columns
-from tabloop.data.sources import MalformedRow, RowSource, open_source
+from tabloop.contract.table_check import RefusedRow, TableReport, check_table, require_columns
+from tabloop.data.sources import Chunk, MalformedRow, RowSource, open_source
 from tabloop.errors import DataError, QuarantineLimitError, TooFewRowsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _EXAMPLES_PER_REASON = 2
 
@@ -169,12 +173,16 @@ def require_quarantine_limit(dataset: Dataset, config: DataConfig) -> None:
         If more than `max_quarantine_fraction` of the rows were refused; it says which clause refused how
         many, with examples.
     """
-    refused = dataset.quarantine.rows
-    if refused > config.max_quarantine_fraction * dataset.rows_read:
+    require_few_refused(dataset.quarantine, dataset.rows_read, config, dataset.where)
+
+
+def require_few_refused(quarantine: QuarantineCount, rows_read: int, config: DataConfig, where: str) -> None:
+    """Raise `QuarantineLimitError` when more of the rows were refused than the config allows."""
+    if quarantine.rows > config.max_quarantine_fraction * rows_read:
         raise QuarantineLimitError(
-            f"{dataset.where}: the contract refuses {refused:,} of {dataset.rows_read:,} rows "
-            f"({refused / dataset.rows_read:.2%}); data.max_quarantine_fraction allows "
-            f"{config.max_quarantine_fraction:.2%}\n{dataset.quarantine.describe()}\n"
+            f"{where}: the contract refuses {quarantine.rows:,} of {rows_read:,} rows "
+            f"({quarantine.rows / rows_read:.2%}); data.max_quarantine_fraction allows "
+            f"{config.max_quarantine_fraction:.2%}\n{quarantine.describe()}\n"
             "Mend the data, or the contract if these rows are right."
         )
 
@@ -224,6 +232,51 @@ def _checked_chunks(
         for refused in sorted([*report.refused, *malformed], key=lambda row: row.line):
             quarantine.add(refused, quarantine_file)
         yield report.accepted
+
+
+def without_null_keys(
+    report: TableReport, chunk: Chunk, key: Sequence[str]
+) -> tuple[pl.DataFrame, NDArray[np.int64], list[RefusedRow]]:
+    """Refuse rows besides that have no key: nobody could find them again.
+
+    Parameters
+    ----------
+    report : TableReport
+        What the contract says about the rows of `chunk`.
+    chunk : Chunk
+        The rows as they were read.
+    key : sequence of str
+        Columns of `chunk` that may not be null.
+
+    Returns
+    -------
+    accepted : polars.DataFrame
+        The rows that are left, in the contract's types.
+    places : ndarray of int
+        Where they stand in the chunk, from 0.
+    refused : list of RefusedRow
+        The others.
+    """
+    places = report.accepted_rows
+    keyless = np.zeros(len(places), dtype=np.bool_)
+    for name in key:
+        keyless |= chunk.frame[name].is_null().to_numpy()[places]
+    if not keyless.any():
+        return report.accepted, places, report.refused
+    refused = list(report.refused)
+    for place in places[keyless]:
+        values = chunk.frame.row(int(place), named=True)
+        problems = [
+            {"column": name, "reason": "null", "value": None, "expected": "a value: it is a key"}
+            for name in key
+            if values[name] is None
+        ]
+        shown = {
+            name: value if isinstance(value, str | int | float | None) else str(value)
+            for name, value in values.items()
+        }
+        refused.append(RefusedRow(int(chunk.lines[place]), problems, shown))
+    return report.accepted.filter(pl.Series(~keyless)), places[~keyless], refused
 
 
 def point_decimals(frame: pl.DataFrame, source: Source, contract: Contract) -> pl.DataFrame:

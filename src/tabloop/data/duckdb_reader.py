@@ -19,7 +19,7 @@ from tabloop.data.sql_values import RawColumn
 from tabloop.errors import DatabaseError
 
 #: DuckDB speaks PostgreSQL's SQL; its own SQLAlchemy dialect is not kept up.
-DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
+DIALECT: sa.Dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
 def compile_sql(statement: sa.ClauseElement) -> tuple[str, list[Any]]:

@@ -50,6 +50,7 @@ def locate_database(
     folder: Path,
     *,
     setting: str,
+    must_exist: bool = True,
     environ: Mapping[str, str] | None = None,
 ) -> DatabaseAddress:
     """Find the database that a section of the config names.
@@ -62,6 +63,8 @@ def locate_database(
         What `path` is relative to.
     setting : str
         The section, for the messages.
+    must_exist : bool, default=True
+        Whether a file has to be there; one that is not is DuckDB's if its name ends in .duckdb or .ddb.
     environ : mapping, optional
         By default the process's environment.
 
@@ -73,7 +76,7 @@ def locate_database(
         If there is no such file, or it is of another kind.
     """
     if path is not None:
-        return _of_file(folder / path, path)
+        return _of_file(folder / path, path, must_exist=must_exist)
     if url_env is None:
         raise ConfigError(f"{setting}: names neither url_env nor path")
     text = (os.environ if environ is None else environ).get(url_env, "")
@@ -119,7 +122,35 @@ def parse_address(text: str, *, where: str) -> DatabaseAddress:
     return DatabaseAddress(dialect, url, None, shown.render_as_string())
 
 
-def _of_file(file: Path, shown: str) -> DatabaseAddress:
+def address_of_argument(text: str, *, option: str) -> DatabaseAddress:
+    """Read a URL, or `env:NAME`, from the command line.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or holds a password: other people see the arguments of a process, and shells
+        remember them.
+
+    Examples
+    --------
+    >>> address_of_argument("sqlite:///students.db", option="--to").name
+    'sqlite:students.db'
+    """
+    if text.startswith("env:"):
+        return locate_database(text.removeprefix("env:"), None, Path(), setting=option)
+    address = parse_address(text, where=option)
+    if address.url.password is not None or any("password" in name.lower() for name in address.url.query):
+        raise ConfigError(
+            f"{option}: the URL holds a password, which other people see in the list of processes; "
+            f"put the URL into an environment variable, and write {option} env:NAME"
+        )
+    return address
+
+
+def _of_file(file: Path, shown: str, *, must_exist: bool) -> DatabaseAddress:
+    if not must_exist and not file.exists():
+        dialect = "duckdb" if file.suffix.lower() in (".duckdb", ".ddb") else "sqlite"
+        return DatabaseAddress(dialect, URL.create(dialect, database=str(file)), file, f"{dialect}:{shown}")
     require_file(file)
     with file.open("rb") as opened:
         start = opened.read(12)

@@ -79,7 +79,9 @@ def database_error(address: DatabaseAddress, error: BaseException, doing: str) -
     password = address.url.password
     if password:
         text = text.replace(str(password), "***")
-    return DatabaseError(f"{address.name}: {doing}: {text[:600]}{_advice(text)}")
+    described = DatabaseError(f"{address.name}: {doing}: {text[:600]}{_advice(text)}")
+    described.passing = _is_passing(cause, text)
+    return described
 
 
 # what drivers say, in lower case, and what to do about it; the first that fits
@@ -97,6 +99,28 @@ _ADVICE = (
     (("could not translate host", "name or service not known", "name resolution"), "is the host right?"),
     (("permission denied", "command denied"), "the database's user may not do this"),
 )  # fmt: skip
+
+
+#: SQLSTATE or MySQL's number of a deadlock, a lock that was waited for in vain, a lost connection.
+_PASSING_CODES = {
+    "40001",
+    "40P01",
+    "55P03",
+    "57P01",
+    "57P02",
+    "57P03",
+    "1205",
+    "1213",
+    "2006",
+    "2013",
+    "1927",
+}
+_PASSING_SIGNS = ("database is locked", *_ADVICE[3][0], *_ADVICE[0][0])
+
+
+def _is_passing(error: BaseException, text: str) -> bool:
+    codes = {str(getattr(error, "sqlstate", "")), str(error.args[0]) if error.args else ""}
+    return bool(codes & _PASSING_CODES) or any(sign in text.lower() for sign in _PASSING_SIGNS)
 
 
 def _advice(text: str) -> str:

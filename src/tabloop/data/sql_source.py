@@ -98,6 +98,7 @@ class SqlRows:
     ) -> None:
         self._source = source
         address = locate_database(source.url_env, source.path, folder, setting="data.source")
+        self.file = address.file
         self.identity = _identity(source, address)
         self.where = f"{address.name}, {_what(source)}"
         query = None if source.query is None else bind_query(source.query, source.parameters)
