@@ -15,7 +15,7 @@ from polars.io.plugins import register_io_source
 
 from tabloop.artifacts.cores import cpu_count
 from tabloop.artifacts.files import open_atomic
-from tabloop.config.data import DataConfig, Source, SqlSource
+from tabloop.config.data import DataConfig, Source
 from tabloop.contract.contract import Contract
 from tabloop.contract.table_check import check_table, require_columns
 from tabloop.data.dataset import QuarantineCount, as_refused, point_decimals, without_null_keys
@@ -147,9 +147,7 @@ def score_rows(
     with contextlib.closing(opened) as rows:
         output.prepare(rows, contract, service.run_id)
         # a target in the input is no input of the model, and does no harm
-        ignored = (*config.ignore, *output.key, contract.target.name)
-        if isinstance(config.source, SqlSource):
-            ignored = (*ignored, *config.source.key)
+        ignored = (*config.ignore, *output.key, *rows.extra, contract.target.name)
         require_columns(
             contract, rows.columns, with_target=False, ignored=ignored, dtypes=rows.dtypes, where=rows.where
         )

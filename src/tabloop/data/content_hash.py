@@ -93,11 +93,10 @@ def _texts(values: pl.Series | list[Any]) -> pl.Series:
         return pl.Series([_text(value) for value in values], dtype=pl.String)
     dtype = values.dtype
     if dtype.is_float():
-        floats = values.cast(pl.Float64)
-        # adding zero turns -0.0 into 0.0, and every NaN becomes the same one
-        bits = (floats.fill_nan(float("nan")).fill_null(0.0) + 0.0).to_numpy().copy()
-        bits[np.isnan(bits)] = np.nan
-        text = "f" + pl.Series(bits.view(np.int64)).cast(pl.String) + ";"
+        # adding zero turns -0.0 into 0.0 (NumPy does; Polars leaves it out), and every NaN becomes the same one
+        floats = values.cast(pl.Float64).fill_null(0.0).to_numpy() + 0.0
+        floats[np.isnan(floats)] = np.nan
+        text = "f" + pl.Series(floats.view(np.int64)).cast(pl.String) + ";"
     elif dtype == pl.String:
         text = "s" + values.str.len_bytes().cast(pl.String) + ":" + values
     elif dtype.is_temporal():
@@ -108,7 +107,7 @@ def _texts(values: pl.Series | list[Any]) -> pl.Series:
     else:
         whole = values.cast(pl.Int8) if dtype == pl.Boolean else values
         text = "i" + whole.cast(pl.String) + ";"
-    return text.fill_null("n")
+    return text.zip_with(values.is_not_null(), pl.Series(["n"]))
 
 
 def _text(value: Any) -> str:

@@ -64,6 +64,7 @@ class CsvRows:
         self.where = str(path)
         self.identity = {"path": str(path)}
         self.notes: list[str] = []
+        self.extra: tuple[str, ...] = ()
         self._source = source
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "no such file"

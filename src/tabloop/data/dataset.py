@@ -218,7 +218,7 @@ def _checked_chunks(
         contract,
         rows.columns,
         with_target=with_target,
-        ignored=config.ignore,
+        ignored=(*config.ignore, *rows.extra),
         dtypes=rows.dtypes,
         where=rows.where,
     )

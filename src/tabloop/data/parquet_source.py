@@ -35,6 +35,7 @@ class ParquetRows:
         self.where = str(path)
         self.identity = {"path": str(path)}
         self.notes: list[str] = []
+        self.extra: tuple[str, ...] = ()
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "no such file"
             raise DataError(f"{path}: {found}; data.source.path names it")

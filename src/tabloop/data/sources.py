@@ -55,6 +55,8 @@ class RowSource(Protocol):
     #: What tells it from other sources, for the lineage: a path, or a database and a table; no secrets.
     identity: dict[str, str]
     columns: list[str]
+    #: Those of them that are read besides the contract's, such as keys.
+    extra: tuple[str, ...]
     #: The columns' types, or None where the source holds text only.
     dtypes: list[pl.DataType] | None
     #: What is worth knowing about how its values are read.

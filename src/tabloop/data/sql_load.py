@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
@@ -29,6 +29,9 @@ from tabloop.data.sql_writer import Writer, open_writer
 from tabloop.errors import ConfigError, DataError
 
 _CONNECT_TIMEOUT_S = 10
+
+#: Written as a database would write it back, within 64 bits.
+_WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
 
 #: Databases that end a transaction at CREATE TABLE; there a table is filled under another name first.
 _STAGED = ("mysql", "mariadb")
@@ -157,6 +160,21 @@ class _Loading:
         self.quarantine = QuarantineCount()
         self.rows_loaded = 0
 
+    @cached_property
+    def key_dtypes(self) -> dict[str, pl.DataType | None]:
+        """Find the types of the key's columns; a text file is read for them."""
+        dtypes = self.rows.dtypes
+        if dtypes is not None:
+            known = dict(zip(self.rows.columns, dtypes, strict=True))
+            return {name: known[name] for name in self.key}
+        whole = {name for name in self.key if name not in self.contract.columns}
+        if whole:
+            for chunk in self.rows.chunks():
+                for name in sorted(whole):
+                    if not chunk.frame[name].str.contains(_WHOLE_NUMBER).fill_null(True).all():
+                        whole.discard(name)
+        return {name: pl.Int64() if name in whole else pl.String() for name in self.key}
+
     @property
     def rows_read(self) -> int:
         """How many rows the file has, once all were read."""
@@ -165,7 +183,7 @@ class _Loading:
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the valid rows in the table's columns; raise when too many are refused."""
         contract = self.contract
-        kept = [name for name in self.key if name not in contract.columns]
+        kept = {n: dtype for n, dtype in self.key_dtypes.items() if n not in contract.columns}
         for chunk in self.rows.chunks():
             frame = point_decimals(chunk.frame, self._config.source, contract)
             try:
@@ -178,7 +196,9 @@ class _Loading:
                 self.quarantine.add(each, self._file)
             if self.with_target:
                 accepted = accepted.with_columns(self._target(accepted))
-            keys = [chunk.frame[name].gather(np.asarray(places)) for name in kept]
+            keys = [
+                chunk.frame[name].gather(places).cast(dtype or pl.String()) for name, dtype in kept.items()
+            ]
             self.rows_loaded += accepted.height
             yield pl.DataFrame([*keys, *accepted.get_columns()])
             if self._progress is not None and self.rows.fraction_read is not None:
@@ -210,14 +230,14 @@ def _fill(
     replace: bool,
 ) -> str:
     where = f"{address.name}, table {f'{schema}.' if schema else ''}{name}"
-    known: dict[str, Any] = dict(zip(loading.rows.columns, loading.rows.dtypes or (), strict=False))
+    key = loading.key_dtypes
 
     def table_named(text: str) -> sa.Table:
         return rows_table(
             loading.contract,
             text,
             schema,
-            {each: known.get(each) for each in loading.key},
+            key,
             with_target=loading.with_target,
             dialect=writer.dialect,
         )

@@ -50,7 +50,6 @@ class SqlReader:
     def close(self) -> None:
         """Give the snapshot up."""
         with contextlib.suppress(SQLAlchemyError):
-            # not returned, dropped: MySQL's driver would otherwise fetch the rows that nobody read
             self._connection.invalidate()
         self._connection.close()
 
@@ -142,11 +141,13 @@ class SqlReader:
             return
         n_rows = self._source.batch_rows
         with saying_where(self._address, "reading failed"):
-            result = self._connection.execution_options(stream_results=True, max_row_buffer=n_rows).execute(
-                statement
-            )
-            while rows := result.fetchmany(n_rows):
-                yield [list(values) for values in zip(*rows, strict=True)]
+            streaming = self._connection.execution_options(stream_results=True, max_row_buffer=n_rows)
+            result = streaming.execute(statement)
+            try:
+                while rows := result.fetchmany(n_rows):
+                    yield [list(values) for values in zip(*rows, strict=True)]
+            finally:
+                _abandon(result)
 
     @property
     def reads_arrow(self) -> bool:
@@ -178,6 +179,19 @@ class SqlReader:
             statement_timeout_s=self._source.statement_timeout_s,
         ):
             yield list(frame.get_columns())
+
+
+def _abandon(result: sa.CursorResult[Any]) -> None:
+    """Close a result of which rows may be left, without fetching them."""
+    cursor: Any = result.cursor
+    unread: Any = getattr(cursor, "_result", None)
+    if getattr(unread, "unbuffered_active", False):
+        # PyMySQL fetches what is left when its result is closed or forgotten, millions of rows if need be,
+        # and has no public way out; the connection itself is dropped by `close`
+        unread.unbuffered_active = False
+        cursor._result = None
+    with contextlib.suppress(SQLAlchemyError):
+        result.close()
 
 
 _MYSQL_TYPES = {

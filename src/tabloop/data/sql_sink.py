@@ -216,9 +216,13 @@ def _compare(table: sa.Table, found: list[DatabaseColumn], key: tuple[str, ...])
             continue
         match column.type:
             case sa.Double():
-                fits = there.family == "float" and not there.type_text.lower().startswith(("real", "float4"))
+                fits = there.family == "float" and not there.single
             case sa.SmallInteger() | sa.Integer() | sa.BigInteger():
                 fits = there.family == "integer"
+            case _ if (
+                column.name in key
+            ):  # the database turns the texts of a file into its numbers, or refuses
+                fits = there.family in ("text", "moment", "dynamic", "integer", "decimal")
             case _:
                 fits = there.family in ("text", "moment", "dynamic")
         if not fits:

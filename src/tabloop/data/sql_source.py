@@ -14,13 +14,12 @@ from sqlalchemy.exc import ArgumentError
 
 from tabloop.config.data import SqlSource
 from tabloop.contract.contract import Contract
-from tabloop.contract.table_check import require_columns
 from tabloop.data.content_hash import ContentHash
 from tabloop.data.sources import Chunk
 from tabloop.data.sql_address import DatabaseAddress, locate_database
 from tabloop.data.sql_types import DatabaseColumn, check_column, check_target, frame_dtype
 from tabloop.data.sql_values import RawColumn, convert
-from tabloop.errors import ConfigError, DataError
+from tabloop.errors import ConfigError, DataError, nearest_name
 
 #: An infinite moment is read as one that no contract accepts.
 _BEYOND_US = 9_000_000_000_000_000_000
@@ -119,6 +118,7 @@ class SqlRows:
         hashed = {*contract.columns, contract.target.name}
         self._hashed = [place for place, c in enumerate(self._columns) if c.name in hashed]
         self.columns = [column.name for column in self._columns]
+        self.extra = tuple(name for name in names if name not in hashed)
         self.dtypes: list[pl.DataType] | None = list(self._dtypes)
         self.fraction_read = None
         self._hash = ContentHash([self.columns[place] for place in self._hashed])
@@ -135,16 +135,16 @@ class SqlRows:
         wanted = [*contract.columns, *([target] if with_target else [])]
         wanted += [key for key in keys if key not in wanted]
         present = [column.name for column in found]
-        unread = tuple(name for name in present if name not in wanted)
-        problems: list[str] = []
-        try:
-            require_columns(
-                contract, present, with_target=with_target, ignored=(*unread, *keys), where=self.where
-            )
-        except DataError as error:
-            _, *lines = str(error).split("\n  ")
-            problems += lines
-        problems += [f"column {key}: missing; a key names it" for key in keys if key not in by_name]
+        unread = [name for name in present if name not in wanted]
+        problems = []
+        for name in wanted:
+            if name not in by_name:
+                near = nearest_name(name, unread)
+                hint = "; a key names it" if name in keys else ""
+                hint = f"; is it the unknown column {near!r}, renamed?" if near else hint
+                problems.append(f"column {name}: missing{hint}")
+            elif present.count(name) > 1:
+                problems.append(f"column {name}: stands there {present.count(name)} times")
         self.notes: list[str] = []
         for name in wanted:
             if (column := by_name.get(name)) is None:

@@ -55,6 +55,14 @@ _WIDE = {"bigint", "int8", "bigserial"}
 _BEYOND_64_BITS = {"hugeint", "ubigint", "uhugeint"}
 _ZONED = {"timestamptz", "timestamp with time zone", "datetimeoffset", "timestamp with local time zone"}
 
+#: What calls a float of four bytes so; `double` has eight everywhere.
+_SINGLE = {
+    "postgresql": ("real", "float4"),
+    "mysql": ("float",),
+    "mariadb": ("float",),
+    "duckdb": ("real", "float", "float4"),
+}
+
 #: Digits, and digits after the point, of a decimal type that says neither; elsewhere without limit.
 _BARE_DECIMAL = {"mysql": (10, 0), "mariadb": (10, 0), "duckdb": (18, 3)}
 
@@ -76,6 +84,8 @@ class DatabaseColumn:
         Whether its numbers may have more digits than float64 keeps.
     fractions : bool
         Whether its numbers may have a fraction.
+    single : bool
+        Whether its numbers are of four bytes, which round a float64.
     zoned : bool
         Whether its moments are moments whatever the time zone.
     nullable : bool or None
@@ -87,6 +97,7 @@ class DatabaseColumn:
     family: Family
     wide: bool = False
     fractions: bool = False
+    single: bool = False
     zoned: bool = False
     nullable: bool | None = None
 
@@ -151,6 +162,7 @@ def read_type(name: str, type_text: str, *, dialect: str, nullable: bool | None 
         family,
         wide=wide,
         fractions=fractions,
+        single=known in _SINGLE.get(dialect, ()),
         zoned=known in _ZONED or (mysql and known == "timestamp"),
         nullable=nullable,
     )

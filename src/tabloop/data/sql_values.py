@@ -51,7 +51,7 @@ def convert(name: str, values: RawColumn, dtype: pl.DataType) -> tuple[pl.Series
     for wanted in (dtype, pl.Int64()) if dtype == pl.Boolean else (dtype,):
         try:
             series = pl.Series(name, values, dtype=wanted, strict=True)
-        except (TypeError, OverflowError):
+        except (TypeError, OverflowError, pl.exceptions.PolarsError):
             continue
         return series, series
     return _as_texts(name, values), values
@@ -68,7 +68,7 @@ def _moments(name: str, values: RawColumn) -> tuple[pl.Series, RawColumn]:
                 series = pl.Series(
                     name, values, dtype=pl.Datetime("us", "UTC" if zoned else None), strict=True
                 )
-            except (TypeError, OverflowError, ValueError):
+            except (TypeError, OverflowError, ValueError, pl.exceptions.PolarsError):
                 return _as_texts(name, values), values
     else:
         series = values.cast(pl.Datetime("us")) if values.dtype == pl.Date else values

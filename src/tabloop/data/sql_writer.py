@@ -106,6 +106,9 @@ class SqlWriter:
     def close(self) -> None:
         """Let the connection go; what was not committed is undone."""
         with contextlib.suppress(SQLAlchemyError):
+            # a connection that may be broken is dropped: to undo something on it would fail, with a traceback
+            self._connection.invalidate()
+        with contextlib.suppress(SQLAlchemyError):
             self._connection.close()
 
     def describe(self, table: sa.Table) -> list[DatabaseColumn] | None:
@@ -226,10 +229,10 @@ class SqlWriter:
     def _upsert_copied(self, table: sa.Table, key: Sequence[str], frame: pl.DataFrame) -> None:
         batch = sa.Table(_BATCH, sa.MetaData(), *(sa.Column(c.name, c.type) for c in table.columns))
         if not self._has_batch_table:
-            create = sa.schema.CreateTable(batch).compile(self._connection.engine)
+            # of the table as it is: whoever made it may have given the key another type
+            like = sa.select(*(table.c[name] for name in frame.columns)).compile(self._connection.engine)
             self._connection.exec_driver_sql(
-                str(create).strip().replace("CREATE TABLE", "CREATE TEMPORARY TABLE IF NOT EXISTS", 1)
-                + " ON COMMIT DELETE ROWS"
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {_BATCH} ON COMMIT DELETE ROWS AS {like} WITH NO DATA"
             )
             self._has_batch_table = True
         self._copy(batch, frame)
