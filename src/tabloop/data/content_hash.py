@@ -93,7 +93,7 @@ def _texts(values: pl.Series | list[Any]) -> pl.Series:
         return pl.Series([_text(value) for value in values], dtype=pl.String)
     dtype = values.dtype
     if dtype.is_float():
-        # adding zero turns -0.0 into 0.0 (NumPy does; Polars leaves it out), and every NaN becomes the same one
+        # adding zero turns -0.0 into 0.0 (NumPy does, Polars leaves it out), and all NaN are made one
         floats = values.cast(pl.Float64).fill_null(0.0).to_numpy() + 0.0
         floats[np.isnan(floats)] = np.nan
         text = "f" + pl.Series(floats.view(np.int64)).cast(pl.String) + ";"
