@@ -22,6 +22,7 @@ from tabloop.config.data import CsvSource
 from tabloop.data.sql_address import parse_address
 from tabloop.data.sql_load import load_table
 from tests.conftest import Workspace, make_workspace
+from tests.contracts.test_documentation import run_page
 from tests.sql_databases import EVERY, MARIADB, URL_ENV, Database, own_database, require_server
 
 SINK = {"kind": "sql", "url_env": URL_ENV, "table": "scores", "key": ["id"]}
@@ -254,3 +255,7 @@ def test_a_loading_that_is_killed_leaves_no_half_table(project: Workspace, tmp_p
         assert again.code == 0, again.err
         assert database.execute("SHOW TABLES") == [("students",)]
         assert database.execute("SELECT count(*) FROM students") == [(40_000,)]
+
+
+def test_the_page_runs(tmp_path: Path) -> None:
+    run_page(Workspace(tmp_path), "docs/sql.md")
