@@ -72,8 +72,7 @@ def students(contract: Contract) -> pl.DataFrame:
     from tabloop.data.dataset import read_dataset
 
     project = load_project(ROOT / "config.yaml", environ={})
-    path = project.resolve(project.config.data.source.path)
-    return read_dataset(project.config.data, contract, path).frame.head(2000)
+    return read_dataset(project.config.data, contract, project.folder).frame.head(2000)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@
     │   ├── MalformedBodyError               a body is not the JSON that was asked for
     │   │   └── TooManyRecordsError          it holds more records than one request may
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
+    ├── DatabaseError (RuntimeError)         a database cannot be reached, refuses, or broke off
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
@@ -178,6 +179,18 @@ class MalformedBodyError(DataError):
 
 class TooManyRecordsError(MalformedBodyError):
     """A body holds more records than one request may; send several."""
+
+
+class DatabaseError(TabloopError, RuntimeError):
+    """A database cannot be reached, refuses what was asked, or broke off.
+
+    Attributes
+    ----------
+    passing : bool
+        Whether the same may succeed a moment later: a connection that was lost, a deadlock.
+    """
+
+    passing: bool = False
 
 
 class TrainingError(TabloopError, RuntimeError):

@@ -131,11 +131,10 @@ def _train_into(run: RunFolder, project: Project, progress: Progress) -> RunData
     from tabloop.training.train import train_model
 
     config, contract = project.config, project.contract
-    path = project.resolve(config.data.source.path)
-    progress.step(f"reading {path}")
+    progress.step("reading the data")
     with run.open_new("quarantine.jsonl") as quarantine_file:
         dataset = read_dataset(
-            config.data, contract, path, quarantine_file=quarantine_file, progress=progress.fraction
+            config.data, contract, project.folder, quarantine_file=quarantine_file, progress=progress.fraction
         )
     require_quarantine_limit(dataset, config.data)
     require_both_classes(dataset, contract)

@@ -78,13 +78,16 @@ def test_refused_rows_go_to_quarantine_and_too_many_are_an_alarm(project: Worksp
 def test_the_pieces_of_a_file_do_not_matter(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = project.project()
     service = load_service(RunStore(settings.model_dir).require_champion())
-    source = project.folder / "data" / "ml_datasource.csv"
     outputs = []
     for rows in (50_000, 37):
         monkeypatch.setattr(batch_scoring, "_SLICE_ROWS", rows)
         output = project.folder / f"scored-{rows}.csv"
-        batch_scoring.score_file(
-            service, settings.config.data, source, output, project.folder / "refused.jsonl"
+        batch_scoring.score_rows(
+            service,
+            settings.config.data,
+            settings.folder,
+            batch_scoring.FileOutput(output),
+            project.folder / "refused.jsonl",
         )
         outputs.append(output.read_bytes())
     assert outputs[0] == outputs[1]

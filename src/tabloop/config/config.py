@@ -12,6 +12,7 @@ from tabloop.config.monitoring import MonitoringConfig
 from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.retraining import RetrainingConfig
+from tabloop.config.scoring import ScoringConfig
 from tabloop.config.serving import ServingConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import CategoryColumn, Section
@@ -45,6 +46,9 @@ class Config(Section):
     )
     prediction_log: PredictionLogConfig = Field(
         default_factory=lambda: PredictionLogConfig.model_validate({}), description="What is logged."
+    )
+    scoring: ScoringConfig = Field(
+        default_factory=lambda: ScoringConfig.model_validate({}), description="How whole tables are scored."
     )
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."

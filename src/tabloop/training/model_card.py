@@ -170,10 +170,18 @@ def _drift(table: dict[str, Any]) -> str:
 
 def _lineage(lineage: dict[str, Any]) -> str:
     names = ("dataset", "config", "contract", "model", "threshold")
-    lines = [f"| {name} | `{lineage[name]['path']}` | `{lineage[name]['sha256']}` |" for name in names]
+    lines = [f"| {name} | `{_place(lineage[name])}` | `{lineage[name]['sha256']}` |" for name in names]
     libraries = ", ".join(f"{name} {version}" for name, version in lineage["libraries"].items())
     return (
-        "## Lineage\n\n| what | path | SHA-256 |\n|---|---|---|\n"
+        "## Lineage\n\n| what | where | SHA-256 |\n|---|---|---|\n"
         + "\n".join(lines)
         + f"\n\nSeed {lineage['seed']}; {libraries}."
     )
+
+
+def _place(recorded: dict[str, Any]) -> str:
+    """Say where something is: a path, or a database with its table or query."""
+    if "path" in recorded:
+        return str(recorded["path"])
+    what = f"table {recorded['table']}" if "table" in recorded else f"query {recorded['query_sha256'][:16]}"
+    return f"{recorded['database']}, {what}"
