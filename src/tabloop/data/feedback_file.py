@@ -9,7 +9,7 @@ from typing import Any
 
 from tabloop.config.data import DataConfig
 from tabloop.contract.outcome import RefusedOutcome
-from tabloop.data.sources import open_source, source_of_file
+from tabloop.data.sources import open_file, source_of_file
 from tabloop.errors import DataError
 
 _BATCH_ROWS = 50_000
@@ -46,7 +46,7 @@ def read_feedback(path: Path, config: DataConfig) -> Iterator[RawBatch]:
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         yield from _read_lines(path, config.target.name)
         return
-    source = open_source(source_of_file(config.source, path), path)
+    source = open_file(source_of_file(config.source, path), path)
     label, time = _columns(path, source.columns, config.target.name)
     wanted = ["prediction_id", label, *([time] if time else [])]
     for chunk in source.chunks():
