@@ -15,6 +15,7 @@ from tabloop.config.operations import (
     ReleaseConfig,
     ServingConfig,
 )
+from tabloop.config.streaming import StreamConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import Section
 from tabloop.contract.contract import ContractConfig
@@ -50,6 +51,9 @@ class Config(Section):
     )
     monitoring: MonitoringConfig = Field(
         default_factory=lambda: MonitoringConfig.model_validate({}), description="When to worry."
+    )
+    stream: StreamConfig = Field(
+        default_factory=lambda: StreamConfig.model_validate({}), description="Events in, decisions out."
     )
 
     @model_validator(mode="after")
