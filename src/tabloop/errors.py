@@ -8,6 +8,9 @@
     │   └── FormulaError                     a formula cannot be read; knows the position
     ├── DataError (ValueError)               an input table is not what the contract says
     │   ├── QuarantineLimitError             more rows refused than the config allows
+    │   ├── RecordError                      JSON records break the contract; knows every problem
+    │   ├── MalformedBodyError               a body is not the JSON that was asked for
+    │   │   └── TooManyRecordsError          it holds more records than one request may
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
@@ -29,6 +32,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -88,6 +92,89 @@ class TooFewRowsError(DataError):
 
 class QuarantineLimitError(DataError):
     """More rows were refused than `data.max_quarantine_fraction` allows."""
+
+
+@dataclass(frozen=True)
+class RecordProblem:
+    """One clause of the contract that one JSON record breaks.
+
+    Attributes
+    ----------
+    row : int or None
+        The record's place in its list, from 0; None for a record alone.
+    field : str
+        The column, the unknown field or the rule's text; empty for a record that is no object.
+    code : str
+        `type`, `null`, `missing`, `unknown`, `duplicate`, `range`, `category`, `pattern`, `length`,
+        `text` or `rule`.
+    got : object
+        The value, short and JSON-ready; for a rule, the values of its columns.
+    expected : str
+        What the contract asks for.
+    """
+
+    row: int | None
+    field: str
+    code: str
+    got: Any
+    expected: str
+
+    def __str__(self) -> str:
+        where = " ".join(
+            part for part in ("" if self.row is None else f"record {self.row}", self.field) if part
+        )
+        got = "nothing" if self.code == "missing" else repr(self.got)
+        return f"{where or 'the record'}: got {got}, expected {self.expected}"
+
+
+class RecordError(DataError):
+    """JSON records break the contract.
+
+    Parameters
+    ----------
+    problems : list of RecordProblem
+        What is wrong, in order; cut where there is very much.
+    n_problems : int, optional
+        How many problems there are in all; by default as many as given.
+    """
+
+    def __init__(self, problems: list[RecordProblem], n_problems: int | None = None) -> None:
+        self.problems = problems
+        self.n_problems = len(problems) if n_problems is None else n_problems
+        shown = [f"\n  {problem}" for problem in problems[:10]]
+        more = self.n_problems - len(shown)
+        tail = f"\n  and {more} more" if more > 0 else ""
+        super().__init__(
+            f"not what the contract says: {self.n_problems} problem{'s' * (self.n_problems != 1)}"
+            f"{''.join(shown)}{tail}"
+        )
+
+    def __reduce__(self) -> tuple[type[RecordError], tuple[list[RecordProblem], int]]:
+        return type(self), (self.problems, self.n_problems)
+
+
+class MalformedBodyError(DataError):
+    """A body is not the JSON that was asked for.
+
+    Parameters
+    ----------
+    problem : str
+        What was got and what was expected.
+    position : int, optional
+        Zero-based offset of the offending byte, where one is to blame.
+    """
+
+    def __init__(self, problem: str, position: int | None = None) -> None:
+        self.problem = problem
+        self.position = position
+        super().__init__(problem if position is None else f"{problem} (byte {position})")
+
+    def __reduce__(self) -> tuple[type[MalformedBodyError], tuple[str, int | None]]:
+        return type(self), (self.problem, self.position)
+
+
+class TooManyRecordsError(MalformedBodyError):
+    """A body holds more records than one request may; send several."""
 
 
 class TrainingError(TabloopError, RuntimeError):

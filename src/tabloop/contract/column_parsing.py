@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
@@ -21,8 +20,9 @@ from tabloop.contract.columns import (
     NumberColumn,
     TextColumn,
     TimestampColumn,
-    as_utc,
+    limit_text,
     listing,
+    read_moment,
     text_problem,
 )
 
@@ -180,7 +180,7 @@ def _(column: BooleanColumn, values: pl.Series) -> tuple[pl.Series, NDArray[np.b
 def _(column: TimestampColumn, values: pl.Series) -> tuple[pl.Series, NDArray[np.bool_], str]:
     expected = "a moment in ISO 8601, such as 2026-01-31T12:00:00Z"
     if values.dtype == pl.String:
-        parsed = _map_distinct(values, _moment, TIMESTAMP_DTYPE)
+        parsed = _map_distinct(values, read_moment, TIMESTAMP_DTYPE)
     elif values.dtype == pl.Date:
         parsed = values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     elif isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
@@ -211,10 +211,7 @@ def _limits(name: str, parsed: pl.Series, column: Column) -> list[ColumnProblem]
             continue
         rows = outside(limit).fill_null(False).to_numpy()
         if rows.any():
-            shown = limit.isoformat() if isinstance(limit, datetime) else f"{limit:g}"
-            if isinstance(limit, int):
-                shown = str(limit)
-            problems.append(ColumnProblem(name, "range", f"{side} {shown}", rows))
+            problems.append(ColumnProblem(name, "range", f"{side} {limit_text(limit)}", rows))
     return problems
 
 
@@ -236,13 +233,6 @@ def _only_where(mask: NDArray[np.bool_], values: pl.Series) -> pl.Series:
     if mask.all():
         return values
     return pl.DataFrame({"v": values, "m": mask}).select(pl.when("m").then("v"))["v"]
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return as_utc(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):
-        return None
 
 
 def _map_distinct(values: pl.Series, read: Callable[[str], Any], dtype: pl.DataType) -> pl.Series:

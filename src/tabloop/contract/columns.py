@@ -199,6 +199,34 @@ def as_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def read_moment(text: str) -> datetime | None:
+    """Read a moment in ISO 8601 as `datetime.fromisoformat` does; None where the text is none.
+
+    Examples
+    --------
+    >>> read_moment("2026-01-31T13:00:00+01:00").isoformat()
+    '2026-01-31T12:00:00+00:00'
+    >>> read_moment("yesterday")
+    """
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def limit_text(limit: datetime | float) -> str:
+    """Write the end of a range for a message.
+
+    Examples
+    --------
+    >>> limit_text(10_000_000), limit_text(0.5)
+    ('10000000', '0.5')
+    """
+    if isinstance(limit, datetime):
+        return limit.isoformat()
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+
+
 def text_problem(text: str, column: CategoryColumn | TextColumn) -> tuple[str, str] | None:
     """Check one text against its column.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import rstr
 
 from tabloop.contract.column_parsing import TIMESTAMP_DTYPE, dtype_of
 from tabloop.contract.columns import (
@@ -19,9 +18,9 @@ from tabloop.contract.columns import (
     NumberColumn,
     TextColumn,
     TimestampColumn,
-    text_problem,
 )
 from tabloop.contract.contract import Contract
+from tabloop.contract.matching_texts import matching_texts
 from tabloop.contract.row_rules import broken_rules
 from tabloop.errors import ContractError
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NULL_FRACTION = 0.1
-_DISTINCT_TEXTS = 200
 _ROUNDS = 200
 _UNBOUNDED = 1e6
 
@@ -73,7 +71,7 @@ def sample_rows(contract: Contract, n_rows: int, *, seed: int) -> pl.DataFrame:
     """
     rng = np.random.default_rng(seed)
     texts = {
-        name: _matching_texts(name, column, random.Random(seed))  # noqa: S311 - examples, not secrets
+        name: matching_texts(name, column, random.Random(seed))  # noqa: S311 - examples, not secrets
         for name, column in contract.columns.items()
         if isinstance(column, CategoryColumn | TextColumn)
     }
@@ -162,26 +160,3 @@ def _spread(low: float, high: float, n_rows: int, rng: np.random.Generator) -> N
     outside = (values < low) | (values > high)
     mirrored = np.where(outside, -values, values)
     return np.where((mirrored < low) | (mirrored > high), even, mirrored)
-
-
-def _matching_texts(name: str, column: CategoryColumn | TextColumn, rng: random.Random) -> list[str]:
-    if isinstance(column, CategoryColumn) and column.categories is not None:
-        return list(column.categories)
-    generator = rstr.Rstr(rng)
-    pattern = column.pattern or "[a-z]{1,12}"
-    shortest = max(1, column.min_length)
-    found: dict[str, None] = {}
-    for _ in range(20 * _DISTINCT_TEXTS):
-        try:
-            text = generator.xeger(pattern)
-        except KeyError as error:
-            raise ContractError(f"contract.columns.{name}: cannot draw texts for {pattern!r}") from error
-        if column.pattern is None and len(text) < shortest:
-            text = text.ljust(shortest, "x")
-        if text and text not in column.null_values and text_problem(text, column) is None:
-            found[text] = None
-            if len(found) == _DISTINCT_TEXTS:
-                break
-    if not found:
-        raise ContractError(f"contract.columns.{name}: no text found that matches {pattern!r}")
-    return list(found)

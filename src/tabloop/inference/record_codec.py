@@ -1,0 +1,434 @@
+"""JSON bodies to records and records to arrays: the way of every request and stream message.
+
+The fast path is a `msgspec` decoder with the contract built in. It accepts only what
+`tabloop.contract.record_check` accepts, with equal values; whatever it refuses or cannot tell goes to that
+definition, which decides and explains.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+from msgspec.structs import force_setattr
+from numpy.typing import NDArray
+
+from tabloop.contract.columns import (
+    BooleanColumn,
+    CategoryColumn,
+    Column,
+    IntegerColumn,
+    NumberColumn,
+    TextColumn,
+    TimestampColumn,
+)
+from tabloop.contract.contract import Contract
+from tabloop.contract.formula import Formula
+from tabloop.contract.formula_evaluation import evaluate_feature, evaluate_table
+from tabloop.contract.record_check import RecordChecker, RecordValue, formula_value, rule_holds, shown_text
+from tabloop.contract.strict_json import RepeatedKeysObject, read_json
+from tabloop.errors import (
+    ContractError,
+    MalformedBodyError,
+    RecordError,
+    RecordProblem,
+    TooManyRecordsError,
+)
+from tabloop.inference.frame_columns import input_types
+
+#: One valid row: an instance of `RecordCodec.record_type`.
+Record: TypeAlias = msgspec.Struct
+
+#: How many problems an error holds; it counts the others.
+MAX_PROBLEMS = 100
+#: Up to so many records a rule is quicker row by row than with NumPy.
+_FEW_RECORDS = 4
+_UNDECIDED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A column and where a record keeps it."""
+
+    name: str
+    attribute: str
+    column: Column
+
+    def of(self, records: Sequence[Record]) -> list[Any]:
+        return list(map(attrgetter(self.attribute), records))
+
+
+class RecordCodec:
+    """Decodes, checks and unpacks the records of one contract; several threads may share it.
+
+    Parameters
+    ----------
+    contract : Contract
+        What a valid row is.
+    max_records : int, default=10_000
+        Most records in one body.
+
+    Attributes
+    ----------
+    record_type : type of msgspec.Struct
+        Immutable, with the fields `c0`, `c1`, ... in the contract's order. `msgspec` writes it as an
+        object of the columns by name, and `RecordCodec` alone makes sure that its values are valid.
+
+    Raises
+    ------
+    ContractError
+        If a column's name holds a quote, a backslash or a control character.
+
+    Examples
+    --------
+    >>> codec = RecordCodec(Contract.from_dict({
+    ...     "columns": {"days": {"type": "integer", "minimum": 0},
+    ...                 "country": {"type": "category", "open": True}},
+    ...     "features": {"weeks": "days / 7"}, "target": {"name": "bought"}}))
+    >>> record = codec.decode_record(b'{"country": "NA", "days": 14}')
+    >>> record, msgspec.json.encode(record)
+    (Record(c0=14, c1='NA'), b'{"days":14,"country":"NA"}')
+    >>> codec.columns_of([record])
+    {'days': array([14]), 'country': array(['NA'], dtype=object)}
+    >>> codec.decode_record(b'{"country": "NA", "days": -1}')
+    Traceback (most recent call last):
+    tabloop.errors.RecordError: not what the contract says: 1 problem
+      days: got -1, expected at least 0
+    """
+
+    record_type: type[Record]
+
+    def __init__(self, contract: Contract, *, max_records: int = 10_000) -> None:
+        self._contract = contract
+        self._max_records = max_records
+        self._checker = RecordChecker(contract)
+        self._fields = [_Field(n, f"c{i}", c) for i, (n, c) in enumerate(contract.columns.items())]
+        self._by_name = {field.name: field for field in self._fields}
+        self.record_type = _record_type(self._fields)
+        records = types.GenericAlias(list, (self.record_type,))
+        batch_type = msgspec.defstruct("Batch", [("records", records)], forbid_unknown_fields=True)
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(self.record_type).decode
+        self._decode_batch: Callable[[bytes], Any] = msgspec.json.Decoder(batch_type).decode
+
+        self._optional = [field for field in self._fields if field.column.nullable]
+        self._texts = [f for f in self._fields if isinstance(f.column, CategoryColumn | TextColumn)]
+        self._moments = [f for f in self._fields if isinstance(f.column, TimestampColumn)]
+        self._rules = [(rule, [self._by_name[name] for name in rule.columns]) for rule in contract.rules]
+        self._inputs = [(self._by_name[name], kind) for name, kind in input_types(contract).items()]
+        self._names_have_colons = any(":" in name for name in contract.columns)
+        self._n_colons = sum(1 + name.count(":") for name in contract.columns)
+
+    def decode_record(self, body: bytes) -> Record:
+        """Decode a body that is one record.
+
+        Parameters
+        ----------
+        body : bytes
+            UTF-8 JSON: an object of the contract's columns.
+
+        Returns
+        -------
+        record : Record
+
+        Raises
+        ------
+        MalformedBodyError
+            If the body is no JSON or no object.
+        RecordError
+            If the record breaks the contract; all problems at once.
+        """
+        try:
+            record: Record = self._decode(body)
+        except _UNDECIDED:
+            return self._explain_record(body)
+        return record if self._settle([record], body, 0) else self._explain_record(body)
+
+    def decode_records(self, body: bytes) -> list[Record]:
+        """Decode a body that is `{"records": [...]}`.
+
+        Parameters
+        ----------
+        body : bytes
+            UTF-8 JSON.
+
+        Returns
+        -------
+        records : list of Record
+            At least one.
+
+        Raises
+        ------
+        MalformedBodyError
+            If the body is no JSON, no object, or its `records` are missing, no list or empty.
+        TooManyRecordsError
+            If there are more than `max_records`.
+        RecordError
+            If records break the contract; all problems of all records at once, up to `MAX_PROBLEMS`.
+        """
+        try:
+            records: list[Record] = self._decode_batch(body).records
+        except _UNDECIDED:
+            return self._explain_records(body)
+        if 0 < len(records) <= self._max_records and self._settle(records, body, 1):
+            return records
+        return self._explain_records(body)
+
+    def record_of(self, values: Mapping[str, Any]) -> Record:
+        """Build a record from plain values by column name, checked like decoded JSON.
+
+        Raises
+        ------
+        RecordError
+            If the values break the contract.
+        """
+        report = self._checker.check(values)
+        if report.values is None:
+            raise _record_error(report.problems)
+        return self._record(report.values)
+
+    def columns_of(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
+        """Turn records into the inputs of the exported graph.
+
+        Parameters
+        ----------
+        records : sequence of n_rows records
+            From this codec.
+
+        Returns
+        -------
+        columns : dict of str to ndarray of shape (n_rows,)
+            As `tabloop.inference.frame_columns.columns_of_frame` gives them for the same rows.
+        """
+        columns: dict[str, NDArray[Any]] = {}
+        for field, kind in self._inputs:
+            values = field.of(records)
+            if kind == "string":
+                texts = [text or "" for text in values] if field.column.nullable else values
+                columns[field.name] = np.array(texts, dtype=object)
+            elif kind == "double":
+                columns[field.name] = _formula_array(field, values)
+            else:
+                columns[field.name] = np.array(values, dtype=np.int64 if kind == "int64" else np.bool_)
+        return columns
+
+    def feature_values(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
+        """Compute the features that a model sees of records, for watching them.
+
+        Parameters
+        ----------
+        records : sequence of n_rows records
+            From this codec.
+
+        Returns
+        -------
+        features : dict of str to ndarray of shape (n_rows,)
+            `contract.numeric_features` as float64, NaN for null, then `contract.category_features` as
+            str objects, None for null: the values of `tabloop.contract.feature_table.feature_frame`.
+        """
+        contract = self._contract
+        used = {name for formula in contract.features.values() for name in formula.columns}
+        values = {
+            field.name: _formula_array(field, field.of(records))
+            for field in self._fields
+            if field.name in used or field.name in contract.numeric_features
+        }
+        features: dict[str, NDArray[Any]] = {}
+        for name in contract.numeric_features:
+            formula = contract.features.get(name)
+            features[name] = (
+                values[name] if formula is None else evaluate_feature(formula, values, n_rows=len(records))
+            )
+        for name in contract.category_features:
+            features[name] = np.array(self._by_name[name].of(records), dtype=object)
+        return features
+
+    def _settle(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
+        """Do what the decoder cannot: absent fields, repeated keys, texts, timestamps, rules.
+
+        Returns False where the records are wrong, or where only the slow path can tell.
+        """
+        if not self._settle_fields(records, body, n_outer_colons):
+            return False
+        for field in self._texts:
+            read = self._checker.readers[field.name]
+            for text in set(field.of(records)):
+                if read(text) != text:
+                    return False
+        for field in self._moments:
+            read = self._checker.readers[field.name]
+            for record, text in zip(records, field.of(records), strict=True):
+                moment = read(text)
+                if isinstance(moment, tuple):
+                    return False
+                if moment != text:
+                    force_setattr(record, field.attribute, moment)
+        return all(self._rule_holds(rule, fields, records) for rule, fields in self._rules)
+
+    def _settle_fields(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
+        """Fill in absent fields with null and make sure that no key stands there twice.
+
+        The decoder lets the last of equal keys win. Each key is followed by a colon, so there is one too
+        many unless the number of colons is exactly that of the fields present and of their texts.
+        """
+        n_colons = n_outer_colons + self._n_colons * len(records)
+        for field in self._optional:
+            values = field.of(records)
+            if msgspec.UNSET in values:
+                for record, value in zip(records, values, strict=True):
+                    if value is msgspec.UNSET:
+                        force_setattr(record, field.attribute, None)
+                        n_colons -= 1 + field.name.count(":")
+        found = body.count(b":")
+        if found == n_colons and not self._names_have_colons:
+            return True
+        if b"\\" in body:  # a colon may be escaped
+            return False
+        for field in (*self._texts, *self._moments):
+            n_colons += sum(text.count(":") for text in field.of(records) if text)
+        return found == n_colons
+
+    def _rule_holds(self, rule: Formula, fields: list[_Field], records: list[Record]) -> bool:
+        # log1p is the one function whose last bits may differ between rows and tables
+        if len(records) <= _FEW_RECORDS or "log1p" in rule.text:
+            return all(
+                rule_holds(rule, {f.name: formula_value(f.column, getattr(r, f.attribute)) for f in fields})
+                for r in records
+            )
+        values = {field.name: _formula_array(field, field.of(records)) for field in fields}
+        broken = ~evaluate_table(rule, values, n_rows=len(records))
+        for name in rule.required_columns:
+            broken &= ~np.isnan(values[name])
+        return not broken.any()
+
+    def _record(self, values: tuple[RecordValue, ...]) -> Record:
+        return self.record_type(**{f.attribute: value for f, value in zip(self._fields, values, strict=True)})
+
+    def _explain_record(self, body: bytes) -> Record:
+        value = read_json(body)
+        if not isinstance(value, dict):
+            raise MalformedBodyError(f"got {_kind(value)}, expected an object of columns")
+        return self.record_of(value)
+
+    def _explain_records(self, body: bytes) -> list[Record]:
+        value = read_json(body)
+        given = self._listed(value)
+        problems: list[RecordProblem] = []
+        n_problems = 0
+        for name in value:
+            if name != "records":
+                n_problems += 1
+                if n_problems <= MAX_PROBLEMS:
+                    problems.append(
+                        RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
+                    )
+        records = []
+        for row, each in enumerate(given):
+            report = self._checker.check(each, row=row, hints=len(problems) < MAX_PROBLEMS)
+            if report.values is None:
+                n_problems += len(report.problems)
+                problems += report.problems[: MAX_PROBLEMS - len(problems)]
+            elif not problems:
+                records.append(self._record(report.values))
+        if problems:
+            raise RecordError(problems, n_problems)
+        return records
+
+    def _listed(self, value: Any) -> list[Any]:
+        """Take the list out of a body, or say why there is none."""
+        expected = 'expected {"records": [...]}'
+        if not isinstance(value, dict):
+            raise MalformedBodyError(f"got {_kind(value)}, {expected}")
+        if isinstance(value, RepeatedKeysObject):
+            raise MalformedBodyError(f"{shown_text(value.repeated[0])!r} stands there twice, {expected}")
+        if "records" not in value:
+            raise MalformedBodyError(f"records is missing, {expected}")
+        records = value["records"]
+        if not isinstance(records, list):
+            raise MalformedBodyError(f"records is {_kind(records)}, {expected}")
+        if not records:
+            raise MalformedBodyError("records is empty, expected at least one record")
+        if len(records) > self._max_records:
+            raise TooManyRecordsError(
+                f"got {len(records)} records, expected at most {self._max_records}: send several requests"
+            )
+        return records
+
+
+def _record_error(problems: list[RecordProblem]) -> RecordError:
+    return RecordError(problems[:MAX_PROBLEMS], len(problems))
+
+
+def _kind(value: Any) -> str:
+    """Name the kind of a JSON value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case str():
+            return "a text"
+        case int() | float():
+            return "a number"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def _record_type(fields: Iterable[_Field]) -> type[Record]:
+    unusable = [f.name for f in fields if any(c in '"\\' or c < " " for c in f.name)]
+    if unusable:
+        raise ContractError(
+            f"columns {', '.join(map(repr, unusable))}: a name with a quote, a backslash or a control "
+            "character cannot be served; rename the column"
+        )
+    return msgspec.defstruct(
+        "Record",
+        [
+            # a nullable field may be left out, and then has to be told from one that is null
+            (f.attribute, _json_type(f.column) | None | msgspec.UnsetType, msgspec.UNSET)
+            if f.column.nullable
+            else (f.attribute, _json_type(f.column))
+            for f in fields
+        ],
+        rename={f.attribute: f.name for f in fields},
+        kw_only=True,  # or a nullable column could not stand before one that is not
+        frozen=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+def _json_type(column: Column) -> Any:
+    """Give the type by which `msgspec` refuses what the column refuses, as far as it can tell exactly."""
+    match column:
+        case IntegerColumn():
+            return Annotated[int, msgspec.Meta(ge=column.minimum, le=column.maximum)]
+        case NumberColumn():
+            return Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
+        case BooleanColumn():
+            return bool
+        case CategoryColumn(categories=categories, open=False) if categories is not None:
+            return Literal[categories]
+        case CategoryColumn() | TextColumn():
+            # an empty text is null
+            return Annotated[
+                str, msgspec.Meta(min_length=max(1, column.min_length), max_length=column.max_length)
+            ]
+        case _:
+            return Annotated[str, msgspec.Meta(min_length=1)]
+
+
+def _formula_array(field: _Field, values: list[RecordValue]) -> NDArray[Any]:
+    """Prepare values as `evaluate_table` reads them: float64 with NaN for null, "is null" for text."""
+    if isinstance(field.column, CategoryColumn | TextColumn):
+        return np.array([value is None for value in values], dtype=np.bool_)
+    if isinstance(field.column, TimestampColumn):
+        values = list(map(partial(formula_value, field.column), values))
+    return np.array(values, dtype=np.float64)
