@@ -15,6 +15,7 @@
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
+    ├── BrokerUnavailableError (ConnectionError)  a message broker does not answer
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
     │   └── ArtifactMissingError (FileNotFoundError)
     └── CheckFailedError (RuntimeError)      a check said no; everything worked
@@ -22,6 +23,7 @@
         ├── InfeasibleError                  no threshold can keep the promise
         ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
+        ├── InvalidEventsError               too many events of a stream are invalid
         └── NotReproducedError               training again gave something else
 
 Each message says where, what was got, what was expected and what to do next. The command line
@@ -189,6 +191,10 @@ class QueueFullError(TabloopError, RuntimeError):
     """More rows are waiting to be scored than may wait; nothing was scored, try again later."""
 
 
+class BrokerUnavailableError(TabloopError, ConnectionError):
+    """A message broker does not answer, or refuses; what was not acknowledged is still there."""
+
+
 class ArtifactError(TabloopError, RuntimeError):
     """A run folder is not in the state that the step needs."""
 
@@ -215,6 +221,10 @@ class ParityError(CheckFailedError):
 
 class GateRefusedError(CheckFailedError):
     """A release gate refused the run."""
+
+
+class InvalidEventsError(CheckFailedError):
+    """Too many events of a stream are invalid: something is wrong before tabloop, or with the contract."""
 
 
 class NotReproducedError(CheckFailedError):

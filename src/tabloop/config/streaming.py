@@ -215,7 +215,7 @@ class StreamConfig(Section):
         1000, ge=1, description="The latest events over which that fraction is taken."
     )
     max_consecutive_invalid: StrictInt = Field(
-        100, ge=1, description="More invalid events in a row than this stop the consumer."
+        20, ge=1, description="More invalid events in a row than this stop the consumer."
     )
     reconnect_s: StrictFloat = Field(
         60.0, ge=0, description="How long a broker that does not answer is tried again."

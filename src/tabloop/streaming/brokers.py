@@ -53,6 +53,10 @@ class EventSource(Protocol):
     Every method raises `BrokerUnavailableError` when the broker does not answer; it may be called again.
     """
 
+    @property
+    def ended(self) -> bool:
+        """Whether no event will come any more: an input at its end, dead letters all read."""
+
     async def open(self) -> None:
         """Connect, and make the stream and its consumer group where they are not there.
 

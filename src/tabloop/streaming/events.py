@@ -16,6 +16,9 @@ from tabloop.contract.contract import Contract
 from tabloop.errors import MalformedBodyError, RecordError
 from tabloop.inference.record_codec import Record, RecordCodec
 
+#: Most deliveries decoded at once.
+MAX_EVENTS = 65_536
+
 #: Longest event id, in characters: it becomes a key in every sink.
 MAX_EVENT_ID_LENGTH = 256
 
@@ -38,6 +41,8 @@ class Delivery:
         Whether somebody may have held it before.
     arrived_s : float
         `time.perf_counter` when it arrived; when it was due, in a simulation.
+    is_settled : bool
+        Whether it is acknowledged.
     """
 
     body: bytes
@@ -45,6 +50,7 @@ class Delivery:
     position: str = ""
     redelivered: bool = False
     arrived_s: float = field(default_factory=perf_counter)
+    is_settled: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -140,7 +146,7 @@ class EventCodec:
     """
 
     def __init__(self, contract: Contract) -> None:
-        self.records = RecordCodec(contract)
+        self.records = RecordCodec(contract, max_records=MAX_EVENTS)
         self._names = contract.probability_name, contract.decision_name
 
     def decode(self, deliveries: Sequence[Delivery]) -> list[Event | RefusedEvent]:
@@ -149,7 +155,7 @@ class EventCodec:
         Parameters
         ----------
         deliveries : sequence
-            At most `RecordCodec`'s `max_records`.
+            At most `MAX_EVENTS`.
 
         Returns
         -------

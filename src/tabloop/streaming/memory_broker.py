@@ -27,6 +27,11 @@ class MemoryEventSource:
         self._ended = False
         self.dead_letters: dict[str, bytes] = {}
 
+    @property
+    def ended(self) -> bool:
+        """Whether `end` was called and everything pulled."""
+        return self._ended and not self._waiting
+
     async def open(self) -> None:
         """Nothing to connect to."""
 

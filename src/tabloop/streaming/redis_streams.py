@@ -107,6 +107,7 @@ class RedisEventSource(_RedisStreams):
         self._claim_after_ms = 0 if dead_letters else max(1, round(config.claim_after_s * 1000))
         self._claim_from: bytes | str | None = "0-0"
         self._next_claim_s = 0.0
+        self.ended = False
 
     async def open(self) -> None:
         """Connect and make the group; see `EventSource.open`."""
@@ -128,6 +129,7 @@ class RedisEventSource(_RedisStreams):
                 self._group, self._consumer, {self._stream: ">"}, count=max_events,
                 block=max(1, round(timeout_s * 1000)),
             )  # fmt: skip
+            self.ended = self._is_replay and not streams
             return _deliveries(streams[0][1], redelivered=False) if streams else []
 
     async def _claim(self, max_events: int) -> list[Delivery]:
