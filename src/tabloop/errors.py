@@ -17,9 +17,11 @@
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
     ├── BrokerUnavailableError (ConnectionError)  a message broker does not answer
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
-    │   └── ArtifactMissingError (FileNotFoundError)
+    │   ├── ArtifactMissingError (FileNotFoundError)
+    │   └── LogUnwritableError               the prediction log cannot be written now; try again later
     └── CheckFailedError (RuntimeError)      a check said no; everything worked
         ├── HashMismatchError                a file is not the file that was recorded
+        ├── LogDamagedError                  the prediction log has lost or altered lines
         ├── InfeasibleError                  no threshold can keep the promise
         ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
@@ -203,12 +205,20 @@ class ArtifactMissingError(ArtifactError, FileNotFoundError):
     """A file or folder that was recorded is not there."""
 
 
+class LogUnwritableError(ArtifactError):
+    """The prediction log cannot be written now; nothing of the batch was kept, try again later."""
+
+
 class CheckFailedError(TabloopError, RuntimeError):
     """A check said no: the program worked, the answer is no."""
 
 
 class HashMismatchError(CheckFailedError):
     """A file is not the one whose hash was recorded."""
+
+
+class LogDamagedError(CheckFailedError):
+    """The prediction log has lost, altered or repeated lines; the message names them."""
 
 
 class InfeasibleError(CheckFailedError):

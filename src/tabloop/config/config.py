@@ -16,6 +16,7 @@ from tabloop.config.operations import (
     ServingConfig,
 )
 from tabloop.config.streaming import StreamConfig
+from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import Section
 from tabloop.contract.contract import ContractConfig
@@ -46,6 +47,9 @@ class Config(Section):
     serving: ServingConfig = Field(
         default_factory=lambda: ServingConfig.model_validate({}), description="How rows are scored together."
     )
+    prediction_log: PredictionLogConfig = Field(
+        default_factory=lambda: PredictionLogConfig.model_validate({}), description="What is logged."
+    )
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."
     )
@@ -61,6 +65,14 @@ class Config(Section):
         used = {*self.contract.columns, self.data.target.name} & set(self.data.ignore)
         if used:
             raise ValueError(f"data.ignore names what the contract uses: {', '.join(sorted(used))}")
+        return self
+
+    @model_validator(mode="after")
+    def _private_columns_exist(self) -> Config:
+        log = self.prediction_log
+        unknown = sorted({*log.omit, *log.hash} - {*self.contract.columns})
+        if unknown:
+            raise ValueError(f"prediction_log hides what the contract does not have: {', '.join(unknown)}")
         return self
 
     def to_json(self) -> str:

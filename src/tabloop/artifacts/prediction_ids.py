@@ -1,0 +1,160 @@
+"""Prediction ids: UUIDs that sort by time and tell who wrote them, as which row."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from tabloop.errors import DataError
+
+#: A tick is 1/4096 ms: 48 bits of Unix milliseconds, then 12 bits of their fraction.
+TICKS_PER_MS = 4096
+
+WRITER_BITS = 30
+LARGEST_SEQUENCE = 2**32 - 1
+
+#: An id without its last 8 characters, which are the sequence number.
+PREFIX_CHARACTERS = 28
+
+_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+class PredictionId(NamedTuple):
+    """What an id says.
+
+    Attributes
+    ----------
+    tick : int
+        When it was given, in 1/4096 ms since 1970.
+    writer : int
+        The 30-bit random number of the writer that gave it.
+    sequence : int
+        Its number among the rows of that writer, from 1 without a gap.
+    """
+
+    tick: int
+    writer: int
+    sequence: int
+
+    @property
+    def time(self) -> datetime:
+        """When the id was given, to the microsecond."""
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.tick * 1000 // TICKS_PER_MS)
+
+
+def parse_prediction_id(text: str) -> PredictionId:
+    """Take an id apart.
+
+    Raises
+    ------
+    DataError
+        If it is not an id that a prediction log gave: lower case, 36 characters, version 7.
+
+    Examples
+    --------
+    >>> parse_prediction_id("01936f2a-1234-7800-8000-002a00000001")
+    PredictionId(tick=7097290131195904, writer=42, sequence=1)
+    """
+    if _FORM.fullmatch(text) is None:
+        raise DataError(f"prediction_id: got {text!r}, expected one that tabloop gave (a UUID of version 7)")
+    return split_id(text)
+
+
+def split_id(text: str) -> PredictionId:
+    """Take apart an id that is known to be one; see `parse_prediction_id`."""
+    return PredictionId(
+        int(text[0:8] + text[9:13] + text[15:18], 16),
+        int(text[19:23] + text[24:28], 16) & (2**WRITER_BITS - 1),
+        int(text[28:36], 16),
+    )
+
+
+def id_prefix(tick: int, writer: int) -> str:
+    """Write the first 28 characters of an id; the sequence number as `%08x` follows.
+
+    Examples
+    --------
+    >>> id_prefix(0, 0) + "00000001"
+    '00000000-0000-7000-8000-000000000001'
+    """
+    milliseconds = f"{tick >> 12:012x}"
+    below = f"{0b10 << WRITER_BITS | writer:08x}"  # the variant of RFC 9562, then the writer
+    return f"{milliseconds[:8]}-{milliseconds[8:]}-7{tick & 0xFFF:03x}-{below[:4]}-{below[4:]}"
+
+
+class PredictionIds:
+    """The ids of one writer: strictly increasing, even when the clock goes back.
+
+    Parameters
+    ----------
+    clock_ns : callable, optional
+        The wall clock, nanoseconds since 1970.
+
+    Notes
+    -----
+    The layout is that of UUID version 7 [1]_: 48 bits of Unix milliseconds, the version, 12 bits of
+    the millisecond's fraction (method 3 of section 6.2), the variant, 30 random bits that name the
+    writer, 32 bits that count its rows. Two writers share a number with probability
+    ``n**2 / 2**31``; their ids still differ by their times.
+
+    References
+    ----------
+    .. [1] K. Davis, B. Peabody, P. Leach, "Universally Unique IDentifiers (UUIDs)", RFC 9562, 2024.
+
+    Examples
+    --------
+    >>> ids = PredictionIds()
+    >>> first, second = ids.take(2), ids.take(1)
+    >>> [parse_prediction_id(each).sequence for each in first + second]
+    [1, 2, 3]
+    >>> first[0] < first[1] < second[0]
+    True
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._clock_ns = clock_ns
+        self._tick = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin again as another writer, for when it is unknown which numbers the log holds."""
+        self.writer = secrets.randbits(WRITER_BITS)
+        self.sequence = 0
+
+    def begin(self, n_rows: int, after_tick: int = 0) -> tuple[str, int]:
+        """Prepare the ids of a batch; its numbers are used up by `confirm` only.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows in the batch.
+        after_tick : int, default=0
+            The ids will be later than this.
+
+        Returns
+        -------
+        prefix : str
+            The first 28 characters of all of them.
+        first : int
+            The sequence number of the first.
+        """
+        if self.sequence + n_rows > LARGEST_SEQUENCE:
+            self.renew()
+        # always a new tick: the ids of a batch that failed are never given again
+        now = self._clock_ns() * TICKS_PER_MS // 1_000_000
+        self._tick = max(now, self._tick + 1, after_tick + 1)
+        return id_prefix(self._tick, self.writer), self.sequence + 1
+
+    def confirm(self, n_rows: int) -> None:
+        """Use up the numbers of the batch that was begun last."""
+        self.sequence += n_rows
+
+    def take(self, n_rows: int) -> list[str]:
+        """Give the next ids."""
+        prefix, first = self.begin(n_rows)
+        self.confirm(n_rows)
+        return [f"{prefix}{sequence:08x}" for sequence in range(first, first + n_rows)]

@@ -1,0 +1,98 @@
+"""The files of the prediction log: their names, their order, their lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import zstandard
+
+LIVE_NAME = "prediction_log.jsonl"
+LOCK_NAME = ".prediction_log.lock"
+UPKEEP_LOCK_NAME = ".prediction_log.upkeep.lock"
+REMOVED_NAME = "prediction_log_removed.jsonl"
+
+_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ROTATED = re.compile(rf"prediction_log-({_ID})-({_ID})\.jsonl(\.zst)?")
+
+
+@dataclass(frozen=True)
+class RotatedFile:
+    """A closed file of the log: nothing is added to it any more.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Plain, or compressed when it ends in `.zst`.
+    first, last : str
+        The least and the largest prediction id in it.
+    """
+
+    path: Path
+    first: str
+    last: str
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether it is a zstd file."""
+        return self.path.suffix == ".zst"
+
+    def open(self) -> BinaryIO:
+        """Open it as a stream of its uncompressed bytes.
+
+        Raises
+        ------
+        FileNotFoundError
+            If retention removed it.
+        """
+        if not self.is_compressed:
+            try:
+                return self.path.open("rb")
+            except FileNotFoundError:  # compressed since it was listed
+                return RotatedFile(self.path.with_name(self.path.name + ".zst"), self.first, self.last).open()
+        file = self.path.open("rb")
+        reader = zstandard.ZstdDecompressor().stream_reader(file, closefd=True)
+        return cast("BinaryIO", reader)
+
+
+def parse_rotated(path: Path) -> RotatedFile | None:
+    """Read the name of a closed file; None for any other file."""
+    match = _ROTATED.fullmatch(path.name)
+    return None if match is None else RotatedFile(path, match[1], match[2])
+
+
+def rotated_files(folder: Path) -> list[RotatedFile]:
+    """List the closed files in the order in which they were written.
+
+    One that was just compressed and not yet removed is listed once, as the plain file.
+    """
+    found: dict[str, RotatedFile] = {}
+    for name in sorted(os.listdir(folder), reverse=True):  # noqa: PTH208 - this runs on every poll
+        file = parse_rotated(folder / name)
+        if file is not None:
+            found[file.last] = file  # `.jsonl` comes after `.jsonl.zst` in this order
+    return [found[last] for last in sorted(found)]
+
+
+@contextlib.contextmanager
+def writers_held_off(folder: Path) -> Iterator[None]:
+    """Keep writers and rotation out for a moment, so that what is seen is what stays.
+
+    Where no writer ever was, or its lock may not be read, there is nobody to keep out.
+    """
+    try:
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,38 @@
+"""Commands about the prediction log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.output import reported
+
+
+@click.group()
+def log() -> None:
+    """Look after the prediction log."""
+
+
+@log.command("verify", epilog="Example: tabloop log verify artifacts --json")
+@click.argument(
+    "path", metavar="[FOLDER_OR_FILE]", required=False, type=click.Path(path_type=Path, exists=True)
+)
+@with_settings
+def log_verify(settings: Settings, path: Path | None) -> None:
+    """Check that every line is whole and every row there once; without a path, the project's log."""
+    from tabloop.artifacts.prediction_log_verify import require_whole_log, verify_log
+
+    path = path or settings.project().model_dir
+    report = verify_log(path)
+    if not settings.as_json:
+        click.echo(f"{report.rows:,} rows of {report.writers} writers in {report.files} files of {path}")
+        for run_id, n_rows in sorted(report.rows_by_run.items()):
+            click.echo(f"  run {run_id}: {n_rows:,} rows")
+        if report.removed_files:
+            click.echo(f"retention removed {report.removed_rows:,} rows in {report.removed_files} files")
+    with reported(settings, report.to_dict()):
+        require_whole_log(path, report)
+    if not settings.as_json:
+        click.echo("every checksum is right, no row is missing, none stands twice")
