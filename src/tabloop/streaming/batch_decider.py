@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,6 +105,13 @@ class BatchDecider:
         Counts.
     answered : callable
         Calls a broker.
+    scored : callable
+        Told when the model has done with a batch, or had none of it to do.
+
+    Attributes
+    ----------
+    unscored_batches : int
+        Batches that wait for the model or are with it.
     """
 
     def __init__(
@@ -115,7 +123,10 @@ class BatchDecider:
         config: StreamConfig,
         meter: StreamMeter,
         answered: Answered,
+        scored: Callable[[], None],
     ) -> None:
+        self.unscored_batches = 0
+        self._scored = scored
         self._source, self._sink, self._live, self._log = source, sink, live, log
         self._meter, self._answered = meter, answered
         self._limit = InvalidLimit(config)
@@ -135,13 +146,16 @@ class BatchDecider:
         InvalidEventsError
             If too many events are invalid: the valid ones are decided, the others stay as they are.
         """
-        service, codec = await self._service()
-        decoded = codec.decode(deliveries)
-        refused = [each for each in decoded if isinstance(each, RefusedEvent)]
-        too_many = self._too_many_invalid(decoded)
-        events = [each for each in decoded if isinstance(each, Event)]
-        if events:
-            await self._decide_events(events, service, codec)
+        async with contextlib.AsyncExitStack() as until_scored:
+            self.unscored_batches += 1
+            until_scored.callback(self._note_scored)
+            service, codec = await self._service()
+            decoded = codec.decode(deliveries)
+            refused = [each for each in decoded if isinstance(each, RefusedEvent)]
+            too_many = self._too_many_invalid(decoded)
+            events = [each for each in decoded if isinstance(each, Event)]
+            if events:
+                await self._decide_events(events, service, codec, until_scored)
         if too_many is not None:
             raise too_many
         await self.refuse(refused)
@@ -153,6 +167,10 @@ class BatchDecider:
             letters = [encode_dead_letter(each, self._served.run_id) for each in refused]
             await self._answered(self._source.write_dead_letters, letters)
             await self._settle([each.delivery for each in refused])
+
+    def _note_scored(self) -> None:
+        self.unscored_batches -= 1
+        self._scored()
 
     def close(self) -> None:
         """Let the threads go."""
@@ -178,7 +196,11 @@ class BatchDecider:
         return None
 
     async def _decide_events(
-        self, events: Sequence[Event], service: ScoringService, codec: EventCodec
+        self,
+        events: Sequence[Event],
+        service: ScoringService,
+        codec: EventCodec,
+        until_scored: contextlib.AsyncExitStack,
     ) -> None:
         first: dict[str, Event] = {}
         for event in events:
@@ -190,7 +212,7 @@ class BatchDecider:
         try:
             known = await self._answered(self._sink.decided, list(first))
             fresh = [event for name, event in first.items() if name not in known]
-            written = await self._decide_fresh(fresh, service, codec) if fresh else 0
+            written = await self._decide_fresh(fresh, service, codec, until_scored) if fresh else 0
         finally:
             for name in first:
                 del self._deciding[name]
@@ -200,7 +222,11 @@ class BatchDecider:
         await self._settle([event.delivery for event in events])
 
     async def _decide_fresh(
-        self, events: Sequence[Event], service: ScoringService, codec: EventCodec
+        self,
+        events: Sequence[Event],
+        service: ScoringService,
+        codec: EventCodec,
+        until_scored: contextlib.AsyncExitStack,
     ) -> int:
         # who held it before us may have died between the log and the sink
         held = [event.event_id for event in events if event.delivery.redelivered]
@@ -210,6 +236,7 @@ class BatchDecider:
         if unscored:
             async with self._scoring:
                 decisions = await self._in_thread(self._score, unscored, service, codec)
+            await until_scored.aclose()
             entries += await self._in_thread(self._log_and_encode, unscored, decisions, service, codec)
         written: int = await self._answered(self._sink.publish, entries)
         return written

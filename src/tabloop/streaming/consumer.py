@@ -25,6 +25,8 @@ _PULL_WAIT_S = 0.25
 _LAG_EVERY_S = 1.0
 # Pulled ahead of the model, in seconds of its pace: what waits in the broker, another consumer can have
 _AHEAD_S = 0.1
+# Batches that may be logged, published and acknowledged while others are scored
+_BATCHES_DELIVERED = 3
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.05, 2.0
 
 
@@ -43,6 +45,8 @@ class StreamConsumer:
         The prediction log.
     config : StreamConfig
         Batch and queue sizes, policy and limits.
+    meter : StreamMeter, optional
+        Counts; by default one that keeps the latest latencies.
 
     Attributes
     ----------
@@ -63,12 +67,16 @@ class StreamConsumer:
         live: LiveService,
         log: DecisionLog,
         config: StreamConfig,
+        *,
+        meter: StreamMeter | None = None,
     ) -> None:
-        self.meter = StreamMeter()
+        self.meter = meter or StreamMeter()
         self._source, self._sink, self._config = source, sink, config
-        self._decider = BatchDecider(source, sink, live, log, config, self.meter, self._answered)
+        self._decider = BatchDecider(
+            source, sink, live, log, config, self.meter, self._answered, self._note
+        )
         self._queue: deque[Delivery] = deque()
-        self._changed = asyncio.Event()  # of the queue, the batches or the reader
+        self._changed = asyncio.Event()  # the queue, the batches or the reader
         self._batches: dict[asyncio.Task[None], list[Delivery]] = {}
 
     async def run(self, stop: asyncio.Event) -> StreamReport:
@@ -106,7 +114,7 @@ class StreamConsumer:
 
     async def _consume(self, stop: asyncio.Event) -> None:
         reader = asyncio.create_task(self._read(stop))
-        reader.add_done_callback(lambda _: self._changed.set())
+        reader.add_done_callback(self._note)
         try:
             await self._dispatch(reader)
         finally:
@@ -153,25 +161,38 @@ class StreamConsumer:
             self.meter.dropped += len(shed)
 
     async def _dispatch(self, reader: asyncio.Task[None]) -> None:
-        """Make batches of what waits: one is prepared and one delivered while the workers score."""
+        """Make batches of what waits and bring each to its end."""
         while True:
             for task in [task for task in self._batches if task.done()]:
                 task.result()
                 del self._batches[task]
             if reader.done() and not self._queue and not self._batches:
                 break
-            if self._queue and len(self._batches) < self._config.workers + 2:
+            if self._is_time_for_a_batch():
                 size = min(len(self._queue), self._config.max_batch_rows)
                 taken = [self._queue.popleft() for _ in range(size)]
                 batch = asyncio.create_task(self._decider.decide(taken))
                 self._batches[batch] = taken
-                batch.add_done_callback(lambda _: self._changed.set())
-                self._changed.set()
-                await asyncio.sleep(0)
+                batch.add_done_callback(self._note)
+                self._note()
+                await asyncio.sleep(0)  # the batch begins, the reader sees the room
             else:
                 self._changed.clear()
                 await self._changed.wait()
         reader.result()
+
+    def _is_time_for_a_batch(self) -> bool:
+        """Whether the model can take one, or a full one can be prepared while it scores.
+
+        A batch that is made later is larger, and a larger one costs less a row.
+        """
+        if not self._queue or len(self._batches) >= self._config.workers + _BATCHES_DELIVERED:
+            return False
+        ahead = len(self._queue) >= self._config.max_batch_rows
+        return self._decider.unscored_batches < self._config.workers + ahead
+
+    def _note(self, _: object = None) -> None:
+        self._changed.set()
 
     async def _answered(self, call: Callable[..., Awaitable[_Answer]], *arguments: object) -> _Answer:
         """Call a broker; where it does not answer, again until it does or `reconnect_s` are over."""

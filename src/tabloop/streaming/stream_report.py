@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tabloop.streaming.brokers import Lag
 
-# Latencies are those of the latest batches, so that a consumer that runs for weeks stays as small as it was
-_BATCHES_KEPT = 4096
 _PACE_S = 5.0
 
 
@@ -99,6 +97,11 @@ class StreamReport:
 class StreamMeter:
     """Counts while a consumer runs.
 
+    Parameters
+    ----------
+    batches_kept : int or None, default=4096
+        Latencies are those of so many batches, the latest: a consumer that runs for weeks stays small.
+
     Attributes
     ----------
     consumed, decided, repeated, invalid, dropped, deepest_queue_rows : int
@@ -107,14 +110,14 @@ class StreamMeter:
         As the source told it last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batches_kept: int | None = 4096) -> None:
         self.consumed = self.decided = self.repeated = self.invalid = self.dropped = 0
         self.deepest_queue_rows = 0
         self.lag: Lag | None = None
         self._batches = self._scored = 0
         self._run_ids: dict[str, None] = {}
-        self._queued_s: deque[NDArray[np.float64]] = deque(maxlen=_BATCHES_KEPT)
-        self._total_s: deque[NDArray[np.float64]] = deque(maxlen=_BATCHES_KEPT)
+        self._queued_s: deque[NDArray[np.float64]] = deque(maxlen=batches_kept)
+        self._total_s: deque[NDArray[np.float64]] = deque(maxlen=batches_kept)
         self._began_s: float | None = None
         self._ended_s = 0.0
         self._paced: deque[tuple[float, int]] = deque()
