@@ -14,6 +14,7 @@ from tabloop.cli.data_commands import contract, data, init
 from tabloop.cli.log_commands import log
 from tabloop.cli.run_commands import config, release, reproduce, run, runs, train
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
+from tabloop.cli.stream_commands import stream
 from tabloop.errors import CheckFailedError, TabloopError
 
 EXIT_CHECK_FAILED = 1
@@ -40,7 +41,7 @@ def tabloop() -> None:
 
 
 for command in (run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score,
-                runs, reproduce, data, contract, config, log):  # fmt: skip
+                stream, runs, reproduce, data, contract, config, log):  # fmt: skip
     tabloop.add_command(command)
 
 

@@ -15,8 +15,8 @@ from tabloop.config.operations import (
     ReleaseConfig,
     ServingConfig,
 )
-from tabloop.config.streaming import StreamConfig
 from tabloop.config.prediction_log import PredictionLogConfig
+from tabloop.config.streaming import StreamConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import Section
 from tabloop.contract.contract import ContractConfig

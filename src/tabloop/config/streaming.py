@@ -79,7 +79,9 @@ class NatsSource(_Nats):
 
     stream: str = _name("tabloop-events", "The stream that holds the events; made if it is not there.")
     subject: str = _name("tabloop.events", "The subject that events are published to.")
-    durable: str = _name("tabloop", "The durable consumer; processes that name the same one share the events.")
+    durable: str = _name(
+        "tabloop", "The durable consumer; processes that name the same one share the events."
+    )
     dead_letters: str = _name("tabloop-dead-letters", "The stream for events that could not be decided.")
     claim_after_s: StrictFloat = Field(
         30.0, gt=0, description="Events that a consumer has held this long are delivered again."
@@ -145,7 +147,9 @@ class KafkaSink(_Kafka):
 StreamSource = Annotated[
     MemorySource | RedisSource | NatsSource | RabbitMqSource | KafkaSource, Field(discriminator="kind")
 ]
-StreamSink = Annotated[MemorySink | RedisSink | NatsSink | RabbitMqSink | KafkaSink, Field(discriminator="kind")]
+StreamSink = Annotated[
+    MemorySink | RedisSink | NatsSink | RabbitMqSink | KafkaSink, Field(discriminator="kind")
+]
 
 #: Where each kind of broker is when its environment variable is not set.
 DEFAULT_URLS = {
@@ -171,7 +175,9 @@ class SimulationConfig(Section):
     duration_s: StrictFloat = Field(3.0, gt=0, le=3600, description="How long events arrive.")
     burst_rows: StrictInt = Field(100, ge=1, description="Events of one burst, which arrive at once.")
     jitter_ms: StrictFloat = Field(
-        0.0, ge=0, description="Each event is late by a random time up to this, so that they overtake each other."
+        0.0,
+        ge=0,
+        description="Each event is late by a random time up to this, so that they overtake each other.",
     )
     rows: Literal["real", "sampled"] = Field(
         "real", description="Rows of `data.source`, or rows drawn from the contract."

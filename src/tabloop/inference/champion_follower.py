@@ -54,5 +54,7 @@ class ChampionFollower:
             self._refused = ""
         except TabloopError as error:
             self._refused = name or ""  # said once, not before every batch
-            _LOGGER.warning("champion %s cannot be loaded, %s answers on: %s", name, self.service.run_id, error)
+            _LOGGER.warning(
+                "champion %s cannot be loaded, %s answers on: %s", name, self.service.run_id, error
+            )
         return self.service

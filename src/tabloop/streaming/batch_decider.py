@@ -1,4 +1,4 @@
-"""What happens to one batch of deliveries: checked, told from repetitions, scored, logged, published, let go."""
+"""What happens to one batch of deliveries: checked, scored, logged, published and let go."""
 
 from __future__ import annotations
 
@@ -165,8 +165,7 @@ class BatchDecider:
         """Move events to the dead letters, then acknowledge them."""
         if refused:
             letters = [encode_dead_letter(each, self._served.run_id) for each in refused]
-            await self._answered(self._source.write_dead_letters, letters)
-            await self._settle([each.delivery for each in refused])
+            await self._settle(self._source.refuse, [each.delivery for each in refused], letters)
 
     def _note_scored(self) -> None:
         self.unscored_batches -= 1
@@ -219,7 +218,7 @@ class BatchDecider:
             decided.set_result(None)
         self._meter.decided += written
         self._meter.repeated += len(events) - written
-        await self._settle([event.delivery for event in events])
+        await self._settle(self._source.acknowledge, [event.delivery for event in events])
 
     async def _decide_fresh(
         self,
@@ -261,8 +260,10 @@ class BatchDecider:
         rows = zip(names, ids, probability, label, strict=True)
         return [_entry(codec, name, LoggedDecision(i, service.run_id, p, y)) for name, i, p, y in rows]
 
-    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
-        await self._answered(self._source.acknowledge, deliveries)
+    async def _settle(
+        self, let_go: Callable[..., Awaitable[None]], deliveries: Sequence[Delivery], *arguments: Any
+    ) -> None:
+        await self._answered(let_go, deliveries, *arguments)
         for delivery in deliveries:
             delivery.is_settled = True
         self._meter.note_settled([delivery.arrived_s for delivery in deliveries])

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tabloop.config.streaming import (
     DEFAULT_URLS,
@@ -72,8 +72,8 @@ class EventSource(Protocol):
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give events back that were pulled and not decided."""
 
-    async def write_dead_letters(self, letters: Sequence[Entry]) -> None:
-        """Keep events that cannot be decided; durable when this returns."""
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
+        """Keep events that cannot be decided as dead letters, and once these are durable let go of them."""
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Publish events as a producer does; durable when this returns."""
@@ -111,7 +111,12 @@ class DecisionSink(Protocol):
 
 
 def open_source(
-    config: StreamSource, *, environ: Mapping[str, str] = os.environ, dead_letters: bool = False
+    config: StreamSource,
+    state_dir: Path,
+    *,
+    lines: BinaryIO | None = None,
+    environ: Mapping[str, str] = os.environ,
+    dead_letters: bool = False,
 ) -> EventSource:
     """Make the source that the config names; it connects when it is opened.
 
@@ -119,6 +124,10 @@ def open_source(
     ----------
     config : StreamSource
         The `stream.source` section.
+    state_dir : pathlib.Path
+        Where a source without a broker keeps its dead letters.
+    lines : binary file, optional
+        Where a source without a broker reads its events.
     environ : mapping, optional
         Holds the broker's URL; by default the process's environment.
     dead_letters : bool, default=False
@@ -131,9 +140,9 @@ def open_source(
     """
     match config:
         case MemorySource():
-            from tabloop.streaming.memory_broker import MemoryEventSource
+            from tabloop.streaming.json_lines import JsonLinesSource
 
-            return MemoryEventSource()
+            return JsonLinesSource(None if dead_letters else lines, state_dir)
         case RedisSource():
             from tabloop.streaming.redis_streams import RedisEventSource
 
@@ -153,7 +162,11 @@ def open_source(
 
 
 def open_sink(
-    config: StreamSink, state_dir: Path, *, environ: Mapping[str, str] = os.environ
+    config: StreamSink,
+    state_dir: Path,
+    *,
+    lines: BinaryIO | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> DecisionSink:
     """Make the sink that the config names; it connects when it is opened.
 
@@ -163,14 +176,16 @@ def open_sink(
         The `stream.sink` section.
     state_dir : pathlib.Path
         Where sinks whose broker cannot tell a repetition keep the ids of what is decided.
+    lines : binary file, optional
+        Where a sink without a broker writes its decisions.
     environ : mapping, optional
         As for `open_source`.
     """
     match config:
         case MemorySink():
-            from tabloop.streaming.memory_broker import MemoryDecisionSink
+            from tabloop.streaming.json_lines import JsonLinesSink
 
-            return MemoryDecisionSink()
+            return JsonLinesSink(lines)
         case RedisSink():
             from tabloop.streaming.redis_streams import RedisDecisionSink
 

@@ -72,9 +72,7 @@ class StreamConsumer:
     ) -> None:
         self.meter = meter or StreamMeter()
         self._source, self._sink, self._config = source, sink, config
-        self._decider = BatchDecider(
-            source, sink, live, log, config, self.meter, self._answered, self._note
-        )
+        self._decider = BatchDecider(source, sink, live, log, config, self.meter, self._answered, self._note)
         self._queue: deque[Delivery] = deque()
         self._changed = asyncio.Event()  # the queue, the batches or the reader
         self._batches: dict[asyncio.Task[None], list[Delivery]] = {}

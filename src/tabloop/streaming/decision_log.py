@@ -67,7 +67,9 @@ class PredictionLogBook:
             found += [
                 line for line in lines if line[:-CHECKSUM_BYTES].rpartition(b'"event_id":')[2] in wanted
             ]
-        rows = RowDecoder(()).decode(sorted(found), LogPosition())  # lines sort by prediction id, that is by time
+        rows = RowDecoder(()).decode(
+            sorted(found), LogPosition()
+        )  # lines sort by prediction id, that is by time
         decisions: dict[str, LoggedDecision] = {}
         for place, event_id in enumerate(rows.event_id):
             if event_id is not None:

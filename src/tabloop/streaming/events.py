@@ -244,7 +244,8 @@ def body_of_dead_letter(letter: bytes) -> bytes:
 
     Examples
     --------
-    >>> key, letter = encode_dead_letter(RefusedEvent(Delivery(b"no json", None), "invalid", ("no JSON",)), "run")
+    >>> refused = RefusedEvent(Delivery(b"no json", None), "invalid", ("no JSON",))
+    >>> key, letter = encode_dead_letter(refused, "run")
     >>> body_of_dead_letter(letter)
     b'no json'
     """
@@ -252,7 +253,7 @@ def body_of_dead_letter(letter: bytes) -> bytes:
         read = _decode_dead_letter(letter)
     except msgspec.DecodeError:
         return letter
-    return base64.b64decode(read.body_base64) if read.body is None else read.body.encode()
+    return base64.b64decode(read.body_base64 or "") if read.body is None else read.body.encode()
 
 
 def _read_envelope(body: bytes) -> _Envelope | str:

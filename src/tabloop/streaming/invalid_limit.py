@@ -53,7 +53,7 @@ class InvalidLimit:
         self._latest.append(valid)
         self._invalid += not valid
         self._in_a_row = 0 if valid else self._in_a_row + 1
-        advice = "mend the producers or the contract and start again; `tabloop stream replay` brings back the refused"
+        advice = "mend the producers or the contract, start again, then `tabloop stream replay`"
         if self._in_a_row > config.max_consecutive_invalid:
             raise InvalidEventsError(
                 f"{self._in_a_row} invalid events in a row; stream.max_consecutive_invalid allows "

@@ -61,10 +61,11 @@ class MemoryEventSource:
                 delivery.redelivered = True
                 self._waiting.appendleft(delivery)
 
-    async def write_dead_letters(self, letters: Sequence[Entry]) -> None:
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
         """Keep each letter once."""
         for key, body in letters:
             self.dead_letters.setdefault(key, body)
+        await self.acknowledge(deliveries)
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Publish events."""

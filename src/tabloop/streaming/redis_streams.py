@@ -26,7 +26,7 @@ from tabloop.streaming.events import Delivery
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-# FastStream's field: its publishers write it and its subscribers read it. `XADD stream * __data__ '{...}'` does too
+# FastStream's field, which its publishers write and its subscribers read
 _FIELD = "__data__"
 
 # One step for Redis: a key that is new and its entry are written together or not at all, also in the
@@ -160,9 +160,10 @@ class RedisEventSource(_RedisStreams):
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Do nothing: what stays pending is claimed by another consumer after `claim_after_s`."""
 
-    async def write_dead_letters(self, letters: Sequence[Entry]) -> None:
-        """Append each letter once; see `EventSource.write_dead_letters`."""
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
+        """Append each letter once, then acknowledge; see `EventSource.refuse`."""
         await self.append_new(self._letters, letters)
+        await self.acknowledge(deliveries)
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Append events."""
@@ -229,7 +230,7 @@ def _deliveries(entries: Sequence[tuple[bytes, dict[bytes, bytes]]], *, redelive
 
 
 def _body_of(fields: dict[bytes, Any]) -> bytes:
-    body: bytes = fields.get(b"__data__") or next(iter(fields.values()), b"")
+    body: bytes = fields.get(_FIELD.encode()) or next(iter(fields.values()), b"")
     # FastStream's publishers put headers before the body
     return BinaryMessageFormatV1.parse(body)[0] if body.startswith(b"\x89BIN") else body
 

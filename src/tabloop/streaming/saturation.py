@@ -1,4 +1,4 @@
-"""Where the queue saturates: the highest rate within a limit, and what workers and queue size trade for what."""
+"""Where the queue saturates: the highest rate within a limit, and what workers and queue size trade."""
 
 from __future__ import annotations
 
