@@ -74,7 +74,9 @@ async def _consume(
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     live = ChampionFollower(RunStore(project.model_dir))
-    source = open_source(config.source, state_dir, lines=lines_in, dead_letters=replay)
+    source = open_source(
+        config.source, state_dir, held_events=config.max_queue_rows, lines=lines_in, dead_letters=replay
+    )
     sink = open_sink(config.sink, state_dir, lines=lines_out)
     look_back_s = max(LOOK_BACK_S, 4 * getattr(config.source, "claim_after_s", 0.0))
     with PredictionLogWriter(project.model_dir, project.config.prediction_log) as writer:

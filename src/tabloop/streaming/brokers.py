@@ -114,6 +114,7 @@ def open_source(
     config: StreamSource,
     state_dir: Path,
     *,
+    held_events: int = 4096,
     lines: BinaryIO | None = None,
     environ: Mapping[str, str] = os.environ,
     dead_letters: bool = False,
@@ -126,6 +127,8 @@ def open_source(
         The `stream.source` section.
     state_dir : pathlib.Path
         Where a source without a broker keeps its dead letters.
+    held_events : int, default=4096
+        Most unacknowledged events that a broker which pushes may have here.
     lines : binary file, optional
         Where a source without a broker reads its events.
     environ : mapping, optional
@@ -154,7 +157,8 @@ def open_source(
         case RabbitMqSource():
             from tabloop.streaming.rabbitmq import RabbitMqEventSource
 
-            return RabbitMqEventSource(config, url_of(config, environ), dead_letters=dead_letters)
+            url = url_of(config, environ)
+            return RabbitMqEventSource(config, url, held_events=held_events, dead_letters=dead_letters)
         case KafkaSource():
             from tabloop.streaming.kafka import KafkaEventSource
 

@@ -8,6 +8,7 @@ one at a time, and decodes and encodes every body again before a handler sees it
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import socket
@@ -25,6 +26,8 @@ from tabloop.streaming.events import Delivery
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+_LOGGER = logging.getLogger(__name__)
 
 # FastStream's field, which its publishers write and its subscribers read
 _FIELD = "__data__"
@@ -55,7 +58,7 @@ class _RedisStreams:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._broker = RedisBroker(url, logger=None)
+        self._broker = RedisBroker(url, logger=_LOGGER)
         self._client: Redis[bytes] | None = None
 
     @property
