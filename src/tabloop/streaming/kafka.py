@@ -112,7 +112,7 @@ class KafkaEventSource(_Kafka):
         """Poll; see `EventSource.pull`."""
         async with _answering():
             if self._subscriber is None:  # not before: whoever only sends joins no group
-                # declared topics would be made with one partition and one replica, whatever the cluster's rule
+                # a declared topic would be made with one partition, whatever the cluster's own rule
                 topic = Topic(self._topic, declare=False)
                 self._subscriber = self.broker.subscriber(
                     topic, group_id=self._group, auto_offset_reset="earliest",
@@ -143,7 +143,7 @@ class KafkaEventSource(_Kafka):
         """Commit as far as all is settled; what another member has by now is its business."""
         commits: dict[int, int] = {}
         for delivery in deliveries:
-            offsets, partition, offset = delivery.handle
+            offsets, partition, offset = _place_of(delivery)
             if self._offsets.get(partition) is offsets:
                 commit = offsets.note_settled(offset)
                 if commit is not None:
@@ -151,9 +151,7 @@ class KafkaEventSource(_Kafka):
         if commits and not self._is_replay:
             places = [TopicPartition(self._topic, partition, offset) for partition, offset in commits.items()]
             consumer: Consumer = self._subscriber.consumer.consumer
-            with contextlib.suppress(
-                KafkaException
-            ):  # of a member that was put out: it comes again elsewhere
+            with contextlib.suppress(KafkaException):  # put out of the group: others get it
                 await asyncio.to_thread(lambda: consumer.commit(offsets=places, asynchronous=False))
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
@@ -189,6 +187,11 @@ class KafkaEventSource(_Kafka):
             if self._subscriber is not None:
                 await self._subscriber.stop()
         await super().close()
+
+
+def _place_of(delivery: Delivery) -> tuple[_Offsets, int, int]:
+    place: tuple[_Offsets, int, int] = delivery.handle
+    return place
 
 
 class _Offsets:

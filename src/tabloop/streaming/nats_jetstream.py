@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
+    from nats.js.api import PubAck
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _CONNECT_S = 5.0
 _ANSWER_S = 5.0
 # Unacknowledged events of all consumers together: far more than they hold, so that none waits for another
 _MAX_ACK_PENDING = 1_000_000
-# "Only if the subject has no message yet": the stream itself tells a repetition, as long as it keeps the first
+# Only if the subject has no message yet: the stream itself tells a repetition while it keeps the first
 _ONLY_NEW = {"Nats-Expected-Last-Subject-Sequence": "0"}
 _WRONG_LAST_SEQUENCE = 10071
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
@@ -66,14 +67,15 @@ class _JetStream:
     def stream(self) -> JetStreamContext:
         if self._broker is None or self._client is None or not self._client.is_connected:
             raise BrokerUnavailableError(f"NATS: no connection to {_without_password(self._url)}")
-        return self._broker.config.connection_state.stream
+        stream: JetStreamContext = self._broker.config.connection_state.stream
+        return stream
 
     async def open(self) -> None:
         async with _answering():
             self._broker = NatsBroker(
                 self._url,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,
+                reconnect_time_wait=1,
                 error_cb=_ignore,
                 logger=_LOGGER,
             )
@@ -255,7 +257,7 @@ def _delivery(message: Msg) -> Delivery:
     return Delivery(message.data, message, str(metadata.sequence.stream), metadata.num_delivered > 1)
 
 
-async def _all_of(acks: Sequence[asyncio.Future[object]]) -> list[object]:
+async def _all_of(acks: Sequence[asyncio.Future[PubAck]]) -> list[PubAck | BaseException]:
     """Wait for every answer; what has none by then counts as unanswered and gives its slot back."""
     _, unanswered = await asyncio.wait(acks, timeout=_ANSWER_S) if acks else (None, ())
     for ack in unanswered:

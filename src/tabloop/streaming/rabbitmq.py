@@ -75,7 +75,8 @@ class _RabbitMq:
             finally:
                 if not probe.is_closed:
                     await probe.close()
-            queue: Any = RabbitQueue(name, kind, durable=True, declare=not is_there)
+            make: Any = RabbitQueue  # its overloads take each kind only as a literal
+            queue = make(name, kind, durable=True, declare=not is_there)
             return await self.broker.config.declarer.declare_queue(queue, channel=channel)
 
     async def publish(self, queue: str, entries: Sequence[tuple[str | None, bytes]]) -> None:
@@ -222,7 +223,7 @@ class RabbitMqDecisionLog(_RabbitMq):
     async def position(self) -> str:
         """Give the offset of the last message a moment ago; empty for the beginning."""
         if monotonic() - self._position_from_s >= _POSITION_EVERY_S:
-            offsets = [int(each.headers[_OFFSET]) async for each in self._read("last")]
+            offsets = [int(str(each.headers[_OFFSET])) async for each in self._read("last")]
             self._position = str(max(offsets)) if offsets else ""
             self._position_from_s = monotonic()
         return self._position

@@ -59,10 +59,10 @@ class _RedisStreams:
     def __init__(self, url: str) -> None:
         self._url = url
         self._broker = RedisBroker(url, logger=_LOGGER)
-        self._client: Redis[bytes] | None = None
+        self._client: Redis | None = None
 
     @property
-    def client(self) -> Redis[bytes]:
+    def client(self) -> Redis:
         if self._client is None:
             raise BrokerUnavailableError("Redis: not connected")
         return self._client
@@ -128,7 +128,7 @@ class RedisEventSource(_RedisStreams):
             claimed = await self._claim(max_events)
             if claimed:
                 return claimed
-            streams = await self.client.xreadgroup(
+            streams: Any = await self.client.xreadgroup(
                 self._group, self._consumer, {self._stream: ">"}, count=max_events,
                 block=max(1, round(timeout_s * 1000)),
             )  # fmt: skip
