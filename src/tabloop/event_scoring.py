@@ -13,7 +13,7 @@ from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
 from tabloop.inference.champion_follower import ChampionFollower
 from tabloop.streaming.brokers import open_sink, open_source
-from tabloop.streaming.consumer import StreamConsumer
+from tabloop.streaming.consumer import StreamConsumer, most_held_events
 from tabloop.streaming.dead_letters import DeadLetterSource
 from tabloop.streaming.decision_log import LOOK_BACK_S, PredictionLogBook
 from tabloop.streaming.stream_report import StreamReport
@@ -75,7 +75,7 @@ async def _consume(
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     live = ChampionFollower(RunStore(project.model_dir))
     source = open_source(
-        config.source, state_dir, held_events=config.max_queue_rows, lines=lines_in, dead_letters=replay
+        config.source, state_dir, held_events=most_held_events(config), lines=lines_in, dead_letters=replay
     )
     sink = open_sink(config.sink, state_dir, lines=lines_out)
     look_back_s = max(LOOK_BACK_S, 4 * getattr(config.source, "claim_after_s", 0.0))

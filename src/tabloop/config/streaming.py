@@ -106,6 +106,9 @@ class KafkaSource(_Kafka):
     topic: str = _name("tabloop.events", "The topic that holds the events.")
     group: str = _name("tabloop", "The consumer group; consumers of one group share the partitions.")
     dead_letters: str = _name("tabloop.dead-letters", "The topic for events that could not be decided.")
+    claim_after_s: StrictFloat = Field(
+        10.0, ge=6, description="The partitions of a consumer that is silent this long go to the others."
+    )
 
 
 class MemorySink(Section):

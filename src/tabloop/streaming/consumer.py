@@ -30,6 +30,19 @@ _BATCHES_DELIVERED = 3
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.05, 2.0
 
 
+def most_held_events(config: StreamConfig) -> int:
+    """How many events a consumer can have use for at once: those that it scores, delivers and has ready.
+
+    Examples
+    --------
+    >>> most_held_events(StreamConfig(max_batch_rows=256, workers=1))
+    1536
+    """
+    under_way = (config.workers + _BATCHES_DELIVERED) * config.max_batch_rows
+    ready = config.max_queue_rows if config.policy == "shed" else 2 * config.workers * config.max_batch_rows
+    return under_way + ready
+
+
 class StreamConsumer:
     """Decides every event of a source once.
 

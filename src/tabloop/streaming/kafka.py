@@ -114,9 +114,11 @@ class KafkaEventSource(_Kafka):
             if self._subscriber is None:  # not before: whoever only sends joins no group
                 # a declared topic would be made with one partition, whatever the cluster's own rule
                 topic = Topic(self._topic, declare=False)
+                silence_ms = round(self._config.claim_after_s * 1000)
                 self._subscriber = self.broker.subscriber(
                     topic, group_id=self._group, auto_offset_reset="earliest",
                     ack_policy=AckPolicy.MANUAL, on_assign=self._note_assigned,
+                    session_timeout_ms=silence_ms, heartbeat_interval_ms=max(1, silence_ms // 4),
                 )  # fmt: skip
                 await self._subscriber.start()
             messages = await self._subscriber.consumer.getmany(timeout_s, max_events)
