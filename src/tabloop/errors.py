@@ -17,6 +17,7 @@
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
     ├── ServingError (RuntimeError)          the service cannot start, or did not stop as it should
+    ├── BrokerUnavailableError (ConnectionError)  a message broker does not answer
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
     │   ├── ArtifactMissingError (FileNotFoundError)
     │   └── LogUnwritableError               the prediction log cannot be written now; try again later
@@ -26,6 +27,7 @@
         ├── InfeasibleError                  no threshold can keep the promise
         ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
+        ├── InvalidEventsError               too many events of a stream are invalid
         └── NotReproducedError               training again gave something else
 
 Each message says where, what was got, what was expected and what to do next. The command line
@@ -209,6 +211,10 @@ class ServingError(TabloopError, RuntimeError):
     """The service cannot start, or did not stop as it should."""
 
 
+class BrokerUnavailableError(TabloopError, ConnectionError):
+    """A message broker does not answer, or refuses; what was not acknowledged is still there."""
+
+
 class ArtifactError(TabloopError, RuntimeError):
     """A run folder is not in the state that the step needs."""
 
@@ -243,6 +249,10 @@ class ParityError(CheckFailedError):
 
 class GateRefusedError(CheckFailedError):
     """A release gate refused the run."""
+
+
+class InvalidEventsError(CheckFailedError):
+    """Too many events of a stream are invalid: something is wrong before tabloop, or with the contract."""
 
 
 class NotReproducedError(CheckFailedError):

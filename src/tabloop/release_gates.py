@@ -20,7 +20,6 @@ from tabloop.errors import TabloopError
 from tabloop.inference.frame_columns import columns_of_frame
 from tabloop.inference.intervals import roc_auc_difference
 from tabloop.inference.predictor import Predictor
-from tabloop.inference.queue_load import measure_load
 from tabloop.inference.scoring_service import (
     SELF_TEST_TOLERANCE,
     describe_mismatches,
@@ -33,6 +32,7 @@ from tabloop.monitoring.drift_rule import check_drift
 from tabloop.monitoring.drift_window import DriftWindow
 from tabloop.monitoring.windowed_drift import WindowedDriftTest
 from tabloop.run_records import RunData
+from tabloop.streaming.simulation import LoadSimulator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,36 +164,33 @@ def judge_schema(config: Config, run: RunFolder) -> Gate:
 
 
 def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
-    """Check that micro-batched scoring keeps up with the configured rate."""
+    """Check that the way from an event to its decision keeps up with the configured rate."""
     floors = config.release
     service = load_service(run, released_only=False)
-    rows = typed_columns(data.contract, data.split.test.head(_LOAD_ROWS))
-    report = measure_load(
-        service,
-        columns_of_frame(data.contract, rows),
-        rate_rows_per_s=floors.expected_rows_per_s,
-        duration_s=floors.load_test_s,
-        max_batch_rows=config.serving.max_batch_rows,
-        max_queue_rows=config.serving.max_queue_rows,
-        seed=config.seed,
+    rows = typed_columns(data.contract, data.split.test.head(_LOAD_ROWS)).to_dicts()
+    # also where the consumer would wait: a queue that was full is a queue that saturates
+    simulator = LoadSimulator(
+        service, rows, config.stream.model_copy(update={"policy": "shed"}), seed=config.seed
+    )
+    load = simulator.arriving(
+        "poisson", rate_rows_per_s=floors.expected_rows_per_s, duration_s=floors.load_test_s
     )
     problems = []
-    if report.refused_rows:
+    if load.stream.dropped:
         problems.append(
-            f"{report.refused_rows} of {report.offered_rows} rows found the queue of "
-            f"{config.serving.max_queue_rows} full"
+            f"{load.stream.dropped} of {load.produced} rows found the queue of "
+            f"{config.stream.max_queue_rows} full"
         )
-    if not report.wait_p99_ms <= floors.max_wait_p99_ms:
+    if not load.p99_ms <= floors.max_wait_p99_ms:
         problems.append(
-            f"99% of the rows waited up to {report.wait_p99_ms:.1f} ms, "
+            f"99% of the rows waited up to {load.p99_ms:.1f} ms, "
             f"at most {floors.max_wait_p99_ms:g} is tolerable"
         )
     said = (
         f"{floors.expected_rows_per_s:g} rows/s for {floors.load_test_s:g} s: none refused, "
-        f"p99 {report.wait_p99_ms:.1f} ms, at most {report.deepest_queue_rows} waiting"
+        f"p99 {load.p99_ms:.1f} ms, at most {load.stream.deepest_queue_rows} waiting"
     )
-    evidence = {name: _number(value) for name, value in report.to_dict().items()}
-    return Gate("queue", not problems, "; ".join(problems) or said, evidence)
+    return Gate("queue", not problems, "; ".join(problems) or said, load.to_dict())
 
 
 def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:

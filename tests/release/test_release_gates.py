@@ -145,7 +145,7 @@ def test_scores_that_do_not_come_out_again_block(ready: Ready, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["release.expected_rows_per_s=20000", "serving.max_queue_rows=8"], "found the queue of 8 full"),
+        (["release.expected_rows_per_s=20000", "stream.max_queue_rows=8"], "found the queue of 8 full"),
         (["release.max_wait_p99_ms=0.001"], "at most 0.001 is tolerable"),
     ],
 )

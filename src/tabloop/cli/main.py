@@ -17,6 +17,7 @@ from tabloop.cli.monitor_commands import drift, monitor
 from tabloop.cli.run_commands import config, release, reproduce, run, runs, train
 from tabloop.cli.serve_commands import serve
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
+from tabloop.cli.stream_commands import stream
 from tabloop.errors import CheckFailedError, TabloopError
 
 EXIT_CHECK_FAILED = 1
@@ -44,7 +45,7 @@ def tabloop() -> None:
 
 COMMANDS = (
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
-    monitor, drift,
+    stream, monitor, drift,
     runs, reproduce, feedback, data, contract, config, log,
 )  # fmt: skip
 for command in COMMANDS:

@@ -14,6 +14,7 @@ from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.retraining import RetrainingConfig
 from tabloop.config.scoring import ScoringConfig
 from tabloop.config.serving import ServingConfig
+from tabloop.config.streaming import StreamConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import CategoryColumn, Section
 from tabloop.contract.contract import ContractConfig
@@ -58,6 +59,9 @@ class Config(Section):
     )
     retraining: RetrainingConfig = Field(
         default_factory=lambda: RetrainingConfig.model_validate({}), description="When and how to retrain."
+    )
+    stream: StreamConfig = Field(
+        default_factory=lambda: StreamConfig.model_validate({}), description="Events in, decisions out."
     )
 
     @model_validator(mode="after")
