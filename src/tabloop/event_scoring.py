@@ -12,6 +12,7 @@ from tabloop.artifacts.prediction_log import PredictionLogWriter
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
 from tabloop.inference.champion_follower import ChampionFollower
+from tabloop.inference.scoring_service import load_tested_service
 from tabloop.streaming.brokers import open_sink, open_source
 from tabloop.streaming.consumer import StreamConsumer, most_held_events
 from tabloop.streaming.dead_letters import DeadLetterSource
@@ -73,7 +74,7 @@ async def _consume(
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    live = ChampionFollower(RunStore(project.model_dir))
+    live = ChampionFollower(RunStore(project.model_dir), load_tested_service)
     source = open_source(
         config.source, state_dir, held_events=most_held_events(config), lines=lines_in, dead_letters=replay
     )

@@ -14,16 +14,13 @@ from tabloop.artifacts.run_folder import RunFolder
 from tabloop.config.serving import ServingConfig
 from tabloop.contract.contract import Contract
 from tabloop.deployment import metrics
-from tabloop.errors import ArtifactError, HashMismatchError, LogUnwritableError
+from tabloop.errors import ArtifactError, LogUnwritableError
 from tabloop.inference.micro_batcher import MicroBatcher
 from tabloop.inference.record_codec import RecordCodec
 from tabloop.inference.scoring_service import (
-    FP32_MODEL,
-    SELF_TEST_TOLERANCE,
     Decisions,
     ScoringService,
-    load_service,
-    replay_self_test,
+    load_tested_service,
     served_model,
 )
 
@@ -136,16 +133,7 @@ def load_served_model(
     HashMismatchError
         If a file is not the recorded one, or the self-test comes out differently.
     """
-    service = load_service(run)
-    tolerance = SELF_TEST_TOLERANCE
-    if served_model(run) != FP32_MODEL:
-        tolerance = float(run.read_json("parity_report.json")["abs_tol"])
-    difference = replay_self_test(service.predictor, run.read_json("self_test.json"))
-    if not difference <= tolerance:
-        raise HashMismatchError(
-            f"run {run.run_id}: its self-test rows come out {difference:g} away from the record, "
-            f"at most {tolerance:g} is tolerable"
-        )
+    service = load_tested_service(run)
     return ServedModel(service, _describe(run, service), log, config)
 
 

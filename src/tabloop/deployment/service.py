@@ -17,7 +17,6 @@ from tabloop.artifacts.prediction_log import PredictionLogWriter
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys
-from tabloop.deployment.champion_watch import ChampionWatch
 from tabloop.deployment.edge import Edge, Receive, Scope, Send, read_body, send_body
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.open_inference import OpenInference
@@ -25,6 +24,7 @@ from tabloop.deployment.openapi_document import describe_operations, describe_se
 from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_of
 from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import QueueFullError, RecordError, TabloopError
+from tabloop.inference.champion_follower import ChampionFollower
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -55,7 +55,7 @@ class Service:
 
     Parameters
     ----------
-    watch : ChampionWatch
+    champion : ChampionFollower of ServedModel
         The model that answers.
     log : PredictionLogWriter
         Where predictions are written down.
@@ -69,13 +69,13 @@ class Service:
 
     def __init__(
         self,
-        watch: ChampionWatch,
+        champion: ChampionFollower[ServedModel],
         log: PredictionLogWriter,
         monitor: MonitorClient,
         config: ServingConfig,
         keys: ApiKeys | None,
     ) -> None:
-        self.watch = watch
+        self.champion = champion
         self.log = log
         self.monitor = monitor
         self.config = config
@@ -84,12 +84,12 @@ class Service:
     @property
     def model(self) -> ServedModel:
         """The model that answers now."""
-        return self.watch.model
+        return self.champion.service
 
     async def predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on one record."""
         body = await self._json_body(scope, receive)
-        model = self.watch.model
+        model = self.champion.service
         try:
             record = model.codec.decode_record(body)
         except RecordError as error:
@@ -101,7 +101,7 @@ class Service:
     async def batch_predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on several records, all by the same model."""
         body = await self._json_body(scope, receive)
-        model = self.watch.model
+        model = self.champion.service
         try:
             records = model.codec.decode_records(body)
         except RecordError as error:
@@ -153,8 +153,8 @@ class Service:
 
     def health(self) -> dict[str, Any]:
         """Say how the service is."""
-        model = self.watch.model
-        troubles = [self.watch.problem, self.keys.problem if self.keys else None, self.log.problem]
+        model = self.champion.service
+        troubles = [self.champion.problem, self.keys.problem if self.keys else None, self.log.problem]
         return {
             "status": "degraded" if any(troubles) else "ok",
             "ready": True,
