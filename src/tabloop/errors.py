@@ -25,6 +25,7 @@
         ├── InfeasibleError                  no threshold can keep the promise
         ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
+        ├── NothingToJudgeError              a challenger could not be compared with the champion
         └── NotReproducedError               training again gave something else
 
 Each message says where, what was got, what was expected and what to do next. The command line
@@ -230,6 +231,10 @@ class ParityError(CheckFailedError):
 
 class GateRefusedError(CheckFailedError):
     """A release gate refused the run."""
+
+
+class NothingToJudgeError(CheckFailedError):
+    """There are no rows on which a challenger could be compared with the champion."""
 
 
 class NotReproducedError(CheckFailedError):

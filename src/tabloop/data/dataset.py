@@ -154,12 +154,16 @@ def require_quarantine_limit(dataset: Dataset, config: DataConfig) -> None:
         If more than `max_quarantine_fraction` of the rows were refused; it says which clause refused how
         many, with examples.
     """
-    refused = dataset.quarantine.rows
-    if refused > config.max_quarantine_fraction * dataset.rows_read:
+    require_few_refused(dataset.quarantine, dataset.rows_read, config, str(dataset.path))
+
+
+def require_few_refused(quarantine: QuarantineCount, rows_read: int, config: DataConfig, where: str) -> None:
+    """Raise `QuarantineLimitError` when more of the rows were refused than the config allows."""
+    if quarantine.rows > config.max_quarantine_fraction * rows_read:
         raise QuarantineLimitError(
-            f"{dataset.path}: the contract refuses {refused:,} of {dataset.rows_read:,} rows "
-            f"({refused / dataset.rows_read:.2%}); data.max_quarantine_fraction allows "
-            f"{config.max_quarantine_fraction:.2%}\n{dataset.quarantine.describe()}\n"
+            f"{where}: the contract refuses {quarantine.rows:,} of {rows_read:,} rows "
+            f"({quarantine.rows / rows_read:.2%}); data.max_quarantine_fraction allows "
+            f"{config.max_quarantine_fraction:.2%}\n{quarantine.describe()}\n"
             "Mend the data, or the contract if these rows are right."
         )
 
