@@ -28,6 +28,7 @@
         ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
         ├── InvalidEventsError               too many events of a stream are invalid
+        ├── NothingToJudgeError              a challenger could not be compared with the champion
         └── NotReproducedError               training again gave something else
 
 Each message says where, what was got, what was expected and what to do next. The command line
@@ -253,6 +254,10 @@ class GateRefusedError(CheckFailedError):
 
 class InvalidEventsError(CheckFailedError):
     """Too many events of a stream are invalid: something is wrong before tabloop, or with the contract."""
+
+
+class NothingToJudgeError(CheckFailedError):
+    """There are no rows on which a challenger could be compared with the champion."""
 
 
 class NotReproducedError(CheckFailedError):

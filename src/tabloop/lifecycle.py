@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
+from tabloop.challenger_gates import RETRAINING, challenger_gates
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
@@ -53,7 +56,9 @@ class ReleaseDecision:
     gates: tuple[Gate, ...]
 
 
-def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDecision]:
+def run_all(
+    project: Project, progress: Progress, *, retraining: Mapping[str, Any] | None = None
+) -> tuple[RunFolder, ReleaseDecision]:
     """Do the whole job, from the data to the release.
 
     Parameters
@@ -62,6 +67,8 @@ def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDec
         The settings in force.
     progress : Progress
         Told what is going on.
+    retraining : mapping, optional
+        What makes the run a challenger: where its data come from, and what it is judged on.
 
     Returns
     -------
@@ -70,7 +77,7 @@ def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDec
     decision : ReleaseDecision
         Whether it is the champion now, and why.
     """
-    run, data = train(project, progress)
+    run, data = train(project, progress, retraining=retraining)
     progress.step("exporting")
     export_run(run, data)
     progress.step("quantizing")
@@ -94,7 +101,9 @@ def _measure(run: RunFolder, data: RunData, config: Config, progress: Progress, 
     tradeoffs_run(described, run.write)
 
 
-def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
+def train(
+    project: Project, progress: Progress, *, retraining: Mapping[str, Any] | None = None
+) -> tuple[RunFolder, RunData]:
     """Open a run: read the data, compare the candidates, calibrate the threshold, write it all down.
 
     Parameters
@@ -103,6 +112,8 @@ def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
         The settings in force.
     progress : Progress
         Told what is going on.
+    retraining : mapping, optional
+        What makes the run a challenger; see `run_all`.
 
     Returns
     -------
@@ -118,6 +129,8 @@ def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
     """
     run = RunStore(project.model_dir).create()
     try:
+        if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
+            run.write_json(RETRAINING, retraining)
         return run, _train_into(run, project, progress)
     except BaseException:
         run.discard_if_empty()
@@ -217,7 +230,7 @@ def release(project: Project, run: RunFolder, *, data: RunData | None = None) ->
         if run.state == "open":
             _require_stages(run)
             rows = data or load_run_data(project, run)
-            gates = judge(project.config, run, rows, store)
+            gates = judge(project.config, run, rows, store, challenger_gates(project, run, store))
             passed = all(gate.passed for gate in gates)
             run.seal(
                 "passed" if passed else "refused",
@@ -233,6 +246,7 @@ def release(project: Project, run: RunFolder, *, data: RunData | None = None) ->
             run,
             judged_now=judged_now,
             gates=[gate.to_dict() for gate in gates],
+            **({"retraining": run.read_json(RETRAINING)} if run.has(RETRAINING) else {}),
         )
     return ReleaseDecision(run.run_id, passed, gates)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,13 @@ class Gate:
         return asdict(self)
 
 
-def judge(config: Config, run: RunFolder, data: RunData, store: RunStore) -> tuple[Gate, ...]:
+def judge(
+    config: Config,
+    run: RunFolder,
+    data: RunData,
+    store: RunStore,
+    more: Sequence[tuple[str, Callable[[], Gate]]] = (),
+) -> tuple[Gate, ...]:
     """Put a run through every gate.
 
     Parameters
@@ -86,6 +92,8 @@ def judge(config: Config, run: RunFolder, data: RunData, store: RunStore) -> tup
         The run's rows.
     store : RunStore
         Knows the champion that the run would replace.
+    more : sequence of (str, callable)
+        Further gates by name, judged last.
 
     Returns
     -------
@@ -102,6 +110,7 @@ def judge(config: Config, run: RunFolder, data: RunData, store: RunStore) -> tup
         _judged("queue", lambda: judge_queue(config, run, data)),
         _judged("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
         _judged("quality", lambda: judge_quality(config, run, data, store)),
+        *(_judged(name, gate) for name, gate in more),
     )
 
 

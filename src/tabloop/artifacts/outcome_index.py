@@ -141,6 +141,12 @@ class OutcomeIndex:
         stop = max(start, int(np.searchsorted(run.keys, last, "right")))
         return _texts_of(run.keys[start:stop]), Labels(run.label[start:stop], run.time_us[start:stop])
 
+    @property
+    def first_id(self) -> str:
+        """The earliest labelled prediction; the last id there can be where there is none."""
+        keys = self._compacted().keys
+        return _texts_of(keys[:1])[0] if len(keys) else "ffffffff-ffff-7fff-bfff-ffffffffffff"
+
     def count_before(self, prediction_id: str) -> tuple[int, int]:
         """Count the labelled predictions before an id, and the positive ones among them."""
         run = self._compacted()

@@ -14,6 +14,7 @@ from tabloop.cli.data_commands import contract, data, init
 from tabloop.cli.feedback_commands import feedback
 from tabloop.cli.log_commands import log
 from tabloop.cli.monitor_commands import drift, monitor
+from tabloop.cli.retrain_commands import retrain
 from tabloop.cli.run_commands import config, release, reproduce, run, runs, train
 from tabloop.cli.serve_commands import serve
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
@@ -45,7 +46,7 @@ def tabloop() -> None:
 
 COMMANDS = (
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
-    stream, monitor, drift,
+    stream, monitor, drift, retrain,
     runs, reproduce, feedback, data, contract, config, log,
 )  # fmt: skip
 for command in COMMANDS:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, get_args
 
+from tabloop.artifacts.files import iso_utc
 from tabloop.config.retraining import RetrainingConfig
 from tabloop.monitoring.retraining_evidence import (
     Finding,
@@ -232,7 +233,7 @@ def _age(evidence: RetrainingEvidence, config: RetrainingConfig) -> TriggerDecis
     due = evidence.trained_at + timedelta(days=limit)
     holds = evidence.time >= due
     return TriggerDecision(
-        True, holds, 0, holds, _text(due) if holds else None, f"{reason}, {limit:g} are allowed"
+        True, holds, 0, holds, iso_utc(due) if holds else None, f"{reason}, {limit:g} are allowed"
     )
 
 
@@ -252,7 +253,7 @@ def _cooldown_until(
     if history.last_time is None:
         return None
     until = history.last_time + timedelta(hours=config.cooldown_hours)
-    return _text(until) if evidence.time < until else None
+    return iso_utc(until) if evidence.time < until else None
 
 
 def _action(
@@ -268,7 +269,3 @@ def _action(
     if cooldown_until is not None:
         return f"wait until {cooldown_until}; `tabloop retrain` does not wait"
     return "`tabloop retrain`"
-
-
-def _text(moment: Any) -> str:
-    return str(moment.isoformat(timespec="microseconds").replace("+00:00", "Z"))
