@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tabloop.artifacts.feedback_store import FEEDBACK
 from tabloop.artifacts.outcome_index import OutcomeIndex
@@ -336,9 +337,10 @@ class RunMonitor:
         return n_rows - self.rows_seen % n_rows
 
     def _estimate(self, rows: DriftRows) -> PerformanceEstimate:
-        return estimate_performance(
-            self._rated_reference(), _rated(rows), self._threshold, self._config.monitoring.performance
-        )
+        with threadpool_limits(1):  # the matrices are small: threads that wait for each other cost most
+            return estimate_performance(
+                self._rated_reference(), _rated(rows), self._threshold, self._config.monitoring.performance
+            )
 
     def _realized(self, rows: DriftRows, *, behind: int = 0) -> RealizedPerformance:
         label, delay_s = self._labels(rows.n_rows, behind)

@@ -79,7 +79,8 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
         supervisor = Supervisor(
             [monitor, *answering],
             drain_timeout_s=project.config.serving.drain_timeout_s,
-            environ={"PROMETHEUS_MULTIPROC_DIR": folder},
+            # each process computes on one thread; more would only wait for each other
+            environ={"PROMETHEUS_MULTIPROC_DIR": folder, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
         supervisor.run(lambda: ready(address))
 
