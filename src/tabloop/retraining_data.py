@@ -245,4 +245,4 @@ def load_judged_rows(model_dir: Path, project: Project, sha256: str) -> pl.DataF
         If the table is not the one that was stored.
     """
     path = DatasetStore(model_dir).checked_path(sha256)
-    return read_dataset(challenger_project(project, path).config.data, project.contract, path).frame
+    return read_dataset(challenger_project(project, path).config.data, project.contract, project.folder).frame

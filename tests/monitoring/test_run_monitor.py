@@ -184,6 +184,7 @@ def test_every_worker_answers_for_all_and_a_killed_monitor_comes_back(watched: S
             watched.client.post("/batch_predict", json={"records": rows[start : start + 50]}).status_code
             == 200
         )
+    wait_until(lambda: watched.client.get("/monitoring/drift").json()["refused"] is not None)
     answers = []
     for _ in range(8):  # a new connection each, so that both workers are asked
         with type(watched.client)(base_url=watched.url, timeout=30) as client:
