@@ -248,7 +248,7 @@ def look_at(
             config,
             method=method,
         )
-        tally.alarms[name].append(decide_degradation(held, estimate.figures, config).degraded)
+        tally.alarms[name].append(decide_degradation(held, estimate.long_run, config).degraded)
         for metric in counted:
             tally.left_out[name].append(metric not in estimate.figures)
             if metric in estimate.figures:
@@ -311,7 +311,10 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, Tally]]:
             bench = train(arguments.data, model, seed)
             reference = bench.reference
             held = measure_performance(
-                reference.y_true, reference.y_proba, reference.y_proba >= bench.threshold, confidence=0.95
+                reference.y_true,
+                reference.y_proba,
+                reference.y_proba >= bench.threshold,
+                confidence=config.confidence,
             ).figures
             for size in arguments.sizes:
                 found = list(windows(bench.pool, size, arguments.repeats, seed, arguments.kinds))

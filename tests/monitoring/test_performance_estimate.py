@@ -198,19 +198,34 @@ def test_sides_that_do_not_fit_are_refused() -> None:
         ScoredRows({"x": np.zeros(3)}, {}, np.zeros(2))
 
 
+def test_intervals_of_the_long_run_hold_what_many_rows_show() -> None:
+    """They know that the window is one sample of its kind; those of its own labels do not have to."""
+    reference, _ = world(8000, seed=0)
+    many, labels = world(200_000, seed=99)
+    truth = truth_of(many, labels)
+    inside: list[bool] = []
+    for seed in range(1, 21):
+        window, _ = world(300, seed=seed, labelled=False)
+        found = estimate(reference, window, "unweighted")
+        for metric, figure in found.long_run.items():
+            assert figure.value == found.figures[metric].value
+            inside.append(figure.low <= truth[metric] <= figure.high)
+    assert np.mean(inside) >= 0.93  # of 99% intervals, 100 draws each
+
+
 def test_a_worse_window_alarms_and_a_quiet_one_does_not() -> None:
     reference, labels = world(8000, seed=0)
     held = measure_performance(
         labels, reference.y_proba, reference.y_proba >= THRESHOLD, confidence=CONFIG.confidence
     ).figures
     worse, _ = world(2000, centre=-1.0, seed=1, labelled=False)
-    decision = decide_degradation(held, estimate(reference, worse).figures, CONFIG)
+    decision = decide_degradation(held, estimate(reference, worse).long_run, CONFIG)
     assert decision.drops["precision"].degraded
     assert "precision" in decision.reason
     assert decision.to_dict()["degraded"] is True
     for seed in range(2, 8):
         quiet, _ = world(500, seed=seed, labelled=False)
-        assert not decide_degradation(held, estimate(reference, quiet).figures, CONFIG).degraded
+        assert not decide_degradation(held, estimate(reference, quiet).long_run, CONFIG).degraded
 
 
 def test_the_monitor_process_can_import_it() -> None:

@@ -118,6 +118,9 @@ def test_an_alarm_needs_an_effect_and_evidence() -> None:
     assert not degraded(0.8, 0.6, 0.93), "noise"
     assert not degraded(0.89, 0.885, 0.895), "a trifle"
     assert not degraded(0.99, 0.98, 1.0), "better"
+    vague = {"precision": PerformanceFigure(0.92, 0.70, 0.99)}
+    window = {"precision": PerformanceFigure(0.8, 0.75, 0.85)}
+    assert not decide_degradation(vague, window, config).degraded, "the reference is few rows"
     assert decide_degradation(reference, {}, config).not_compared == ("precision",)
 
 

@@ -72,7 +72,10 @@ class PerformanceEstimate:
     uncovered_fraction : float
         Of the window's rows, those where the reference has next to none.
     figures : dict of str to PerformanceFigure
-        Those of `METRICS` that could be made.
+        Those of `METRICS` that could be made; the interval is for what the labels of these rows will show.
+    long_run : dict of str to PerformanceFigure
+        The same values; the interval is for what many more rows of this kind would show. It is the one to
+        hold against another figure of many rows, such as that at release.
     left_out : dict of str to str
         The others, and why.
     confidence : float
@@ -87,11 +90,15 @@ class PerformanceEstimate:
     uncovered_fraction: float
     confidence: float
     figures: dict[str, PerformanceFigure] = field(default_factory=dict)
+    long_run: dict[str, PerformanceFigure] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Describe the estimate as plain JSON values."""
-        return vars(self) | {"figures": describe_figures(self.figures)}
+        return vars(self) | {
+            "figures": describe_figures(self.figures),
+            "long_run": describe_figures(self.long_run),
+        }
 
 
 def estimate_performance(
@@ -146,9 +153,9 @@ def estimate_performance(
     ROC-AUC (see `ScoreOrder`) is corrected by what it is off on the weighted reference, where the labels are
     known.
 
-    Intervals hold what the labels will show, not only their expectation: each draw resamples the
-    reference, calibrates again, draws labels from the probabilities and measures them. The weights are taken
-    as given.
+    Each draw behind the intervals resamples the reference and calibrates again. Then it draws labels for the
+    rows of the window and measures them (`figures`), or resamples those rows and takes their expectation
+    (`long_run`). The weights are taken as given.
 
     References
     ----------
@@ -226,34 +233,24 @@ def _make_figures(
     seed: int,
 ) -> None:
     order = ScoreOrder(y_score)
+    once = np.ones(len(y_score))
     calibration = labelled.fit(weights)
     probability = calibration(y_score)
-    n_rows, predicted, positives = len(y_score), int(decided.sum()), float(probability.sum())
-    hits = float(probability[decided].sum())
-    values = {
-        "precision": hits / predicted if predicted else np.nan,
-        "recall": hits / positives if positives else np.nan,
-        "roc_auc": order.roc_auc(probability) + calibration.roc_auc_excess,
-        "accuracy": float(np.where(decided, probability, 1.0 - probability).mean()),
-        "positive_rate": positives / n_rows,
-    }
+    predicted, positives = int(decided.sum()), float(probability.sum())
     if not predicted:
         estimate.left_out["precision"] = "no row was decided positive"
     few = f"expected in the window, at least {_LEAST_EXPECTED_ROWS:.0f} are needed"
-    if n_rows - positives < _LEAST_EXPECTED_ROWS:
-        estimate.left_out["roc_auc"] = f"{n_rows - positives:.1f} negatives {few}"
+    if len(y_score) - positives < _LEAST_EXPECTED_ROWS:
+        estimate.left_out["roc_auc"] = f"{len(y_score) - positives:.1f} negatives {few}"
     if positives < _LEAST_EXPECTED_ROWS:
         estimate.left_out.update(dict.fromkeys(("recall", "roc_auc"), f"{positives:.1f} positives {few}"))
-    draws = _draw_figures(labelled, weights, order, decided, n_draws, seed)
-    tail = (1.0 - estimate.confidence) / 2.0
-    for metric in METRICS:
+    values = _figures_of(order, probability, decided, once, calibration.roc_auc_excess)
+    shown, long_run = _draw_figures(labelled, weights, order, decided, n_draws, seed)
+    for metric, value in zip(METRICS, values, strict=True):
         if metric not in estimate.left_out:
-            drawn = draws[metric][~np.isnan(draws[metric])]
-            value = float(np.clip(values[metric], 0.0, 1.0))
-            low, high = np.clip(np.quantile(drawn, [tail, 1.0 - tail]), 0.0, 1.0)
-            estimate.figures[metric] = PerformanceFigure(
-                value, min(value, float(low)), max(value, float(high))
-            )
+            column = METRICS.index(metric)
+            estimate.figures[metric] = _figure(value, shown[:, column], estimate.confidence)
+            estimate.long_run[metric] = _figure(value, long_run[:, column], estimate.confidence)
 
 
 def _draw_figures(
@@ -263,21 +260,48 @@ def _draw_figures(
     decided: NDArray[np.bool_],
     n_draws: int,
     seed: int,
-) -> dict[str, NDArray[np.float64]]:
-    """Draw what the labels may show: another reference, other labels."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw what the labels of these rows may show, and what many more such rows would."""
     rng = np.random.default_rng(seed)
-    n_rows, n_reference, predicted = len(decided), len(weights), int(decided.sum())
-    draws = {metric: np.full(n_draws, np.nan) for metric in METRICS}
+    n_rows, n_reference = len(decided), len(weights)
+    once = np.ones(n_rows)
+    shown, long_run = np.empty((2, n_draws, len(METRICS)))
     for draw in range(n_draws):
         resampled = weights * np.bincount(rng.integers(0, n_reference, n_reference), minlength=n_reference)
         calibration = labelled.fit(resampled)
-        labels = rng.random(n_rows) < calibration(order.distinct)[order.group]
-        positives, hits = int(labels.sum()), int((labels & decided).sum())
-        if predicted:
-            draws["precision"][draw] = hits / predicted
-        if positives:
-            draws["recall"][draw] = hits / positives
-        draws["roc_auc"][draw] = order.roc_auc(labels) + calibration.roc_auc_excess
-        draws["accuracy"][draw] = (labels == decided).mean()
-        draws["positive_rate"][draw] = positives / n_rows
-    return draws
+        probability = calibration(order.distinct)[order.group]
+        labels = (rng.random(n_rows) < probability).astype(np.float64)
+        times = np.bincount(rng.integers(0, n_rows, n_rows), minlength=n_rows).astype(np.float64)
+        excess = calibration.roc_auc_excess
+        shown[draw] = _figures_of(order, labels, decided, once, excess)
+        long_run[draw] = _figures_of(order, probability, decided, times, excess)
+    return shown, long_run
+
+
+def _figures_of(
+    order: ScoreOrder,
+    probability: NDArray[np.float64],
+    decided: NDArray[np.bool_],
+    times: NDArray[np.float64],
+    roc_auc_excess: float,
+) -> tuple[float, ...]:
+    """Give the figures of `METRICS` of rows that count some times each; NaN where there is none."""
+    positive = probability * times
+    rows, positives, predicted = float(times.sum()), float(positive.sum()), float(times[decided].sum())
+    hits = float(positive[decided].sum())
+    # rows decided negative are right where they are negative
+    right = hits + (rows - predicted) - (positives - hits)
+    return (
+        hits / predicted if predicted else np.nan,
+        hits / positives if positives else np.nan,
+        order.roc_auc(probability, times) + roc_auc_excess,
+        right / rows,
+        positives / rows,
+    )
+
+
+def _figure(value: float, draws: NDArray[np.float64], confidence: float) -> PerformanceFigure:
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.clip(np.quantile(draws[~np.isnan(draws)], [tail, 1.0 - tail]), 0.0, 1.0)
+    value = min(1.0, max(0.0, value))
+    return PerformanceFigure(value, min(value, float(low)), max(value, float(high)))
