@@ -50,6 +50,11 @@ def test_a_row_more_less_or_other_matters(rows: list[Row], data: st.DataObject) 
     assert (hashed([*rows, row]) == hashed([*rows, other])) == same
 
 
+def test_rows_that_stand_there_twice_do_not_cancel_each_other() -> None:
+    one, other = (1.0, "a"), (2.0, "b")
+    assert len({hashed([one, one]), hashed([other, other]), hashed([one, other])}) == 3
+
+
 def test_values_do_not_run_into_each_other() -> None:
     rows: list[list[Row]] = [
         [(None, "a"), (None, "b")],

@@ -51,8 +51,8 @@ def row_hashes(frame: pl.DataFrame, *, seed: int = 0) -> NDArray[np.uint64]:
 
 def _as_text(column: pl.Series) -> pl.Series:
     if column.dtype.is_float():
-        # adding zero turns -0.0 into 0.0, so that equal numbers have equal bits; Polars leaves it out
-        bits = (column.cast(pl.Float64).fill_null(0.0).to_numpy() + 0.0).view(np.int64)
+        # adding zero turns -0.0 into 0.0, so that equal numbers have equal bits
+        bits = (column.cast(pl.Float64).fill_null(0.0) + 0.0).to_numpy().view(np.int64)
         text = pl.Series(bits).cast(pl.String)
     elif column.dtype == pl.String:
         text = column

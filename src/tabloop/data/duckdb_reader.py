@@ -47,6 +47,7 @@ def connect_duckdb(address: DatabaseAddress, *, read_only: bool) -> Any:
     try:
         connection = duckdb.connect(str(address.file), read_only=read_only)
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")  # it is drawn on standard output
     except duckdb.Error as error:
         raise database_error(address, error, "cannot be opened") from error
     return connection
