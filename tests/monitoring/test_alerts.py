@@ -7,9 +7,11 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import ROOT
 
 from tabloop.config.alerts import AlertsConfig
 from tabloop.errors import ConfigError
@@ -111,6 +114,15 @@ def outbox(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / OUTBOX).glob("*"))
 
 
+def documented_check() -> Any:
+    """The function that docs/retraining.md gives to receivers."""
+    page = (ROOT / "docs" / "retraining.md").read_text()
+    (snippet,) = re.findall(r"(    import base64.*?\n)(?!    |\n)", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(snippet), names)  # noqa: S102 - it is our own page
+    return names["is_from_tabloop"]
+
+
 def test_an_alarm_is_signed_as_standard_webhooks_says(receivers: list[Receiver], tmp_path: Path) -> None:
     receiver = receive(receivers)
     with Alerts(config(), tmp_path, environ=receiver.environ) as alerts:
@@ -123,6 +135,13 @@ def test_an_alarm_is_signed_as_standard_webhooks_says(receivers: list[Receiver],
     signed = f"{name}.{headers['webhook-timestamp']}.".encode() + body
     expected = base64.b64encode(hmac.new(KEY.encode(), signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
+
+    is_from_tabloop = documented_check()
+    assert is_from_tabloop(headers, body, KEY)
+    assert not is_from_tabloop(headers, body + b" ", KEY)
+    assert not is_from_tabloop(headers | {"webhook-timestamp": "1700000000"}, body, KEY)
+    assert not is_from_tabloop(headers, body, KEY.upper())
+
     message = json.loads(body)
     assert message["id"] == name
     assert message["type"] == "tabloop.alarm"
