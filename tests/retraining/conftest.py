@@ -8,8 +8,6 @@ from tests.conftest import ROOT, QuietProgress, make_workspace
 from tests.retraining.retraining_kit import Live
 
 from tabloop import lifecycle
-from tabloop.config.loading import load_project
-from tabloop.data.dataset import read_dataset
 
 #: Reference rows; the others are traffic.
 REFERENCE_ROWS = 1_600
@@ -18,9 +16,8 @@ REFERENCE_ROWS = 1_600
 @pytest.fixture(scope="session")
 def every_student() -> pl.DataFrame:
     """All bundled students, typed."""
-    project = load_project(ROOT / "config.yaml", environ={})
-    path = project.resolve(project.config.data.source.path)
-    return read_dataset(project.config.data, project.contract, path).frame
+    rows = pl.read_csv(ROOT / "data" / "ml_datasource.csv", infer_schema_length=None)
+    return rows.with_columns(pl.col("purchased").cast(pl.Int8))
 
 
 @pytest.fixture(scope="session")

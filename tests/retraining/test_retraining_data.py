@@ -29,7 +29,6 @@ from tabloop.errors import (
 from tabloop.retraining_data import (
     RetrainingData,
     build_retraining_data,
-    challenger_project,
     load_judged_rows,
 )
 
@@ -41,8 +40,7 @@ def build(live: Live, *overrides: str, now: datetime = LATER) -> RetrainingData:
 
 
 def table(live: Live, data: RetrainingData) -> pl.DataFrame:
-    project = challenger_project(live.project(), data.dataset.path)
-    return read_dataset(project.config.data, project.contract, data.dataset.path).frame
+    return load_judged_rows(live.model_dir, live.project(), data.dataset.sha256)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +158,7 @@ def test_a_foreign_table_with_nulls_and_other_target_texts_comes_back_whole(tmp_
     nullable = {"nullable": True}
     config: dict[str, Any] = {
         "data": {
-            "source": {"kind": "csv", "path": "table.csv"},
+            "source": {"kind": "csv", "path": str(tmp_path / "table.csv")},
             "target": {"name": "left", "positive": "gone", "negative": "here"},
         },
         "contract": {
@@ -189,9 +187,7 @@ def test_a_foreign_table_with_nulls_and_other_target_texts_comes_back_whole(tmp_
         source="test",
     )
     data = build_retraining_data(project, champion, now=LATER)
-    again = challenger_project(project, data.dataset.path)
-    found = read_dataset(again.config.data, again.contract, data.dataset.path)
-    assert found.quarantine.rows == 0
+    found = load_judged_rows(project.model_dir, project, data.dataset.sha256)
     original = read_dataset(project.config.data, project.contract, tmp_path / "table.csv").frame
-    assert found.frame[:n].equals(original)
-    assert found.frame[n:].equals(original[: n - 100].with_columns(pl.col("age") + 1_000))
+    assert found[:n].equals(original)
+    assert found[n:].equals(original[: n - 100].with_columns(pl.col("age") + 1_000))
