@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -49,10 +49,12 @@ def windows(held: list[bool | None], name: WatchedTrigger = "windowed_drift") ->
 
 
 def evidence(
-    seen: tuple[WindowEvidence, ...] = (), *, feedback: NewFeedback = ENOUGH, **more: object
+    seen: tuple[WindowEvidence, ...] = (),
+    *,
+    present: WindowEvidence | None = None,
+    feedback: NewFeedback = ENOUGH,
 ) -> RetrainingEvidence:
-    known = RetrainingEvidence("run", NOW, NOW - timedelta(days=10), seen, new_feedback=feedback)
-    return replace(known, **more)
+    return RetrainingEvidence("run", NOW, NOW - timedelta(days=10), seen, present, feedback)
 
 
 def decide(
@@ -190,7 +192,7 @@ def test_each_verdict_of_the_monitor_becomes_a_finding() -> None:
 
 
 def test_only_retrainings_count_for_the_cooldown() -> None:
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"time": "2026-01-01T00:00:00Z", "decision": "refused", "retraining": {}, "judged_now": True},
         {"time": "2026-01-02T00:00:00Z", "decision": "promoted", "judged_now": True},
         {"time": "2026-01-03T00:00:00Z", "decision": "promoted", "retraining": {}, "judged_now": False},

@@ -7,6 +7,7 @@ import json
 
 from pydantic import Field, StrictInt, model_validator
 
+from tabloop.config.alerts import AlertsConfig
 from tabloop.config.data import DataConfig
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig
@@ -62,6 +63,9 @@ class Config(Section):
     )
     stream: StreamConfig = Field(
         default_factory=lambda: StreamConfig.model_validate({}), description="Events in, decisions out."
+    )
+    alerts: AlertsConfig = Field(
+        default_factory=lambda: AlertsConfig.model_validate({}), description="Who is told of an alarm."
     )
 
     @model_validator(mode="after")

@@ -211,7 +211,7 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
 
 def _add_block(page: _Page, section: BaseModel, without: Iterable[str] = ()) -> None:
     for name, value in section.model_dump(mode="json", exclude=set(without)).items():
-        page.add(f"  {name}: {yaml_scalar(value)}")
+        page.add(f"  {name}: {_flow(value) if isinstance(value, list) else yaml_scalar(value)}")
 
 
 def _numeric(draft: ConfigDraft) -> list[str]:

@@ -1,0 +1,278 @@
+"""An alarm reaches a real receiver at least once, signed, and nobody waits for it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import ROOT
+
+from tabloop.config.alerts import AlertsConfig
+from tabloop.errors import ConfigError
+from tabloop.monitoring.alerts import OUTBOX, Alerts
+
+KEY = "a secret of the receiver"
+Message = tuple[dict[str, str], bytes]
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes alarms; answers the first ones as it is told, `hang` and `drop` included."""
+
+    daemon_threads = True
+
+    def __init__(self, *first: int | str) -> None:
+        self.first = list(first)
+        self.seen: list[Message] = []
+        self.taken: list[Message] = []
+        self.released = threading.Event()
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"HOOK": f"http://127.0.0.1:{self.server_port}/alarms?from=tabloop", "SECRET": KEY}
+
+    def ids(self) -> list[str]:
+        return [headers["webhook-id"] for headers, _ in self.taken]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        message = (
+            {name.lower(): value for name, value in self.headers.items()} | {":path": self.path},
+            self.rfile.read(int(self.headers["content-length"])),
+        )
+        self.server.seen.append(message)
+        answer = self.server.first.pop(0) if self.server.first else 204
+        if answer == "drop":
+            self.connection.close()
+            return
+        if answer == "hang":
+            self.server.released.wait(20)
+            return
+        if isinstance(answer, int) and answer < 300:
+            self.server.taken.append(message)
+        self.send_response(int(answer))
+        if answer == 302:
+            self.send_header("location", "/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def receivers() -> Iterator[list[Receiver]]:
+    opened: list[Receiver] = []
+    yield opened
+    for receiver in opened:
+        receiver.released.set()
+        receiver.shutdown()
+        receiver.server_close()
+
+
+def receive(receivers: list[Receiver], *first: int | str) -> Receiver:
+    receivers.append(Receiver(*first))
+    return receivers[-1]
+
+
+def config(**settings: Any) -> AlertsConfig:
+    given = {
+        "url_env": "HOOK",
+        "secret_env": "SECRET",
+        "first_retry_s": 0.02,
+        "max_retry_s": 0.05,
+        "timeout_s": 2.0,
+    }
+    return AlertsConfig.model_validate(given | settings)
+
+
+def wait_for(condition: Any, timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+def outbox(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / OUTBOX).glob("*"))
+
+
+def documented_check() -> Any:
+    """The function that docs/retraining.md gives to receivers."""
+    page = (ROOT / "docs" / "retraining.md").read_text()
+    (snippet,) = re.findall(r"(    import base64.*?\n)(?!    |\n)", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(snippet), names)  # noqa: S102 - it is our own page
+    return names["is_from_tabloop"]
+
+
+def test_an_alarm_is_signed_as_standard_webhooks_says(receivers: list[Receiver], tmp_path: Path) -> None:
+    receiver = receive(receivers)
+    with Alerts(config(), tmp_path, environ=receiver.environ) as alerts:
+        name = alerts.send({"name": "drift_rule", "words": "drifted: minutes_watched, ü"})
+        wait_for(lambda: receiver.taken)
+    ((headers, body),) = receiver.taken
+    assert headers[":path"] == "/alarms?from=tabloop"
+    assert headers["webhook-id"] == name
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+    signed = f"{name}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(KEY.encode(), signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+    is_from_tabloop = documented_check()
+    assert is_from_tabloop(headers, body, KEY)
+    assert not is_from_tabloop(headers, body + b" ", KEY)
+    assert not is_from_tabloop(headers | {"webhook-timestamp": "1700000000"}, body, KEY)
+    assert not is_from_tabloop(headers, body, KEY.upper())
+
+    message = json.loads(body)
+    assert message["id"] == name
+    assert message["type"] == "tabloop.alarm"
+    assert message["data"] == {"name": "drift_rule", "words": "drifted: minutes_watched, ü"}
+    assert outbox(tmp_path) == []
+
+
+@pytest.mark.parametrize("trouble", [500, 429, 302, 401, "drop"])
+def test_what_is_not_taken_is_sent_again_under_the_same_id(
+    receivers: list[Receiver], tmp_path: Path, trouble: int | str
+) -> None:
+    receiver = receive(receivers, trouble, trouble)
+    with Alerts(config(), tmp_path, environ=receiver.environ) as alerts:
+        name = alerts.send({"name": "a"})
+        wait_for(lambda: receiver.taken)
+        wait_for(lambda: alerts.counters.delivered)
+        assert alerts.counters.failed_attempts == 2
+    assert receiver.ids() == [name]
+    assert [headers["webhook-id"] for headers, _ in receiver.seen] == [name] * 3
+    assert {body for _, body in receiver.seen} == {receiver.taken[0][1]}
+
+
+def test_alarms_come_in_order_and_one_that_is_refused_does_not_hold_up_the_others(
+    receivers: list[Receiver], tmp_path: Path
+) -> None:
+    receiver = receive(receivers, 422)
+    with Alerts(config(first_retry_s=0.3, max_retry_s=0.3), tmp_path, environ=receiver.environ) as alerts:
+        names = [alerts.send({"n": n}) for n in range(4)]
+        wait_for(lambda: len(receiver.taken) == 4)
+    assert receiver.ids() == [*names[1:], names[0]]
+
+
+def test_nobody_waits_for_a_receiver_that_does_not_answer(receivers: list[Receiver], tmp_path: Path) -> None:
+    receiver = receive(receivers, "hang")
+    alerts = Alerts(config(timeout_s=30.0), tmp_path, environ=receiver.environ)
+    alerts.send({"n": 0})
+    wait_for(lambda: receiver.seen)
+    for n in range(1, 20):
+        alerts.send({"n": n})  # the first is still being sent: with its network wait this would take 30 s
+    assert alerts.waiting == 20
+    assert len(receiver.seen) == 1
+    alerts.close(timeout_s=0.01)
+    assert len(outbox(tmp_path)) == 20
+
+
+def test_what_was_not_delivered_survives_a_restart(receivers: list[Receiver], tmp_path: Path) -> None:
+    nobody = {"HOOK": "http://127.0.0.1:1/", "SECRET": KEY}
+    with Alerts(config(), tmp_path, environ=nobody) as alerts:
+        names = [alerts.send({"n": n}) for n in range(3)]
+        wait_for(lambda: alerts.counters.failed_attempts)
+        assert alerts.problem is not None
+    assert outbox(tmp_path) == names
+    (tmp_path / OUTBOX / "notes.json").write_text("not an alarm")
+    receiver = receive(receivers)
+    with Alerts(config(), tmp_path, environ=receiver.environ) as again:
+        wait_for(lambda: again.counters.delivered == 3)
+    assert receiver.ids() == names
+    assert outbox(tmp_path) == ["notes"]
+
+
+def test_an_alarm_survives_kill_9(receivers: list[Receiver], tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from tabloop.config.alerts import AlertsConfig
+from tabloop.monitoring.alerts import Alerts
+config = AlertsConfig(url_env="HOOK", secret_env="SECRET")
+print(Alerts(config, Path(sys.argv[1])).send({"name": "a"}), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=os.environ | {"HOOK": "http://127.0.0.1:1/", "SECRET": KEY},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    receiver = receive(receivers)
+    with Alerts(config(), tmp_path, environ=receiver.environ):
+        wait_for(lambda: receiver.taken)
+    assert receiver.ids() == [done.stdout.strip()]
+
+
+def test_the_queue_is_bounded_and_the_oldest_gives_way(tmp_path: Path) -> None:
+    nobody = {"HOOK": "http://127.0.0.1:1/", "SECRET": KEY}
+    with Alerts(config(max_waiting=3), tmp_path, environ=nobody) as alerts:
+        names = [alerts.send({"n": n}) for n in range(5)]
+        assert alerts.waiting == 3
+        assert alerts.counters.given_up == 2
+    assert outbox(tmp_path) == names[2:]
+
+
+def test_an_alarm_is_given_up_when_it_is_too_old(receivers: list[Receiver], tmp_path: Path) -> None:
+    nobody = {"HOOK": "http://127.0.0.1:1/", "SECRET": KEY}
+    with Alerts(config(keep_hours=0.3 / 3600), tmp_path, environ=nobody) as alerts:
+        alerts.send({"n": 1})
+        wait_for(lambda: alerts.counters.given_up == 1)
+        assert alerts.waiting == 0
+    assert outbox(tmp_path) == []
+
+
+def test_an_outbox_that_cannot_be_written_loses_nothing_while_the_process_lives(
+    receivers: list[Receiver], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "monitoring").write_text("a file where the folder should be")
+    receiver = receive(receivers)
+    with Alerts(config(), tmp_path, environ=receiver.environ) as alerts:
+        name = alerts.send({"n": 1})
+        wait_for(lambda: receiver.taken)
+    assert receiver.ids() == [name]
+    assert "in memory only" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({}, "HOOK holds no http or https URL"),
+        ({"HOOK": "ftp://example.org"}, "HOOK holds no http or https URL"),
+        ({"HOOK": "https://example.org:99999"}, "HOOK holds no http or https URL"),
+        ({"HOOK": "https://example.org"}, "SECRET holds 0 characters, expected at least 16"),
+        ({"HOOK": "https://example.org", "SECRET": "whsec_?"}, "SECRET is no base64"),
+    ],
+)
+def test_a_webhook_that_cannot_work_is_an_error_at_the_start(
+    environ: dict[str, str], problem: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        Alerts(config(), tmp_path, environ=environ)
+    assert "example.org" not in str(caught.value)
+
+
+def test_without_a_webhook_nothing_is_sent_or_kept(tmp_path: Path) -> None:
+    with Alerts(AlertsConfig(), tmp_path, environ={}) as alerts:
+        assert alerts.send({"name": "a"}) is None
+    assert list(tmp_path.iterdir()) == []

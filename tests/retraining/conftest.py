@@ -1,0 +1,51 @@
+"""A champion with traffic and outcomes; each test works on a copy."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from tests.conftest import ROOT, QuietProgress, make_workspace
+from tests.retraining.retraining_kit import Live
+
+from tabloop import lifecycle
+
+#: Reference rows; the others are traffic.
+REFERENCE_ROWS = 1_600
+
+
+@pytest.fixture(scope="session")
+def every_student() -> pl.DataFrame:
+    """All bundled students, typed."""
+    rows = pl.read_csv(ROOT / "data" / "ml_datasource.csv", infer_schema_length=None)
+    return rows.with_columns(pl.col("purchased").cast(pl.Int8))
+
+
+@pytest.fixture(scope="session")
+def traffic(every_student: pl.DataFrame) -> pl.DataFrame:
+    """Students of whom no training row is."""
+    reference = every_student[:REFERENCE_ROWS]
+    return every_student[REFERENCE_ROWS:].join(reference, on=reference.columns, how="anti")
+
+
+@pytest.fixture(scope="session")
+def live(
+    tmp_path_factory: pytest.TempPathFactory, every_student: pl.DataFrame, traffic: pl.DataFrame
+) -> Live:
+    """A champion that can be beaten, 1,500 answers of it and their outcomes; tests must not change it.
+
+    The champion is a tree of one split, the config then asks for a logistic regression.
+    """
+    workspace = make_workspace(tmp_path_factory.mktemp("live"), every_student[:REFERENCE_ROWS])
+    workspace.change(
+        training={"candidates": {"decision_tree": {"max_depth": 1}}, "keep": "winner"},
+        monitoring={"reference_rows": 500},
+        release={"load_test_s": 0.1},
+        # of so few rows the bounds are wide
+        retraining={"test_margin": 0.02, "fresh_margin": 0.05, "brier_margin": 0.02},
+    )
+    _, decision = lifecycle.run_all(workspace.project(), QuietProgress())
+    assert decision.promoted, decision
+    workspace.change(training={"candidates": {"logistic_regression": {}}})
+    live = Live(workspace)
+    live.serve_and_tell(traffic[:1_500])
+    return live

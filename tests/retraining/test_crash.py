@@ -1,0 +1,74 @@
+"""A retraining that is killed, at any moment, leaves the champion and stands in nobody's way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import QuietProgress
+from tests.retraining.retraining_kit import Live
+
+from tabloop import lifecycle, retraining
+
+#: Replaces one function by the end of the process.
+KILLED = """
+import os, signal
+from tabloop.cli import main
+import {module} as module
+def die(*arguments, **more):
+    os.kill(os.getpid(), signal.SIGKILL)
+module.{name} = die
+main()
+"""
+
+
+def kill_at(live: Live, module: str, name: str, *command: str) -> None:
+    """Run a command that dies when it gets to a function."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(module=module, name=name), *command],
+        cwd=live.workspace.folder,
+        env=os.environ,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def unfinished(live: Live) -> list[str]:
+    return [path.name for path in (live.model_dir / "datasets").glob(".*")]
+
+
+def test_killed_again_and_again_it_comes_out_in_the_end(live: Live, tmp_path: Path) -> None:
+    copy = live.copy(tmp_path / "p")
+    champion = copy.champion().run_id
+
+    kill_at(copy, "tabloop.artifacts.dataset_store", "sync_folder", "retrain")
+    kill_at(copy, "tabloop.artifacts.dataset_store", "sha256_of_file", "retrain")
+    assert len(unfinished(copy)) == 1
+    kill_at(copy, "joblib", "dump", "retrain")
+    assert unfinished(copy) == []
+    kill_at(copy, "tabloop.artifacts.run_folder", "RunFolder.seal", "retrain")
+    assert copy.champion().run_id == champion
+    assert [run.state for run in copy.store.runs()] == ["passed", "open", "open"]
+
+    # judged as the challenger that it is, whoever asks for its release
+    judged = copy.copy(tmp_path / "released")
+    kill_at(judged, "tabloop.artifacts.run_store", "RunStore.promote", "release")
+    assert judged.champion().run_id == champion
+    sealed = judged.store.runs()[-1]
+    assert sealed.state == "passed"
+    gates = {gate["name"] for gate in sealed.read_json("gates.json")["gates"]}
+    assert gates >= {"champion", "frozen_test", "fresh_rows", "replay"}
+    assert lifecycle.release(judged.project(), sealed).promoted
+    assert judged.champion().run_id == sealed.run_id
+    assert judged.store.decisions()[-1]["retraining"]["champion_run_id"] == champion
+
+    # and the next retraining works
+    report = retraining.retrain(copy.project(), QuietProgress())
+    assert report.promoted
+    assert copy.champion().run_id == report.release.run_id  # type: ignore[union-attr]
+    assert unfinished(copy) == []
