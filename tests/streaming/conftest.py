@@ -6,13 +6,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.conftest import Workspace
-from tests.streaming.servers import STANDARD, KafkaMock, require_answer
-from tests.streaming.stream_kit import Broker
 
 from tabloop.artifacts.run_store import RunStore
 from tabloop.contract.contract import Contract
 from tabloop.inference.scoring_service import ScoringService, load_service
+from tests.conftest import Workspace
+from tests.streaming.servers import STANDARD, KafkaMock, require_answer
+from tests.streaming.stream_kit import Broker
 
 URLS = {
     "redis": "redis://127.0.0.1:6379",

@@ -6,6 +6,11 @@ import asyncio
 import random
 
 import polars as pl
+
+from tabloop.inference.scoring_service import ScoringService
+from tabloop.streaming.consumer import most_held_events
+from tabloop.streaming.dead_letters import DeadLetterSource
+from tabloop.streaming.events import Delivery, RefusedEvent, encode_dead_letter
 from tests.streaming.stream_kit import (
     Broker,
     MemoryLog,
@@ -15,11 +20,6 @@ from tests.streaming.stream_kit import (
     run_until,
     settled,
 )
-
-from tabloop.inference.scoring_service import ScoringService
-from tabloop.streaming.consumer import most_held_events
-from tabloop.streaming.dead_letters import DeadLetterSource
-from tabloop.streaming.events import Delivery, RefusedEvent, encode_dead_letter
 
 
 def test_each_event_is_decided_once_whatever_the_producer_does(

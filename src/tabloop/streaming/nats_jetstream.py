@@ -253,8 +253,7 @@ class NatsDecisionSink(_JetStream):
 
 
 def _delivery(message: Msg) -> Delivery:
-    metadata = message.metadata
-    return Delivery(message.data, message, str(metadata.sequence.stream), metadata.num_delivered > 1)
+    return Delivery(message.data, message, str(message.metadata.sequence.stream))
 
 
 async def _all_of(acks: Sequence[asyncio.Future[PubAck]]) -> list[PubAck | BaseException]:

@@ -151,10 +151,7 @@ class RabbitMqEventSource(_RabbitMq):
         while not self._arrived.empty() and len(messages) < max_events:
             messages.append(self._arrived.get_nowait())
         self.ended = self._is_replay and not messages
-        return [
-            Delivery(message.body, message, message.message_id or "", bool(message.redelivered))
-            for message in messages
-        ]
+        return [Delivery(each.body, each, each.message_id or "") for each in messages]
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge each; what came over a lost connection was given back by losing it."""
