@@ -293,6 +293,7 @@ async def _answering() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(4 * _ANSWER_S):
             yield
-    except* (KafkaException, TimeoutError, OSError) as errors:
-        error = errors.exceptions[0]
+    except BrokerUnavailableError:
+        raise
+    except (KafkaException, TimeoutError, OSError) as error:
         raise BrokerUnavailableError(f"Kafka: {str(error) or type(error).__name__}") from error

@@ -279,5 +279,7 @@ async def _answering() -> AsyncIterator[None]:
     """Name a server that does not answer."""
     try:
         yield
+    except BrokerUnavailableError:
+        raise
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise BrokerUnavailableError(f"NATS: {str(error) or type(error).__name__}") from error

@@ -243,6 +243,8 @@ async def _answering() -> AsyncIterator[None]:
     """Name a server that does not answer, and one that cannot write."""
     try:
         yield
+    except BrokerUnavailableError:
+        raise
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
         raise BrokerUnavailableError(f"Redis: {error}") from error
     except redis.exceptions.ResponseError as error:
