@@ -16,7 +16,7 @@ from tabloop.inference.scoring_service import load_tested_service
 from tabloop.streaming.brokers import open_sink, open_source
 from tabloop.streaming.consumer import StreamConsumer, most_held_events
 from tabloop.streaming.dead_letters import DeadLetterSource
-from tabloop.streaming.decision_log import LOOK_BACK_S, PredictionLogBook
+from tabloop.streaming.decision_log import PredictionLogBook
 from tabloop.streaming.stream_report import StreamReport
 
 
@@ -79,9 +79,8 @@ async def _consume(
         config.source, state_dir, held_events=most_held_events(config), lines=lines_in, dead_letters=replay
     )
     sink = open_sink(config.sink, state_dir, lines=lines_out)
-    look_back_s = max(LOOK_BACK_S, 4 * getattr(config.source, "claim_after_s", 0.0))
     with PredictionLogWriter(project.model_dir, project.config.prediction_log) as writer:
-        book = PredictionLogBook(project.model_dir, writer, look_back_s=look_back_s)
+        book = PredictionLogBook(project.model_dir, writer)
         if replay:
             # what is invalid here is known to be: it stays where it is, and stops nobody
             config = config.model_copy(

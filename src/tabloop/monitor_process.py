@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from tabloop.artifacts.feedback_store import FeedbackStore
+from tabloop.artifacts.files import json_bytes, write_atomic
 from tabloop.artifacts.prediction_log_reader import PredictionLogReader
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
@@ -27,10 +28,13 @@ from tabloop.deployment import metrics
 from tabloop.deployment.child_process import starting, stop_with_parent
 from tabloop.deployment.runtime_snapshots import RuntimeSnapshots
 from tabloop.errors import TabloopError
+from tabloop.monitoring.alerts import Alerts
 from tabloop.monitoring.refusal_watch import RefusalWatch
 from tabloop.run_monitor import RunMonitor
 
 _log = logging.getLogger("tabloop.monitor")
+
+ALARMS = "monitoring/alarms.json"
 
 _TICK_S = 1.0
 _SNAPSHOT_S = 60.0
@@ -65,7 +69,13 @@ class Monitor:
             window_records=monitoring.test_window_rows,
         )
         self._records_seen = self._refused_seen = 0.0
-        self._on: set[str] = set()
+        self._alerts = Alerts(project.config.alerts, project.model_dir)
+        self._alarms_path = project.model_dir / ALARMS
+        # what is on already was told already: a monitor that starts again does not tell it again
+        self._on = _read_alarms(self._alarms_path)
+        self._of_figures: dict[str, str] = {}
+        for name in self._on:
+            metrics.alarm_state.labels(name).set(1)
 
     async def follow(self) -> None:
         """Follow the log until cancelled."""
@@ -81,18 +91,19 @@ class Monitor:
         self._follow_champion()
         for _ in self._run.catching_up():
             await asyncio.sleep(0)  # a long log is no reason not to answer
-        self._note_alarms()
         now = time.monotonic()
+        if now - self._figures_at >= _FIGURES_EVERY_S:
+            self._note_figures()
+            self._figures_at = time.monotonic()
+        self._note_alarms()
         if now - self._snapshot_at >= _SNAPSHOT_S:
             self._snapshot_at = now
             self._snapshots.write(self._run.run.run_id)
-        if now - self._figures_at >= _FIGURES_EVERY_S:
-            self._figures_at = now
-            self._note_figures()
 
     def close(self) -> None:
-        """Write the last snapshot."""
+        """Write the last snapshot; alarms that were not delivered wait on disk."""
         self._snapshots.write(self._run.run.run_id)
+        self._alerts.close()
 
     def answer(self, question: str, body: bytes) -> tuple[int, Any]:
         """Answer one question.
@@ -124,6 +135,7 @@ class Monitor:
         name = self._store.champion_name()
         if name is not None and name != self._run.run.run_id:
             self._run = RunMonitor(self.project, self._store.require_champion())
+            self._of_figures = {}
 
     def _describe_refusals(self) -> dict[str, Any] | None:
         return None if self._refusals.latest is None else self._refusals.latest.to_dict()
@@ -133,7 +145,7 @@ class Monitor:
         metrics.drift_max_abs_z.set(rule.drift_score_max_abs_z)
         metrics.drift_samples.set(rule.samples_observed)
         metrics.predicted_positive_rate.set(rule.predicted_positive_rate)
-        on: dict[str, str] = {}
+        on = dict(self._of_figures)
         if rule.covariate_shift:
             on["drift_rule"] = f"drifted: {', '.join(rule.drifted_features)}"
         if rule.prediction_shift:
@@ -152,22 +164,42 @@ class Monitor:
 
     def _switch(self, on: dict[str, str]) -> None:
         """Raise what is new, let go what is over."""
-        for name in sorted(on.keys() - self._on):
+        raised, over = sorted(on.keys() - self._on), sorted(self._on - on.keys())
+        for name in raised:
             metrics.alarm_state.labels(name).set(1)
             metrics.alarms.labels(name).inc()
             _log.warning("alarm %s: %s", name, on[name])
-        for name in sorted(self._on - on.keys()):
+            self._alerts.send({"alarm": name, "run_id": self._run.run.run_id, "words": on[name]})
+        for name in over:
             metrics.alarm_state.labels(name).set(0)
             _log.info("alarm %s is over", name)
-        self._on = set(on)
+        if raised or over:
+            self._on = set(on)
+            self._alarms_path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._alarms_path, json_bytes({"on": sorted(self._on)}))
 
     def _note_figures(self) -> None:
-        for gauge, figures in (
-            (metrics.estimated_performance, self._run.estimate().figures),
-            (metrics.realized_performance, self._run.realized().figures),
+        """Look at what takes longer: performance, and whether to retrain."""
+        described = self._run.describe_performance()
+        self._of_figures = {}
+        for side, gauge in (
+            ("estimated", metrics.estimated_performance),
+            ("realized", metrics.realized_performance),
         ):
-            for name, figure in figures.items():
-                gauge.labels(name).set(figure.value)
+            for name, figure in described[side]["figures"].items():
+                gauge.labels(name).set(figure["value"])
+            decision = described[f"{side}_degradation"]
+            if decision["degraded"]:
+                self._of_figures[f"{side}_performance"] = decision["reason"]
+        promise = described["promise"]
+        if promise["verdict"] == "refuted":
+            self._of_figures["promise"] = (
+                f"{promise['true_positive_rows']} of {promise['predicted_positive_rows']} positive decisions "
+                f"were right; {promise['target_precision']:g} was promised"
+            )
+        trigger = self._run.decide_retraining()
+        if trigger.should_retrain:
+            self._of_figures["retraining"] = trigger.reason
 
     def _take_feedback(self, body: bytes) -> tuple[int, Any]:
         try:
@@ -200,6 +232,13 @@ class Monitor:
             "refused": [each.to_dict() for each in batch.refused[:100]],
             "refused_rows": len(batch.refused),
         }
+
+
+def _read_alarms(path: Path) -> set[str]:
+    try:
+        return set(json.loads(path.read_bytes())["on"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _problem(status: int, code: str, detail: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,6 @@ class MemoryLog:
     def __init__(self) -> None:
         self.event_ids: list[str] = []
         self.found: dict[str, LoggedDecision] = {}
-        self.asked: list[str] = []
 
     def append(
         self,
@@ -212,8 +211,14 @@ class MemoryLog:
         return [f"prediction-{start + place}" for place in range(len(records))]
 
     def find(self, event_ids: Sequence[str]) -> Mapping[str, LoggedDecision]:
-        self.asked += event_ids
         return {name: self.found[name] for name in event_ids if name in self.found}
+
+    def suspects(self) -> Sequence[str]:
+        return list(self.found)
+
+    def clear(self, event_ids: Collection[str]) -> None:
+        for name in event_ids:
+            self.found.pop(name, None)
 
 
 def event_bodies(rows: pl.DataFrame, names: Sequence[str]) -> list[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
@@ -89,7 +89,13 @@ class DecisionLog(Protocol):
         """Log decisions; give their prediction ids."""
 
     def find(self, event_ids: Sequence[str]) -> Mapping[str, LoggedDecision]:
-        """Find which of these events were logged already."""
+        """Find which of these events another process logged already."""
+
+    def suspects(self) -> Sequence[str]:
+        """Give events logged by others that should be published by now."""
+
+    def clear(self, event_ids: Collection[str]) -> None:
+        """Forget those that are."""
 
 
 class BatchDecider:
@@ -227,9 +233,8 @@ class BatchDecider:
         codec: EventCodec,
         until_scored: contextlib.AsyncExitStack,
     ) -> int:
-        # who held it before us may have died between the log and the sink
-        held = [event.event_id for event in events if event.delivery.redelivered]
-        logged = await self._in_thread(self._log.find, held) if held else {}
+        # who had it before us may have died between the log and the sink
+        logged = await self._in_thread(self._log.find, [event.event_id for event in events])
         unscored = [event for event in events if event.event_id not in logged]
         entries = [_entry(codec, event_id, decision) for event_id, decision in logged.items()]
         if unscored:
@@ -238,6 +243,9 @@ class BatchDecider:
             await until_scored.aclose()
             entries += await self._in_thread(self._log_and_encode, unscored, decisions, service, codec)
         written: int = await self._answered(self._sink.publish, entries)
+        self._log.clear(logged)
+        if suspects := self._log.suspects():
+            self._log.clear(await self._answered(self._sink.decided, suspects))
         return written
 
     def _score(self, events: Sequence[Event], service: ScoringService, codec: EventCodec) -> Decisions:

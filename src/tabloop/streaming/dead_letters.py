@@ -37,10 +37,7 @@ class DeadLetterSource:
     async def pull(self, max_events: int, timeout_s: float) -> list[Delivery]:
         """Take letters and unpack them."""
         pulled = await self._letters.pull(max_events, timeout_s)
-        # whoever wrote the letter may have died after it, or before: the log is asked in both cases
-        return [
-            Delivery(body_of_dead_letter(each.body), each, each.position, redelivered=True) for each in pulled
-        ]
+        return [Delivery(body_of_dead_letter(each.body), each, each.position) for each in pulled]
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of letters whose event is decided now."""

@@ -1,29 +1,35 @@
-"""The prediction log as a consumer uses it: append what was decided, find what was decided before a crash."""
+"""The prediction log as a consumer uses it: append decisions, and know those that others logged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.prediction_log_folder import LIVE_NAME, rotated_files, writers_held_off
-from tabloop.artifacts.prediction_log_lines import CHECKSUM_BYTES, TIME_SLICE
-from tabloop.artifacts.prediction_log_parts import LogPosition, open_live, open_rotated
-from tabloop.artifacts.prediction_log_rows import RowDecoder
+from tabloop.artifacts.prediction_log_lines import ID_SLICE
+from tabloop.artifacts.prediction_log_parts import LogPosition, walk_parts
+from tabloop.artifacts.prediction_log_reader import PredictionLogReader
+from tabloop.artifacts.prediction_log_rows import LogBatch, RowDecoder
 from tabloop.inference.record_type import Record
 from tabloop.streaming.batch_decider import LoggedDecision
 
-#: How far back an event is looked for: so many rows, and so long. Whoever dies between the log and the sink
-#: leaves the event to others who take it over after `claim_after_s`; with nobody there, the log stands still.
-LOOK_BACK_ROWS = 200_000
-LOOK_BACK_S = 120.0
+#: At the start, so many of the latest rows are looked at for what others logged and did not publish.
+LOOK_BACK_ROWS = 100_000
+
+# Above so many decisions of others, the oldest are looked up in the sink and forgotten where it has them
+_SUSPECTS = 4096
+_CHECKED_AT_ONCE = 2048
+# Where in an id its writer stands: see `tabloop.artifacts.prediction_ids`
+_WRITER = slice(19, 28)
 
 
 class PredictionLogBook:
-    """Writes decisions into the prediction log and finds them again; threads may share it.
+    """Writes decisions into the prediction log and follows what other processes write; threads may share it.
+
+    A process that dies between the log and the sink leaves a decision that is logged and not published. The
+    event comes again, by its own delivery or by another that the producer sent twice; whoever gets it finds
+    the decision here and publishes that one.
 
     Parameters
     ----------
@@ -31,15 +37,17 @@ class PredictionLogBook:
         The artifact folder.
     writer : PredictionLogWriter
         Of the log in it.
-    look_back_s : float, default=120
-        How long ago an event that is delivered again may have been logged.
     """
 
-    def __init__(
-        self, folder: Path, writer: PredictionLogWriter, *, look_back_s: float = LOOK_BACK_S
-    ) -> None:
+    def __init__(self, folder: Path, writer: PredictionLogWriter) -> None:
         self._folder, self._writer = folder, writer
-        self._look_back_s = look_back_s
+        self._own: set[bytes] = set()
+        self._others: dict[str, LoggedDecision] = {}  # by event id, the oldest first
+        self._decoder = RowDecoder(())
+        self._following = threading.Lock()
+        latest = PredictionLogReader(folder, ()).read_latest(LOOK_BACK_ROWS)
+        self._position: LogPosition = latest.position
+        self._note(latest)
 
     def append(
         self,
@@ -55,62 +63,53 @@ class PredictionLogBook:
         appended = self._writer.append(
             records, probability, label, run_id=run_id, threshold=threshold, event_ids=event_ids
         )
+        self._own.add(appended.prediction_ids[0][_WRITER].encode())
         self._writer.wait_committed(appended.ticket)
         return appended.prediction_ids
 
     def find(self, event_ids: Sequence[str]) -> Mapping[str, LoggedDecision]:
-        """Find which of these events were logged lately; the first line of an event counts."""
-        wanted = {msgspec.json.encode(event_id) for event_id in event_ids}
+        """Find which of these events others logged; the first line of an event counts."""
+        with self._following:
+            self._follow()
+            return {name: self._others[name] for name in event_ids if name in self._others}
+
+    def suspects(self) -> Sequence[str]:
+        """Give events of which others logged a decision long enough ago to be published, as a rule."""
+        with self._following:
+            if len(self._others) <= _SUSPECTS:
+                return []
+            oldest = [name for name, _ in zip(self._others, range(_CHECKED_AT_ONCE), strict=False)]
+            for name in oldest:  # those that turn out to be unpublished wait for their next turn
+                self._others[name] = self._others.pop(name)
+            return oldest
+
+    def clear(self, event_ids: Collection[str]) -> None:
+        """Forget decisions that are published."""
+        with self._following:
+            for name in event_ids:
+                self._others.pop(name, None)
+
+    def _follow(self) -> None:
+        """Read on from where the last call ended; own lines are known by their writer."""
         found: list[bytes] = []
-        for lines in self._latest_chunks():
-            # `..., "event_id":"x","crc32":"..."}`: the id is what stands last before the checksum
-            found += [
-                line for line in lines if line[:-CHECKSUM_BYTES].rpartition(b'"event_id":')[2] in wanted
-            ]
-        rows = RowDecoder(()).decode(
-            sorted(found), LogPosition()
-        )  # lines sort by prediction id, that is by time
-        decisions: dict[str, LoggedDecision] = {}
-        for place, event_id in enumerate(rows.event_id):
-            if event_id is not None:
-                decisions.setdefault(
-                    event_id,
-                    LoggedDecision(
-                        rows.prediction_id[place],
-                        rows.run_id[place],
-                        rows.probability[place],
-                        rows.label[place],
-                    ),
+        for part in walk_parts(self._folder, self._position):
+            offset = part.offset_of(self._position)
+            for lines in part.chunks(offset):
+                offset += sum(map(len, lines)) + len(lines)
+                found += self._of_others(lines)
+            self._position = part.position(offset) if part.is_live else LogPosition(after=part.last)
+        if found:
+            self._note(self._decoder.decode(found, self._position))
+
+    def _of_others(self, lines: Iterable[bytes]) -> list[bytes]:
+        start = ID_SLICE.start
+        writer = slice(start + _WRITER.start, start + _WRITER.stop)
+        return [line for line in lines if line[writer] not in self._own and b'"event_id":' in line]
+
+    def _note(self, rows: LogBatch) -> None:
+        for place, name in enumerate(rows.event_id):
+            if name is not None:
+                decision = LoggedDecision(
+                    rows.prediction_id[place], rows.run_id[place], rows.probability[place], rows.label[place]
                 )
-        return decisions
-
-    def _latest_chunks(self) -> Iterator[list[bytes]]:
-        """Read lines from the end of the log on, as far back as events are looked for."""
-        moment = datetime.now(UTC) - timedelta(seconds=self._look_back_s)
-        oldest = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
-        seen = 0
-        for lines in self._chunks_backwards():
-            yield lines
-            seen += len(lines)
-            if seen >= LOOK_BACK_ROWS and lines[0][TIME_SLICE] < oldest:
-                return
-
-    def _chunks_backwards(self) -> Iterator[list[bytes]]:
-        with writers_held_off(self._folder):
-            rotated = rotated_files(self._folder)
-            try:
-                live = open_live(self._folder / LIVE_NAME)
-            except FileNotFoundError:
-                live = None
-        if live is not None:
-            try:
-                for _, lines in live.chunks_backwards():
-                    yield lines
-            finally:
-                live.close()
-        for file in reversed(rotated):
-            part = open_rotated(file)
-            try:
-                yield [line for lines in part.chunks() for line in lines]
-            finally:
-                part.close()
+                self._others.setdefault(name, decision)

@@ -38,8 +38,6 @@ class Delivery:
         What the source needs to acknowledge or release it.
     position : str
         Names the message within its source, the same at every delivery; empty where the broker has no name.
-    redelivered : bool
-        Whether somebody may have held it before.
     arrived_s : float
         `time.perf_counter` when it arrived; when it was due, in a simulation.
     is_settled : bool
@@ -49,7 +47,6 @@ class Delivery:
     body: bytes
     handle: Any
     position: str = ""
-    redelivered: bool = False
     arrived_s: float = field(default_factory=perf_counter)
     is_settled: bool = False
 

@@ -31,8 +31,6 @@ _LOGGER = logging.getLogger(__name__)
 # A record that is not confirmed by then is given up by the producer, and will not appear later
 _DELIVERY_MS = 8_000
 _ANSWER_S = 10.0
-# Who had a partition before held fewer events of it than this
-_MAYBE_REDELIVERED = 10_000
 
 
 class _Kafka:
@@ -133,9 +131,7 @@ class KafkaEventSource(_Kafka):
         partition, offset = message.partition() or 0, message.offset() or 0
         offsets = self._offsets.setdefault(partition, _Offsets())
         offsets.note_pulled(offset)
-        return Delivery(
-            message.value() or b"", (offsets, partition, offset), f"{partition}-{offset}", offsets.maybe_again
-        )
+        return Delivery(message.value() or b"", (offsets, partition, offset), f"{partition}-{offset}")
 
     def _note_assigned(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         for each in partitions:
@@ -202,12 +198,6 @@ class _Offsets:
     def __init__(self) -> None:
         self._pulled: deque[int] = deque()
         self._settled: set[int] = set()
-        self._seen = 0
-
-    @property
-    def maybe_again(self) -> bool:
-        """Whether the latest pulled may have been somebody else's before."""
-        return self._seen <= _MAYBE_REDELIVERED
 
     @property
     def held(self) -> int:
@@ -217,7 +207,6 @@ class _Offsets:
     def note_pulled(self, offset: int) -> None:
         """Note an event."""
         self._pulled.append(offset)
-        self._seen += 1
 
     def note_settled(self, offset: int) -> int | None:
         """Note that an event is settled; give the offset to commit if that moves it."""
@@ -304,6 +293,7 @@ async def _answering() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(4 * _ANSWER_S):
             yield
-    except* (KafkaException, TimeoutError, OSError) as errors:
-        error = errors.exceptions[0]
+    except BrokerUnavailableError:
+        raise
+    except (KafkaException, TimeoutError, OSError) as error:
         raise BrokerUnavailableError(f"Kafka: {str(error) or type(error).__name__}") from error

@@ -58,7 +58,6 @@ class MemoryEventSource:
         """Put events back in front."""
         for delivery in reversed(deliveries):
             if self._held.pop(delivery.handle, None) is not None:
-                delivery.redelivered = True
                 self._waiting.appendleft(delivery)
 
     async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:

@@ -253,8 +253,7 @@ class NatsDecisionSink(_JetStream):
 
 
 def _delivery(message: Msg) -> Delivery:
-    metadata = message.metadata
-    return Delivery(message.data, message, str(metadata.sequence.stream), metadata.num_delivered > 1)
+    return Delivery(message.data, message, str(message.metadata.sequence.stream))
 
 
 async def _all_of(acks: Sequence[asyncio.Future[PubAck]]) -> list[PubAck | BaseException]:
@@ -280,5 +279,7 @@ async def _answering() -> AsyncIterator[None]:
     """Name a server that does not answer."""
     try:
         yield
+    except BrokerUnavailableError:
+        raise
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise BrokerUnavailableError(f"NATS: {str(error) or type(error).__name__}") from error

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from aiormq.exceptions import ChannelInvalidStateError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
+_PORT = 5672
 _ANSWER_S = 10.0
 # A stream has no end that a reader would be told of: so long without a message is one
 _QUIET_S = 1.0
@@ -45,6 +47,10 @@ class _RabbitMq:
 
     async def open(self) -> None:
         async with _answering():
+            # aio-pika leaves a task behind when it cannot connect at all; this leaves none
+            address = urlsplit(self._url)
+            _, probe = await asyncio.open_connection(address.hostname, address.port or _PORT)
+            probe.close()
             self._broker = RabbitBroker(
                 self._url, default_channel=Channel(on_return_raises=True), logger=_LOGGER
             )
@@ -151,10 +157,7 @@ class RabbitMqEventSource(_RabbitMq):
         while not self._arrived.empty() and len(messages) < max_events:
             messages.append(self._arrived.get_nowait())
         self.ended = self._is_replay and not messages
-        return [
-            Delivery(message.body, message, message.message_id or "", bool(message.redelivered))
-            for message in messages
-        ]
+        return [Delivery(each.body, each, each.message_id or "") for each in messages]
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge each; what came over a lost connection was given back by losing it."""
@@ -263,5 +266,7 @@ async def _answering() -> AsyncIterator[None]:
     """Name a server that does not answer."""
     try:
         yield
+    except BrokerUnavailableError:
+        raise
     except (AMQPError, ChannelInvalidStateError, TimeoutError, OSError, RuntimeError) as error:
         raise BrokerUnavailableError(f"RabbitMQ: {str(error) or type(error).__name__}") from error

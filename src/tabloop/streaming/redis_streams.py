@@ -133,7 +133,7 @@ class RedisEventSource(_RedisStreams):
                 block=max(1, round(timeout_s * 1000)),
             )  # fmt: skip
             self.ended = self._is_replay and not streams
-            return _deliveries(streams[0][1], redelivered=False) if streams else []
+            return _deliveries(streams[0][1]) if streams else []
 
     async def _claim(self, max_events: int) -> list[Delivery]:
         now = monotonic()
@@ -148,7 +148,7 @@ class RedisEventSource(_RedisStreams):
             self._next_claim_s = now + self._claim_after_ms / 2000
             # what a replay cannot decide stays pending: one look is enough, a second would never end
             self._claim_from = None if self._is_replay else "0-0"
-        return _deliveries(entries, redelivered=True)
+        return _deliveries(entries)
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Take events off the group's pending list, decided dead letters off their stream."""
@@ -224,9 +224,9 @@ class RedisDecisionSink(_RedisStreams):
         return await self.append_new(self._stream, decisions)
 
 
-def _deliveries(entries: Sequence[tuple[bytes, dict[bytes, bytes]]], *, redelivered: bool) -> list[Delivery]:
+def _deliveries(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Delivery]:
     return [
-        Delivery(_body_of(fields), entry_id, entry_id.decode(), redelivered)
+        Delivery(_body_of(fields), entry_id, entry_id.decode())
         for entry_id, fields in entries
         if fields is not None  # trimmed from the stream while it was pending
     ]
@@ -243,6 +243,8 @@ async def _answering() -> AsyncIterator[None]:
     """Name a server that does not answer, and one that cannot write."""
     try:
         yield
+    except BrokerUnavailableError:
+        raise
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
         raise BrokerUnavailableError(f"Redis: {error}") from error
     except redis.exceptions.ResponseError as error:
