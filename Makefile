@@ -41,6 +41,15 @@ retrain: $(STAMP)  ## train a challenger on reference data and feedback (ARGS=--
 reproduce: $(STAMP)  ## check every hash of the champion (ARGS=--retrain trains again)
 	@$(BIN)/tabloop reproduce $(ARGS)
 
+serve: $(STAMP)  ## serve the champion (ARGS="--port 8000 --workers 2")
+	@$(BIN)/tabloop serve $(ARGS)
+
+monitor: $(STAMP)  ## say how the champion is doing (ARGS=--watch keeps at it)
+	@$(BIN)/tabloop monitor $(ARGS)
+
+stream: $(STAMP)  ## simulate a stream of events in this process, no broker needed
+	@$(BIN)/tabloop stream --simulate $(ARGS)
+
 test: $(STAMP)  ## the whole test suite
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
