@@ -46,14 +46,16 @@ def convert(name: str, values: RawColumn, dtype: pl.DataType) -> tuple[pl.Series
     if isinstance(values, pl.Series):
         series = values.alias(name) if values.dtype == dtype else values.cast(dtype).alias(name)
         return series, series
-    if dtype == pl.Float64:
-        values = [float(v) if isinstance(v, Decimal | int) and type(v) is not bool else v for v in values]
+    if dtype == pl.Float64 and isinstance(next((v for v in values if v is not None), None), Decimal):
+        values = [float(v) if isinstance(v, Decimal) else v for v in values]
     for wanted in (dtype, pl.Int64()) if dtype == pl.Boolean else (dtype,):
         try:
             series = pl.Series(name, values, dtype=wanted, strict=True)
         except (TypeError, OverflowError, pl.exceptions.PolarsError):
             continue
         return series, series
+    if dtype == pl.Float64:  # where every value is a number, whole ones are floats too
+        return _as_texts(name, values), [float(v) if type(v) is int else v for v in values]
     return _as_texts(name, values), values
 
 
