@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types imports train export reproduce benchmark soak clean lock docs
+.PHONY: help setup run test check format lint types imports train export retrain reproduce benchmark soak clean lock docs
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ benchmark: $(STAMP)  ## measure the newest open run (ARGS="RUN --full" names ano
 
 train: $(STAMP)  ## open a run: data, candidates, threshold
 	@$(BIN)/tabloop train $(ARGS)
+
+retrain: $(STAMP)  ## train a challenger on reference data and feedback (ARGS=--if-triggered for cron)
+	@$(BIN)/tabloop retrain $(ARGS)
 
 reproduce: $(STAMP)  ## check every hash of the champion (ARGS=--retrain trains again)
 	@$(BIN)/tabloop reproduce $(ARGS)

@@ -11,15 +11,21 @@ from dataclasses import dataclass, field
 import numpy as np
 import uvloop
 
+#: A server that cannot be reached for so long is gone.
+_LONGEST_SILENCE_S = 3.0
+
 
 @dataclass
 class Load:
-    """What a load measured: latencies in seconds, statuses, bodies where asked for."""
+    """What a load measured: latencies in seconds, statuses, where asked for the answers.
+
+    `answers` holds for each answer which request it is to, the status and the body.
+    """
 
     seconds: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
-    bodies: list[bytes] = field(default_factory=list)
+    answers: list[tuple[int, int, bytes]] = field(default_factory=list)
     broken_connections: int = 0
 
     @property
@@ -41,11 +47,12 @@ def post(path: str, body: bytes) -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, load: Load, keep_bodies: bool) -> None:
+    def __init__(self, load: Load, keep_answers: bool) -> None:
         self._load = load
-        self._keep = keep_bodies
+        self._keep = keep_answers
         self._received = b""
         self._sent_at = 0.0
+        self._number = 0
         self._waiting: asyncio.Future[bool] | None = None
         self.transport: asyncio.Transport | None = None
 
@@ -53,9 +60,10 @@ class _Connection(asyncio.Protocol):
 
         self.transport = transport  # type: ignore[assignment]  # uvloop registers no base class
 
-    def ask(self, request: bytes, due: float | None = None) -> asyncio.Future[bool]:
+    def ask(self, request: bytes, number: int = 0, due: float | None = None) -> asyncio.Future[bool]:
         """Send a request; the future tells when it is answered (False: the connection broke)."""
         self._waiting = asyncio.get_running_loop().create_future()
+        self._number = number
         self._sent_at = time.perf_counter() if due is None else due
         assert self.transport is not None
         self.transport.write(request)
@@ -77,7 +85,7 @@ class _Connection(asyncio.Protocol):
         status = int(head[9:12])
         self._load.statuses[status] = self._load.statuses.get(status, 0) + 1
         if self._keep:
-            self._load.bodies.append(body)
+            self._load.answers.append((self._number, status, body))
         self._finish(True)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -97,11 +105,11 @@ def closed_loop(
     *,
     connections: int,
     seconds: float,
-    keep_bodies: bool = False,
+    keep_answers: bool = False,
     most: int | None = None,
 ) -> Load:
     """Ask on each connection again as soon as the answer is there."""
-    return uvloop.run(_closed_loop(port, requests, connections, seconds, keep_bodies, most))
+    return uvloop.run(_closed_loop(port, requests, connections, seconds, keep_answers, most))
 
 
 async def _closed_loop(
@@ -109,11 +117,11 @@ async def _closed_loop(
     requests: Sequence[bytes],
     connections: int,
     seconds: float,
-    keep_bodies: bool,
+    keep_answers: bool,
     most: int | None,
 ) -> Load:
     load = Load()
-    turns = itertools.cycle(requests)
+    turns = itertools.cycle(enumerate(requests))
     left = itertools.count() if most is None else iter(range(most))
     until = time.perf_counter() + seconds
 
@@ -121,10 +129,11 @@ async def _closed_loop(
         connection = None
         while time.perf_counter() < until and next(left, None) is not None:
             if connection is None or connection.transport is None:
-                connection = await _connect(port, load, keep_bodies, until)
+                connection = await _connect(port, load, keep_answers, until)
                 if connection is None:
                     return
-            await connection.ask(next(turns))
+            number, request = next(turns)
+            await connection.ask(request, number)
         if connection is not None and connection.transport is not None:
             connection.transport.close()
 
@@ -134,11 +143,12 @@ async def _closed_loop(
     return load
 
 
-async def _connect(port: int, load: Load, keep_bodies: bool, until: float) -> _Connection | None:
+async def _connect(port: int, load: Load, keep_answers: bool, until: float) -> _Connection | None:
+    until = min(until, time.perf_counter() + _LONGEST_SILENCE_S)
     while time.perf_counter() < until:
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(load, keep_bodies), "127.0.0.1", port
+                lambda: _Connection(load, keep_answers), "127.0.0.1", port
             )
         except OSError:
             await asyncio.sleep(0.02)

@@ -289,9 +289,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     forest = f"{{random_forest: {{n_estimators: {arguments.trees}, min_samples_leaf: 2}}}}"
-    project = load_project(ROOT / "config.yaml", overrides=[f"training.candidates={forest}"], environ={})
+    overrides = [f"training.candidates={forest}", f"data.source.path={arguments.data.absolute()}"]
+    project = load_project(ROOT / "config.yaml", overrides=overrides, environ={})
     config, contract = project.config, project.contract
-    dataset = read_dataset(config.data, contract, arguments.data.absolute())
+    dataset = read_dataset(config.data, contract, project.folder)
     split = split_dataset(
         dataset.frame, contract.target.name, test_size=config.data.test_size, seed=config.seed
     )

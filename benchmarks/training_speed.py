@@ -110,7 +110,7 @@ def main() -> None:
     pl.Config.set_tbl_rows(0)
 
     project = load_project(ROOT / "config.yaml", overrides=[f"data.source.path={arguments.real.absolute()}"])
-    dataset = read_dataset(project.config.data, project.contract, arguments.real)
+    dataset = read_dataset(project.config.data, project.contract, project.folder)
     split = split_dataset(dataset.frame, "purchased", test_size=0.2, seed=42)
     measured = measure(project, split, arguments.repeats)
     if arguments.json:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
+import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import polars as pl
 import pytest
 import yaml
 
+from tabloop.cli import main
 from tabloop.config.loading import Project, load_project
 from tabloop.contract.contract import Contract
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes says how busy the machine is
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 #: Quick to train, still of three kinds: probabilities, decision values, trees.
 QUICK_CANDIDATES = {
@@ -25,6 +36,22 @@ QUICK_CANDIDATES = {
     "svm": {},
     "random_forest": {"n_estimators": 20},
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep BLAS and OpenMP of the testing processes to one thread.
+
+    Several of them share the cores, and threads that wait for each other do so busily. Processes that the
+    tests start decide for themselves.
+    """
+    if "sklearn" not in sys.modules:  # no collected test computes with it
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +72,7 @@ def students(contract: Contract) -> pl.DataFrame:
     from tabloop.data.dataset import read_dataset
 
     project = load_project(ROOT / "config.yaml", environ={})
-    path = project.resolve(project.config.data.source.path)
-    return read_dataset(project.config.data, contract, path).frame.head(2000)
+    return read_dataset(project.config.data, contract, project.folder).frame.head(2000)
 
 
 @dataclass(frozen=True)
@@ -83,11 +109,34 @@ class Workspace:
             settings.setdefault(name, {}).update(values)
         self.config_path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
+    def copy(self, folder: Path) -> Workspace:
+        """Copy everything to a folder that does not exist yet; about a megabyte, in milliseconds."""
+        return Workspace(shutil.copytree(self.folder, folder, symlinks=True))
+
     def project(self, *overrides: str) -> Project:
         return load_project(self.config_path, overrides=overrides, environ={})
 
     def run(self, *arguments: str, environ: dict[str, str] | None = None) -> Outcome:
-        """Run the real command in this folder, in a process of its own."""
+        """Run a command in this folder and in this process: nothing is started or imported again.
+
+        What the operating system sees (signals, what a library writes to the descriptors, which modules
+        were loaded) is the business of `run_process`.
+        """
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.ExitStack() as around:
+            patch = around.enter_context(pytest.MonkeyPatch.context())
+            patch.chdir(self.folder)
+            for name, value in (environ or {}).items():
+                patch.setenv(name, value)
+            around.enter_context(contextlib.redirect_stdout(out))
+            around.enter_context(contextlib.redirect_stderr(err))
+            ended = around.enter_context(pytest.raises(SystemExit))
+            main(arguments)
+        assert isinstance(ended.value.code, int)
+        return Outcome(ended.value.code, out.getvalue(), err.getvalue())
+
+    def run_process(self, *arguments: str, environ: dict[str, str] | None = None) -> Outcome:
+        """Run the real command in this folder, in a process of its own; it takes a second or two longer."""
         done = subprocess.run(
             [sys.executable, "-c", "from tabloop.cli import main; main()", *arguments],
             cwd=self.folder,
@@ -102,7 +151,7 @@ class Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path, students: pl.DataFrame) -> Workspace:
-    """The students' config with two thousand rows and quick candidates."""
+    """The students' config with two thousand rows and quick candidates; nothing has run."""
     return make_workspace(tmp_path, students)
 
 
@@ -110,7 +159,7 @@ def make_workspace(folder: Path, rows: pl.DataFrame) -> Workspace:
     settings = yaml.safe_load((ROOT / "config.yaml").read_text())
     settings["training"]["candidates"] = QUICK_CANDIDATES
     settings["cv"] = {"n_splits": 3}
-    settings["benchmarking"] = {"in_run": "none"}  # its own tests measure
+    settings["benchmarking"] = {"in_run": "none", "repeated_runs": 3}  # its own tests measure
     settings["release"]["load_test_s"] = 0.3
     (folder / "data").mkdir()
     rows.write_csv(folder / "data" / "ml_datasource.csv")
@@ -118,13 +167,88 @@ def make_workspace(folder: Path, rows: pl.DataFrame) -> Workspace:
     return Workspace(folder)
 
 
+@dataclass(frozen=True)
+class SharedFolders:
+    """Folders that are expensive to fill, each filled once for all processes that run the tests."""
+
+    base: Path
+
+    def made_once(self, name: str, fill: Callable[[Path], object]) -> Path:
+        """Give the folder of this name; the first to ask, in whichever process, fills it.
+
+        Parameters
+        ----------
+        name : str
+            Of the folder; whoever asks for the same name must fill it in the same way.
+        fill : callable
+            Given the empty folder. If it fails, the next to ask tries again.
+
+        Returns
+        -------
+        folder : Path
+            Read it or copy it; never change it: other tests have it too.
+        """
+        folder, filled = self.base / name, self.base / f"{name}.filled"
+        with (self.base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, students: pl.DataFrame) -> Workspace:
-    """A workspace in which `tabloop run` has been done once; tests must not change it."""
-    workspace = make_workspace(tmp_path_factory.mktemp("trained"), students)
-    outcome = workspace.run("run", "--json")
-    assert outcome.code == 0, outcome.err
-    return workspace
+def shared_folders(tmp_path_factory: pytest.TempPathFactory) -> SharedFolders:
+    """Folders made once for the whole session, whichever of pytest-xdist's workers needs them first."""
+    base = tmp_path_factory.getbasetemp()
+    return SharedFolders(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+
+
+@pytest.fixture(scope="session")
+def trained(shared_folders: SharedFolders, students: pl.DataFrame) -> Workspace:
+    """A workspace in which `tabloop run` made a champion of the students; tests must not change it.
+
+    It is made once in a session, by the real command in a process of its own, and shared by all workers.
+    A test that changes anything takes `trained_copy`.
+    """
+
+    def fill(folder: Path) -> None:
+        (folder / "project").mkdir()
+        outcome = make_workspace(folder / "project", students).run_process("run", "--json")
+        assert outcome.code == 0, outcome.err
+        (folder / "outcome.json").write_text(json.dumps(asdict(outcome)))
+
+    return Workspace(shared_folders.made_once("trained", fill) / "project")
+
+
+@pytest.fixture(scope="session")
+def trained_outcome(trained: Workspace) -> Outcome:
+    """What the process wrote that made `trained`."""
+    return Outcome(**json.loads((trained.folder.parent / "outcome.json").read_text()))
+
+
+@pytest.fixture
+def trained_copy(trained: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of `trained` for one test, to do with as it likes."""
+    return trained.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def ready(shared_folders: SharedFolders, students: pl.DataFrame) -> Workspace:
+    """A workspace whose only run is trained, exported, quantised and checked, but not released.
+
+    Made once in a session and shared by all workers: tests copy it (`ready.copy(tmp_path / "p")`).
+    """
+
+    def fill(folder: Path) -> None:
+        workspace = make_workspace(folder, students)
+        for command in ("train", "export", "quantize", "parity"):
+            outcome = workspace.run(command)
+            assert outcome.code == 0, outcome.err
+
+    return Workspace(shared_folders.made_once("ready", fill))
 
 
 class QuietProgress:

@@ -1,12 +1,13 @@
-"""Put a whole file through a run's graph: streamed, checked, with quarantine."""
+"""Put a whole file or table through a run's graph: streamed, checked, with quarantine."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import polars as pl
@@ -14,11 +15,11 @@ from polars.io.plugins import register_io_source
 
 from tabloop.artifacts.cores import cpu_count
 from tabloop.artifacts.files import open_atomic
-from tabloop.config.data import DataConfig
+from tabloop.config.data import DataConfig, Source
 from tabloop.contract.contract import Contract
 from tabloop.contract.table_check import check_table, require_columns
-from tabloop.data.dataset import QuarantineCount, as_refused, point_decimals
-from tabloop.data.sources import Chunk, open_source, source_of_file
+from tabloop.data.dataset import QuarantineCount, as_refused, point_decimals, without_null_keys
+from tabloop.data.sources import Chunk, RowSource, open_source
 from tabloop.errors import DataError, QuarantineLimitError
 from tabloop.inference.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import Decisions, ScoringService
@@ -35,7 +36,7 @@ _LEAST_ROWS_A_THREAD = 1024
 
 @dataclass(frozen=True)
 class ScoringReport:
-    """What became of a file.
+    """What became of a file or table.
 
     Attributes
     ----------
@@ -45,6 +46,8 @@ class ScoringReport:
         The refused rows.
     run_id : str
         The run that scored.
+    where : str
+        What to call the input.
     """
 
     rows_read: int
@@ -52,28 +55,79 @@ class ScoringReport:
     positive_rows: int
     quarantine: QuarantineCount
     run_id: str
+    where: str
 
 
-def score_file(
+class Output(Protocol):
+    """Where answers go."""
+
+    #: Columns of the input that it needs.
+    key: tuple[str, ...]
+
+    def prepare(self, rows: RowSource, contract: Contract, run_id: str) -> None:
+        """Learn what is to be written; raise `DataError` when the input's columns do not fit."""
+        ...
+
+    def write(self, answers: Iterator[pl.DataFrame], schema: pl.Schema) -> None:
+        """Write every answer: the input's columns as they were read, the probability, the decision."""
+        ...
+
+    def require_all_written(self) -> None:
+        """Raise `DataError` when answers were written that are not there any more."""
+        ...
+
+
+class FileOutput:
+    """A CSV or Parquet file, by its name; it appears when all answers are in it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file. It has the input's columns as they were read, then the probability and the decision; the
+        rows keep their order.
+    """
+
+    key: tuple[str, ...] = ()
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def prepare(self, rows: RowSource, contract: Contract, run_id: str) -> None:
+        """Raise `DataError` when the input has columns of the answers' names."""
+        taken = {contract.probability_name, contract.decision_name} & set(rows.columns)
+        if taken:
+            raise DataError(f"{rows.where}: has columns named {', '.join(sorted(taken))} already")
+
+    def write(self, answers: Iterator[pl.DataFrame], schema: pl.Schema) -> None:
+        """Write every answer."""
+        with open_atomic(self._path) as file:
+            _write(answers, schema, self._path, file)
+
+    def require_all_written(self) -> None:
+        """Do nothing: a file has every row."""
+
+
+def score_rows(
     service: ScoringService,
     config: DataConfig,
-    source_path: Path,
-    output_path: Path,
+    folder: Path,
+    output: Output,
     quarantine_path: Path,
     *,
     progress: Callable[[float], None] | None = None,
 ) -> ScoringReport:
-    """Score every valid row of a file.
+    """Score every valid row of a source.
 
     Parameters
     ----------
     service : ScoringService
         The champion, as a rule.
     config : DataConfig
-        How files are written, which columns to leave out of the check, how many rows may be refused.
-    source_path, output_path : pathlib.Path
-        CSV or Parquet each, by its name. The output has the input's columns as they were read, then the
-        probability and the decision; the rows keep their order.
+        Its `source` is read; which columns to leave out of the check, how many rows may be refused.
+    folder : pathlib.Path
+        What the source's path is relative to.
+    output : Output
+        Where the answers go.
     quarantine_path : pathlib.Path
         Refused rows, one JSON line each.
     progress : callable, optional
@@ -85,60 +139,87 @@ def score_file(
 
     Raises
     ------
-    DataError
-        If the input cannot be read or its columns are not the contract's; no output appears.
+    DataError, DatabaseError
+        If the input cannot be read or its columns are not the contract's; no file appears.
     """
     contract = service.contract
-    source = source_of_file(config.source, source_path)
-    rows = open_source(source, source_path)
-    taken = {contract.probability_name, contract.decision_name} & set(rows.columns)
-    if taken:
-        raise DataError(f"{source_path}: has columns named {', '.join(sorted(taken))} already")
-    # a target in the input is no input of the model, and does no harm
-    ignored = (*config.ignore, contract.target.name)
-    require_columns(
-        contract, rows.columns, with_target=False, ignored=ignored, dtypes=rows.dtypes, where=str(source_path)
-    )
-    quarantine = QuarantineCount()
-    scored = positive = 0
+    opened = open_source(config.source, folder, contract, with_target=False, extra=output.key)
+    with contextlib.closing(opened) as rows:
+        output.prepare(rows, contract, service.run_id)
+        # a target in the input is no input of the model, and does no harm
+        ignored = (*config.ignore, *output.key, *rows.extra, contract.target.name)
+        require_columns(
+            contract, rows.columns, with_target=False, ignored=ignored, dtypes=rows.dtypes, where=rows.where
+        )
+        scoring = _Scoring(service, config, rows, output.key)
+        with ThreadPoolExecutor(cpu_count()) as pool, open_atomic(quarantine_path) as quarantine_file:
+            schema = _schema(rows.columns, rows.dtypes, contract)
+            output.write(scoring.answers(pool, quarantine_file, progress), schema)
+        return scoring.report()
 
-    def answers(quarantine_file: BinaryIO) -> Iterator[pl.DataFrame]:
-        nonlocal scored, positive
+
+class _Scoring:
+    """One pass over a source, and its counts."""
+
+    def __init__(
+        self, service: ScoringService, config: DataConfig, rows: RowSource, key: tuple[str, ...]
+    ) -> None:
+        self._service = service
+        self._source: Source = config.source
+        self._rows = rows
+        self._key = key
+        self._quarantine = QuarantineCount()
+        self._scored = 0
+        self._positive = 0
+
+    def answers(
+        self,
+        pool: ThreadPoolExecutor,
+        quarantine_file: BinaryIO,
+        progress: Callable[[float], None] | None,
+    ) -> Iterator[pl.DataFrame]:
+        """Check and score slice by slice."""
+        contract, rows = self._service.contract, self._rows
         for chunk in rows.chunks():
             for part in _slices(chunk):
-                checked = point_decimals(part.frame, source, contract)
+                checked = point_decimals(part.frame, self._source, contract)
                 report = check_table(contract, checked, with_target=False, lines=part.lines)
+                typed, places, refused = without_null_keys(report, part, self._key)
                 malformed = [as_refused(row, rows.columns) for row in part.malformed]
-                for refused in sorted([*report.refused, *malformed], key=lambda row: row.line):
-                    quarantine.add(refused, quarantine_file)
-                decisions = _decide(service, columns_of_frame(contract, report.accepted), pool)
-                scored += len(decisions.label)
-                positive += int(decisions.label.sum())
-                yield part.frame[report.accepted_rows].with_columns(
+                for each in sorted([*refused, *malformed], key=lambda row: row.line):
+                    self._quarantine.add(each, quarantine_file)
+                decisions = _decide(self._service, columns_of_frame(contract, typed), pool)
+                self._scored += len(decisions.label)
+                self._positive += int(decisions.label.sum())
+                keys = [typed[name] for name in self._key if name in contract.columns]
+                yield part.frame[places].with_columns(
+                    *keys,
                     pl.Series(contract.probability_name, decisions.probability, dtype=pl.Float64),
                     pl.Series(contract.decision_name, decisions.label, dtype=pl.Int8),
                 )
-            if progress is not None:
-                progress(min(1.0, rows.bytes_read / max(1, rows.size_bytes)))
+            if progress is not None and rows.fraction_read is not None:
+                progress(rows.fraction_read)
 
-    with (
-        ThreadPoolExecutor(cpu_count()) as pool,
-        open_atomic(quarantine_path) as quarantine_file,
-        open_atomic(output_path) as output_file,
-    ):
-        schema = _schema(rows.columns, rows.dtypes, contract)
-        _write(answers(quarantine_file), schema, output_path, output_file)
-    return ScoringReport(scored + quarantine.rows, scored, positive, quarantine, service.run_id)
+    def report(self) -> ScoringReport:
+        """Sum up."""
+        return ScoringReport(
+            self._scored + self._quarantine.rows,
+            self._scored,
+            self._positive,
+            self._quarantine,
+            self._service.run_id,
+            self._rows.where,
+        )
 
 
-def require_few_refused(report: ScoringReport, config: DataConfig, source_path: Path) -> None:
+def require_few_refused(report: ScoringReport, config: DataConfig) -> None:
     """Raise `QuarantineLimitError` when more rows were refused than the config allows.
 
     The output is there all the same: what could be scored was.
     """
     if report.quarantine.rows > config.max_quarantine_fraction * report.rows_read:
         raise QuarantineLimitError(
-            f"{source_path}: the contract refuses {report.quarantine.rows:,} of {report.rows_read:,} rows; "
+            f"{report.where}: the contract refuses {report.quarantine.rows:,} of {report.rows_read:,} rows; "
             f"data.max_quarantine_fraction allows {config.max_quarantine_fraction:.2%}. "
             "The others are scored.\n"
             f"{report.quarantine.describe()}"

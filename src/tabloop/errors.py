@@ -12,10 +12,12 @@
     │   ├── MalformedBodyError               a body is not the JSON that was asked for
     │   │   └── TooManyRecordsError          it holds more records than one request may
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
+    ├── DatabaseError (RuntimeError)         a database cannot be reached, refuses, or broke off
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
     ├── ServingError (RuntimeError)          the service cannot start, or did not stop as it should
+    ├── BrokerUnavailableError (ConnectionError)  a message broker does not answer
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
     │   ├── ArtifactMissingError (FileNotFoundError)
     │   └── LogUnwritableError               the prediction log cannot be written now; try again later
@@ -25,6 +27,8 @@
         ├── InfeasibleError                  no threshold can keep the promise
         ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
+        ├── InvalidEventsError               too many events of a stream are invalid
+        ├── NothingToJudgeError              a challenger could not be compared with the champion
         └── NotReproducedError               training again gave something else
 
 Each message says where, what was got, what was expected and what to do next. The command line
@@ -180,6 +184,18 @@ class TooManyRecordsError(MalformedBodyError):
     """A body holds more records than one request may; send several."""
 
 
+class DatabaseError(TabloopError, RuntimeError):
+    """A database cannot be reached, refuses what was asked, or broke off.
+
+    Attributes
+    ----------
+    passing : bool
+        Whether the same may succeed a moment later: a connection that was lost, a deadlock.
+    """
+
+    passing: bool = False
+
+
 class TrainingError(TabloopError, RuntimeError):
     """No candidate could be trained."""
 
@@ -194,6 +210,10 @@ class QueueFullError(TabloopError, RuntimeError):
 
 class ServingError(TabloopError, RuntimeError):
     """The service cannot start, or did not stop as it should."""
+
+
+class BrokerUnavailableError(TabloopError, ConnectionError):
+    """A message broker does not answer, or refuses; what was not acknowledged is still there."""
 
 
 class ArtifactError(TabloopError, RuntimeError):
@@ -230,6 +250,14 @@ class ParityError(CheckFailedError):
 
 class GateRefusedError(CheckFailedError):
     """A release gate refused the run."""
+
+
+class InvalidEventsError(CheckFailedError):
+    """Too many events of a stream are invalid: something is wrong before tabloop, or with the contract."""
+
+
+class NothingToJudgeError(CheckFailedError):
+    """There are no rows on which a challenger could be compared with the champion."""
 
 
 class NotReproducedError(CheckFailedError):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import joblib
+from typing import Any
 
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
+from tabloop.challenger_gates import RETRAINING, challenger_gates
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
 from tabloop.errors import ArtifactError, GateRefusedError
 from tabloop.inference.scoring_service import load_service
 from tabloop.monitoring.drift_baseline import build_drift_baseline
+from tabloop.monitoring.drift_reference import build_drift_reference
+from tabloop.monitoring.operating_table import build_operating_table
 from tabloop.optimization_steps import (
     benchmark_run,
     export_run,
@@ -32,7 +35,6 @@ from tabloop.run_records import (
     split,
 )
 from tabloop.training.model_card import render_model_card
-from tabloop.training.train import train_model
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class ReleaseDecision:
     gates: tuple[Gate, ...]
 
 
-def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDecision]:
+def run_all(
+    project: Project, progress: Progress, *, retraining: Mapping[str, Any] | None = None
+) -> tuple[RunFolder, ReleaseDecision]:
     """Do the whole job, from the data to the release.
 
     Parameters
@@ -63,6 +67,8 @@ def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDec
         The settings in force.
     progress : Progress
         Told what is going on.
+    retraining : mapping, optional
+        What makes the run a challenger: where its data come from, and what it is judged on.
 
     Returns
     -------
@@ -71,7 +77,7 @@ def run_all(project: Project, progress: Progress) -> tuple[RunFolder, ReleaseDec
     decision : ReleaseDecision
         Whether it is the champion now, and why.
     """
-    run, data = train(project, progress)
+    run, data = train(project, progress, retraining=retraining)
     progress.step("exporting")
     export_run(run, data)
     progress.step("quantizing")
@@ -95,7 +101,9 @@ def _measure(run: RunFolder, data: RunData, config: Config, progress: Progress, 
     tradeoffs_run(described, run.write)
 
 
-def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
+def train(
+    project: Project, progress: Progress, *, retraining: Mapping[str, Any] | None = None
+) -> tuple[RunFolder, RunData]:
     """Open a run: read the data, compare the candidates, calibrate the threshold, write it all down.
 
     Parameters
@@ -104,6 +112,8 @@ def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
         The settings in force.
     progress : Progress
         Told what is going on.
+    retraining : mapping, optional
+        What makes the run a challenger; see `run_all`.
 
     Returns
     -------
@@ -119,6 +129,8 @@ def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
     """
     run = RunStore(project.model_dir).create()
     try:
+        if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
+            run.write_json(RETRAINING, retraining)
         return run, _train_into(run, project, progress)
     except BaseException:
         run.discard_if_empty()
@@ -126,12 +138,16 @@ def train(project: Project, progress: Progress) -> tuple[RunFolder, RunData]:
 
 
 def _train_into(run: RunFolder, project: Project, progress: Progress) -> RunData:
+    # only here: a release or a rollback does not wait for scikit-learn
+    import joblib
+
+    from tabloop.training.train import train_model
+
     config, contract = project.config, project.contract
-    path = project.resolve(config.data.source.path)
-    progress.step(f"reading {path}")
+    progress.step("reading the data")
     with run.open_new("quarantine.jsonl") as quarantine_file:
         dataset = read_dataset(
-            config.data, contract, path, quarantine_file=quarantine_file, progress=progress.fraction
+            config.data, contract, project.folder, quarantine_file=quarantine_file, progress=progress.fraction
         )
     require_quarantine_limit(dataset, config.data)
     require_both_classes(dataset, contract)
@@ -159,9 +175,22 @@ def _train_into(run: RunFolder, project: Project, progress: Progress) -> RunData
     y_train = train_rows[contract.target.name].to_numpy()
     baseline = build_drift_baseline(contract, result.features, y_train, result.oof_proba, threshold)
     run.write_json("drift_baseline.json", baseline)
+    reference = build_drift_reference(
+        contract,
+        result.features,
+        y_train,
+        result.oof_proba,
+        max_rows=config.monitoring.reference_rows,
+        seed=config.seed,
+    )
+    with run.open_new("drift_reference.npz") as file:
+        reference.save(file)
+    progress.step("measuring what drift alarms cost")
+    operating_table = build_operating_table(reference, config.monitoring, seed=config.seed)
+    run.write_json("drift_operating_table.json", operating_table)
     lineage = describe_lineage(run, project, dataset, data.split, result)
     run.write_json("lineage.json", lineage)
-    run.write("model_card.md", render_model_card(contract, metrics, lineage).encode())
+    run.write("model_card.md", render_model_card(contract, metrics, lineage, operating_table).encode())
     return data
 
 
@@ -201,7 +230,7 @@ def release(project: Project, run: RunFolder, *, data: RunData | None = None) ->
         if run.state == "open":
             _require_stages(run)
             rows = data or load_run_data(project, run)
-            gates = judge(project.config, run, rows, store)
+            gates = judge(project.config, run, rows, store, challenger_gates(project, run, store))
             passed = all(gate.passed for gate in gates)
             run.seal(
                 "passed" if passed else "refused",
@@ -217,6 +246,7 @@ def release(project: Project, run: RunFolder, *, data: RunData | None = None) ->
             run,
             judged_now=judged_now,
             gates=[gate.to_dict() for gate in gates],
+            **({"retraining": run.read_json(RETRAINING)} if run.has(RETRAINING) else {}),
         )
     return ReleaseDecision(run.run_id, passed, gates)
 

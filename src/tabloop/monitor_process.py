@@ -1,6 +1,252 @@
-"""The monitor process: follows the prediction log and answers about it, for every worker."""
+"""The monitor process: follows the prediction log and answers about it, for every worker.
 
-import sys
+`python -m tabloop.monitor_process`, started by the supervisor. It alone reads the log, so that statistics
+take no turn from a request, and every worker gives the same answer.
+"""
 
-sys.stdin.buffer.readline()
-sys.stdin.buffer.read()
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tabloop.artifacts.feedback_store import FeedbackStore
+from tabloop.artifacts.prediction_log_reader import PredictionLogReader
+from tabloop.artifacts.run_store import RunStore
+from tabloop.config.loading import Project
+from tabloop.contract.outcome import OutcomeParser, check_outcomes
+from tabloop.deployment import metrics
+from tabloop.deployment.child_process import starting, stop_with_parent
+from tabloop.deployment.runtime_snapshots import RuntimeSnapshots
+from tabloop.errors import TabloopError
+from tabloop.monitoring.refusal_watch import RefusalWatch
+from tabloop.run_monitor import RunMonitor
+
+_log = logging.getLogger("tabloop.monitor")
+
+_TICK_S = 1.0
+_SNAPSHOT_S = 60.0
+_LONGEST_QUESTION_BYTES = 64 << 20
+#: Requests come first: what the monitor looks at is in the log, and can wait.
+_NICENESS = 10
+#: Figures that need resampling are computed again when this many rows came, or after this time.
+_FIGURES_EVERY_S = 30.0
+
+
+class Monitor:
+    """What the process knows and answers.
+
+    Parameters
+    ----------
+    project : Project
+        The settings in force.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._store = RunStore(project.model_dir)
+        self._feedback = FeedbackStore(project.model_dir)
+        self._run = RunMonitor(project, self._store.require_champion())
+        self._snapshots = RuntimeSnapshots(project.model_dir)
+        self._snapshot_at = self._figures_at = time.monotonic()
+        monitoring = project.config.monitoring
+        self._refusals = RefusalWatch(
+            max_fraction=monitoring.max_refused_fraction,
+            level=monitoring.false_alarms_per_1000_windows / 1000,
+            min_records=monitoring.drift_min_samples,
+            window_records=monitoring.test_window_rows,
+        )
+        self._records_seen = self._refused_seen = 0.0
+        self._on: set[str] = set()
+
+    async def follow(self) -> None:
+        """Follow the log until cancelled."""
+        while True:
+            try:
+                await self.tick()
+            except (TabloopError, OSError):
+                _log.exception("the monitor could not look; it tries again")
+            await asyncio.sleep(_TICK_S)
+
+    async def tick(self) -> None:
+        """Look once: at the champion, the log, the counters."""
+        self._follow_champion()
+        for _ in self._run.catching_up():
+            await asyncio.sleep(0)  # a long log is no reason not to answer
+        self._note_alarms()
+        now = time.monotonic()
+        if now - self._snapshot_at >= _SNAPSHOT_S:
+            self._snapshot_at = now
+            self._snapshots.write(self._run.run.run_id)
+        if now - self._figures_at >= _FIGURES_EVERY_S:
+            self._figures_at = now
+            self._note_figures()
+
+    def close(self) -> None:
+        """Write the last snapshot."""
+        self._snapshots.write(self._run.run.run_id)
+
+    def answer(self, question: str, body: bytes) -> tuple[int, Any]:
+        """Answer one question.
+
+        Returns
+        -------
+        status : int
+            HTTP status.
+        answer : object
+            JSON-ready.
+        """
+        self._follow_champion()
+        match question:
+            case "drift":
+                self._run.catch_up()
+                return 200, self._run.describe_drift() | {"refused": self._describe_refusals()}
+            case "retraining_trigger":
+                self._run.catch_up()
+                return 200, self._run.decide_retraining().to_dict()
+            case "performance":
+                self._run.catch_up()
+                return 200, self._run.describe_performance()
+            case "feedback":
+                return self._take_feedback(body)
+            case _:
+                return 404, {"detail": f"the monitor knows no {question!r}"}
+
+    def _follow_champion(self) -> None:
+        name = self._store.champion_name()
+        if name is not None and name != self._run.run.run_id:
+            self._run = RunMonitor(self.project, self._store.require_champion())
+
+    def _describe_refusals(self) -> dict[str, Any] | None:
+        return None if self._refusals.latest is None else self._refusals.latest.to_dict()
+
+    def _note_alarms(self) -> None:
+        rule = self._run.check_rule()
+        metrics.drift_max_abs_z.set(rule.drift_score_max_abs_z)
+        metrics.drift_samples.set(rule.samples_observed)
+        metrics.predicted_positive_rate.set(rule.predicted_positive_rate)
+        on: dict[str, str] = {}
+        if rule.covariate_shift:
+            on["drift_rule"] = f"drifted: {', '.join(rule.drifted_features)}"
+        if rule.prediction_shift:
+            on["prediction_shift"] = f"{rule.predicted_positive_rate:.3f} predicted positive"
+        for alarm in self._run.active_alarms():
+            on[f"windowed:{alarm.feature}"] = alarm.words
+        records, refused = (
+            metrics.total("tabloop_predictions") + (broken := metrics.total("tabloop_invalid_rows")),
+            broken,
+        )
+        self._refusals.update(int(records - self._records_seen), int(refused - self._refused_seen))
+        self._records_seen, self._refused_seen = records, refused
+        if self._refusals.latest is not None and self._refusals.latest.alarmed:
+            on["refused_records"] = self._refusals.latest.words
+        self._switch(on)
+
+    def _switch(self, on: dict[str, str]) -> None:
+        """Raise what is new, let go what is over."""
+        for name in sorted(on.keys() - self._on):
+            metrics.alarm_state.labels(name).set(1)
+            metrics.alarms.labels(name).inc()
+            _log.warning("alarm %s: %s", name, on[name])
+        for name in sorted(self._on - on.keys()):
+            metrics.alarm_state.labels(name).set(0)
+            _log.info("alarm %s is over", name)
+        self._on = set(on)
+
+    def _note_figures(self) -> None:
+        for gauge, figures in (
+            (metrics.estimated_performance, self._run.estimate().figures),
+            (metrics.realized_performance, self._run.realized().figures),
+        ):
+            for name, figure in figures.items():
+                gauge.labels(name).set(figure.value)
+
+    def _take_feedback(self, body: bytes) -> tuple[int, Any]:
+        try:
+            request = msgspec.json.decode(body)
+            given = request["outcomes"]
+            rows = [
+                (place, row.get("prediction_id"), row.get("label"), row.get("time"))
+                for place, row in enumerate(given)
+            ]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
+            detail = 'expected {"outcomes": [{"prediction_id": ..., "label": ...}, ...]} in UTF-8 JSON'
+            return 400, _problem(400, "malformed-body", detail)
+        if not rows:
+            return 422, _problem(422, "no-outcomes", "outcomes is empty, expected at least one")
+
+        def known(ids: Any) -> set[str]:
+            return set(PredictionLogReader(self.project.model_dir, []).lookup(ids).prediction_id)
+
+        batch = check_outcomes(rows, OutcomeParser(self._run.contract.target), known)
+        count = self._feedback.append(batch.accepted, source="http")
+        for outcome in ("new", "corrections", "duplicates"):
+            metrics.feedback_rows.labels(outcome).inc(getattr(count, outcome))
+        if batch.refused:
+            metrics.feedback_rows.labels("refused").inc(len(batch.refused))
+        return 200, {
+            "accepted": len(batch.accepted),
+            "new": count.new,
+            "corrections": count.corrections,
+            "duplicates": count.duplicates,
+            "refused": [each.to_dict() for each in batch.refused[:100]],
+            "refused_rows": len(batch.refused),
+        }
+
+
+def _problem(status: int, code: str, detail: str) -> dict[str, Any]:
+    return {"type": f"urn:tabloop:problem:{code}", "title": code, "status": status, "detail": detail}
+
+
+async def run(project: Project, socket_path: Path, *, ready: Any) -> None:
+    """Answer until SIGTERM, or until the parent is gone."""
+    monitor = Monitor(project)
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    stop_with_parent(loop, stopped.set)
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = json.loads(await reader.readline())
+            body = await reader.readexactly(head["bytes"])
+            try:
+                status, answer = monitor.answer(head["question"], body)
+            except TabloopError as error:
+                status, answer = 503, _problem(503, "monitor-cannot-answer", str(error))
+            except Exception:
+                _log.exception("a defect of the monitor")
+                status, answer = 500, _problem(500, "defect", "the monitor failed; its log tells more")
+            text = json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()
+            writer.write(json.dumps({"status": status, "bytes": len(text)}).encode() + b"\n" + text)
+            await writer.drain()
+            writer.close()
+
+    socket_path.unlink(missing_ok=True)  # left by a monitor that was killed
+    server = await asyncio.start_unix_server(one, socket_path, limit=_LONGEST_QUESTION_BYTES)
+    following = loop.create_task(monitor.follow())
+    ready()
+    await stopped.wait()
+    server.close()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    monitor.close()
+
+
+def main() -> None:
+    """Run until told to stop."""
+    os.nice(_NICENESS)
+    with starting() as settings:
+        asyncio.run(run(settings.project, Path(settings.values["monitor_socket"]), ready=settings.tell_ready))
+
+
+if __name__ == "__main__":
+    main()

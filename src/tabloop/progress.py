@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tabloop.training.pool import PoolState
+if TYPE_CHECKING:
+    from tabloop.training.pool import PoolState
 
 
 class Progress(Protocol):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -18,8 +18,8 @@ from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.data.split import in_test_part
 from tabloop.errors import TabloopError
 from tabloop.inference.frame_columns import columns_of_frame
+from tabloop.inference.intervals import roc_auc_difference
 from tabloop.inference.predictor import Predictor
-from tabloop.inference.queue_load import measure_load
 from tabloop.inference.scoring_service import (
     SELF_TEST_TOLERANCE,
     describe_mismatches,
@@ -27,14 +27,24 @@ from tabloop.inference.scoring_service import (
     replay_self_test,
     served_model,
 )
+from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_rule import check_drift
+from tabloop.monitoring.drift_window import DriftWindow
+from tabloop.monitoring.windowed_drift import WindowedDriftTest
 from tabloop.run_records import RunData
-from tabloop.training.evaluation import roc_auc_difference
+from tabloop.streaming.simulation import LoadSimulator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _LOAD_ROWS = 2_000
 _LEAST_SHARED_ROWS = 50
 # Twice what the documented rule calls drift
 _PLANTED_SHIFT = 2.0
+# seconds for minutes
+_PLANTED_UNIT = 60.0
+# of fewer training rows the windowed tests say nothing
+_LEAST_REFERENCE_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,13 @@ class Gate:
         return asdict(self)
 
 
-def judge(config: Config, run: RunFolder, data: RunData, store: RunStore) -> tuple[Gate, ...]:
+def judge(
+    config: Config,
+    run: RunFolder,
+    data: RunData,
+    store: RunStore,
+    more: Sequence[tuple[str, Callable[[], Gate]]] = (),
+) -> tuple[Gate, ...]:
     """Put a run through every gate.
 
     Parameters
@@ -76,6 +92,8 @@ def judge(config: Config, run: RunFolder, data: RunData, store: RunStore) -> tup
         The run's rows.
     store : RunStore
         Knows the champion that the run would replace.
+    more : sequence of (str, callable)
+        Further gates by name, judged last.
 
     Returns
     -------
@@ -92,6 +110,7 @@ def judge(config: Config, run: RunFolder, data: RunData, store: RunStore) -> tup
         _judged("queue", lambda: judge_queue(config, run, data)),
         _judged("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
         _judged("quality", lambda: judge_quality(config, run, data, store)),
+        *(_judged(name, gate) for name, gate in more),
     )
 
 
@@ -154,40 +173,40 @@ def judge_schema(config: Config, run: RunFolder) -> Gate:
 
 
 def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
-    """Check that micro-batched scoring keeps up with the configured rate."""
+    """Check that the way from an event to its decision keeps up with the configured rate."""
     floors = config.release
     service = load_service(run, released_only=False)
-    rows = typed_columns(data.contract, data.split.test.head(_LOAD_ROWS))
-    report = measure_load(
-        service,
-        columns_of_frame(data.contract, rows),
-        rate_rows_per_s=floors.expected_rows_per_s,
-        duration_s=floors.load_test_s,
-        max_batch_rows=config.serving.max_batch_rows,
-        max_queue_rows=config.serving.max_queue_rows,
-        seed=config.seed,
+    rows = typed_columns(data.contract, data.split.test.head(_LOAD_ROWS)).to_dicts()
+    # also where the consumer would wait: a queue that was full is a queue that saturates
+    simulator = LoadSimulator(
+        service, rows, config.stream.model_copy(update={"policy": "shed"}), seed=config.seed
+    )
+    load = simulator.arriving(
+        "poisson", rate_rows_per_s=floors.expected_rows_per_s, duration_s=floors.load_test_s
     )
     problems = []
-    if report.refused_rows:
+    if load.stream.dropped:
         problems.append(
-            f"{report.refused_rows} of {report.offered_rows} rows found the queue of "
-            f"{config.serving.max_queue_rows} full"
+            f"{load.stream.dropped} of {load.produced} rows found the queue of "
+            f"{config.stream.max_queue_rows} full"
         )
-    if not report.wait_p99_ms <= floors.max_wait_p99_ms:
+    if not load.p99_ms <= floors.max_wait_p99_ms:
         problems.append(
-            f"99% of the rows waited up to {report.wait_p99_ms:.1f} ms, "
+            f"99% of the rows waited up to {load.p99_ms:.1f} ms, "
             f"at most {floors.max_wait_p99_ms:g} is tolerable"
         )
     said = (
         f"{floors.expected_rows_per_s:g} rows/s for {floors.load_test_s:g} s: none refused, "
-        f"p99 {report.wait_p99_ms:.1f} ms, at most {report.deepest_queue_rows} waiting"
+        f"p99 {load.p99_ms:.1f} ms, at most {load.stream.deepest_queue_rows} waiting"
     )
-    evidence = {name: _number(value) for name, value in report.to_dict().items()}
-    return Gate("queue", not problems, "; ".join(problems) or said, evidence)
+    return Gate("queue", not problems, "; ".join(problems) or said, load.to_dict())
 
 
 def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
-    """Check that the drift baseline can score its own rows, finds none, and sees a planted shift."""
+    """Check that drift can be computed, that the run's own rows show none, and that planted drift is seen.
+
+    The documented rule is shown a shift in each feature, the windowed tests a unit error in each with a unit.
+    """
     baseline = run.read_json("drift_baseline.json")
     service = load_service(run, released_only=False)
     typed = typed_columns(
@@ -214,9 +233,11 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
         problems.append(f"it calls its own training rows drift: {', '.join(quiet.drifted_features)}")
     if unseen:
         problems.append(f"it does not see a shift planted in {', '.join(unseen)}")
+    windowed = _try_windowed_tests(config, run, frame)
+    problems += windowed["problems"]
     said = (
         f"its own rows score at most {quiet.drift_score_max_abs_z:.2f}; "
-        f"a shift planted in each of {len(features)} features is seen"
+        f"a shift planted in each of {len(features)} features is seen; {windowed['said']}"
     )
     evidence = {
         "samples": quiet.samples_observed,
@@ -224,8 +245,54 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
         "planted_shift_std": _PLANTED_SHIFT * rule.drift_zscore_threshold,
         "features": len(features),
         "unseen": unseen,
+        "windowed": windowed,
     }
     return Gate("drift_monitor", not problems, "; ".join(problems) or said, evidence)
+
+
+def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> dict[str, Any]:
+    """Let the windowed tests look at the run's own rows, and at a window of them with a unit error."""
+    reference = DriftReference.load(run.read("drift_reference.npz"))
+    report: dict[str, Any] = {"reference_rows": reference.n_rows, "problems": [], "unseen": []}
+    n_rows = min(frame.height, config.monitoring.test_window_rows)
+    if reference.n_rows < _LEAST_REFERENCE_ROWS or n_rows < config.monitoring.drift_min_samples:
+        return report | {"said": f"{reference.n_rows} reference rows are too few to try the windowed tests"}
+    lost = set(frame.columns).symmetric_difference(
+        {*reference.numeric_features, *reference.category_features}
+    )
+    if lost:
+        report["problems"].append(f"the reference does not fit the contract: {', '.join(sorted(lost))}")
+        return report | {"said": ""}
+    test = WindowedDriftTest(reference, config.monitoring, seed=config.seed)
+    test.prepare((frame.height, n_rows))
+    features = {name: frame[name].to_numpy() for name in reference.numeric_features}
+    categories = {name: frame[name].to_list() for name in reference.category_features}
+
+    def alarms(now: dict[str, NDArray[np.float64]], rows: int) -> list[str]:
+        window = DriftWindow(reference, rows)
+        # out-of-fold: what the fitted model says of its own training rows is not what it says of others
+        probability = np.resize(reference.y_proba, frame.height)
+        window.update(now, categories, probability, np.zeros(frame.height, dtype=np.int8))
+        return [alarm.feature for alarm in test.check(window.latest(rows)).alarms]
+
+    if quiet := alarms(features, frame.height):
+        report["problems"].append(f"the windowed tests call its own training rows drift: {', '.join(quiet)}")
+    planted = [
+        name
+        for name, values in zip(reference.numeric_features, reference.numeric.T, strict=True)
+        # where most values are zero, or all are one, no unit makes a difference that has to be seen
+        if np.mean(np.nan_to_num(values) != 0) >= 0.5 and np.nanmin(values) < np.nanmax(values)
+    ]
+    report["unseen"] = [
+        name
+        for name in planted
+        if name not in alarms(features | {name: features[name] * _PLANTED_UNIT}, n_rows)
+    ]
+    if report["unseen"]:
+        said = ", ".join(report["unseen"])
+        report["problems"].append(f"the windowed tests do not see a unit error planted in {said}")
+    said = f"a unit error planted in each of {len(planted)} of them is seen in {n_rows:,} rows"
+    return report | {"window_rows": n_rows, "features": len(planted), "said": said}
 
 
 def judge_quality(config: Config, run: RunFolder, data: RunData, store: RunStore) -> Gate:

@@ -9,11 +9,17 @@ from tabloop.artifacts.files import sha256_of_file
 from tabloop.artifacts.run_folder import MANIFEST, RunFolder
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
-from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError, NotReproducedError
+from tabloop.data.sources import content_sha256
+from tabloop.errors import (
+    ArtifactError,
+    ArtifactMissingError,
+    DataError,
+    HashMismatchError,
+    NotReproducedError,
+)
 from tabloop.progress import Progress
-from tabloop.run_records import describe_metrics, load_run_data, predictions_sha256
+from tabloop.run_records import describe_metrics, load_run_data, predictions_sha256, recorded_settings
 from tabloop.training.lineage import library_versions
-from tabloop.training.train import train_model
 
 _RECORDED_FILES = {
     "config": "config.json",
@@ -85,17 +91,24 @@ def _check_lineage(project: Project, run: RunFolder) -> list[str]:
         for name, file in _RECORDED_FILES.items()
         if lineage[name]["sha256"] != run.files[file]["sha256"]
     ]
-    path = project.folder / lineage["dataset"]["path"]
+    recorded = lineage["dataset"]
+    place = str(project.folder / recorded["path"]) if "path" in recorded else str(recorded["database"])
+    config, contract = recorded_settings(project, run)
     try:
-        found = sha256_of_file(path)
+        found = content_sha256(config.data.source, project.folder, contract)
     except ArtifactMissingError:
-        return [*problems, f"{path}: recorded but gone"]
-    if found != lineage["dataset"]["sha256"]:
-        problems.append(f"{path}: got sha256 {found}, recorded {lineage['dataset']['sha256']}")
+        return [*problems, f"{place}: recorded but gone"]
+    except DataError as error:  # the table of today no longer fits the contract of the run
+        return [*problems, str(error)]
+    if found != recorded["sha256"]:
+        problems.append(f"{place}: got sha256 {found}, recorded {recorded['sha256']}")
     return problems
 
 
 def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
+    # only here: checking hashes does not wait for scikit-learn
+    from tabloop.training.train import train_model
+
     progress.step("reading the data")
     data = load_run_data(project, run, progress.fraction)
     progress.step("training again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -18,7 +18,9 @@ from tabloop.data.dataset import Dataset, Progress, read_dataset
 from tabloop.data.split import Split, split_dataset
 from tabloop.errors import ArtifactError, HashMismatchError
 from tabloop.training.lineage import build_lineage
-from tabloop.training.train import TrainingResult
+
+if TYPE_CHECKING:
+    from tabloop.training.train import TrainingResult
 
 METRICS_FORMAT_VERSION = 1
 
@@ -38,7 +40,7 @@ def load_run_data(project: Project, run: RunFolder, progress: Progress | None = 
     Parameters
     ----------
     project : Project
-        Finds the dataset: recorded paths are relative to the config's folder.
+        Finds the dataset: paths in the run's config are relative to the config's folder.
     run : RunFolder
         Its training has finished.
     progress : callable, optional
@@ -56,20 +58,30 @@ def load_run_data(project: Project, run: RunFolder, progress: Progress | None = 
         If the training did not finish, or the config is of another version.
     """
     require_trained(run)
+    config, contract = recorded_settings(project, run)
+    recorded = run.read_json("lineage.json")["dataset"]
+    dataset = read_dataset(config.data, contract, project.folder, progress=progress)
+    if dataset.sha256 != recorded["sha256"]:
+        raise HashMismatchError(
+            f"run {run.run_id}: {dataset.where} has changed since: got sha256 {dataset.sha256}, "
+            f"recorded {recorded['sha256']}; restore it, or train a new run"
+        )
+    return RunData(config, contract, split(config, dataset))
+
+
+def recorded_settings(project: Project, run: RunFolder) -> tuple[Config, Contract]:
+    """Read the config and the contract that a run was made with.
+
+    Raises
+    ------
+    ArtifactError
+        If the config is of another version.
+    """
     try:
         config = Config.model_validate_json(run.read("config.json"))
     except ValidationError as error:
         raise ArtifactError(f"run {run.run_id}: its config is not of this version: {error}") from error
-    contract = Project(config, project.config_path).contract
-    recorded = run.read_json("lineage.json")["dataset"]
-    path = project.folder / recorded["path"]
-    dataset = read_dataset(config.data, contract, path, progress=progress)
-    if dataset.sha256 != recorded["sha256"]:
-        raise HashMismatchError(
-            f"run {run.run_id}: {path} has changed since: got sha256 {dataset.sha256}, "
-            f"recorded {recorded['sha256']}; restore it, or train a new run"
-        )
-    return RunData(config, contract, split(config, dataset))
+    return config, Project(config, project.config_path).contract
 
 
 def require_trained(run: RunFolder) -> None:
@@ -139,13 +151,22 @@ def describe_lineage(
         },
         predictions=predictions_sha256(result),
         sources={
-            "dataset": {"path": _relative(dataset.path, project.folder), "sha256": dataset.sha256},
+            "dataset": _describe_dataset(dataset, project.folder),
             "config": of_run("config.json") | {"source_path": _relative(project.config_path, project.folder)},
             "contract": of_run("contract.json"),
             "model": of_run("best_model.joblib"),
             "threshold": of_run("threshold.txt"),
         },
     )
+
+
+def _describe_dataset(dataset: Dataset, folder: Path) -> dict[str, Any]:
+    described: dict[str, Any] = dataset.identity | {"sha256": dataset.sha256}
+    if "path" in described:
+        described["path"] = _relative(Path(described["path"]), folder)
+    if dataset.notes:
+        described["notes"] = list(dataset.notes)
+    return described
 
 
 def _relative(path: Path, folder: Path) -> str:

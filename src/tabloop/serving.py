@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
+from tabloop.deployment.child_process import log_as_json
 from tabloop.deployment.supervisor import Child, Supervisor
 from tabloop.errors import ServingError
 
@@ -57,6 +58,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
     ServingError
         If the address is taken, a worker cannot start, or one had to be killed at the end.
     """
+    log_as_json()
     run_id = RunStore(project.model_dir).require_champion().run_id
     listener = _listen(host, port)
     with listener, tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
@@ -77,7 +79,8 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
         supervisor = Supervisor(
             [monitor, *answering],
             drain_timeout_s=project.config.serving.drain_timeout_s,
-            environ={"PROMETHEUS_MULTIPROC_DIR": folder},
+            # each process computes on one thread; more would only wait for each other
+            environ={"PROMETHEUS_MULTIPROC_DIR": folder, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
         supervisor.run(lambda: ready(address))
 

@@ -48,10 +48,9 @@ def run_page(workspace: Workspace, page: str) -> None:
 QUICK = "{logistic_regression: {}, decision_tree: {}, random_forest: {n_estimators: 20}}"
 
 
-def test_the_readme_runs(trained: Workspace, tmp_path: Path) -> None:
-    shutil.copytree(trained.folder, tmp_path / "project", symlinks=True)
+def test_the_readme_runs(trained_copy: Workspace) -> None:
     assert len(commands("README.md")) >= 5
-    run_page(Workspace(tmp_path / "project"), "README.md")
+    run_page(trained_copy, "README.md")
 
 
 def test_the_quickstart_runs_in_an_empty_folder(tmp_path: Path) -> None:
@@ -60,15 +59,13 @@ def test_the_quickstart_runs_in_an_empty_folder(tmp_path: Path) -> None:
     run_snippet("quickstart.md", "import joblib", tmp_path)
 
 
-def test_the_exported_model_runs_without_tabloop(trained: Workspace, tmp_path: Path) -> None:
-    shutil.copytree(trained.folder, tmp_path / "project", symlinks=True)
-    workspace = Workspace(tmp_path / "project")
-    shown = run_snippet("onnx.md", "import numpy as np, onnxruntime", workspace.folder)
+def test_the_exported_model_runs_without_tabloop(trained_copy: Workspace) -> None:
+    shown = run_snippet("onnx.md", "import numpy as np, onnxruntime", trained_copy.folder)
     probability, decision = shown.split()
     assert 0 < float(probability) < 1
     assert decision in ("True", "False")
-    shutil.copy(workspace.folder / "data" / "ml_datasource.csv", workspace.folder / "students.csv")
-    run_page(workspace, "docs/onnx.md")
+    shutil.copy(trained_copy.folder / "data" / "ml_datasource.csv", trained_copy.folder / "students.csv")
+    run_page(trained_copy, "docs/onnx.md")
 
 
 def run_snippet(page: str, start: str, folder: Path) -> str:

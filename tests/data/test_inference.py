@@ -28,7 +28,7 @@ def inferred(file: Path, target: str = "y", positive: str | None = None) -> tupl
     found = infer_config(file, target=target, positive=positive, config_folder=file.parent)
     (file.parent / "config.yaml").write_bytes(found.text.encode())
     project = load_project(file.parent / "config.yaml", environ={})
-    dataset = read_dataset(project.config.data, project.contract, file)
+    dataset = read_dataset(project.config.data, project.contract, project.folder)
     assert dataset.rows_read == found.rows
     assert dataset.quarantine.rows <= project.config.data.max_quarantine_fraction * dataset.rows_read
     assert found.text.count("# guessed: ") == len(found.guesses)

@@ -16,7 +16,15 @@ import polars as pl
 import pytest
 
 from tabloop.artifacts.run_store import RunStore
-from tests.conftest import Workspace
+from tabloop.optimization import benchmark_plan
+from tests.conftest import Outcome, Workspace
+
+
+@pytest.fixture
+def quick_workspace(workspace: Workspace) -> Workspace:
+    """A workspace that trains in a moment, for tests of what happens around the training."""
+    workspace.change(training={"candidates": {"logistic_regression": {}}})
+    return workspace
 
 
 def sha256(path: Path) -> str:
@@ -103,41 +111,38 @@ def test_runs_are_listed_shown_and_compared(trained: Workspace) -> None:
     assert (same.code, "no difference" in same.out) == (0, True)
 
 
-def test_training_again_gives_the_same_and_a_difference_is_seen(workspace: Workspace) -> None:
-    assert workspace.run("run").code == 0
-    outcome = workspace.run("reproduce", "--retrain")
+def test_training_again_gives_the_same_and_a_difference_is_seen(trained_copy: Workspace) -> None:
+    outcome = trained_copy.run("reproduce", "--retrain")
     assert outcome.code == 0, outcome.err
     assert "the same metrics and predictions" in outcome.out
-    assert workspace.run("run", "--set", "seed=7").code == 0
-    first, second = (run.run_id for run in RunStore(workspace.model_dir).runs())
-    differences = json.loads(workspace.run("runs", "diff", first, second, "--json").out)["differences"]
+    assert trained_copy.run("run", "--set", "seed=7").code == 0
+    first, second = (run.run_id for run in RunStore(trained_copy.model_dir).runs())
+    differences = json.loads(trained_copy.run("runs", "diff", first, second, "--json").out)["differences"]
     assert differences["config.seed"] == {"first": 42, "second": 7}
     assert "roc_auc" in differences
 
 
-def test_reproduce_names_what_changed(workspace: Workspace) -> None:
-    assert workspace.run("run").code == 0
-    champion = (workspace.model_dir / "champion").resolve()
-    data = workspace.folder / "data" / "ml_datasource.csv"
+def test_reproduce_names_what_changed(trained_copy: Workspace) -> None:
+    champion = (trained_copy.model_dir / "champion").resolve()
+    data = trained_copy.folder / "data" / "ml_datasource.csv"
     original = data.read_bytes()
     data.write_bytes(original + b"\n")
-    outcome = workspace.run("reproduce")
+    outcome = trained_copy.run_process("reproduce")
     assert outcome.code == 1
     assert "ml_datasource.csv: got sha256" in outcome.err
     data.write_bytes(original)
-    assert workspace.run("reproduce").code == 0
+    assert trained_copy.run("reproduce").code == 0
     threshold = champion / "threshold.txt"
     threshold.chmod(0o644)
     threshold.write_text("0.1\n")
-    outcome = workspace.run("reproduce", "--json")
+    outcome = trained_copy.run("reproduce", "--json")
     assert outcome.code == 1
     assert json.loads(outcome.out)["error"]["type"] == "HashMismatchError"
     assert "threshold.txt" in outcome.err
 
 
-def test_a_manifest_rewritten_to_hide_a_change_is_seen(workspace: Workspace) -> None:
-    assert workspace.run("run").code == 0
-    champion = (workspace.model_dir / "champion").resolve()
+def test_a_manifest_rewritten_to_hide_a_change_is_seen(trained_copy: Workspace) -> None:
+    champion = (trained_copy.model_dir / "champion").resolve()
     for name, content in (("threshold.txt", b"0.1\n"),):
         (champion / name).chmod(0o644)
         (champion / name).write_bytes(content)
@@ -145,25 +150,24 @@ def test_a_manifest_rewritten_to_hide_a_change_is_seen(workspace: Workspace) -> 
         manifest["files"][name]["sha256"] = hashlib.sha256(content).hexdigest()
         (champion / "manifest.json").chmod(0o644)
         (champion / "manifest.json").write_text(json.dumps(manifest))
-    outcome = workspace.run("reproduce")
+    outcome = trained_copy.run("reproduce")
     assert outcome.code == 1
     assert "decisions.jsonl recorded" in outcome.err
 
 
-def test_a_floor_refuses_seals_and_keeps_the_old_champion(workspace: Workspace) -> None:
-    assert workspace.run("run").code == 0
-    champion = (workspace.model_dir / "champion").readlink()
-    outcome = workspace.run("run", "--set", "release.min_roc_auc=0.9999")
+def test_a_floor_refuses_seals_and_keeps_the_old_champion(trained_copy: Workspace) -> None:
+    champion = (trained_copy.model_dir / "champion").readlink()
+    outcome = trained_copy.run("run", "--set", "release.min_roc_auc=0.9999")
     assert outcome.code == 1
     assert "quality: test ROC-AUC is" in outcome.err
-    assert (workspace.model_dir / "champion").readlink() == champion
-    newest = RunStore(workspace.model_dir).runs()[-1]
+    assert (trained_copy.model_dir / "champion").readlink() == champion
+    newest = RunStore(trained_copy.model_dir).runs()[-1]
     assert newest.state == "refused"
-    again = workspace.run("release", newest.run_id)
+    again = trained_copy.run("release", newest.run_id)
     assert again.code == 2
     assert "its gates refused it" in again.err
     decisions = [
-        json.loads(line) for line in (workspace.model_dir / "decisions.jsonl").read_text().splitlines()
+        json.loads(line) for line in (trained_copy.model_dir / "decisions.jsonl").read_text().splitlines()
     ]
     assert [d["decision"] for d in decisions] == ["promoted", "refused"]
 
@@ -182,7 +186,11 @@ def test_stage_by_stage_is_a_run(workspace: Workspace) -> None:
     assert workspace.run("release").code == 2  # none is open any more
 
 
-def test_a_sealed_run_is_measured_beside_its_folder(workspace: Workspace) -> None:
+def test_a_sealed_run_is_measured_beside_its_folder(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what is measured and where it goes is the subject: a few calls of each will do
+    monkeypatch.setattr(benchmark_plan, "_MOST_CALLS", 5)
     workspace.change(training={"candidates": {"logistic_regression": {}, "decision_tree": {}}})
     assert workspace.run("run").code == 0
     run = RunStore(workspace.model_dir).require_champion()
@@ -204,19 +212,18 @@ def test_a_sealed_run_is_measured_beside_its_folder(workspace: Workspace) -> Non
     assert workspace.run("reproduce").code == 0
 
 
-def test_a_release_wants_every_stage_and_says_which_is_missing(workspace: Workspace) -> None:
-    assert workspace.run("train").code == 0
+def test_a_release_wants_every_stage_and_says_which_is_missing(quick_workspace: Workspace) -> None:
+    assert quick_workspace.run("train").code == 0
     for command in ("export", "parity"):
-        outcome = workspace.run("release")
+        outcome = quick_workspace.run("release")
         assert outcome.code == 2
         assert f"`tabloop {command}` writes it" in outcome.err
-        assert workspace.run(command).code == 0
-    assert workspace.run("release").code == 0
+        assert quick_workspace.run(command).code == 0
+    assert quick_workspace.run("release").code == 0
 
 
-def test_an_altered_file_is_stopped_at_the_gate(workspace: Workspace) -> None:
-    for command in ("train", "export", "parity"):
-        assert workspace.run(command).code == 0
+def test_an_altered_file_is_stopped_at_the_gate(ready: Workspace, tmp_path: Path) -> None:
+    workspace = ready.copy(tmp_path / "project")
     (run,) = RunStore(workspace.model_dir).runs()
     model = run.path / "best_model.joblib"
     model.chmod(0o644)
@@ -335,58 +342,55 @@ def test_parquet_gives_the_same_model_as_csv(
     )
 
 
-def test_an_infeasible_promise_can_fail_the_run(workspace: Workspace) -> None:
+def test_an_infeasible_promise_can_fail_the_run(quick_workspace: Workspace) -> None:
     strict = ["--set", "business.target_precision=0.9999"]
-    outcome = workspace.run("run", *strict, "--set", "business.on_infeasible=fail")
+    outcome = quick_workspace.run("run", *strict, "--set", "business.on_infeasible=fail")
     assert outcome.code == 1
     assert "no threshold can promise a precision of 0.9999" in outcome.err
-    outcome = workspace.run("run", *strict, "--set", "release.require_promise=true")
+    outcome = quick_workspace.run("run", *strict, "--set", "release.require_promise=true")
     assert outcome.code == 1
     assert "the precision promise is infeasible" in outcome.err
-    outcome = workspace.run("run", *strict)
+    outcome = quick_workspace.run("run", *strict)
     assert outcome.code == 0
     assert "cannot be promised" in outcome.out
 
 
-def test_two_runs_at_once_do_not_collide(workspace: Workspace) -> None:
+def test_two_runs_at_once_do_not_collide(quick_workspace: Workspace) -> None:
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", "from tabloop.cli import main; main()", "run", "--json"],
-            cwd=workspace.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=quick_workspace.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         for _ in range(2)
     ]  # fmt: skip
     for process in processes:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-    runs = RunStore(workspace.model_dir).runs()
+    runs = RunStore(quick_workspace.model_dir).runs()
     assert [run.state for run in runs] == ["passed", "passed"]
-    assert RunStore(workspace.model_dir).require_champion().run_id in {run.run_id for run in runs}
+    assert RunStore(quick_workspace.model_dir).require_champion().run_id in {run.run_id for run in runs}
 
 
 @pytest.mark.parametrize("after_s", [0.9, 1.6, 2.4, 3.2])
 def test_a_killed_run_leaves_no_half_run_and_the_old_champion(
-    workspace: Workspace, trained: Workspace, after_s: float
+    trained_copy: Workspace, after_s: float
 ) -> None:
-    import shutil
-
-    shutil.copytree(trained.model_dir, workspace.model_dir, symlinks=True)
-    champion = (workspace.model_dir / "champion").readlink()
+    champion = (trained_copy.model_dir / "champion").readlink()
     process = subprocess.Popen(
         [sys.executable, "-c", "from tabloop.cli import main; main()", "run"],
-        cwd=workspace.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        cwd=trained_copy.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     time.sleep(after_s)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    store = RunStore(workspace.model_dir)
+    store = RunStore(trained_copy.model_dir)
     for run in store.runs():
         assert run.check_hashes() == [] or run.state == "open"
     newest = store.runs()[-1]
     if newest.state == "open":
-        assert (workspace.model_dir / "champion").readlink() == champion
-    assert workspace.run("runs").code == 0
-    assert workspace.run("reproduce").code == 0
+        assert (trained_copy.model_dir / "champion").readlink() == champion
+    assert trained_copy.run("runs").code == 0
+    assert trained_copy.run("reproduce").code == 0
 
 
 def gone_within(group: int, *, seconds: float) -> bool:
@@ -430,7 +434,7 @@ def test_help_is_quick_and_loads_no_library() -> None:
     "command", [["train", "--wrong"], ["nothing"], ["data", "synthesize", "--rows", "0", "--output", "x.csv"]]
 )
 def test_wrong_usage_ends_with_2(workspace: Workspace, command: list[str]) -> None:
-    outcome = workspace.run(*command)
+    outcome = workspace.run_process(*command)
     assert outcome.code == 2
     assert "Traceback" not in outcome.err
 
@@ -471,22 +475,21 @@ def test_contract_commands(workspace: Workspace, trained: Workspace) -> None:
     assert trained.run("contract", "diff", run.run_id, "config.yaml").code == 0
 
 
-def test_environment_and_set_reach_every_command(workspace: Workspace) -> None:
-    shown = workspace.run(
+def test_environment_and_set_reach_every_command(quick_workspace: Workspace) -> None:
+    shown = quick_workspace.run(
         "config", "show", "--json", "--set", "seed=9", environ={"TABLOOP_CV__N_SPLITS": "4"}
     )
     config = json.loads(shown.out)
     assert (config["seed"], config["cv"]["n_splits"]) == (9, 4)
-    moved = workspace.run("run", "--set", "artifacts.model_dir=elsewhere")
+    moved = quick_workspace.run("run", "--set", "artifacts.model_dir=elsewhere")
     assert moved.code == 0, moved.err
-    assert (workspace.folder / "elsewhere" / "champion").exists()
-    assert not workspace.model_dir.exists()
+    assert (quick_workspace.folder / "elsewhere" / "champion").exists()
+    assert not quick_workspace.model_dir.exists()
 
 
-def test_output_is_for_scripts_and_progress_for_people(workspace: Workspace) -> None:
-    outcome = workspace.run("run", "--json")
-    assert json.loads(outcome.out)["release"]["promoted"] is True
-    assert outcome.err == ""  # quiet when standard error is no terminal
+def test_output_is_for_scripts_and_progress_for_people(trained_outcome: Outcome) -> None:
+    assert json.loads(trained_outcome.out)["release"]["promoted"] is True
+    assert trained_outcome.err == ""  # quiet when standard error is no terminal
 
 
 @pytest.mark.parametrize(
@@ -554,10 +557,9 @@ def test_settings_that_cannot_be_meant(workspace: Workspace, override: str, said
     assert "Traceback" not in outcome.err
 
 
-def test_reproduce_names_a_dataset_that_is_gone(workspace: Workspace) -> None:
-    assert workspace.run("run").code == 0
-    (workspace.folder / "data" / "ml_datasource.csv").unlink()
-    outcome = workspace.run("reproduce")
+def test_reproduce_names_a_dataset_that_is_gone(trained_copy: Workspace) -> None:
+    (trained_copy.folder / "data" / "ml_datasource.csv").unlink()
+    outcome = trained_copy.run("reproduce")
     assert outcome.code == 1
     assert "ml_datasource.csv: recorded but gone" in outcome.err
 

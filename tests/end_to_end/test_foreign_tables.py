@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +15,8 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from tabloop.config.data import CsvSource
 from tabloop.config.loading import Project, load_project
 from tabloop.contract.columns import BooleanColumn, CategoryColumn, NumberColumn
+from tabloop.optimization import benchmark_plan
+from tests.conftest import Workspace
 
 
 def breast_cancer(folder: Path) -> Path:
@@ -98,22 +97,21 @@ TABLES: dict[Callable[[Path], Path], tuple[str, str]] = {
 }
 
 
+#: Where `run` also measures: names of every kind, and columns of every type that the others have.
+MEASURED = (breast_cancer, fair)
+
+
 def tabloop(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", "from tabloop.cli import main; main()", *arguments],
-        cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith("TABLOOP_")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    outcome = Workspace(folder).run(*arguments)
+    assert outcome.code == 0, outcome.err
+    return outcome.out
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
-def test_init_and_run_make_a_champion(tmp_path: Path, table: Callable[[Path], Path]) -> None:
+def test_init_and_run_make_a_champion(
+    tmp_path: Path, table: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_plan, "_MOST_CALLS", 5)  # what can be measured is asked, not how fast it is
     file = table(tmp_path)
     target, positive = TABLES[table]
     begun = json.loads(tabloop(tmp_path, "init", file.name, "--target", target, "--json"))
@@ -122,11 +120,19 @@ def test_init_and_run_make_a_champion(tmp_path: Path, table: Callable[[Path], Pa
     assert project.config.data.target.positive_text.casefold() == positive.casefold()
     assert begun["guesses"]
     CHECKS[table](project)
-    quick = ("--set", "training.candidates.random_forest.n_estimators=20", "--set", "cv.n_splits=3")
+    settings = (
+        "training.candidates.random_forest.n_estimators=20",
+        "cv.n_splits=3",
+        "benchmarking.repeated_runs=3",
+        f"benchmarking.in_run={'quick' if table in MEASURED else 'none'}",
+        "release.load_test_s=0.3",
+    )
+    quick = [word for setting in settings for word in ("--set", setting)]
     run = json.loads(tabloop(tmp_path, "run", *quick, "--json"))
     assert run["release"]["promoted"]
     champion = tmp_path / "artifacts" / "champion"
     assert (champion / "best_model.joblib").is_file()
+    assert (champion / "tradeoffs.html").is_file() == (table in MEASURED)
     failures = [c["name"] for c in run["metrics"]["cv_ranking"] if c["failure"] is not None]
     assert failures == []
 

@@ -16,15 +16,24 @@ import pytest
 from tabloop import batch_scoring
 from tabloop.artifacts.run_store import RunStore
 from tabloop.inference.scoring_service import load_service
-from tests.conftest import Workspace
+from tests.conftest import SharedFolders, Workspace
 
 
 @pytest.fixture
-def project(trained: Workspace, tmp_path: Path) -> Workspace:
-    import shutil
+def project(trained_copy: Workspace) -> Workspace:
+    return trained_copy
 
-    shutil.copytree(trained.folder, tmp_path / "project", symlinks=True)
-    return Workspace(tmp_path / "project")
+
+@pytest.fixture(scope="session")
+def challenged(shared_folders: SharedFolders, trained: Workspace) -> Workspace:
+    """A champion, and beside it an open run that is ready to be released; to be copied."""
+
+    def fill(folder: Path) -> None:
+        workspace = trained.copy(folder / "project")
+        for command in ("train", "export", "parity"):
+            assert workspace.run(command).code == 0
+
+    return Workspace(shared_folders.made_once("challenged", fill) / "project")
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
@@ -69,13 +78,16 @@ def test_refused_rows_go_to_quarantine_and_too_many_are_an_alarm(project: Worksp
 def test_the_pieces_of_a_file_do_not_matter(project: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = project.project()
     service = load_service(RunStore(settings.model_dir).require_champion())
-    source = project.folder / "data" / "ml_datasource.csv"
     outputs = []
     for rows in (50_000, 37):
         monkeypatch.setattr(batch_scoring, "_SLICE_ROWS", rows)
         output = project.folder / f"scored-{rows}.csv"
-        batch_scoring.score_file(
-            service, settings.config.data, source, output, project.folder / "refused.jsonl"
+        batch_scoring.score_rows(
+            service,
+            settings.config.data,
+            settings.folder,
+            batch_scoring.FileOutput(output),
+            project.folder / "refused.jsonl",
         )
         outputs.append(output.read_bytes())
     assert outputs[0] == outputs[1]
@@ -109,9 +121,8 @@ def test_a_scored_file_is_not_scored_twice(project: Workspace) -> None:
     assert "has columns named predicted_purchase, predicted_purchase_probability already" in outcome.err
 
 
-def test_a_run_that_no_release_let_out_scores_nothing(project: Workspace) -> None:
-    for command in ("train", "export"):
-        assert project.run(command).code == 0
+def test_a_run_that_no_release_let_out_scores_nothing(challenged: Workspace, tmp_path: Path) -> None:
+    project = challenged.copy(tmp_path / "project")
     newest = RunStore(project.model_dir).runs()[-1]
     outcome = project.run("score", "data/ml_datasource.csv", "--output", "x.csv", "--run", newest.run_id)
     assert outcome.code == 2
@@ -141,10 +152,9 @@ def test_scoring_loads_no_scikit_learn(project: Workspace) -> None:
 
 @pytest.mark.parametrize("after_s", [0.3, 0.6, 0.9, 1.2, 1.5])
 def test_whoever_kills_a_release_finds_the_old_champion_or_the_new(
-    project: Workspace, after_s: float
+    challenged: Workspace, tmp_path: Path, after_s: float
 ) -> None:
-    for command in ("train", "export", "parity"):
-        assert project.run(command).code == 0
+    project = challenged.copy(tmp_path / "project")
     store = RunStore(project.model_dir)
     old, new = store.require_champion().run_id, store.runs()[-1].run_id
     process = subprocess.Popen(

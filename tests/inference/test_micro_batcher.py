@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -9,10 +11,23 @@ from hypothesis import strategies as st
 from tabloop.errors import QueueFullError
 from tabloop.inference.micro_batcher import MicroBatcher
 
+Rows = TypeVar("Rows")
+Scored = TypeVar("Scored")
+
+
+def same(rows: Rows, scored: Scored) -> Scored:
+    return scored
+
 
 @settings(max_examples=50, deadline=None)
-@given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=40), max_batch_rows=st.integers(1, 20))
-def test_everybody_gets_their_own_answers(sizes: list[int], max_batch_rows: int) -> None:
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=40),
+    max_batch_rows=st.integers(1, 20),
+    thread_rows=st.sampled_from([None, 1, 5, 20]),
+)
+def test_everybody_gets_their_own_answers(
+    sizes: list[int], max_batch_rows: int, thread_rows: int | None
+) -> None:
     batches: list[int] = []
 
     def score(rows: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -20,7 +35,7 @@ def test_everybody_gets_their_own_answers(sizes: list[int], max_batch_rows: int)
         return rows
 
     async def main() -> list[list[tuple[int, int]]]:
-        batcher = MicroBatcher(score, max_batch_rows=max_batch_rows)
+        batcher = MicroBatcher(score, same, max_batch_rows=max_batch_rows, thread_rows=thread_rows)
         asked = [[(n, i) for i in range(size)] for n, size in enumerate(sizes)]
         answers = await asyncio.gather(*(batcher.submit(rows) for rows in asked))
         assert batcher.waiting_rows == 0
@@ -29,12 +44,12 @@ def test_everybody_gets_their_own_answers(sizes: list[int], max_batch_rows: int)
     answers = asyncio.run(main())
     assert answers == [[(n, i) for i in range(size)] for n, size in enumerate(sizes)]
     assert sum(batches) == sum(sizes)
-    assert all(batch <= max(max_batch_rows, *sizes) for batch in batches)
+    assert max(batches) <= max_batch_rows
 
 
 def test_what_waits_is_scored_together_and_nobody_waits_for_company() -> None:
     async def main() -> None:
-        batcher: MicroBatcher[int, int] = MicroBatcher(lambda rows: rows)
+        batcher: MicroBatcher[int, list[int], int] = MicroBatcher(lambda rows: rows, same)
         await asyncio.gather(*(batcher.submit([n]) for n in range(50)))
         assert batcher.counts.batches == 1
         await asyncio.wait_for(batcher.submit([1]), timeout=0.5)
@@ -45,7 +60,9 @@ def test_what_waits_is_scored_together_and_nobody_waits_for_company() -> None:
 
 def test_a_full_queue_refuses_whole_and_counts() -> None:
     async def main() -> None:
-        batcher: MicroBatcher[int, int] = MicroBatcher(lambda rows: rows, max_batch_rows=2, max_queue_rows=5)
+        batcher: MicroBatcher[int, list[int], int] = MicroBatcher(
+            lambda rows: rows, same, max_batch_rows=2, max_queue_rows=5
+        )
         waiting = [asyncio.ensure_future(batcher.submit([n])) for n in range(4)]
         await asyncio.sleep(0)
         with pytest.raises(
@@ -67,10 +84,34 @@ def test_an_error_reaches_all_of_its_batch_and_the_next_batch_is_fine() -> None:
         return rows
 
     async def main() -> None:
-        batcher = MicroBatcher(score)
-        outcomes = await asyncio.gather(batcher.submit([1]), batcher.submit([13]), return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [ValueError, ValueError]
-        assert await batcher.submit([2]) == [2]
+        for thread_rows in (None, 1):
+            batcher = MicroBatcher(score, same, thread_rows=thread_rows)
+            outcomes = await asyncio.gather(batcher.submit([1]), batcher.submit([13]), return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [ValueError, ValueError]
+            assert await batcher.submit([2]) == [2]
+
+    asyncio.run(main())
+
+
+def test_the_loop_is_free_while_a_large_batch_is_scored() -> None:
+    scoring, go_on = threading.Event(), threading.Event()
+
+    def score(rows: list[int]) -> list[int]:
+        scoring.set()
+        assert go_on.wait(10)
+        return rows
+
+    async def main() -> None:
+        batcher = MicroBatcher(score, same, thread_rows=4)
+        large = asyncio.ensure_future(batcher.submit([1, 2, 3, 4]))
+        while not scoring.is_set():
+            await asyncio.sleep(0)
+        small = asyncio.ensure_future(batcher.submit([5]))  # the loop runs, or this would not be reached
+        await asyncio.sleep(0.01)
+        assert not small.done()
+        go_on.set()
+        assert await large == [1, 2, 3, 4]
+        assert await small == [5]
 
     asyncio.run(main())
 
@@ -83,7 +124,7 @@ def test_who_leaves_is_not_scored_and_harms_nobody() -> None:
         return rows
 
     async def main() -> None:
-        batcher = MicroBatcher(score)
+        batcher = MicroBatcher(score, same)
         leaving, staying = (asyncio.ensure_future(batcher.submit([n])) for n in (1, 2))
         await asyncio.sleep(0)
         leaving.cancel()

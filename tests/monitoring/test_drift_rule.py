@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tabloop.config.operations import MonitoringConfig
+from tabloop.config.monitoring import MonitoringConfig
 from tabloop.errors import DataError
 from tabloop.monitoring.drift_baseline import build_drift_baseline, describe_numbers
 from tabloop.monitoring.drift_rule import check_drift

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import polars as pl
 import pytest
-from tests.conftest import QuietProgress, Workspace, make_workspace
+from tests.conftest import QuietProgress, Workspace
 
 from tabloop import lifecycle
 from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
-from tabloop.optimization_steps import export_run, parity_run, quantize_run
+from tabloop.monitoring.drift_reference import DriftReference
+from tabloop.optimization_steps import parity_run
 from tabloop.run_records import RunData, load_run_data
 
 
@@ -31,19 +32,14 @@ class Ready:
     run_id: str
 
     def copy(self, folder: Path) -> tuple[Project, RunFolder]:
-        shutil.copytree(self.workspace.folder, folder, symlinks=True)
-        project = Workspace(folder).project()
+        project = self.workspace.copy(folder).project()
         return project, RunStore(project.model_dir).get(self.run_id)
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory, students: pl.DataFrame) -> Ready:
-    workspace = make_workspace(tmp_path_factory.mktemp("ready"), students)
-    run, data = lifecycle.train(workspace.project(), QuietProgress())
-    export_run(run, data)
-    quantize_run(run, data, workspace.project().config)
-    parity_run(run, data, workspace.project().config, run.write)
-    return Ready(workspace, run.run_id)
+@pytest.fixture(scope="module", name="ready")
+def ready_run(ready: Workspace) -> Ready:
+    (run,) = RunStore(ready.model_dir).runs()
+    return Ready(ready, run.run_id)
 
 
 def rewrite(run: RunFolder, name: str, content: bytes) -> None:
@@ -149,7 +145,7 @@ def test_scores_that_do_not_come_out_again_block(ready: Ready, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["release.expected_rows_per_s=20000", "serving.max_queue_rows=8"], "found the queue of 8 full"),
+        (["release.expected_rows_per_s=20000", "stream.max_queue_rows=8"], "found the queue of 8 full"),
         (["release.max_wait_p99_ms=0.001"], "at most 0.001 is tolerable"),
     ],
 )
@@ -182,6 +178,50 @@ def test_a_drift_monitor_that_cannot_compute_blocks(
         assert "drift_monitor" not in refused
     else:
         assert said in refused["drift_monitor"]
+
+
+def change_reference(run: RunFolder, change: Callable[[DriftReference], DriftReference]) -> None:
+    file = io.BytesIO()
+    change(DriftReference.load(run.read("drift_reference.npz"))).save(file)
+    rewrite(run, "drift_reference.npz", file.getvalue())
+
+
+def with_column(reference: DriftReference, at: int, values: Any) -> DriftReference:
+    numeric = reference.numeric.copy()
+    numeric[:, at] = values
+    return replace(reference, numeric=numeric)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda r: with_column(r, 0, r.numeric[:, 0] + 50),
+            "the windowed tests call its own training rows drift: days_on_platform",
+        ),
+        (
+            lambda r: with_column(r, 1, np.where(np.arange(r.n_rows) % 2, 1e12, -1e12)),
+            "the windowed tests call its own training rows drift: minutes_watched",
+        ),
+        (
+            lambda r: replace(r, numeric_features=("days", *r.numeric_features[1:])),
+            "the reference does not fit the contract: days, days_on_platform",
+        ),
+        (lambda r: replace(r, y_proba=r.y_proba[:-1]), "cannot be judged: drift_reference.npz: its parts"),
+    ],
+)
+def test_windowed_drift_tests_that_do_not_work_block(
+    ready: Ready, tmp_path: Path, change: Callable[[DriftReference], DriftReference], said: str
+) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    change_reference(run, change)
+    assert said in refused_gates(project, run)["drift_monitor"]
+
+
+def test_a_unit_error_that_is_not_seen_blocks(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    blind = Workspace(project.folder).project("monitoring.least_effect=10")
+    assert "do not see a unit error planted in" in refused_gates(blind, run)["drift_monitor"]
 
 
 def test_quality_floors_block(ready: Ready, tmp_path: Path) -> None:
@@ -288,7 +328,7 @@ def test_a_promotion_whose_note_was_lost_is_noted_later(ready: Ready, tmp_path: 
 
 @pytest.mark.parametrize("constant", [0.1, 372.6, 1.7e12])
 def test_a_constant_column_is_watched_and_does_not_drift_by_rounding(constant: float) -> None:
-    from tabloop.config.operations import MonitoringConfig
+    from tabloop.config.monitoring import MonitoringConfig
     from tabloop.monitoring.drift_baseline import describe_numbers
     from tabloop.monitoring.drift_rule import check_drift
 

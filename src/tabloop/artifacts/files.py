@@ -47,7 +47,18 @@ def sha256_of_file(path: Path) -> str:
 
 def utc_now() -> str:
     """Tell the time, ISO 8601 in UTC, to the microsecond."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return iso_utc(datetime.now(UTC))
+
+
+def iso_utc(moment: datetime) -> str:
+    """Write a time with a zone as ISO 8601 in UTC, to the microsecond.
+
+    Examples
+    --------
+    >>> iso_utc(datetime(2026, 1, 31, 12, tzinfo=UTC))
+    '2026-01-31T12:00:00.000000Z'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def json_bytes(value: Any) -> bytes:
@@ -152,17 +163,22 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, busy: str | None = None) -> Iterator[None]:
     """Hold a lock between processes; the kernel lets it go when its holder dies.
 
     Parameters
     ----------
     path : pathlib.Path
         The lock's file; it stays behind, empty.
+    busy : str, optional
+        Do not wait for another holder: raise `ArtifactError` with this message.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise ArtifactError(f"{path.parent}: {busy}") from error
         yield
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tabloop.artifacts.group_commit import GroupCommit
-from tabloop.artifacts.prediction_ids import PredictionIds, split_id
+from tabloop.artifacts.prediction_ids import PREFIX_CHARACTERS, PredictionIds, split_id
+from tabloop.artifacts.prediction_log_counters import LogCounters
 from tabloop.artifacts.prediction_log_lines import LineEncoder, utc_text
 from tabloop.artifacts.prediction_log_live import Batch, LiveLog, RolledForwardError
 from tabloop.artifacts.prediction_log_upkeep import Upkeep
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.errors import ArtifactError, LogUnwritableError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -41,34 +45,6 @@ class Appended(NamedTuple):
     prediction_ids: list[str]
     is_logged: bool
     ticket: int
-
-
-@dataclass
-class LogCounters:
-    """What a writer did since it was made.
-
-    Attributes
-    ----------
-    written_rows : int
-        Rows handed to the kernel; with durability `memory` also those waiting.
-    dropped_rows : int
-        Rows answered and not logged, by policy `drop`.
-    refused_rows : int
-        Rows that were not logged and raised `LogUnwritableError`.
-    repaired_fragments : int
-        Torn last lines that were mended or cut off.
-    rotations : int
-        New files begun.
-    syncs : int
-        Calls of fdatasync that served a group of batches.
-    """
-
-    written_rows: int = 0
-    dropped_rows: int = 0
-    refused_rows: int = 0
-    repaired_fragments: int = 0
-    rotations: int = 0
-    syncs: int = 0
 
 
 class PredictionLogWriter:
@@ -123,6 +99,7 @@ class PredictionLogWriter:
         self._clock_ns = clock_ns
         self._encoder = LineEncoder(config, environ)
         self._ids = PredictionIds(clock_ns)
+        self._newest_prefix = ""
         self._counters = LogCounters()
         self._mutex = threading.Lock()
         self._state = "open"
@@ -161,8 +138,8 @@ class PredictionLogWriter:
     def append(
         self,
         records: Sequence[Any],
-        probability: Sequence[float],
-        label: Sequence[int],
+        probability: Sequence[float] | NDArray[Any],
+        label: Sequence[int] | NDArray[Any],
         *,
         run_id: str,
         threshold: float,
@@ -177,9 +154,9 @@ class PredictionLogWriter:
         ----------
         records : sequence of msgspec.Struct or dict
             The features of each row.
-        probability : sequence of float
-            Of the positive class; plain floats or an array.
-        label : sequence of int
+        probability : sequence or array of float
+            Of the positive class.
+        label : sequence or array of int
             1 where the probability is at least the threshold, else 0.
         run_id : str
             The run that answered.
@@ -201,6 +178,8 @@ class PredictionLogWriter:
             If the writer is closed, or the process is a fork of the one that made it.
         ValueError
             If the sequences differ in length.
+        TypeError
+            If a record holds what JSON does not have.
         """
         bodies = self._encoder.bodies(records, _plain(probability), _plain(label), event_ids)
         n_rows = len(bodies)
@@ -210,11 +189,13 @@ class PredictionLogWriter:
 
         def stamp(newest: str) -> Batch:
             nonlocal prefix, first
-            prefix, first = self._ids.begin(n_rows, split_id(newest).tick if newest else 0)
+            is_foreign = newest != "" and newest[:PREFIX_CHARACTERS] != self._newest_prefix
+            after_tick = split_id(newest).tick if is_foreign else 0  # after our own these come anyway
+            prefix, first = self._ids.begin(n_rows, after_tick)
             content = self._encoder.lines(
                 bodies, prefix, first, utc_text(self._clock_ns()), run_id, threshold
             )
-            return Batch(content, f"{prefix}{first:08x}", f"{prefix}{first + n_rows - 1:08x}")
+            return Batch(content, f"{prefix}{first:08x}", f"{prefix}{first + n_rows - 1:08x}", n_rows)
 
         with self._mutex:
             if self._state != "open":
@@ -241,6 +222,7 @@ class PredictionLogWriter:
                 self._ids.renew()  # an interrupt may have come after the write
                 raise
             self._ids.confirm(n_rows)
+            self._newest_prefix = prefix
             self._counters.written_rows += n_rows
             ticket = self._commits.give_ticket() if self._config.durability == "power" else 0
         return Appended(_ids(prefix, first, n_rows), True, ticket)
@@ -251,15 +233,27 @@ class PredictionLogWriter:
         Raises
         ------
         LogUnwritableError
-            If the disk refused to sync.
+            If the disk refused to sync and the policy is to refuse.
         """
         if ticket:
-            await self._commits.wait_async(ticket)
+            with self._sync_failure_by_policy():
+                await self._commits.wait_async(ticket)
 
     def wait_committed(self, ticket: int) -> None:
         """Do as `committed` does where there is no event loop."""
         if ticket:
-            self._commits.wait(ticket)
+            with self._sync_failure_by_policy():
+                self._commits.wait(ticket)
+
+    @contextlib.contextmanager
+    def _sync_failure_by_policy(self) -> Iterator[None]:
+        try:
+            yield
+        except LogUnwritableError as error:
+            self.problem = str(error)
+            if self._config.on_unwritable == "refuse":
+                raise
+            self._counters.unsynced_batches += 1
 
     def flush(self) -> None:
         """Write what waits in memory.
@@ -282,7 +276,7 @@ class PredictionLogWriter:
         Raises
         ------
         LogUnwritableError
-            If rows that were waiting in memory, or a last sync, cannot be written.
+            If what is left cannot be written and the policy is to refuse.
         """
         if self._state != "open":
             return
@@ -293,6 +287,12 @@ class PredictionLogWriter:
         try:
             self.flush()
             self._commits.close()
+        except LogUnwritableError:
+            if self._config.on_unwritable == "refuse":
+                raise
+            n_lost = sum(batch.n_rows for batch in self._waiting)
+            self._counters.dropped_rows += n_lost
+            self._counters.written_rows -= n_lost
         finally:
             with self._mutex:
                 self._state = "closed"
@@ -327,6 +327,7 @@ class PredictionLogWriter:
             b"".join(batch.content for batch in self._waiting),
             self._waiting[0].first,
             self._waiting[-1].last,
+            sum(batch.n_rows for batch in self._waiting),
         )
         self._write(lambda _: together)
         self._waiting, self._waiting_bytes = [], 0
@@ -350,10 +351,10 @@ class PredictionLogWriter:
         self.problem = problem
 
     def _abandon(self) -> None:
-        """Let go of the parent's descriptors after a fork: holding them would hold its lock."""
+        """Let go of the parent's files after a fork."""
         self._state = "of another process"
         self._mutex = threading.Lock()  # the parent's may be held by a thread that is not here
-        self._live.close()
+        self._live.abandon()
 
 
 def _plain(values: Any) -> Any:

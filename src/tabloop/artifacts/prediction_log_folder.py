@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ import zstandard
 LIVE_NAME = "prediction_log.jsonl"
 LOCK_NAME = ".prediction_log.lock"
 UPKEEP_LOCK_NAME = ".prediction_log.upkeep.lock"
-REMOVED_NAME = "prediction_log_removed.jsonl"
+REMOVED_NAME = "removed_predictions.jsonl"
 
-_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_ROTATED = re.compile(rf"prediction_log-({_ID})-({_ID})\.jsonl(\.zst)?")
+#: How an id looks in the name of a file.
+ID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ROTATED = re.compile(rf"prediction_log-({ID_PATTERN})-({ID_PATTERN})\.jsonl(\.zst)?")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def writers_held_off(folder: Path) -> Iterator[None]:
     Where no writer ever was, or its lock may not be read, there is nobody to keep out.
     """
     try:
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_lock(folder / LOCK_NAME, os.O_RDONLY)
     except OSError:
         yield
         return
@@ -95,4 +97,47 @@ def writers_held_off(folder: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
+        close_lock(descriptor)
+
+
+@contextlib.contextmanager
+def upkeep_alone(folder: Path) -> Iterator[None]:
+    """Wait until nobody else compresses or removes closed files, and keep it so."""
+    descriptor = open_lock(folder / UPKEEP_LOCK_NAME, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        close_lock(descriptor)
+
+
+# A lock belongs to the open file, which a forked child shares: it would hold what its parent held, and when
+# the parent dies nobody would let go. So the child closes all of them, and no fork comes between opening and
+# noting.
+_LOCKS: set[int] = set()
+_NO_FORK = threading.Lock()
+
+
+def open_lock(path: Path, flags: int) -> int:
+    """Open a lock's file; a forked child does not keep it open."""
+    with _NO_FORK:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        _LOCKS.add(descriptor)
+        return descriptor
+
+
+def close_lock(descriptor: int) -> None:
+    """Close a lock's file, which lets the lock go."""
+    with _NO_FORK:
+        _LOCKS.discard(descriptor)
         os.close(descriptor)
+
+
+def _close_in_child() -> None:
+    _NO_FORK.release()
+    for descriptor in _LOCKS:
+        os.close(descriptor)
+    _LOCKS.clear()
+
+
+os.register_at_fork(before=_NO_FORK.acquire, after_in_parent=_NO_FORK.release, after_in_child=_close_in_child)

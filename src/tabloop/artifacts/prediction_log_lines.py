@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -140,7 +141,12 @@ def utc_text(nanoseconds: int) -> str:
     '2023-11-14T22:13:20.123456Z'
     """
     seconds, below = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{below // 1000:06d}Z"
+    return f"{_second_text(seconds)}.{below // 1000:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second_text(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def is_whole(line: bytes) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +13,19 @@ from pathlib import Path
 
 from tabloop.artifacts.files import sync_folder
 from tabloop.artifacts.prediction_ids import PREFIX_CHARACTERS, TICKS_PER_MS, id_prefix, split_id
-from tabloop.artifacts.prediction_log_folder import LIVE_NAME, LOCK_NAME, rotated_files
-from tabloop.artifacts.prediction_log_lines import id_of, is_whole
+from tabloop.artifacts.prediction_log_folder import (
+    ID_PATTERN,
+    LIVE_NAME,
+    LOCK_NAME,
+    close_lock,
+    open_lock,
+    rotated_files,
+)
+from tabloop.artifacts.prediction_log_lines import LINE_START, id_of, is_whole
 
 _LOGGER = logging.getLogger(__name__)
 
+_NOTED_RANGE = re.compile(rf"({ID_PATTERN}) ({ID_PATTERN})")
 _TAIL_BYTES = 4096
 _HEAD_BYTES = 1 << 16
 _RETRY_ROTATION_S = 10.0
@@ -33,11 +41,14 @@ class Batch:
         The lines.
     first, last : str
         The ids of the first and last of them; they increase.
+    n_rows : int
+        How many.
     """
 
     content: bytes
     first: str
     last: str
+    n_rows: int
 
 
 class LiveLog:
@@ -77,6 +88,7 @@ class LiveLog:
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.path = folder / LIVE_NAME
+        self._path_text = str(self.path)  # a Path costs a microsecond more
         self.rotations = 0
         self.repaired_fragments = 0
         self._folder = folder
@@ -141,12 +153,19 @@ class LiveLog:
 
     def close(self) -> None:
         """Close all descriptors; a later append opens them again."""
-        for descriptor in (self._lock, self._file, *self._left):
+        if self._lock >= 0:
+            close_lock(self._lock)
+        for descriptor in (self._file, *self._left):
             if descriptor >= 0:
                 os.close(descriptor)
         self._lock = self._file = self._end = -1
         self._inode = (-1, -1)
         self._left = []
+
+    def abandon(self) -> None:
+        """Close what a forked child has of its parent's; the lock is closed already."""
+        self._lock = -1
+        self.close()
 
     def _hold(self) -> None:
         if self._lock < 0:
@@ -155,7 +174,7 @@ class LiveLog:
 
     def _open_lock(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._lock = open_lock(self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT)
 
     def _release(self) -> None:
         if self._lock >= 0:
@@ -164,7 +183,7 @@ class LiveLog:
     def _enter(self) -> int:
         """See what others did since; give the offset of the next batch."""
         try:
-            found = os.stat(self.path)  # noqa: PTH116 - this runs for every batch
+            found = os.stat(self._path_text)  # noqa: PTH116 - this runs for every batch
             end = found.st_size
             is_ours = (found.st_dev, found.st_ino) == self._inode
         except FileNotFoundError:
@@ -211,7 +230,7 @@ class LiveLog:
                     return
             except FileNotFoundError:
                 pass
-            os.close(self._lock)
+            close_lock(self._lock)
             self._lock = -1
             self._open_lock()
             fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -233,7 +252,6 @@ class LiveLog:
             self._last_id = max(self._last_id, id_of(line))
         fragment = tail[kept:]
         if fragment:
-            self.repaired_fragments += 1
             if is_whole(fragment):  # only its line end is missing
                 self._write(b"\n", end)
                 end += 1
@@ -241,6 +259,7 @@ class LiveLog:
             else:
                 end -= len(fragment)
                 os.ftruncate(self._file, end)
+            self.repaired_fragments += 1
             _LOGGER.warning("%s: repaired a torn last line of %d bytes", self.path, len(fragment))
         self._end = end
         if self._began_ns == 0 and end:
@@ -249,8 +268,11 @@ class LiveLog:
         return end
 
     def _first_id(self) -> str:
-        lines = os.pread(self._file, _HEAD_BYTES, 0).split(b"\n")[:-1]
-        return next((id_of(line) for line in lines if is_whole(line)), "")
+        *lines, cut = os.pread(self._file, _HEAD_BYTES, 0).split(b"\n")
+        whole = [id_of(line) for line in lines if is_whole(line)]
+        if not whole and cut.startswith(LINE_START):  # one line longer than the head
+            whole = [id_of(cut)]
+        return whole[0] if whole else ""
 
     def _write(self, content: bytes, end: int) -> None:
         try:
@@ -274,10 +296,10 @@ class LiveLog:
 
     def _range(self) -> tuple[str, str]:
         """Find the least and the largest id in the file."""
-        noted = os.pread(self._lock, 73, 0).decode("ascii").split()
+        noted = _NOTED_RANGE.fullmatch(os.pread(self._lock, 73, 0).decode("latin-1"))
         now = id_prefix(self._clock_ns() * TICKS_PER_MS // 1_000_000, 0) + "0" * (36 - PREFIX_CHARACTERS)
         first = self._first_id() or self._last_id or now
-        ids = [first, max(first, self._last_id), *noted]
+        ids = [first, max(first, self._last_id), *(noted.groups() if noted else ())]
         return min(ids), max(ids)
 
     def _rotate(self, end: int) -> int:
@@ -304,10 +326,3 @@ class LiveLog:
 
 class RolledForwardError(OSError):
     """A batch could neither be written nor taken back."""
-
-
-def close_quietly(descriptors: list[int]) -> None:
-    """Close descriptors that hold nothing any more."""
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)

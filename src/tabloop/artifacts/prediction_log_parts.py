@@ -85,8 +85,7 @@ class LogPart:
 
     def offset_of(self, position: LogPosition) -> int:
         """Find the offset that a position means in this file: 0 when it was made in another one."""
-        is_same = position.after == self.after and position.first_line == self.first_line
-        offset = position.offset if is_same else 0
+        offset = position.offset if position.first_line == self.first_line else 0
         return offset if self.size is None else min(offset, self.size)
 
     def position(self, offset: int) -> LogPosition:

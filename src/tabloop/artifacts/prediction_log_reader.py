@@ -180,7 +180,7 @@ class PredictionLogReader:
             If there is no such folder or file.
         """
         wanted = sorted(set(prediction_ids))
-        wanted_bytes = {text.encode() for text in wanted}
+        wanted_bytes = {text.encode(errors="replace") for text in wanted}
 
         def keep(lines: list[bytes]) -> list[bytes]:
             return [line for line in lines if line[ID_SLICE] in wanted_bytes]

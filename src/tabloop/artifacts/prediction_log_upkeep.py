@@ -13,15 +13,15 @@ from pathlib import Path
 
 import zstandard
 
-from tabloop.artifacts.files import append_line, locked, open_atomic, utc_now
+from tabloop.artifacts.files import append_line, open_atomic, utc_now
 from tabloop.artifacts.prediction_ids import split_id
 from tabloop.artifacts.prediction_log_folder import (
     LIVE_NAME,
     REMOVED_NAME,
-    UPKEEP_LOCK_NAME,
     RotatedFile,
     parse_rotated,
     rotated_files,
+    upkeep_alone,
 )
 from tabloop.artifacts.prediction_log_verify import sequences_of
 from tabloop.config.prediction_log import PredictionLogConfig
@@ -103,9 +103,9 @@ def keep_up(
     Returns
     -------
     removed : list of RotatedFile
-        The oldest first; `prediction_log_removed.jsonl` has noted them before.
+        The oldest first; `removed_predictions.jsonl` has noted them before.
     """
-    with locked(folder / UPKEEP_LOCK_NAME):
+    with upkeep_alone(folder):
         _clean(folder)
         if config.compress:
             for file in rotated_files(folder):

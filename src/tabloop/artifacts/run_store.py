@@ -23,6 +23,8 @@ FAMILIAR_FILES = (
     "contract.json",
     "benchmark.json",
     "drift_baseline.json",
+    "drift_operating_table.json",
+    "drift_reference.npz",
     "gates.json",
     "lineage.json",
     "metrics.json",
@@ -49,6 +51,7 @@ class RunStore:
     def __init__(self, model_dir: Path) -> None:
         self.model_dir = model_dir
         self.runs_dir = model_dir / "runs"
+        self._live_since: str | None = None
 
     def create(self) -> RunFolder:
         """Open a new run under a name that sorts by time and collides with nobody's."""
@@ -157,6 +160,8 @@ class RunStore:
         """
         if run.state != "passed":
             raise ArtifactError(f"run {run.run_id}: {run.state}; only a run that passed its gates goes live")
+        # before the swap: whatever the run answers is at or after this moment
+        self._live_since = utc_now()
         swap_link(self.model_dir / CHAMPION, f"runs/{run.run_id}")
         for name in FAMILIAR_FILES:
             link = self.model_dir / name
@@ -168,10 +173,12 @@ class RunStore:
         record = {
             "time": utc_now(),
             "decision": decision,
+            **({"live_since": self._live_since} if self._live_since else {}),
             "run_id": run.run_id,
             "manifest_sha256": sha256_of_file(run.path / MANIFEST),
             **evidence,
         }
+        self._live_since = None
         append_line(self.model_dir / DECISIONS, record)
 
     def note_unrecorded_champion(self) -> None:

@@ -54,11 +54,13 @@ def data() -> None:
 
 
 @data.command("check", epilog="Example: tabloop data check march.csv --quarantine refused.jsonl")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", metavar="[INPUT]", required=False)
 @click.option("--quarantine", type=click.Path(path_type=Path), help="Write refused rows here, as JSON lines.")
 @with_settings
-def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -> None:
-    """Check the configured source (or FILE, CSV or Parquet) against the contract, row by row.
+def data_check(settings: Settings, file: str | None, quarantine: Path | None) -> None:
+    """Check the configured source against the contract, row by row; or INPUT.
+
+    INPUT is a CSV or Parquet file, or table:NAME for another table of the configured database.
 
     Exit code 2 when more rows are refused than data.max_quarantine_fraction allows.
     """
@@ -66,47 +68,129 @@ def data_check(settings: Settings, file: Path | None, quarantine: Path | None) -
 
     from tabloop.artifacts.files import open_atomic, require_other_file
     from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
-    from tabloop.data.sources import source_of_file
+    from tabloop.data.sources import file_of, source_of_input
 
     project = settings.project()
-    config = project.config.data
-    path = project.resolve(config.source.path)
+    config, folder = project.config.data, project.folder
     if file is not None:
-        config, path = config.model_copy(update={"source": source_of_file(config.source, file)}), file
+        config = config.model_copy(update={"source": source_of_input(config.source, file)})
+        folder = Path() if not file.startswith("table:") else folder
     if quarantine is not None:
-        require_other_file(quarantine, path, settings.config)
+        require_other_file(quarantine, settings.config, *file_of(config.source, folder))
     with (
         ProgressDisplay() as progress,
         open_atomic(quarantine) if quarantine is not None else nullcontext() as quarantine_file,
     ):
-        progress.step(f"reading {path}")
+        progress.step("reading the data")
         dataset = read_dataset(
             config,
             project.contract,
-            path,
+            folder,
             quarantine_file=quarantine_file,
             progress=progress.fraction,
             with_target=True if file is None else None,
         )
     report = {
-        "path": str(path),
+        **dataset.identity,
         "sha256": dataset.sha256,
         "read": dataset.rows_read,
         "accepted": dataset.frame.height,
         "quarantined": dataset.quarantine.rows,
         "reasons": dataset.quarantine.reasons,
+        "notes": list(dataset.notes),
     }
     if not settings.as_json:
         click.echo(
-            f"{path}: {dataset.rows_read:,} rows read = {dataset.frame.height:,} accepted "
+            f"{dataset.where}: {dataset.rows_read:,} rows read = {dataset.frame.height:,} accepted "
             f"+ {dataset.quarantine.rows:,} refused"
         )
+        for note in dataset.notes:
+            click.echo(f"  note: {note}")
         if dataset.quarantine.rows:
             click.echo(dataset.quarantine.describe())
     with reported(settings, report):
         require_quarantine_limit(dataset, config)
         if project.contract.target.name in dataset.frame.columns:
             require_both_classes(dataset, project.contract)
+
+
+@data.command(
+    "load", epilog="Example: tabloop data load march.csv --to env:SHOP_URL --table students --key id"
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--to", "to", metavar="URL", required=True, help="sqlite:///file.db, or env:NAME of a variable."
+)
+@click.option("--table", metavar="NAME", help="The table, or SCHEMA.TABLE; by default the file's name.")
+@click.option(
+    "--key", "key", metavar="COL", multiple=True, help="A column of the primary key; may be repeated."
+)
+@click.option("--replace", is_flag=True, help="Let a table of that name give way.")
+@click.option("--quarantine", type=click.Path(path_type=Path), help="Write refused rows here, as JSON lines.")
+@with_settings
+def data_load(
+    settings: Settings,
+    file: Path,
+    to: str,
+    table: str | None,
+    key: tuple[str, ...],
+    replace: bool,
+    quarantine: Path | None,
+) -> None:
+    """Make a table from a checked file, its types from the contract; nobody sees half of it.
+
+    Rows that the contract refuses are left out. When they are more than data.max_quarantine_fraction, there
+    is no table, and exit code 2.
+    """
+    from contextlib import nullcontext
+
+    from tabloop.artifacts.files import open_atomic, require_other_file
+    from tabloop.data.sources import source_of_file
+    from tabloop.data.sql_address import address_of_argument
+    from tabloop.data.sql_load import load_table
+
+    project = settings.project()
+    address = address_of_argument(to, option="--to")
+    config = project.config.data
+    config = config.model_copy(update={"source": source_of_file(config.source, file)})
+    if quarantine is not None:
+        require_other_file(quarantine, file, settings.config)
+    schema, _, name = (table or file.stem).rpartition(".") if table else ("", "", file.stem)
+    with (
+        ProgressDisplay() as progress,
+        open_atomic(quarantine) if quarantine is not None else nullcontext() as quarantine_file,
+    ):
+        progress.step(f"loading {file}")
+        report = load_table(
+            config,
+            project.contract,
+            file,
+            address,
+            table=name,
+            table_schema=schema or None,
+            key=key,
+            replace=replace,
+            quarantine_file=quarantine_file,
+            progress=progress.fraction,
+        )
+    described = {
+        "path": str(file),
+        "database": address.name,
+        "table": table or name,
+        "read": report.rows_read,
+        "loaded": report.rows_loaded,
+        "quarantined": report.quarantine.rows,
+        "reasons": report.quarantine.reasons,
+    }
+    if settings.as_json:
+        write_json(described)
+        return
+    click.echo(
+        f"{report.where}: {report.rows_read:,} rows read = {report.rows_loaded:,} loaded "
+        f"+ {report.quarantine.rows:,} refused"
+    )
+    if report.quarantine.rows:
+        click.echo(report.quarantine.describe())
 
 
 @data.command("synthesize", epilog="Example: tabloop data synthesize --rows 1000000 --output students.csv")

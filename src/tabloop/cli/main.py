@@ -11,10 +11,14 @@ import click
 
 from tabloop import __version__
 from tabloop.cli.data_commands import contract, data, init
+from tabloop.cli.feedback_commands import feedback
 from tabloop.cli.log_commands import log
+from tabloop.cli.monitor_commands import drift, monitor
+from tabloop.cli.retrain_commands import retrain
 from tabloop.cli.run_commands import config, release, reproduce, run, runs, train
 from tabloop.cli.serve_commands import serve
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
+from tabloop.cli.stream_commands import stream
 from tabloop.errors import CheckFailedError, TabloopError
 
 EXIT_CHECK_FAILED = 1
@@ -42,7 +46,8 @@ def tabloop() -> None:
 
 COMMANDS = (
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
-    runs, reproduce, data, contract, config, log,
+    stream, monitor, drift, retrain,
+    runs, reproduce, feedback, data, contract, config, log,
 )  # fmt: skip
 for command in COMMANDS:
     tabloop.add_command(command)

@@ -12,7 +12,9 @@ from tabloop.cli.output import ProgressDisplay, reported, write_json, write_tabl
 
 if TYPE_CHECKING:
     from tabloop.artifacts.run_folder import RunFolder
+    from tabloop.batch_scoring import Output
     from tabloop.config.config import Config
+    from tabloop.config.loading import Project
     from tabloop.run_records import RunData
 
 
@@ -160,39 +162,48 @@ def tradeoffs(settings: Settings, run_id: str | None) -> None:
 
 
 @click.command(epilog="Example: tabloop score march.parquet --output march-scored.parquet")
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet file.")
+@click.argument("source", metavar="[INPUT]", required=False)
+@click.option("--output", type=click.Path(path_type=Path), help="A .csv or .parquet file.")
+@click.option("--sink", is_flag=True, help="The table of scoring.sink instead of a file.")
 @click.option("--run", "run_id", metavar="RUN", help="A run other than the champion; it must have passed.")
 @with_settings
-def score(settings: Settings, source: Path, output: Path, run_id: str | None) -> None:
-    """Score a CSV or Parquet file with the champion, in bounded memory.
+def score(
+    settings: Settings, source: str | None, output: Path | None, sink: bool, run_id: str | None
+) -> None:
+    """Score a file or a table with the champion, in bounded memory.
 
-    Rows that the contract refuses go to OUTPUT.quarantine.jsonl with the reason. Exit code 2 when they are
-    more than data.max_quarantine_fraction; the others are scored all the same.
+    INPUT is a CSV or Parquet file, or table:NAME for a table of the configured database; left out, it is
+    the configured source. Answers go to a file (--output) or, one a key, into the table of scoring.sink
+    (--sink).
+
+    Rows that the contract refuses go to OUTPUT.quarantine.jsonl (with --sink: TABLE.quarantine.jsonl) with
+    the reason. Exit code 2 when they are more than data.max_quarantine_fraction; the others are scored all
+    the same.
     """
     from tabloop.artifacts.files import require_other_file
     from tabloop.artifacts.run_store import RunStore
-    from tabloop.batch_scoring import require_few_refused, score_file
-    from tabloop.errors import DataError
+    from tabloop.batch_scoring import require_few_refused, score_rows
+    from tabloop.data.sources import TABLE_PREFIX, file_of, source_of_input
     from tabloop.inference.scoring_service import load_service
 
     project = settings.project()
-    if output.suffix.lower() not in (".csv", ".parquet", ".pq"):
-        raise DataError(f"{output}: expected a name that ends in .csv, .parquet or .pq")
-    quarantine = output.with_name(f"{output.name}.quarantine.jsonl")
-    for written in (output, quarantine):
-        require_other_file(written, source, settings.config)
-    if not output.parent.is_dir():
-        raise DataError(f"{output.parent}: no such folder; make it first or choose another output")
+    if sink == (output is not None):
+        raise click.UsageError("give either --output FILE or --sink")
+    config, folder = project.config.data, project.folder
+    if source is not None:
+        config = config.model_copy(update={"source": source_of_input(config.source, source)})
+        folder = folder if source.startswith(TABLE_PREFIX) else Path()
+    destination, quarantine, where = _destination(project, output)
+    for written in (*([output] if output is not None else []), quarantine):
+        require_other_file(written, settings.config, *file_of(config.source, folder))
     store = RunStore(project.model_dir)
     service = load_service(store.get(run_id) if run_id else store.require_champion())
-    config = project.config.data
     with ProgressDisplay() as progress:
-        progress.step(f"scoring {source}")
-        report = score_file(service, config, source, output, quarantine, progress=progress.fraction)
+        progress.step("scoring")
+        report = score_rows(service, config, folder, destination, quarantine, progress=progress.fraction)
     described = {
         "run_id": report.run_id,
-        "output": str(output),
+        "output": where,
         "quarantine": str(quarantine),
         "read": report.rows_read,
         "scored": report.rows_scored,
@@ -202,11 +213,37 @@ def score(settings: Settings, source: Path, output: Path, run_id: str | None) ->
     }
     if not settings.as_json:
         click.echo(
-            f"{output}: {report.rows_read:,} rows read = {report.rows_scored:,} scored "
+            f"{where}: {report.rows_read:,} rows read = {report.rows_scored:,} scored "
             f"({report.positive_rows:,} positive) + {report.quarantine.rows:,} refused; run {report.run_id}"
         )
     with reported(settings, described):
-        require_few_refused(report, config, source)
+        destination.require_all_written()
+        require_few_refused(report, config)
+
+
+def _destination(project: Project, output: Path | None) -> tuple[Output, Path, str]:
+    """Find where answers go, where refused rows go, and what to call the first."""
+    from tabloop.batch_scoring import FileOutput
+    from tabloop.config.scoring import SqlSink
+    from tabloop.errors import ConfigError, DataError
+
+    if output is not None:
+        if output.suffix.lower() not in (".csv", ".parquet", ".pq"):
+            raise DataError(f"{output}: expected a name that ends in .csv, .parquet or .pq")
+        if not output.parent.is_dir():
+            raise DataError(f"{output.parent}: no such folder; make it first or choose another output")
+        return FileOutput(output), output.with_name(f"{output.name}.quarantine.jsonl"), str(output)
+    sink = project.config.scoring.sink
+    if not isinstance(sink, SqlSink):
+        raise ConfigError(
+            "scoring.sink: is not set; expected where answers go, such as "
+            "{kind: sql, url_env: SCORES_URL, table: scores, key: [id]}"
+        )
+    from tabloop.data.sql_sink import TableOutput
+
+    table = TableOutput(sink, project.folder)
+    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in sink.table)
+    return table, Path(f"{name}.quarantine.jsonl"), table.where
 
 
 @click.command(epilog="Example: tabloop rollback")

@@ -8,16 +8,15 @@ import json
 from pydantic import Field, StrictInt, model_validator
 
 from tabloop.config.data import DataConfig
-from tabloop.config.operations import (
-    ArtifactsConfig,
-    BenchmarkingConfig,
-    MonitoringConfig,
-    ReleaseConfig,
-)
+from tabloop.config.monitoring import MonitoringConfig
+from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig
 from tabloop.config.prediction_log import PredictionLogConfig
+from tabloop.config.retraining import RetrainingConfig
+from tabloop.config.scoring import ScoringConfig
 from tabloop.config.serving import ServingConfig
+from tabloop.config.streaming import StreamConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
-from tabloop.contract.columns import Section
+from tabloop.contract.columns import CategoryColumn, Section
 from tabloop.contract.contract import ContractConfig
 
 
@@ -49,11 +48,20 @@ class Config(Section):
     prediction_log: PredictionLogConfig = Field(
         default_factory=lambda: PredictionLogConfig.model_validate({}), description="What is logged."
     )
+    scoring: ScoringConfig = Field(
+        default_factory=lambda: ScoringConfig.model_validate({}), description="How whole tables are scored."
+    )
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."
     )
     monitoring: MonitoringConfig = Field(
         default_factory=lambda: MonitoringConfig.model_validate({}), description="When to worry."
+    )
+    retraining: RetrainingConfig = Field(
+        default_factory=lambda: RetrainingConfig.model_validate({}), description="When and how to retrain."
+    )
+    stream: StreamConfig = Field(
+        default_factory=lambda: StreamConfig.model_validate({}), description="Events in, decisions out."
     )
 
     @model_validator(mode="after")
@@ -69,6 +77,18 @@ class Config(Section):
         unknown = sorted({*log.omit, *log.hash} - {*self.contract.columns})
         if unknown:
             raise ValueError(f"prediction_log hides what the contract does not have: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _segments_are_categories(self) -> Config:
+        columns = self.contract.columns
+        wrong = [n for n in self.monitoring.segments if not isinstance(columns.get(n), CategoryColumn)]
+        if wrong:
+            known = [n for n, column in columns.items() if isinstance(column, CategoryColumn)]
+            raise ValueError(
+                f"monitoring.segments: {', '.join(wrong)}: no category column of the contract; "
+                f"those are: {', '.join(known) or 'none'}"
+            )
         return self
 
     def to_json(self) -> str:

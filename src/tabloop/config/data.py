@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictFloat, model_validator
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
 
 from tabloop.contract.columns import Section
 from tabloop.contract.target import TargetConfig
@@ -42,7 +43,75 @@ class ParquetSource(Section):
     path: str = Field(min_length=1, description="The file, relative to the config's folder.")
 
 
-Source = Annotated[CsvSource | ParquetSource, Field(discriminator="kind")]
+class SqlSource(Section):
+    """A table of a database, or what a query of it gives."""
+
+    kind: Literal["sql"]
+    url_env: str | None = Field(
+        None, description="The environment variable that holds the database's URL, as SQLAlchemy writes it."
+    )
+    path: str | None = Field(
+        None, min_length=1, description="An SQLite or DuckDB file instead, relative to the config's folder."
+    )
+    table: str | None = Field(None, min_length=1, description="The table or view; or give `query`.")
+    table_schema: str | None = Field(
+        None, min_length=1, description="The schema that holds the table; left out, the connection's own."
+    )
+    query: str | None = Field(
+        None, min_length=1, description="A SELECT whose rows are read; parameters stand in it as `:name`."
+    )
+    parameters: dict[str, StrictBool | StrictInt | StrictFloat | str | None] = Field(
+        default_factory=dict, description="What the query's parameters are bound to."
+    )
+    key: tuple[str, ...] = Field(
+        (),
+        description="Columns that tell the rows apart: they order the reading and stand in the quarantine.",
+    )
+    allow_rounding: StrictBool = Field(
+        False,
+        description="Whether numbers that the database holds wider than float64 may be rounded to the "
+        "nearest float64.",
+    )
+    batch_rows: StrictInt = Field(
+        50_000, ge=1, le=1_000_000, description="Rows fetched at a time; what is in memory."
+    )
+    connect_timeout_s: StrictInt = Field(10, ge=1, description="Most seconds to wait for a connection.")
+    statement_timeout_s: StrictFloat | None = Field(
+        None, gt=0, description="Most seconds that one statement may run; null leaves it to the database."
+    )
+
+    @field_validator("url_env")
+    @classmethod
+    def _url_env_is_a_name(cls, url_env: str | None) -> str | None:
+        return require_variable_name(url_env)
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> SqlSource:
+        if (self.url_env is None) == (self.path is None):
+            raise ValueError("give either url_env or path: one of them says where the database is")
+        if (self.table is None) == (self.query is None):
+            raise ValueError("give either table or query: one of them says which rows")
+        if self.query is not None and self.table_schema is not None:
+            raise ValueError("table_schema goes with table; a query names its schemas itself")
+        if self.table is not None and self.parameters:
+            raise ValueError("parameters go with query")
+        return self
+
+
+def require_variable_name(name: str | None) -> str | None:
+    """Raise `ValueError` unless this names an environment variable; what was given is not repeated.
+
+    Somebody may have put the URL itself here, with its password.
+    """
+    if name is not None and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+        raise ValueError(
+            "expected the name of an environment variable, such as DATABASE_URL, that holds the URL; "
+            "the URL itself never stands in a config"
+        )
+    return name
+
+
+Source = Annotated[CsvSource | ParquetSource | SqlSource, Field(discriminator="kind")]
 
 
 class DataConfig(Section):

@@ -1,4 +1,4 @@
-"""The sections that decide what is kept, let out and watched: artifacts, release, monitoring."""
+"""The sections that decide what is kept, compared, served and let out."""
 
 from __future__ import annotations
 
@@ -51,17 +51,3 @@ class ReleaseConfig(Section):
     max_wait_p99_ms: StrictFloat = Field(
         250.0, gt=0, description="Largest 99th percentile of a row's wait for its answer at that rate."
     )
-
-
-class MonitoringConfig(Section):
-    """When served rows no longer look like the training rows."""
-
-    drift_min_samples: StrictInt = Field(50, ge=1, description="Least predictions before anything is said.")
-    drift_zscore_threshold: StrictFloat = Field(
-        3.0, gt=0, description="A feature drifts when its mean moved this many training standard deviations."
-    )
-    drift_min_features: StrictInt = Field(2, ge=1, description="Drift is called at this many features.")
-    class_rate_shift_threshold: StrictFloat = Field(
-        0.1, gt=0, le=1, description="Largest distance of the predicted positive rate from the training one."
-    )
-    window_rows: StrictInt = Field(10_000, ge=1, description="The latest predictions that are looked at.")

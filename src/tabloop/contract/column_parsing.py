@@ -110,6 +110,12 @@ def parse_column(name: str, values: pl.Series, column: Column) -> tuple[pl.Serie
     problems : list of ColumnProblem
         One per broken clause; a value breaks at most one of type, null and the rest.
     """
+    parsed, problems = read_column(name, values, column)
+    return parsed, problems + _limits(name, parsed, column)
+
+
+def read_column(name: str, values: pl.Series, column: Column) -> tuple[pl.Series, list[ColumnProblem]]:
+    """Parse one column as `parse_column` does, without asking whether its values are within limits."""
     if values.dtype in (pl.Categorical, pl.Enum, pl.Null):
         values = values.cast(pl.String)
     missing = values.is_null()
@@ -126,9 +132,7 @@ def parse_column(name: str, values: pl.Series, column: Column) -> tuple[pl.Serie
         problems.append(ColumnProblem(name, "type", type_name, unreadable))
     if not column.nullable and is_missing.any():
         problems.append(ColumnProblem(name, "null", "a value: the column is not nullable", is_missing))
-    parsed = _only_where(readable & ~is_missing, parsed)
-    problems += _limits(name, parsed, column)
-    return parsed.alias(name), problems
+    return _only_where(readable & ~is_missing, parsed).alias(name), problems
 
 
 @singledispatch

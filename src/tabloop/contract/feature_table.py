@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabloop.contract.column_parsing import accepts_dtype, parse_column
+from tabloop.contract.column_parsing import accepts_dtype, read_column
 from tabloop.contract.columns import TimestampColumn
 from tabloop.contract.contract import Contract
 from tabloop.contract.formula_evaluation import evaluate_table
@@ -79,7 +79,7 @@ def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
         if not accepts_dtype(column, series.dtype):
             problems.append(f"column {name}: got {series.dtype}, expected {column.type}")
             continue
-        columns[name], found = parse_column(name, series, column)
+        columns[name], found = read_column(name, series, column)
         problems += [
             f"column {name}, row {int(np.argmax(p.rows))}: "
             f"got {series[int(np.argmax(p.rows))]!r}, expected {p.expected}"

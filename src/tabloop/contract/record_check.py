@@ -16,7 +16,7 @@ tables. JSON has types of its own, so they are taken at their word:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import singledispatch
@@ -43,6 +43,9 @@ from tabloop.errors import RecordProblem, nearest_name
 
 #: A checked value; a timestamp is its text.
 RecordValue: TypeAlias = int | float | str | bool | None
+
+#: How many problems are explained by default; the others are counted.
+MAX_PROBLEMS: Final = 100
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -73,11 +76,14 @@ class RecordReport:
     values : tuple or None
         One value for each column, in the contract's order; None if anything is wrong.
     problems : list of RecordProblem
-        Everything that is.
+        Everything that is, in order; cut where there is more than was asked for.
+    n_problems : int
+        How many there are in all.
     """
 
     values: tuple[RecordValue, ...] | None
     problems: list[RecordProblem]
+    n_problems: int
 
 
 class RecordChecker:
@@ -115,7 +121,7 @@ class RecordChecker:
         used = {name for rule in contract.rules for name in rule.columns}
         self._formula_columns = [(name, contract.columns[name]) for name in contract.columns if name in used]
 
-    def check(self, value: Any, *, row: int | None = None, hints: bool = True) -> RecordReport:
+    def check(self, value: Any, *, row: int | None = None, most_problems: int = MAX_PROBLEMS) -> RecordReport:
         """Check one record.
 
         Parameters
@@ -124,8 +130,8 @@ class RecordChecker:
             As `json.loads` or `tabloop.contract.strict_json.read_json` gives it.
         row : int, optional
             The record's place in its list, for the problems.
-        hints : bool, default=True
-            Suggest names for unknown fields; switched off where nobody will read them.
+        most_problems : int, default=100
+            How many problems to explain. The others are counted: a body can be full of unknown fields.
 
         Returns
         -------
@@ -133,7 +139,8 @@ class RecordChecker:
         """
         if not isinstance(value, Mapping):
             expected = "an object of columns"
-            return RecordReport(None, [RecordProblem(row, "", "type", shown(value), expected)])
+            problem = RecordProblem(row, "", "type", shown(value), expected)
+            return RecordReport(None, [problem][:most_problems], 1)
         values: dict[str, RecordValue] = {}
         problems: list[RecordProblem] = []
         for name, read in self.readers.items():
@@ -144,24 +151,22 @@ class RecordChecker:
                 problems.append(RecordProblem(row, name, code, shown(got), result.expected))
             else:
                 values[name] = result  # type: ignore[assignment]  # mypy does not narrow by exact type
-        problems += self._foreign_fields(value, row, hints)
-        if self._contract.rules:
-            problems += self._broken_rules(values, row)
-        return RecordReport(None if problems else tuple(values.values()), problems)
-
-    def _foreign_fields(self, value: Mapping[Any, Any], row: int | None, hints: bool) -> list[RecordProblem]:
-        problems = []
-        for name in getattr(value, "repeated", ()):
+        repeated: Sequence[str] = getattr(value, "repeated", ())
+        unknown = [name for name in value if name not in self.readers]
+        n_problems = len(problems) + len(repeated) + len(unknown)
+        for name in repeated[: max(0, most_problems - len(problems))]:
             problems.append(RecordProblem(row, shown_text(name), "duplicate", shown(value[name]), "it once"))
-        if len(value) <= len(self.readers) and all(name in self.readers for name in value):
-            return problems
-        for name in value:
-            if name not in self.readers:
-                hinted = hints and len(problems) < _MOST_HINTS
-                expected = "a column of the contract" + (self._hint(name, value) if hinted else "")
-                field = shown_text(name if isinstance(name, str) else str(name))
-                problems.append(RecordProblem(row, field, "unknown", shown(value[name]), expected))
-        return problems
+        for place, name in enumerate(unknown[: max(0, most_problems - len(problems))]):
+            expected = "a column of the contract" + (self._hint(name, value) if place < _MOST_HINTS else "")
+            field = shown_text(name if isinstance(name, str) else str(name))
+            problems.append(RecordProblem(row, field, "unknown", shown(value[name]), expected))
+        if self._contract.rules:
+            broken = list(self._broken_rules(values, row))
+            problems += broken
+            n_problems += len(broken)
+        if not n_problems:
+            return RecordReport(tuple(values.values()), [], 0)
+        return RecordReport(None, problems[:most_problems], n_problems)
 
     def _hint(self, name: Any, value: Mapping[Any, Any]) -> str:
         if not isinstance(name, str) or len(name) > _SHOWN_CHARACTERS:
@@ -191,7 +196,10 @@ def rule_holds(rule: Formula, row: Row) -> bool:
     row : mapping of str to float, bool, str or None
         `formula_value` of each of the rule's columns.
     """
-    return any(row[name] is None for name in rule.required_columns) or bool(evaluate_row(rule, row))
+    for name in rule.required_columns:  # not any(...): a generator costs as much as the rule
+        if row[name] is None:
+            return True
+    return bool(evaluate_row(rule, row))
 
 
 def formula_value(column: Column, value: RecordValue) -> RecordValue:

@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel
 
 from tabloop.config.data import DataConfig, Source
-from tabloop.config.operations import ArtifactsConfig, MonitoringConfig, ReleaseConfig
+from tabloop.config.monitoring import MonitoringConfig
+from tabloop.config.operations import ArtifactsConfig, ReleaseConfig
 from tabloop.config.training import BusinessConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import BooleanColumn, TimestampColumn
 from tabloop.contract.formula_tree import Binary, Call, Number, format_node
@@ -205,11 +206,11 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
     ):
         page.add(f"{section}: {_flow(default.model_dump())}")
     page.add("monitoring:")
-    _add_block(page, MonitoringConfig.model_validate({}))
+    _add_block(page, MonitoringConfig.model_validate({}), without=("performance",))
 
 
 def _add_block(page: _Page, section: BaseModel, without: Iterable[str] = ()) -> None:
-    for name, value in section.model_dump(exclude=set(without)).items():
+    for name, value in section.model_dump(mode="json", exclude=set(without)).items():
         page.add(f"  {name}: {yaml_scalar(value)}")
 
 

@@ -61,13 +61,17 @@ class CsvRows:
 
     def __init__(self, source: CsvSource, path: Path) -> None:
         self.path = path
+        self.where = str(path)
+        self.identity = {"path": str(path)}
+        self.notes: list[str] = []
+        self.extra: tuple[str, ...] = ()
         self._source = source
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "no such file"
             raise DataError(f"{path}: {found}; data.source.path names it")
         _require_text(path, source)
-        self.size_bytes = path.stat().st_size
-        self.bytes_read = 0
+        self._size_bytes = path.stat().st_size
+        self._bytes_read = 0
         self._hash = hashlib.sha256()
         self.dtypes: list[pl.DataType] | None = None
         blocks = self._decoded_blocks()
@@ -94,13 +98,21 @@ class CsvRows:
         return columns, start + len(header) + 1, start + header.count("\n") + 2
 
     @property
+    def fraction_read(self) -> float | None:
+        """How much of the file the chunks so far took."""
+        return min(1.0, self._bytes_read / max(1, self._size_bytes))
+
+    def close(self) -> None:
+        """Nothing is held open between chunks."""
+
+    @property
     def sha256(self) -> str:
         """SHA-256 of the file's bytes, once every chunk was read."""
         return self._hash.hexdigest()
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows in order, as text."""
-        self._hash, self.bytes_read = hashlib.sha256(), 0
+        self._hash, self._bytes_read = hashlib.sha256(), 0
         blocks = self._decoded_blocks()
         text = next(blocks, "")[self._header_length :]
         line = self._first_line
@@ -124,13 +136,13 @@ class CsvRows:
                 try:
                     text = rest + decoder.decode(block, final=not block)
                 except UnicodeError as error:
-                    offset = self.bytes_read + getattr(error, "start", 0)
+                    offset = self._bytes_read + getattr(error, "start", 0)
                     raise DataError(
                         f"{self.path}: byte {offset} is not {self._source.encoding} "
                         f"({getattr(error, 'reason', error)}); data.source.encoding says how the file is "
                         "written (utf-8, latin-1, cp1252, utf-16)"
                     ) from error
-                self.bytes_read += len(block)
+                self._bytes_read += len(block)
                 if not block:
                     if text:
                         yield _unix_lines(text)

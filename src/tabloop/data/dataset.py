@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 import polars as pl
 
 from tabloop.config.data import CsvSource, DataConfig, Source
 from tabloop.contract.columns import IntegerColumn, NumberColumn
 from tabloop.contract.contract import Contract
-from tabloop.contract.table_check import RefusedRow, check_table, require_columns
-from tabloop.data.sources import MalformedRow, RowSource, open_source
+from tabloop.contract.table_check import RefusedRow, TableReport, check_table, require_columns
+from tabloop.data.sources import Chunk, MalformedRow, RowSource, open_source
 from tabloop.errors import DataError, QuarantineLimitError, TooFewRowsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _EXAMPLES_PER_REASON = 2
 
@@ -78,23 +83,29 @@ class Dataset:
         `frame.height + quarantine.rows`.
     quarantine : QuarantineCount
         The refused rows.
-    path : pathlib.Path
-        The source.
+    where : str
+        What to call the source.
+    identity : dict of str to str
+        What tells it from other sources: a path, or a database and a table.
     sha256 : str
         Of the source's full content.
+    notes : tuple of str
+        What is worth knowing about how its values were read.
     """
 
     frame: pl.DataFrame
     rows_read: int
     quarantine: QuarantineCount
-    path: Path
+    where: str
+    identity: dict[str, str]
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def read_dataset(
     config: DataConfig,
     contract: Contract,
-    path: Path,
+    folder: Path,
     *,
     quarantine_file: BinaryIO | None = None,
     progress: Progress | None = None,
@@ -108,8 +119,8 @@ def read_dataset(
         The config's `data` section.
     contract : Contract
         What a valid row is.
-    path : pathlib.Path
-        The source on this machine.
+    folder : pathlib.Path
+        What the source's path is relative to.
     quarantine_file : binary file, optional
         Where refused rows go, one JSON line each.
     progress : callable, optional
@@ -123,7 +134,7 @@ def read_dataset(
 
     Raises
     ------
-    DataError
+    DataError, DatabaseError
         If the source cannot be read, its columns are not the contract's, or the target holds other
         values than the two declared.
     TooFewRowsError
@@ -131,17 +142,25 @@ def read_dataset(
     """
     frames = []
     quarantine = QuarantineCount()
-    rows = open_source(config.source, path)
-    if with_target is None:
-        with_target = contract.target.name in rows.columns
-    for accepted in _checked_chunks(rows, config, contract, path, quarantine, quarantine_file, with_target):
-        frames.append(accepted)
-        if progress is not None:
-            progress(min(1.0, rows.bytes_read / max(1, rows.size_bytes)))
-    frame = pl.concat(frames) if frames else pl.DataFrame()
-    dataset = Dataset(frame, frame.height + quarantine.rows, quarantine, path, rows.sha256)
+    with contextlib.closing(open_source(config.source, folder, contract, with_target=with_target)) as rows:
+        if with_target is None:
+            with_target = contract.target.name in rows.columns
+        for accepted in _checked_chunks(rows, config, contract, quarantine, quarantine_file, with_target):
+            frames.append(accepted)
+            if progress is not None and rows.fraction_read is not None:
+                progress(rows.fraction_read)
+        frame = pl.concat(frames) if frames else pl.DataFrame()
+        dataset = Dataset(
+            frame,
+            frame.height + quarantine.rows,
+            quarantine,
+            rows.where,
+            rows.identity,
+            rows.sha256,
+            tuple(rows.notes),
+        )
     if dataset.rows_read == 0:
-        raise TooFewRowsError(f"{path}: a header and no rows")
+        raise TooFewRowsError(f"{dataset.where}: columns and no rows")
     return dataset
 
 
@@ -154,12 +173,16 @@ def require_quarantine_limit(dataset: Dataset, config: DataConfig) -> None:
         If more than `max_quarantine_fraction` of the rows were refused; it says which clause refused how
         many, with examples.
     """
-    refused = dataset.quarantine.rows
-    if refused > config.max_quarantine_fraction * dataset.rows_read:
+    require_few_refused(dataset.quarantine, dataset.rows_read, config, dataset.where)
+
+
+def require_few_refused(quarantine: QuarantineCount, rows_read: int, config: DataConfig, where: str) -> None:
+    """Raise `QuarantineLimitError` when more of the rows were refused than the config allows."""
+    if quarantine.rows > config.max_quarantine_fraction * rows_read:
         raise QuarantineLimitError(
-            f"{dataset.path}: the contract refuses {refused:,} of {dataset.rows_read:,} rows "
-            f"({refused / dataset.rows_read:.2%}); data.max_quarantine_fraction allows "
-            f"{config.max_quarantine_fraction:.2%}\n{dataset.quarantine.describe()}\n"
+            f"{where}: the contract refuses {quarantine.rows:,} of {rows_read:,} rows "
+            f"({quarantine.rows / rows_read:.2%}); data.max_quarantine_fraction allows "
+            f"{config.max_quarantine_fraction:.2%}\n{quarantine.describe()}\n"
             "Mend the data, or the contract if these rows are right."
         )
 
@@ -173,12 +196,12 @@ def require_both_classes(dataset: Dataset, contract: Contract) -> None:
         If there is nothing to tell apart.
     """
     if dataset.frame.is_empty():
-        raise TooFewRowsError(f"{dataset.path}: no row was accepted\n{dataset.quarantine.describe()}")
+        raise TooFewRowsError(f"{dataset.where}: no row was accepted\n{dataset.quarantine.describe()}")
     positives = int(dataset.frame[contract.target.name].sum())
     if positives in (0, dataset.frame.height):
         only = contract.target.positive_text if positives else contract.target.negative_text
         raise TooFewRowsError(
-            f"{dataset.path}: column {contract.target.name} holds {only!r} in every row; "
+            f"{dataset.where}: column {contract.target.name} holds {only!r} in every row; "
             "expected both classes, nothing can be learned from one"
         )
 
@@ -187,7 +210,6 @@ def _checked_chunks(
     rows: RowSource,
     config: DataConfig,
     contract: Contract,
-    path: Path,
     quarantine: QuarantineCount,
     quarantine_file: BinaryIO | None,
     with_target: bool,
@@ -196,20 +218,65 @@ def _checked_chunks(
         contract,
         rows.columns,
         with_target=with_target,
-        ignored=config.ignore,
+        ignored=(*config.ignore, *rows.extra),
         dtypes=rows.dtypes,
-        where=str(path),
+        where=rows.where,
     )
     for chunk in rows.chunks():
         frame = point_decimals(chunk.frame, config.source, contract)
         try:
             report = check_table(contract, frame, with_target=with_target, lines=chunk.lines)
         except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{rows.where}: {error}") from error
         malformed = [as_refused(row, rows.columns) for row in chunk.malformed]
         for refused in sorted([*report.refused, *malformed], key=lambda row: row.line):
             quarantine.add(refused, quarantine_file)
         yield report.accepted
+
+
+def without_null_keys(
+    report: TableReport, chunk: Chunk, key: Sequence[str]
+) -> tuple[pl.DataFrame, NDArray[np.int64], list[RefusedRow]]:
+    """Refuse rows besides that have no key: nobody could find them again.
+
+    Parameters
+    ----------
+    report : TableReport
+        What the contract says about the rows of `chunk`.
+    chunk : Chunk
+        The rows as they were read.
+    key : sequence of str
+        Columns of `chunk` that may not be null.
+
+    Returns
+    -------
+    accepted : polars.DataFrame
+        The rows that are left, in the contract's types.
+    places : ndarray of int
+        Where they stand in the chunk, from 0.
+    refused : list of RefusedRow
+        The others.
+    """
+    places = report.accepted_rows
+    keyless = np.zeros(len(places), dtype=np.bool_)
+    for name in key:
+        keyless |= chunk.frame[name].is_null().to_numpy()[places]
+    if not keyless.any():
+        return report.accepted, places, report.refused
+    refused = list(report.refused)
+    for place in places[keyless]:
+        values = chunk.frame.row(int(place), named=True)
+        problems = [
+            {"column": name, "reason": "null", "value": None, "expected": "a value: it is a key"}
+            for name in key
+            if values[name] is None
+        ]
+        shown = {
+            name: value if isinstance(value, str | int | float | None) else str(value)
+            for name, value in values.items()
+        }
+        refused.append(RefusedRow(int(chunk.lines[place]), problems, shown))
+    return report.accepted.filter(pl.Series(~keyless)), places[~keyless], refused
 
 
 def point_decimals(frame: pl.DataFrame, source: Source, contract: Contract) -> pl.DataFrame:

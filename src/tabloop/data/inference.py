@@ -17,7 +17,7 @@ from tabloop.contract.columns import CategoryColumn, Column, IntegerColumn, Numb
 from tabloop.data.column_inference import ColumnGuess, guess_column, reads_as_decimal_comma
 from tabloop.data.config_writer import ConfigDraft, render_config
 from tabloop.data.csv_layout import guess_csv_layout
-from tabloop.data.sources import open_source
+from tabloop.data.sources import open_file
 from tabloop.data.target_inference import guess_target
 from tabloop.errors import DataError, TooFewRowsError, nearest_name
 
@@ -148,7 +148,7 @@ def _read(file: Path, path: str, target: str) -> _Table:
         source, seen = ParquetSource(kind="parquet", path=path), ""
     else:
         source, seen = guess_csv_layout(file, path=path, target=target)
-    rows = open_source(source, file)
+    rows = open_file(source, file)
     _require_distinct_names(file, rows.columns)
     frames, n_rows, malformed, is_all = [], 0, 0, True
     for chunk in rows.chunks():

@@ -32,11 +32,14 @@ class ParquetRows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.where = str(path)
+        self.identity = {"path": str(path)}
+        self.notes: list[str] = []
+        self.extra: tuple[str, ...] = ()
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "no such file"
             raise DataError(f"{path}: {found}; data.source.path names it")
-        self.size_bytes = path.stat().st_size
-        self._fraction_read = 0.0
+        self.fraction_read: float | None = 0.0
         try:
             schema = pl.read_parquet_schema(path)
             self._n_rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
@@ -53,15 +56,13 @@ class ParquetRows:
                 frame = pl.scan_parquet(self.path).slice(start, _CHUNK_ROWS).collect()
             except (pl.exceptions.PolarsError, OSError) as error:
                 raise DataError(f"{self.path}: broken from row {start + 1}: {error}") from error
-            self._fraction_read = (start + frame.height) / self._n_rows
+            self.fraction_read = (start + frame.height) / self._n_rows
             yield Chunk(frame, np.arange(start + 1, start + frame.height + 1))
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes the chunks so far took, about."""
-        return int(self.size_bytes * self._fraction_read)
 
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file."""
         return sha256_of_file(self.path)
+
+    def close(self) -> None:
+        """Nothing is held open between chunks."""

@@ -8,13 +8,14 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import perf_counter
 from typing import Any, TypeAlias
 
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys
-from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem
+from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_of
+from tabloop.errors import TabloopError
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -49,14 +50,18 @@ class Edge:
     ----------
     app : ASGI application
         What answers, such as FastAPI's.
+    lean : mapping of str to ASGI application
+        What answers to POST on these paths, on the shortest way: the app's middleware and its search for a
+        route cost as much as the model.
     keys : ApiKeys or None
         Who may ask; None lets everybody.
     request_log : {"none", "errors", "all"}
         Which requests are logged.
     """
 
-    def __init__(self, app: App, *, keys: ApiKeys | None, request_log: str) -> None:
+    def __init__(self, app: App, *, lean: Mapping[str, App], keys: ApiKeys | None, request_log: str) -> None:
         self._app = app
+        self._lean = dict(lean)
         self._keys = keys
         self._logs_all = request_log == "all"
         self._logs_errors = request_log != "none"
@@ -94,11 +99,14 @@ class Edge:
         try:
             if self._keys is not None and scope["path"] not in OPEN_PATHS:
                 _require_key(self._keys, scope)
-            await self._app(scope, receive, send_with_headers)
+            answering = self._lean.get(scope["path"]) if scope["method"] == "POST" else None
+            await (answering or self._app)(scope, receive, send_with_headers)
         except ClientGoneError:
             status = 499
         except HttpProblem as problem:
             await send_problem(problem, scope, send_with_headers)
+        except TabloopError as error:
+            await send_problem(problem_of(error), scope, send_with_headers)
         except Exception:  # answered with 500 already; told here, with the request's name
             _log.exception("a defect of the service", extra={"request": _described(scope, status, trace)})
             if not status:
@@ -106,8 +114,9 @@ class Edge:
         self._note(scope, status, perf_counter() - started, trace)
 
     def _note(self, scope: Scope, status: int, seconds: float, trace: bytes) -> None:
-        route = scope.get("route")
-        path = getattr(route, "path", "other")
+        path = scope["path"]
+        if path not in self._lean:
+            path = getattr(scope.get("route"), "path", "other")
         metrics.request_counter(path, status).inc()
         metrics.request_timer(path).observe(seconds)
         if self._logs_all or (status >= 400 and self._logs_errors):

@@ -26,10 +26,12 @@ request_seconds = Histogram(
 predictions = Counter("tabloop_predictions", "Rows decided, by decision.", ["label"])
 batches = Counter("tabloop_batches", "Calls of the model; predictions by batches is the mean batch.")
 refused_rows = Counter("tabloop_refused_rows", "Rows refused by the contract, by reason.", ["reason"])
-checked_rows = Counter("tabloop_checked_rows", "Rows checked against the contract, accepted or refused.")
+invalid_rows = Counter("tabloop_invalid_rows", "Rows refused by the contract, each once.")
 queue_refused_rows = Counter("tabloop_queue_refused_rows", "Rows answered 503 since the queue was full.")
 queue_rows = Gauge(
-    "tabloop_queue_rows", "Rows that went on waiting when the latest batch was taken.", multiprocess_mode="livesum"
+    "tabloop_queue_rows",
+    "Rows that went on waiting when the latest batch was taken.",
+    multiprocess_mode="livesum",
 )
 log_dropped_rows = Counter("tabloop_log_dropped_rows", "Rows answered without a line in the prediction log.")
 log_refused_rows = Counter("tabloop_log_refused_rows", "Rows answered 503 since the log was not writable.")
@@ -38,6 +40,24 @@ log_unwritable = Gauge(
     "1 while a worker's latest try to write the prediction log failed.",
     multiprocess_mode="livemax",
 )
+# what the monitor process knows; it alone sets these
+drift_max_abs_z = Gauge(
+    "tabloop_drift_max_abs_z", "Largest z-score of the documented rule.", multiprocess_mode="mostrecent"
+)
+drift_samples = Gauge("tabloop_drift_samples", "Rows in the drift window.", multiprocess_mode="mostrecent")
+predicted_positive_rate = Gauge(
+    "tabloop_predicted_positive_rate", "Of the drift window.", multiprocess_mode="mostrecent"
+)
+alarm_state = Gauge("tabloop_alarm", "1 while an alarm is on.", ["alarm"], multiprocess_mode="mostrecent")
+alarms = Counter("tabloop_alarms", "Alarms raised.", ["alarm"])
+estimated_performance = Gauge(
+    "tabloop_estimated_performance", "Without labels.", ["figure"], multiprocess_mode="mostrecent"
+)
+realized_performance = Gauge(
+    "tabloop_realized_performance", "On outcomes.", ["figure"], multiprocess_mode="mostrecent"
+)
+feedback_rows = Counter("tabloop_feedback_rows", "Outcomes handed in, by what became of them.", ["outcome"])
+
 _positive, _negative = predictions.labels("1"), predictions.labels("0")
 champion_changes = Counter("tabloop_champion_changes", "New champions, by what became of them.", ["outcome"])
 worker_starts = Counter("tabloop_worker_starts", "Worker processes started.")

@@ -221,7 +221,16 @@ _FIXED_SCHEMAS: dict[str, Any] = {
             "contract": {"type": "object"},
             "card": {"type": "string"},
         },
-        "required": ["run_id", "model", "graph", "decision_threshold", "promise", "hashes", "contract", "card"],
+        "required": [
+            "run_id",
+            "model",
+            "graph",
+            "decision_threshold",
+            "promise",
+            "hashes",
+            "contract",
+            "card",
+        ],
     },
     "Flags": {"type": "object", "additionalProperties": {"type": ["boolean", "string"]}},
     "Health": {

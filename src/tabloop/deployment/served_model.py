@@ -14,17 +14,18 @@ from tabloop.artifacts.run_folder import RunFolder
 from tabloop.config.serving import ServingConfig
 from tabloop.contract.contract import Contract
 from tabloop.deployment import metrics
-from tabloop.errors import ArtifactError, HashMismatchError, LogUnwritableError
+from tabloop.errors import ArtifactError, LogUnwritableError
 from tabloop.inference.micro_batcher import MicroBatcher
 from tabloop.inference.record_codec import RecordCodec
 from tabloop.inference.scoring_service import (
-    FP32_MODEL,
-    SELF_TEST_TOLERANCE,
+    Decisions,
     ScoringService,
-    load_service,
-    replay_self_test,
+    load_tested_service,
     served_model,
 )
+
+#: From so many rows on, scoring is worth a thread: the loop reads and writes meanwhile.
+_THREAD_ROWS = 128
 
 
 class Prediction(NamedTuple):
@@ -69,8 +70,12 @@ class ServedModel:
         self.description = description
         self.max_records = config.max_records
         self.codec = RecordCodec(service.contract, max_records=config.max_records)
-        self.batcher: MicroBatcher[msgspec.Struct, Prediction] = MicroBatcher(
-            self._score, max_batch_rows=config.max_batch_rows, max_queue_rows=config.max_queue_rows
+        self.batcher: MicroBatcher[msgspec.Struct, Decisions, Prediction] = MicroBatcher(
+            self._score,
+            self._write_down,
+            thread_rows=_THREAD_ROWS,
+            max_batch_rows=config.max_batch_rows,
+            max_queue_rows=config.max_queue_rows,
         )
         self._log = log
         self._form = _answer_form(service)
@@ -85,8 +90,10 @@ class ServedModel:
         """What a valid record is."""
         return self.service.contract
 
-    def _score(self, records: list[msgspec.Struct]) -> list[Prediction]:
-        decisions = self.service.decide(self.codec.columns_of(records))
+    def _score(self, records: list[msgspec.Struct]) -> Decisions:
+        return self.service.decide(self.codec.columns_of(records))
+
+    def _write_down(self, records: list[msgspec.Struct], decisions: Decisions) -> list[Prediction]:
         probability: list[float] = decisions.probability.tolist()
         label: list[int] = decisions.label.tolist()
         try:
@@ -129,16 +136,7 @@ def load_served_model(
     HashMismatchError
         If a file is not the recorded one, or the self-test comes out differently.
     """
-    service = load_service(run)
-    tolerance = SELF_TEST_TOLERANCE
-    if served_model(run) != FP32_MODEL:
-        tolerance = float(run.read_json("parity_report.json")["abs_tol"])
-    difference = replay_self_test(service.predictor, run.read_json("self_test.json"))
-    if not difference <= tolerance:
-        raise HashMismatchError(
-            f"run {run.run_id}: its self-test rows come out {difference:g} away from the record, "
-            f"at most {tolerance:g} is tolerable"
-        )
+    service = load_tested_service(run)
     return ServedModel(service, _describe(run, service), log, config)
 
 

@@ -18,14 +18,14 @@ from tabloop.artifacts.prediction_log import PredictionLogWriter
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys
-from tabloop.deployment.champion_watch import ChampionWatch
-from tabloop.deployment.edge import Edge, Receive, Scope, Send, read_body, send_body, send_problem
+from tabloop.deployment.edge import Edge, Receive, Scope, Send, read_body, send_body
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.open_inference import OpenInference
 from tabloop.deployment.openapi_document import describe_operations, describe_service
 from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_of
 from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import QueueFullError, RecordError, TabloopError
+from tabloop.inference.champion_follower import ChampionFollower
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -40,18 +40,7 @@ class LeanRoute(APIRoute):
     def __init__(self, path: str, endpoint: Handler, **settings: Any) -> None:
         super().__init__(path, endpoint=_documented(endpoint), **settings)
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            try:
-                await endpoint(scope, receive, send)
-            except HttpProblem as problem:
-                await send_problem(problem, scope, send)
-            except TabloopError as error:
-                answer = problem_of(error)
-                if answer.status == 500:
-                    raise
-                await send_problem(answer, scope, send)
-
-        self.app = app
+        self.app = endpoint
 
 
 def _documented(endpoint: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -67,7 +56,7 @@ class Service:
 
     Parameters
     ----------
-    watch : ChampionWatch
+    champion : ChampionFollower of ServedModel
         The model that answers.
     log : PredictionLogWriter
         Where predictions are written down.
@@ -81,13 +70,13 @@ class Service:
 
     def __init__(
         self,
-        watch: ChampionWatch,
+        champion: ChampionFollower[ServedModel],
         log: PredictionLogWriter,
         monitor: MonitorClient,
         config: ServingConfig,
         keys: ApiKeys | None,
     ) -> None:
-        self.watch = watch
+        self.champion = champion
         self.log = log
         self.monitor = monitor
         self.config = config
@@ -96,12 +85,12 @@ class Service:
     @property
     def model(self) -> ServedModel:
         """The model that answers now."""
-        return self.watch.model
+        return self.champion.service
 
     async def predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on one record."""
         body = await self._json_body(scope, receive)
-        model = self.watch.model
+        model = self.champion.service
         try:
             record = model.codec.decode_record(body)
         except RecordError as error:
@@ -113,7 +102,7 @@ class Service:
     async def batch_predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on several records, all by the same model."""
         body = await self._json_body(scope, receive)
-        model = self.watch.model
+        model = self.champion.service
         try:
             records = model.codec.decode_records(body)
         except RecordError as error:
@@ -124,7 +113,6 @@ class Service:
 
     async def decide(self, model: ServedModel, records: list[Any]) -> list[Prediction]:
         """Score records, write them down, and come back when the log keeps what it promises."""
-        metrics.checked_rows.inc(len(records))
         try:
             predictions = await model.batcher.submit(records)
         except QueueFullError:
@@ -142,7 +130,7 @@ class Service:
             (p.row, f"{p.field}: {p.code}" if p.field in columns else p.code)
             for p in error.problems
         }
-        metrics.checked_rows.inc(len({row for row, _ in reasons}))
+        metrics.invalid_rows.inc(len({row for row, _ in reasons}))
         for _, reason in reasons:
             metrics.refused_rows.labels(reason).inc()
 
@@ -166,14 +154,14 @@ class Service:
 
     def health(self) -> dict[str, Any]:
         """Say how the service is."""
-        model = self.watch.model
+        model = self.champion.service
         figures: defaultdict[str, float] = defaultdict(float)
         for name, _, value in metrics.samples():  # over all workers: whichever answers, says the same
             figures[name] += value
         log_problem = self.log.problem
         if log_problem is None and figures["tabloop_log_unwritable"]:
             log_problem = "another worker's latest try to write the prediction log failed; its log tells why"
-        troubles = [self.watch.problem, self.keys.problem if self.keys else None, log_problem]
+        troubles = [self.champion.problem, self.keys.problem if self.keys else None, log_problem]
         return {
             "status": "degraded" if any(troubles) else "ok",
             "ready": True,
@@ -205,7 +193,9 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
     edge : Edge
         The ASGI application to serve: FastAPI's, behind what every request passes.
     """
-    app = FastAPIOffline(title="tabloop", version=__version__, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPIOffline(
+        title="tabloop", version=__version__, redoc_url=None, lifespan=lifespan, redirect_slashes=False
+    )
     # the busiest first: routes are tried in order
     lean: list[tuple[str, Handler]] = [
         ("/predict", service.predict),
@@ -226,7 +216,7 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
     app.openapi = lambda: describe_service(  # type: ignore[method-assign]
         app, service.model, model_name=open_inference.model_name, asks_for_keys=service.keys is not None
     )
-    return Edge(app, keys=service.keys, request_log=request_log)
+    return Edge(app, lean=dict(lean), keys=service.keys, request_log=request_log)
 
 
 def _add_reading_paths(

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from tabloop.artifacts.run_folder import RunFolder
 from tabloop.artifacts.run_store import RunStore
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import load_keys
-from tabloop.deployment.champion_watch import ChampionWatch
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
 from tabloop.deployment.edge import App
 from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.served_model import ServedModel, load_served_model
 from tabloop.deployment.service import Service, create_app
+from tabloop.inference.champion_follower import ChampionFollower
+
+_SWITCH_S = 0.0005
 
 
 def main() -> None:
@@ -49,22 +52,21 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     def load(run: RunFolder) -> ServedModel:
         return load_served_model(run, config, log)
 
-    def count_change(outcome: str) -> None:
-        metrics.champion_changes.labels(outcome).inc()
-
-    watch = ChampionWatch(RunStore(project.model_dir), load, config.champion_check_s, count_change)
+    champion = ChampionFollower(RunStore(project.model_dir), load)
     monitor = MonitorClient(Path(settings.values["monitor_socket"]))
-    service = Service(watch, log, monitor, config, keys)
+    service = Service(champion, log, monitor, config, keys)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         stop_with_parent(loop, lambda: setattr(server, "should_exit", True))
         tasks = [
-            loop.create_task(watch.follow()),
+            loop.create_task(follow_champion(champion, config.champion_check_s)),
             loop.create_task(sweep_connections(server.server_state.connections)),
         ]
         metrics.worker_starts.inc()
+        # a scored batch does not wait long for a loop that is reading or writing
+        sys.setswitchinterval(_SWITCH_S)
         # what was loaded stays: the collector need not look at it again and again
         gc.collect()
         gc.freeze()
@@ -99,6 +101,15 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         )
     )
     return server, [socket.socket(fileno=settings.values["socket_fd"])]
+
+
+async def follow_champion(champion: ChampionFollower[ServedModel], interval_s: float) -> None:
+    """Look at the champion pointer again and again; load in a thread, so that requests are answered."""
+    while True:
+        await asyncio.sleep(interval_s)
+        if champion.has_moved:
+            await asyncio.to_thread(champion.follow)
+            metrics.champion_changes.labels("refused" if champion.problem else "served").inc()
 
 
 if __name__ == "__main__":

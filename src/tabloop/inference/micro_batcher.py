@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from tabloop.errors import QueueFullError
 
 Row = TypeVar("Row")
+Score = TypeVar("Score")
 Answer = TypeVar("Answer")
 
 # Put off by this many turns of the loop, a flush finds the requests that are being read at the moment: about
@@ -48,14 +50,24 @@ class _Submission(Generic[Row, Answer]):
         self.answers: list[Answer] = []
 
 
-class MicroBatcher(Generic[Row, Answer]):
+#: Submissions and how many rows of each are in the batch.
+_Batch: TypeAlias = list[tuple[_Submission[Row, Answer], int]]
+
+
+class MicroBatcher(Generic[Row, Score, Answer]):
     """Collects rows from many callers of one event loop and scores them in batches.
 
     Parameters
     ----------
     score : callable
-        Takes a list of rows, returns one answer for each, in order. Runs on the event loop: a thread would
-        cost more than it gives for kernels of some ten microseconds a row.
+        Takes a list of rows, gives what `finish` needs. Runs on the event loop, for a thread costs more than
+        it gives for a few rows of some ten microseconds each; large batches have one.
+    finish : callable
+        Takes the rows and what `score` gave, returns one answer for each row, in order. Runs on the event
+        loop; for a large batch while the next one is scored.
+    thread_rows : int, optional
+        From so many rows on, `score` runs in a thread of the batcher's own, one batch at a time, and the loop
+        stays free; by default never.
     max_batch_rows : int, default=256
         Most rows in one call of `score`; a longer submission is scored in several, others in between.
     max_queue_rows : int, default=4096
@@ -64,7 +76,7 @@ class MicroBatcher(Generic[Row, Answer]):
     Examples
     --------
     >>> async def main():
-    ...     batcher = MicroBatcher(lambda rows: [row * 2 for row in rows])
+    ...     batcher = MicroBatcher(lambda rows: [row * 2 for row in rows], lambda rows, doubled: doubled)
     ...     return await asyncio.gather(*(batcher.submit([n]) for n in range(3))), batcher.counts.batches
     >>> asyncio.run(main())
     ([[0], [2], [4]], 1)
@@ -72,12 +84,18 @@ class MicroBatcher(Generic[Row, Answer]):
 
     def __init__(
         self,
-        score: Callable[[list[Row]], Sequence[Answer]],
+        score: Callable[[list[Row]], Score],
+        finish: Callable[[list[Row], Score], Sequence[Answer]],
         *,
+        thread_rows: int | None = None,
         max_batch_rows: int = 256,
         max_queue_rows: int = 4096,
     ) -> None:
         self._score = score
+        self._finish = finish
+        self._thread_rows = thread_rows
+        self._thread: ThreadPoolExecutor | None = None
+        self._is_busy = False
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
         self._waiting: deque[_Submission[Row, Answer]] = deque()
@@ -120,7 +138,7 @@ class MicroBatcher(Generic[Row, Answer]):
         self._waiting_rows += len(rows)
         self.counts.accepted_rows += len(rows)
         self.counts.deepest_rows = max(self.counts.deepest_rows, self._waiting_rows)
-        if not self._flush_is_due:
+        if not self._flush_is_due and not self._is_busy:
             self._flush_is_due = True
             loop.call_soon(self._flush_later, _TURNS_BEFORE_FLUSH - 1)
         return await answers
@@ -133,7 +151,7 @@ class MicroBatcher(Generic[Row, Answer]):
 
     def _flush(self) -> None:
         """Score one batch; what does not fit into it is next, after the loop has had its turn."""
-        batch: list[tuple[_Submission[Row, Answer], int]] = []
+        batch: _Batch[Row, Answer] = []
         together: list[Row] = []
         while self._waiting and len(together) < self._max_batch_rows:
             submission = self._waiting[0]
@@ -149,24 +167,56 @@ class MicroBatcher(Generic[Row, Answer]):
             batch.append((submission, step))
             if step == rest:
                 self._waiting.popleft()
+        if self._thread_rows is not None and len(together) >= self._thread_rows:
+            self._flush_is_due = False
+            self._score_in_thread(batch, together)
+            return
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         else:
             self._flush_is_due = False
         if together:
-            self._answer(batch, together)
+            try:
+                scored = self._score(together)
+            except Exception as error:
+                self._fail(batch, error)
+            else:
+                self._answer(batch, together, scored)
 
-    def _answer(self, batch: list[tuple[_Submission[Row, Answer], int]], together: list[Row]) -> None:
+    def _score_in_thread(self, batch: _Batch[Row, Answer], together: list[Row]) -> None:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="micro-batcher")
+        self._is_busy = True
+        scoring = asyncio.get_running_loop().run_in_executor(self._thread, self._score, together)
+
+        def scored(done: asyncio.Future[Score]) -> None:
+            self._is_busy = False
+            if self._waiting:
+                self._flush_is_due = True
+                self._flush()  # the next batch is scored while this one is finished
+            if (error := done.exception()) is not None:
+                self._fail(batch, error)
+            else:
+                self._answer(batch, together, done.result())
+
+        scoring.add_done_callback(scored)
+
+    def _fail(self, batch: _Batch[Row, Answer], error: BaseException) -> None:
         self.counts.batches += 1
-        try:
-            scored = list(self._score(together))
-        except Exception as error:
-            for submission, _ in batch:
+        for submission, _ in batch:
+            if not submission.future.done():
                 submission.future.set_exception(error)
+
+    def _answer(self, batch: _Batch[Row, Answer], together: list[Row], scored: Score) -> None:
+        try:
+            answers = list(self._finish(together, scored))
+        except Exception as error:
+            self._fail(batch, error)
             return
+        self.counts.batches += 1
         start = 0
         for submission, step in batch:
-            submission.answers += scored[start : start + step]
+            submission.answers += answers[start : start + step]
             start += step
-            if submission.taken == len(submission.rows):
+            if len(submission.answers) == len(submission.rows) and not submission.future.done():
                 submission.future.set_result(submission.answers)

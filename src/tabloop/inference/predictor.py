@@ -115,6 +115,9 @@ class Predictor:
                 continue
             array = np.asarray(columns[name])
             dtype, kinds = _DTYPES[kind]
+            if array.dtype == dtype and array.ndim == 1 and dtype != np.object_:
+                feed[name] = array.reshape(-1, 1)
+                continue
             # ONNX Runtime would take any object for its text, None for "None"
             if array.dtype.kind not in kinds or (
                 array.dtype.kind == "O" and not all(type(value) is str for value in array.flat)

@@ -8,11 +8,9 @@ definition, which decides and explains.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,48 +18,34 @@ from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from tabloop.contract.columns import (
-    BooleanColumn,
     CategoryColumn,
-    Column,
-    IntegerColumn,
-    NumberColumn,
     TextColumn,
     TimestampColumn,
 )
 from tabloop.contract.contract import Contract
 from tabloop.contract.formula import Formula
 from tabloop.contract.formula_evaluation import evaluate_feature, evaluate_table
-from tabloop.contract.record_check import RecordChecker, RecordValue, formula_value, rule_holds, shown_text
+from tabloop.contract.record_check import (
+    MAX_PROBLEMS,
+    RecordChecker,
+    RecordValue,
+    formula_value,
+    rule_holds,
+    shown_text,
+)
 from tabloop.contract.strict_json import RepeatedKeysObject, read_json
 from tabloop.errors import (
-    ContractError,
     MalformedBodyError,
     RecordError,
     RecordProblem,
     TooManyRecordsError,
 )
 from tabloop.inference.frame_columns import input_types
+from tabloop.inference.record_type import Record, RecordField, make_record_type, record_fields
 
-#: One valid row: an instance of `RecordCodec.record_type`.
-Record: TypeAlias = msgspec.Struct
-
-#: How many problems an error holds; it counts the others.
-MAX_PROBLEMS = 100
 #: Up to so many records a rule is quicker row by row than with NumPy.
 _FEW_RECORDS = 4
 _UNDECIDED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-@dataclass(frozen=True)
-class _Field:
-    """A column and where a record keeps it."""
-
-    name: str
-    attribute: str
-    column: Column
-
-    def of(self, records: Sequence[Record]) -> list[Any]:
-        return list(map(attrgetter(self.attribute), records))
 
 
 class RecordCodec:
@@ -108,17 +92,18 @@ class RecordCodec:
         self._contract = contract
         self._max_records = max_records
         self._checker = RecordChecker(contract)
-        self._fields = [_Field(n, f"c{i}", c) for i, (n, c) in enumerate(contract.columns.items())]
+        self._fields = record_fields(contract)
         self._by_name = {field.name: field for field in self._fields}
-        self.record_type = _record_type(self._fields)
+        self.record_type = make_record_type(self._fields)
         records = types.GenericAlias(list, (self.record_type,))
         batch_type = msgspec.defstruct("Batch", [("records", records)], forbid_unknown_fields=True)
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(self.record_type).decode
         self._decode_batch: Callable[[bytes], Any] = msgspec.json.Decoder(batch_type).decode
 
         self._optional = [field for field in self._fields if field.column.nullable]
-        self._texts = [f for f in self._fields if isinstance(f.column, CategoryColumn | TextColumn)]
-        self._moments = [f for f in self._fields if isinstance(f.column, TimestampColumn)]
+        readers = [(field, self._checker.readers[field.name]) for field in self._fields]
+        self._texts = [(f, read) for f, read in readers if isinstance(f.column, CategoryColumn | TextColumn)]
+        self._moments = [(f, read) for f, read in readers if isinstance(f.column, TimestampColumn)]
         self._rules = [(rule, [self._by_name[name] for name in rule.columns]) for rule in contract.rules]
         self._inputs = [(self._by_name[name], kind) for name, kind in input_types(contract).items()]
         self._names_have_colons = any(":" in name for name in contract.columns)
@@ -189,12 +174,12 @@ class RecordCodec:
         """
         report = self._checker.check(values)
         if report.values is None:
-            raise _record_error(report.problems)
+            raise RecordError(report.problems, report.n_problems)
         return self._record(report.values)
 
     def records_of(self, rows: Sequence[Mapping[str, Any]]) -> list[Record]:
         """Build records from plain values; see `record_of`. All problems of all rows at once."""
-        return self._checked(rows, [])
+        return self._checked(rows, [], 0)
 
     def columns_of(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
         """Turn records into the inputs of the exported graph.
@@ -259,13 +244,11 @@ class RecordCodec:
         """
         if not self._settle_fields(records, body, n_outer_colons):
             return False
-        for field in self._texts:
-            read = self._checker.readers[field.name]
-            for text in set(field.of(records)):
+        for field, read in self._texts:
+            for text in set(map(field.get, records)):
                 if read(text) != text:
                     return False
-        for field in self._moments:
-            read = self._checker.readers[field.name]
+        for field, read in self._moments:
             for record, text in zip(records, field.of(records), strict=True):
                 moment = read(text)
                 if isinstance(moment, tuple):
@@ -291,19 +274,19 @@ class RecordCodec:
         found = body.count(b":")
         if found == n_colons and not self._names_have_colons:
             return True
-        if b"\\" in body:  # a colon may be escaped
+        if b"\\u003a" in body or b"\\u003A" in body:  # an escaped colon, so that counting is no use
             return False
-        for field in (*self._texts, *self._moments):
+        for field, _ in (*self._texts, *self._moments):
             n_colons += sum(text.count(":") for text in field.of(records) if text)
         return found == n_colons
 
-    def _rule_holds(self, rule: Formula, fields: list[_Field], records: list[Record]) -> bool:
+    def _rule_holds(self, rule: Formula, fields: list[RecordField], records: list[Record]) -> bool:
         # log1p is the one function whose last bits may differ between rows and tables
         if len(records) <= _FEW_RECORDS or "log1p" in rule.text:
-            return all(
-                rule_holds(rule, {f.name: formula_value(f.column, getattr(r, f.attribute)) for f in fields})
-                for r in records
-            )
+            for record in records:
+                if not rule_holds(rule, {f.name: formula_value(f.column, f.get(record)) for f in fields}):
+                    return False
+            return True
         values = {field.name: _formula_array(field, field.of(records)) for field in fields}
         broken = ~evaluate_table(rule, values, n_rows=len(records))
         for name in rule.required_columns:
@@ -322,26 +305,24 @@ class RecordCodec:
     def _explain_records(self, body: bytes) -> list[Record]:
         value = read_json(body)
         given = self._listed(value)
-        unknown = [
+        unknown = [name for name in value if name != "records"]
+        problems = [
             RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
-            for name in value
-            if name != "records"
+            for name in unknown[:MAX_PROBLEMS]
         ]
-        return self._checked(given, unknown)
+        return self._checked(given, problems, len(unknown))
 
-    def _checked(self, rows: Sequence[Any], problems: list[RecordProblem]) -> list[Record]:
+    def _checked(self, rows: Sequence[Any], problems: list[RecordProblem], n_problems: int) -> list[Record]:
         """Build records of rows, or raise with what was wrong already and all that is wrong with them."""
-        n_problems = len(problems)
-        del problems[MAX_PROBLEMS:]
         records = []
         for row, each in enumerate(rows):
-            report = self._checker.check(each, row=row, hints=len(problems) < MAX_PROBLEMS)
+            report = self._checker.check(each, row=row, most_problems=MAX_PROBLEMS - len(problems))
             if report.values is None:
-                n_problems += len(report.problems)
-                problems += report.problems[: MAX_PROBLEMS - len(problems)]
-            elif not problems:
+                n_problems += report.n_problems
+                problems += report.problems
+            elif not n_problems:
                 records.append(self._record(report.values))
-        if problems:
+        if n_problems:
             raise RecordError(problems, n_problems)
         return records
 
@@ -366,10 +347,6 @@ class RecordCodec:
         return records
 
 
-def _record_error(problems: list[RecordProblem]) -> RecordError:
-    return RecordError(problems[:MAX_PROBLEMS], len(problems))
-
-
 def _kind(value: Any) -> str:
     """Name the kind of a JSON value."""
     match value:
@@ -387,51 +364,7 @@ def _kind(value: Any) -> str:
             return "an object"
 
 
-def _record_type(fields: Iterable[_Field]) -> type[Record]:
-    unusable = [f.name for f in fields if any(c in '"\\' or c < " " for c in f.name)]
-    if unusable:
-        raise ContractError(
-            f"columns {', '.join(map(repr, unusable))}: a name with a quote, a backslash or a control "
-            "character cannot be served; rename the column"
-        )
-    return msgspec.defstruct(
-        "Record",
-        [
-            # a nullable field may be left out, and then has to be told from one that is null
-            (f.attribute, _json_type(f.column) | None | msgspec.UnsetType, msgspec.UNSET)
-            if f.column.nullable
-            else (f.attribute, _json_type(f.column))
-            for f in fields
-        ],
-        rename={f.attribute: f.name for f in fields},
-        kw_only=True,  # or a nullable column could not stand before one that is not
-        frozen=True,
-        forbid_unknown_fields=True,
-        gc=False,
-    )
-
-
-def _json_type(column: Column) -> Any:
-    """Give the type by which `msgspec` refuses what the column refuses, as far as it can tell exactly."""
-    match column:
-        case IntegerColumn():
-            return Annotated[int, msgspec.Meta(ge=column.minimum, le=column.maximum)]
-        case NumberColumn():
-            return Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
-        case BooleanColumn():
-            return bool
-        case CategoryColumn(categories=categories, open=False) if categories is not None:
-            return Literal[categories]
-        case CategoryColumn() | TextColumn():
-            # an empty text is null
-            return Annotated[
-                str, msgspec.Meta(min_length=max(1, column.min_length), max_length=column.max_length)
-            ]
-        case _:
-            return Annotated[str, msgspec.Meta(min_length=1)]
-
-
-def _formula_array(field: _Field, values: list[RecordValue]) -> NDArray[Any]:
+def _formula_array(field: RecordField, values: list[RecordValue]) -> NDArray[Any]:
     """Prepare values as `evaluate_table` reads them: float64 with NaN for null, "is null" for text."""
     if isinstance(field.column, CategoryColumn | TextColumn):
         return np.array([value is None for value in values], dtype=np.bool_)

@@ -114,6 +114,29 @@ def load_service(run: RunFolder, *, threads: int = 1, released_only: bool = True
     return ScoringService(run.run_id, contract, predictor, threshold)
 
 
+def load_tested_service(run: RunFolder) -> ScoringService:
+    """Load the graph that a run serves and have it score the run's self-test rows before anybody else's.
+
+    Raises
+    ------
+    ArtifactError
+        If the run was not released or a file is missing.
+    HashMismatchError
+        If a file is not the recorded one, or the self-test comes out differently.
+    """
+    service = load_service(run)
+    tolerance = SELF_TEST_TOLERANCE
+    if served_model(run) != FP32_MODEL:
+        tolerance = float(run.read_json("parity_report.json")["abs_tol"])
+    difference = replay_self_test(service.predictor, run.read_json("self_test.json"))
+    if not difference <= tolerance:
+        raise HashMismatchError(
+            f"run {run.run_id}: its self-test rows come out {difference:g} away from the record, "
+            f"at most {tolerance:g} is tolerable"
+        )
+    return service
+
+
 def served_model(run: RunFolder) -> str:
     """Name the graph that a run serves: the INT8 one only where it was measured to be worth it."""
     if run.has("quantize_report.json") and run.read_json("quantize_report.json")["served"] == "onnx_int8":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tabloop.config.operations import MonitoringConfig
+from tabloop.config.monitoring import MonitoringConfig
 from tabloop.errors import DataError
 
 if TYPE_CHECKING:

@@ -6,15 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from tabloop.training.calibration import expected_calibration_error
+from tabloop.inference.intervals import Interval, exact_interval, roc_auc_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -76,6 +72,11 @@ def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: 
     >>> report.precision, report.recall, report.roc_auc
     (1.0, 1.0, 1.0)
     """
+    # only here: the release gates compare two models without scikit-learn
+    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+    from tabloop.training.calibration import expected_calibration_error
+
     y_pred = y_proba >= threshold
     rows, positives, predicted = len(y_true), int(y_true.sum()), int(y_pred.sum())
     hits = int((y_pred & (y_true == 1)).sum())
@@ -100,127 +101,3 @@ def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: 
             "roc_auc": roc_auc_interval(y_true, y_proba),
         },
     )
-
-
-def exact_interval(hits: int, trials: int, *, confidence: float = 0.95) -> Interval:
-    """Bound a rate by Clopper and Pearson's exact binomial interval.
-
-    Parameters
-    ----------
-    hits, trials : int
-        ``0 <= hits <= trials``; no trials give the whole of [0, 1].
-    confidence : float, default=0.95
-        Two-sided.
-
-    Returns
-    -------
-    interval : (float, float)
-
-    References
-    ----------
-    .. [1] C. Clopper and E. Pearson, "The Use of Confidence or Fiducial Limits Illustrated in the Case
-       of the Binomial", Biometrika 26, 1934.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in exact_interval(90, 100)]
-    [0.824, 0.951]
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    tail = (1.0 - confidence) / 2
-    low = float(stats.beta.ppf(tail, hits, trials - hits + 1)) if hits > 0 else 0.0
-    high = float(stats.beta.isf(tail, hits + 1, trials - hits)) if hits < trials else 1.0
-    return low, high
-
-
-def roc_auc_interval(
-    y_true: NDArray[np.int8], y_proba: NDArray[np.float64], *, confidence: float = 0.95
-) -> Interval:
-    r"""Bound the ROC-AUC by DeLong's variance, on the logit scale.
-
-    Parameters
-    ----------
-    y_true, y_proba : ndarray of shape (n_rows,)
-        As for `evaluate`.
-    confidence : float, default=0.95
-        Two-sided.
-
-    Returns
-    -------
-    interval : (float, float)
-        Within [0, 1].
-
-    Notes
-    -----
-    The variance of the Mann-Whitney statistic from its structural components [1]_, computed from
-    midranks in :math:`O(n \log n)` [2]_. On the logit scale the interval stays inside [0, 1].
-
-    References
-    ----------
-    .. [1] E. DeLong, D. DeLong and D. Clarke-Pearson, "Comparing the Areas under Two or More Correlated
-       Receiver Operating Characteristic Curves", Biometrics 44, 1988.
-    .. [2] X. Sun and W. Xu, "Fast Implementation of DeLong's Algorithm", IEEE Signal Processing Letters
-       21, 2014.
-    """
-    above, below = _auc_components(y_true, y_proba)
-    m, n = len(above), len(below)
-    auc = float(above.mean())
-    if m < 2 or n < 2 or auc in (0.0, 1.0):
-        return 0.0, 1.0
-    variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    reach = float(stats.norm.isf((1.0 - confidence) / 2)) * np.sqrt(variance) / (auc * (1.0 - auc))
-    centre = np.log(auc / (1.0 - auc))
-    low, high = 1.0 / (1.0 + np.exp(-(centre + np.array([-reach, reach]))))
-    return float(low), float(high)
-
-
-def roc_auc_difference(
-    y_true: NDArray[np.int8],
-    y_proba: NDArray[np.float64],
-    y_proba_other: NDArray[np.float64],
-    *,
-    confidence: float = 0.95,
-) -> tuple[float, Interval]:
-    """Compare two models on the same rows by DeLong's paired interval.
-
-    Parameters
-    ----------
-    y_true, y_proba, y_proba_other : ndarray of shape (n_rows,)
-        As for `evaluate`.
-    confidence : float, default=0.95
-        Two-sided.
-
-    Returns
-    -------
-    difference : float
-        ROC-AUC of the first less that of the other.
-    interval : (float, float)
-        Of the difference; it has no width where both rank alike.
-
-    Examples
-    --------
-    >>> y = np.array([0, 0, 1, 1])
-    >>> roc_auc_difference(y, np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.1, 0.3, 0.2, 0.4]))[0]
-    0.25
-    """
-    above, below = _auc_components(y_true, y_proba)
-    above_other, below_other = _auc_components(y_true, y_proba_other)
-    difference = float(above.mean() - above_other.mean())
-    if len(above) < 2 or len(below) < 2:
-        return difference, (-1.0, 1.0)
-    variance = (above - above_other).var(ddof=1) / len(above) + (below - below_other).var(ddof=1) / len(below)
-    reach = float(stats.norm.isf((1.0 - confidence) / 2) * np.sqrt(variance))
-    return difference, (difference - reach, difference + reach)
-
-
-def _auc_components(
-    y_true: NDArray[np.int8], y_proba: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each positive, the share of negatives below it; for each negative, of positives above it."""
-    positive, negative = y_proba[y_true == 1], y_proba[y_true == 0]
-    m, n = len(positive), len(negative)
-    ranks = stats.rankdata(np.concatenate([positive, negative]))
-    above = (ranks[:m] - stats.rankdata(positive)) / n
-    below = 1.0 - (ranks[m:] - stats.rankdata(negative)) / m
-    return above, below

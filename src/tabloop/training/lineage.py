@@ -37,7 +37,7 @@ def build_lineage(
     seed: int,
     rows: dict[str, int],
     predictions: dict[str, str],
-    sources: dict[str, dict[str, str]],
+    sources: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Describe where a run comes from.
 
@@ -52,7 +52,8 @@ def build_lineage(
     predictions : dict of str to str
         SHA-256 of the winner's out-of-fold and test probabilities, as float64 in the order of the split.
     sources : dict of str to dict
-        `path` and `sha256` of dataset, config, contract, model and threshold.
+        `path` (of a database, what tells its table from others) and `sha256` of dataset, config, contract,
+        model and threshold.
 
     Returns
     -------

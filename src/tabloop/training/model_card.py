@@ -7,7 +7,9 @@ from typing import Any
 from tabloop.contract.contract import Contract
 
 
-def render_model_card(contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any]) -> str:
+def render_model_card(
+    contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any], operating_table: dict[str, Any]
+) -> str:
     """Write a run's model card.
 
     Parameters
@@ -16,6 +18,8 @@ def render_model_card(contract: Contract, metrics: dict[str, Any], lineage: dict
         What the model reads.
     metrics, lineage : dict
         What `metrics.json` and `lineage.json` hold.
+    operating_table : dict
+        What `drift_operating_table.json` holds.
 
     Returns
     -------
@@ -29,6 +33,7 @@ def render_model_card(contract: Contract, metrics: dict[str, Any], lineage: dict
         _candidates(metrics),
         _data(contract, lineage),
         _limits(contract, metrics),
+        _drift(operating_table),
         _lineage(lineage),
     ]
     return "\n\n".join(sections) + "\n"
@@ -144,12 +149,39 @@ def _limits(contract: Contract, metrics: dict[str, Any]) -> str:
     return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)
 
 
+def _drift(table: dict[str, Any]) -> str:
+    budget = f"{table['false_alarms_per_1000_windows']:g} of 1,000 quiet windows"
+    if not table["shifts"]:
+        return f"## Drift alarms\n\nAt most {budget} alarm. There are too few training rows to measure more."
+    sizes = table["window_rows"]
+    lines = [
+        "| planted shift | " + " | ".join(f"{size:,} rows" for size in sizes) + " |",
+        "|---|" + "---|" * len(sizes),
+    ]
+    for shift in table["shifts"]:
+        cells = " | ".join(f"{fraction:.1%}" for fraction in shift["alarm_fraction"])
+        lines.append(f"| {shift['shift']} | {cells} |")
+    return (
+        f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, measured on training "
+        f"rows: one half, {table['reference_rows']:,}, makes the limits, the other gives the windows.\n\n"
+        + "\n".join(lines)
+    )
+
+
 def _lineage(lineage: dict[str, Any]) -> str:
     names = ("dataset", "config", "contract", "model", "threshold")
-    lines = [f"| {name} | `{lineage[name]['path']}` | `{lineage[name]['sha256']}` |" for name in names]
+    lines = [f"| {name} | `{_place(lineage[name])}` | `{lineage[name]['sha256']}` |" for name in names]
     libraries = ", ".join(f"{name} {version}" for name, version in lineage["libraries"].items())
     return (
-        "## Lineage\n\n| what | path | SHA-256 |\n|---|---|---|\n"
+        "## Lineage\n\n| what | where | SHA-256 |\n|---|---|---|\n"
         + "\n".join(lines)
         + f"\n\nSeed {lineage['seed']}; {libraries}."
     )
+
+
+def _place(recorded: dict[str, Any]) -> str:
+    """Say where something is: a path, or a database with its table or query."""
+    if "path" in recorded:
+        return str(recorded["path"])
+    what = f"table {recorded['table']}" if "table" in recorded else f"query {recorded['query_sha256'][:16]}"
+    return f"{recorded['database']}, {what}"

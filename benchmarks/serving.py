@@ -1,0 +1,242 @@
+"""Measure the service beside a FastAPI app that answers a constant, and beside the bare kernel.
+
+    python benchmarks/serving.py                      # trains the bundled default first
+    python benchmarks/serving.py --project FOLDER     # a folder with config.yaml and a champion
+
+In one run, in turns, several times: the no-op; the service as it is by default (log, checks, metrics); the
+same without micro-batching; the same with each durability. Closed loop: every connection asks again as soon
+as it is answered. Open loop: requests come at random moments, and latency counts from when each was due. The
+load comes from this process, so both cores are busy; what counts are the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.http_load import Load, closed_loop, open_loop, post
+from rich.console import Console
+from rich.table import Table
+
+from tabloop.artifacts.run_store import RunStore
+from tabloop.config.loading import Project, load_project
+from tabloop.inference.record_codec import RecordCodec
+from tabloop.inference.scoring_service import load_service
+
+ROOT = Path(__file__).parents[1]
+_BATCH_RECORDS = 1000
+
+
+@dataclass
+class Server:
+    """A running server and what was measured of it."""
+
+    name: str
+    port: int
+    pid: int
+    ready_s: float
+    loads: dict[str, list[Load]] = field(default_factory=dict)
+
+
+def main() -> None:
+    """Run the benchmark and print its tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--project", type=Path, help="a folder with config.yaml and a champion")
+    parser.add_argument("--rows", type=Path, help="a CSV of rows to send; by default the project's data")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of one load")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--durability", action="store_true", help="also measure what each durability costs")
+    options = parser.parse_args()
+    console = Console(width=120)
+    with contextlib.ExitStack() as stack:
+        folder = options.project or stack.enter_context(_trained(console))
+        project = load_project(folder / "config.yaml")
+        rows = _rows(project, options.rows or project.resolve(project.config.data.source.path))
+        requests = [post("/predict", json.dumps(row).encode()) for row in rows]
+        servers = [
+            stack.enter_context(_noop(folder)),
+            stack.enter_context(_service(folder, "tabloop")),
+            stack.enter_context(_service(folder, "row by row", "serving.max_batch_rows=1")),
+        ]
+        if options.durability:
+            for durability in ("memory", "process", "power"):
+                name = f"durability {durability}"
+                servers.append(
+                    stack.enter_context(_service(folder, name, f"prediction_log.durability={durability}"))
+                )
+        for server in servers:  # each has seen every row before anything counts
+            closed_loop(server.port, requests, connections=16, seconds=1.0)
+        for _ in range(options.repeats):
+            for connections in (16, 1):
+                for server in servers:
+                    load = closed_loop(
+                        server.port, requests, connections=connections, seconds=options.seconds
+                    )
+                    server.loads.setdefault(f"closed {connections}", []).append(load)
+            rate = 0.5 * servers[1].loads["closed 16"][-1].per_s
+            for server in servers:
+                load = open_loop(server.port, requests, connections=64, per_s=rate, seconds=options.seconds)
+                server.loads.setdefault("open", []).append(load)
+        console.print(_table(servers))
+        console.print(_batches(project, servers[1].port, rows, options.repeats, options.seconds))
+        for server in servers[1:2]:
+            console.print(
+                f"{server.name}: ready {server.ready_s:.2f} s after its start; "
+                f"worker {_worker_rss_mb(server.pid):.0f} MB resident"
+            )
+
+
+def _table(servers: Sequence[Server]) -> Table:
+    table = Table(title="POST /predict; medians, ratios to the no-op pair by pair")
+    for name in ("load", "server", "requests/s", "ratio", "p50, ms", "p99, ms", "p99 ratio", "statuses"):
+        table.add_column(name, justify="left" if name in ("load", "server", "statuses") else "right")
+    for kind in ("closed 16", "closed 1", "open"):
+        base = servers[0].loads[kind]
+        for server in servers:
+            loads = server.loads[kind]
+            ratio = statistics.median(a.per_s / b.per_s for a, b in zip(loads, base, strict=True))
+            tail = statistics.median(
+                a.quantile_ms(0.99) / b.quantile_ms(0.99) for a, b in zip(loads, base, strict=True)
+            )
+            table.add_row(
+                kind, server.name,
+                f"{statistics.median(load.per_s for load in loads):,.0f}", f"{ratio:.2f}",
+                f"{statistics.median(load.quantile_ms(0.5) for load in loads):.2f}",
+                f"{statistics.median(load.quantile_ms(0.99) for load in loads):.2f}", f"{tail:.2f}",
+                str(sorted({status for load in loads for status in load.statuses})),
+            )  # fmt: skip
+        table.add_section()
+    return table
+
+
+def _batches(project: Project, port: int, rows: list[dict[str, Any]], repeats: int, seconds: float) -> Table:
+    """Compare `/batch_predict`, JSON and log included, with the kernel on arrays that are there already."""
+    service = load_service(RunStore(project.model_dir).require_champion())
+    codec = RecordCodec(service.contract)
+    batches = [rows[start : start + _BATCH_RECORDS] for start in range(0, len(rows), _BATCH_RECORDS)]
+    batches = [batch for batch in batches if len(batch) == _BATCH_RECORDS]
+    requests = [post("/batch_predict", json.dumps({"records": batch}).encode()) for batch in batches]
+    feeds = [service.predictor._feed(codec.columns_of(codec.records_of(batch))) for batch in batches]
+    session, outputs = service.predictor._session, service.predictor._outputs
+    over_http, kernel = [], []
+    for _ in range(repeats):
+        load = closed_loop(port, requests, connections=1, seconds=seconds)
+        over_http.append(load.per_s * _BATCH_RECORDS)
+        started, calls = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds / 2:
+            session.run(outputs, feeds[calls % len(feeds)])
+            calls += 1
+        kernel.append(calls * _BATCH_RECORDS / (time.perf_counter() - started))
+    table = Table(title=f"POST /batch_predict of {_BATCH_RECORDS:,} records, one connection")
+    for name in ("", "rows/s", "ratio to the kernel"):
+        table.add_column(name, justify="left" if not name else "right")
+    table.add_row("ONNX Runtime alone, one thread", f"{statistics.median(kernel):,.0f}", "1.00")
+    ratio = statistics.median(a / b for a, b in zip(over_http, kernel, strict=True))
+    table.add_row("over HTTP, checked and logged", f"{statistics.median(over_http):,.0f}", f"{ratio:.2f}")
+    return table
+
+
+@contextlib.contextmanager
+def _trained(console: Console) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(ROOT / "config.yaml", folder)
+        shutil.copytree(ROOT / "data", folder / "data")
+        console.print("training the bundled default ...")
+        command = [sys.executable, "-c", "from tabloop.cli import main; main()", "run"]
+        command += ["--set", "benchmarking.in_run=none"]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        yield folder
+
+
+def _rows(project: Project, path: Path) -> list[dict[str, Any]]:
+    """Read rows as JSON has them; varied ones, since a row that is asked for again is in the cache."""
+    contract = project.contract
+    kinds = {"integer": int, "number": float}
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {
+                name: kinds.get(column.type, str)(text)
+                for name, column in contract.columns.items()
+                if (text := row[name]) != ""
+            }
+            for row in csv.DictReader(file)
+        ][:8000]
+
+
+@contextlib.contextmanager
+def _noop(folder: Path) -> Iterator[Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "uvicorn", "benchmarks.serving_noop:app", "--port", str(port),
+        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
+        "--timeout-keep-alive", "75",
+    ]  # fmt: skip
+    environ = os.environ | {"TABLOOP_BENCHMARK_CONFIG": str(folder / "config.yaml")}
+    environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "src"), environ.get("PYTHONPATH", "")])
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environ)
+    try:
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.02)
+        yield Server("no-op", port, process.pid, time.perf_counter() - started)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def _service(folder: Path, name: str, *settings: str) -> Iterator[Server]:
+    command = [sys.executable, "-c", "from tabloop.cli import main; main()", "serve", "--port", "0", "--json"]
+    for setting in settings:
+        command += ["--set", setting]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        text = ""
+        while not text.rstrip().endswith("}"):
+            text += process.stdout.readline().decode()
+        ready_s = time.perf_counter() - started
+        url = json.loads(text)["url"]
+        yield Server(name, int(url.rpartition(":")[2]), process.pid, ready_s)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _worker_rss_mb(supervisor: int) -> float:
+    """Find the largest resident size among a supervisor's workers."""
+    sizes = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            facts = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+            command = (status.parent / "cmdline").read_bytes()
+            if facts["PPid"] == str(supervisor) and b"deployment.worker" in command:
+                sizes.append(int(facts["VmRSS"].split()[0]) / 1024)
+    return max(sizes, default=float("nan"))
+
+
+if __name__ == "__main__":
+    main()

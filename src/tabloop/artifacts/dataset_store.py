@@ -1,0 +1,98 @@
+"""Tables that runs are made of and judged on, each named by the hash of its content."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabloop.artifacts.files import sha256_of_file, sync_folder
+from tabloop.errors import ArtifactError, HashMismatchError
+
+DATASETS = "datasets"
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A file of the store.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    sha256 : str
+        Of its content; also its name.
+    """
+
+    path: Path
+    sha256: str
+
+
+class DatasetStore:
+    """Parquet files in `datasets/` of the artifact folder, written once and never changed.
+
+    Parameters
+    ----------
+    model_dir : pathlib.Path
+        The artifact folder.
+    """
+
+    def __init__(self, model_dir: Path) -> None:
+        self.folder = model_dir / DATASETS
+
+    def put(self, write: Callable[[Path], object]) -> StoredTable:
+        """Store a table, once whatever how often it is put.
+
+        Parameters
+        ----------
+        write : callable
+            Writes the Parquet file under the name that it is given.
+
+        Raises
+        ------
+        ArtifactError
+            If the disk is full or the folder cannot be written.
+        """
+        temporary = self.folder / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            sha256 = sha256_of_file(temporary)
+            path = self.folder / f"{sha256}.parquet"
+            temporary.chmod(0o444)
+            temporary.replace(path)
+            sync_folder(self.folder)
+        except OSError as error:
+            if isinstance(error, ArtifactError):
+                raise
+            raise ArtifactError(f"{self.folder}: cannot be written: {error.strerror or error}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        return StoredTable(path, sha256)
+
+    def checked_path(self, sha256: str) -> Path:
+        """Find a table and check that it is the one that was stored.
+
+        Raises
+        ------
+        ArtifactMissingError
+            If it is gone.
+        HashMismatchError
+            If it is another.
+        """
+        path = self.folder / f"{sha256}.parquet"
+        found = sha256_of_file(path)
+        if found != sha256:
+            raise HashMismatchError(f"{path}: got sha256 {found}; restore it, or retrain")
+        return path
+
+    def remove_unfinished(self) -> None:
+        """Remove what a process that died left half-written; nobody may be writing."""
+        for path in self.folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)

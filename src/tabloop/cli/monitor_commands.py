@@ -1,0 +1,145 @@
+"""Commands that watch: the state of the champion, and the drift of any log."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.output import ProgressDisplay, write_json, write_table
+
+if TYPE_CHECKING:
+    from tabloop.run_monitor import RunMonitor
+
+
+@click.command(epilog="Example: tabloop monitor --watch")
+@click.option("--watch", is_flag=True, help="Look again and again until interrupted.")
+@click.option(
+    "--every", type=click.FloatRange(min=0.2), default=5.0, show_default=True, help="Seconds between."
+)
+@with_settings
+def monitor(settings: Settings, watch: bool, every: float) -> None:
+    """Say how the champion is doing: drift, performance, and whether to retrain.
+
+    All of it is computed from the prediction log and the feedback; no service has to run.
+    """
+    from tabloop.artifacts.run_store import RunStore
+    from tabloop.run_monitor import RunMonitor
+
+    project = settings.project()
+    store = RunStore(project.model_dir)
+    following = RunMonitor(project, store.require_champion())
+    while True:
+        if store.champion_name() != following.run.run_id:
+            following = RunMonitor(project, store.require_champion())
+        following.catch_up()
+        described = {
+            "drift": following.describe_drift(),
+            "performance": following.describe_performance(),
+            "retraining_trigger": following.decide_retraining().to_dict(),
+        }
+        if settings.as_json:
+            write_json(described)
+        else:
+            _show(following, described)
+        if not watch:
+            return
+        time.sleep(every)
+        if not settings.as_json:
+            click.echo()
+
+
+def _show(following: RunMonitor, described: dict[str, Any]) -> None:
+    drift, performance = described["drift"], described["performance"]
+    click.echo(f"champion {drift['run_id']}, live since {drift['live_since']}")
+    click.echo(
+        f"{drift['rows_since_live']:,} predictions since, {drift['samples_observed']:,} looked at; "
+        f"{drift['predicted_positive_rate']:.3f} predicted positive, "
+        f"{drift['training_positive_rate']:.3f} in training"
+    )
+    write_table(
+        ["feature", "z-score", "mean", "in training", "missing"],
+        [
+            [name, _number(f["zscore"]) + (" drifted" if f["drifted"] else ""), _number(f["mean"]),
+             _number(f["training_mean"]), str(f["missing"])]
+            for name, f in drift["features"].items()
+        ],
+    )  # fmt: skip
+    click.echo(f"documented rule: {drift['reason']}")
+    for alarm in drift["alarms"]:
+        click.echo(f"alarm ({alarm['statistic']}): {alarm['words']}")
+    if drift["windowed"]["latest"] is None:
+        click.echo(
+            f"windowed tests: the first verdict in {drift['windowed']['rows_until_next']:,} predictions"
+        )
+    elif not drift["alarms"]:
+        click.echo("windowed tests: no alarm in the latest window")
+    if drift["not_monitored"]:
+        click.echo(f"not monitored, since the log leaves them out: {', '.join(drift['not_monitored'])}")
+    rows = []
+    for name in ("precision", "recall", "roc_auc"):
+        rows.append(
+            [name, *(_figure(performance[side]["figures"].get(name)) for side in
+                     ("at_release", "estimated", "realized"))]
+        )  # fmt: skip
+    click.echo()
+    write_table(["figure", "at release", "estimated", "realized"], rows)
+    realized, promise = performance["realized"], performance["promise"]
+    click.echo(
+        f"{realized['labelled_rows']:,} of {realized['rows']:,} outcomes are known; "
+        f"the promised precision of {promise['target_precision']:g} is {promise['verdict']}"
+    )
+    trigger = described["retraining_trigger"]
+    click.echo(f"retraining: {trigger['reason']}; next: {trigger['recommended_action']}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _figure(figure: dict[str, float] | None) -> str:
+    return "-" if figure is None else f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+@click.command(epilog="Example: tabloop drift --log artifacts/prediction_log.jsonl")
+@click.option("--log", "log_path", type=click.Path(path_type=Path, exists=True), required=True,
+              help="A prediction log: a file of it, or the folder.")  # fmt: skip
+@click.option(
+    "--run", "run_id", metavar="RUN", help="The run whose rows are compared; by default the champion."
+)
+@with_settings
+def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
+    """Recompute drift from any prediction log, in bounded memory.
+
+    Every row of the run is taken, whenever it went live: the documented rule on the latest rows, and the
+    verdict of each window that alarmed.
+    """
+    from tabloop.artifacts.run_store import RunStore
+    from tabloop.run_monitor import drift_of_log
+
+    project = settings.project()
+    store = RunStore(project.model_dir)
+    run = store.get(run_id) if run_id else store.require_champion()
+    with ProgressDisplay() as progress:
+        progress.step(f"reading {log_path}")
+        history = drift_of_log(project, run, log_path)
+    described = {"run_id": run.run_id, "log": str(log_path), **history.to_dict()}
+    if settings.as_json:
+        write_json(described)
+        return
+    rule = history.rule
+    click.echo(f"run {run.run_id}: {history.rows:,} rows, {history.windows:,} complete windows")
+    click.echo(
+        f"documented rule on the latest {rule.samples_observed:,}: max |z| {rule.drift_score_max_abs_z:.2f}, "
+        f"drifted: {', '.join(rule.drifted_features) or 'none'}, predicted positive "
+        f"{rule.predicted_positive_rate:.3f} (training {rule.reference_positive_rate:.3f})"
+    )
+    click.echo(f"windows that alarmed: {len(history.alarmed):,}")
+    for verdict in history.alarmed[:20]:
+        words = "; ".join(dict.fromkeys(test.words for test in verdict.alarms))
+        click.echo(f"  rows {verdict.start:,} to {verdict.stop:,}: {words}")
+    if len(history.alarmed) > 20:
+        click.echo(f"  and {len(history.alarmed) - 20:,} more; --json lists all")

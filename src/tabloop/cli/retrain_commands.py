@@ -1,0 +1,61 @@
+"""`tabloop retrain`: the door to a new model that has to earn its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.output import ProgressDisplay, reported
+
+if TYPE_CHECKING:
+    from tabloop.retraining import RetrainingReport
+
+
+@click.command(epilog="Examples: tabloop retrain --dry-run; from cron: tabloop retrain --if-triggered")
+@click.option("--if-triggered", is_flag=True, help="Only when a trigger fires; otherwise say why not.")
+@click.option("--dry-run", is_flag=True, help="Decide the same and change nothing.")
+@with_settings
+def retrain(settings: Settings, if_triggered: bool, dry_run: bool) -> None:
+    """Train a challenger on reference data and feedback; it goes live if it is at least as good.
+
+    The outcomes that were handed in are joined with the features in the prediction log. Beside the gates of
+    every release, the challenger is compared with the champion on the frozen test rows and on the latest
+    labelled rows, which neither was trained on. A running service follows. `tabloop rollback` undoes it.
+
+    Exit code 0 when the challenger went live or no trigger fires, 1 when it was refused.
+    """
+    from tabloop import retraining
+
+    with ProgressDisplay() as progress:
+        report = retraining.retrain(settings.project(), progress, if_triggered=if_triggered, dry_run=dry_run)
+    if not settings.as_json:
+        _tell(report)
+    with reported(settings, report.to_dict()):
+        retraining.require_not_refused(report)
+
+
+def _tell(report: RetrainingReport) -> None:
+    decision, made_of = report.decision, report.retraining
+    if decision is not None:
+        click.echo(decision.reason)
+    if made_of is None:
+        for reason in decision.blocked_by if decision is not None and decision.should_retrain else ():
+            click.echo(f"waiting: {reason}")
+        click.echo(f"run {report.champion_run_id} stays")
+        return
+    learned, fresh = made_of["feedback"], made_of["fresh"]
+    click.echo(
+        f"{made_of['dataset']['rows']:,} rows to learn from and report on, "
+        f"{learned['learned_rows']:,} of them feedback ({learned['learned_positives']:,} positive); "
+        f"{learned['refused_rows']:,} refused, {learned['lost_rows']:,} no longer in the log; "
+        f"{fresh['rows']:,} fresh rows to judge on"
+    )
+    if report.release is None:
+        return
+    for gate in report.release.gates:
+        click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")
+    if report.promoted:
+        would = "would be the champion; nothing was changed" if report.dry_run else "is the champion"
+        click.echo(f"run {report.release.run_id} {would}")

@@ -1,0 +1,114 @@
+"""The `retraining` section: what asks for a new model, what it learns from, what it has to show."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
+
+from tabloop.contract.columns import Section
+
+
+class RetrainingTriggersConfig(Section):
+    """What asks for a new model; each can be switched off."""
+
+    drift_rule: StrictBool = Field(True, description="The documented rule calls drift of the features.")
+    prediction_shift: StrictBool = Field(
+        True, description="The documented rule calls a shift of the predicted positive rate."
+    )
+    windowed_drift: StrictBool = Field(True, description="The windowed tests alarm.")
+    estimated_performance: StrictBool = Field(
+        True, description="Precision, recall or ROC-AUC, estimated without labels, got worse."
+    )
+    realized_performance: StrictBool = Field(
+        True, description="Precision, recall or ROC-AUC, measured on the outcomes, got worse."
+    )
+    promise: StrictBool = Field(True, description="Outcomes refute the precision that was promised.")
+    max_age_days: StrictFloat | None = Field(
+        None, gt=0, description="The champion was trained longer ago than this; null for never."
+    )
+    new_labels: StrictInt | None = Field(
+        None, ge=1, description="So many new labels have matured; null for never."
+    )
+
+
+class RetrainingConfig(Section):
+    """What asks for a new model, what it learns from, what it has to show."""
+
+    triggers: RetrainingTriggersConfig = Field(
+        default_factory=lambda: RetrainingTriggersConfig.model_validate({}),
+        description="What asks for a new model.",
+    )
+    confirm_windows: StrictInt = Field(
+        2,
+        ge=1,
+        le=100,
+        description="Consecutive windows in which a trigger has to hold before it fires, and to be quiet "
+        "before it is off again. The documented rule looks at many windows together and fires at once.",
+    )
+    cooldown_hours: StrictFloat = Field(
+        24.0, ge=0, description="Least time between two triggered retrainings, refused ones included."
+    )
+    min_new_labels: StrictInt = Field(
+        1_000, ge=2, description="Least new matured labels for a triggered retraining."
+    )
+    min_new_positives: StrictInt = Field(
+        50, ge=1, description="Least positives among them for a triggered retraining."
+    )
+    data: Literal["append", "replace", "window"] = Field(
+        "append",
+        description="What is learned from: the reference data and all matured feedback, matured feedback "
+        "alone, or the reference data and the latest `window_rows` of feedback.",
+    )
+    window_rows: StrictInt = Field(50_000, ge=1, description="The latest feedback rows that `window` takes.")
+    maturity_hours: StrictFloat = Field(
+        0.0,
+        ge=0,
+        description="Younger predictions are not learned from. Set it to the time by which the outcomes of "
+        "both classes are known, if one class is known sooner.",
+    )
+    fresh_rows: StrictInt = Field(
+        500,
+        ge=1,
+        description="The latest labelled rows: kept out of training, to compare champion and challenger on.",
+    )
+    test_margin: StrictFloat = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="How much lower the challenger's ROC-AUC may be on the frozen test rows; the lower "
+        "bound of the difference has to stay above.",
+    )
+    fresh_margin: StrictFloat = Field(
+        0.02, ge=0, le=1, description="The same on the fresh rows, where it may not be lower as measured."
+    )
+    brier_margin: StrictFloat = Field(
+        0.01, ge=0, le=1, description="How much higher the challenger's Brier score may be, on both."
+    )
+    confidence: StrictFloat = Field(
+        0.95, gt=0.5, lt=1, description="Confidence of the one-sided bounds of these differences."
+    )
+    resamples: StrictInt = Field(
+        2_000, ge=200, le=100_000, description="Bootstrap resamples behind these bounds."
+    )
+    replay_rows: StrictInt = Field(
+        20_000,
+        ge=0,
+        le=1_000_000,
+        description="The latest logged predictions that the challenger decides again.",
+    )
+    max_changed_fraction: StrictFloat = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Largest fraction of those decisions that a challenger may change.",
+    )
+
+    @model_validator(mode="after")
+    def _something_is_left_to_learn_from(self) -> RetrainingConfig:
+        if self.min_new_labels <= self.fresh_rows:
+            raise ValueError(
+                f"min_new_labels is {self.min_new_labels}, expected more than fresh_rows, "
+                f"{self.fresh_rows}, which are not learned from"
+            )
+        return self

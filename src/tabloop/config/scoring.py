@@ -1,0 +1,59 @@
+"""The `scoring` section: where `tabloop score --sink` puts its answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictInt, field_validator, model_validator
+
+from tabloop.config.data import require_variable_name
+from tabloop.contract.columns import Section
+
+
+class NoSink(Section):
+    """None: answers go to a file."""
+
+    kind: Literal["none"] = "none"
+
+
+class SqlSink(Section):
+    """A table that holds one answer a key."""
+
+    kind: Literal["sql"]
+    url_env: str | None = Field(
+        None, description="The environment variable that holds the database's URL, as SQLAlchemy writes it."
+    )
+    path: str | None = Field(
+        None, min_length=1, description="An SQLite or DuckDB file instead, relative to the config's folder."
+    )
+    table: str = Field(min_length=1, description="The table; made from the contract if it is not there.")
+    table_schema: str | None = Field(
+        None, min_length=1, description="The schema of the table; left out, the connection's own."
+    )
+    key: tuple[str, ...] = Field(min_length=1, description="The input's columns that tell the rows apart.")
+    batch_rows: StrictInt = Field(
+        10_000, ge=1, le=1_000_000, description="Answers written in one transaction."
+    )
+    connect_timeout_s: StrictInt = Field(10, ge=1, description="Most seconds to wait for a connection.")
+
+    @field_validator("url_env")
+    @classmethod
+    def _url_env_is_a_name(cls, url_env: str | None) -> str | None:
+        return require_variable_name(url_env)
+
+    @model_validator(mode="after")
+    def _one_database(self) -> SqlSink:
+        if (self.url_env is None) == (self.path is None):
+            raise ValueError("give either url_env or path: one of them says where the database is")
+        if len(set(self.key)) != len(self.key):
+            raise ValueError("key names a column twice")
+        return self
+
+
+Sink = Annotated[NoSink | SqlSink, Field(discriminator="kind")]
+
+
+class ScoringConfig(Section):
+    """How whole tables are scored."""
+
+    sink: Sink = Field(default_factory=NoSink, description="Where `tabloop score INPUT --sink` writes.")

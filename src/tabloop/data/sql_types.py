@@ -1,0 +1,306 @@
+"""What a database calls its types, and whether they can hold what the contract asks for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from tabloop.contract.columns import (
+    LARGEST_EXACT_INTEGER,
+    BooleanColumn,
+    CategoryColumn,
+    Column,
+    IntegerColumn,
+    NumberColumn,
+    TextColumn,
+    TimestampColumn,
+)
+
+Family = Literal["integer", "decimal", "float", "boolean", "text", "moment", "date", "other", "dynamic"]
+
+#: Decimal numbers of so many digits come back unchanged from a float64 (DBL_DIG of C).
+EXACT_DIGITS = 15
+
+_FAMILIES: dict[str, Family] = {
+    **dict.fromkeys(
+        ("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "hugeint", "int1", "int2", "int4",
+         "int8", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint", "serial", "bigserial", "year"),
+        "integer",
+    ),
+    **dict.fromkeys(("numeric", "decimal", "dec", "fixed", "number"), "decimal"),
+    **dict.fromkeys(
+        ("float", "float4", "float8", "real", "double", "double precision", "binary_float", "binary_double"),
+        "float",
+    ),
+    **dict.fromkeys(("boolean", "bool"), "boolean"),
+    **dict.fromkeys(
+        ("text", "varchar", "char", "character", "character varying", "bpchar", "nvarchar", "nchar",
+         "varchar2", "nvarchar2", "clob", "nclob", "string", "tinytext", "mediumtext", "longtext", "enum",
+         "uuid", "citext", "name", "long varchar", "native character"),
+        "text",
+    ),
+    **dict.fromkeys(
+        ("timestamp", "timestamptz", "datetime", "datetime2", "datetimeoffset", "timestamp_s",
+         "timestamp_ms", "timestamp_us", "timestamp_ns", "timestamp with time zone",
+         "timestamp without time zone", "timestamp with local time zone"),
+        "moment",
+    ),
+    "date": "date",
+}  # fmt: skip
+
+_WIDE = {"bigint", "int8", "bigserial"}
+_BEYOND_64_BITS = {"hugeint", "ubigint", "uhugeint"}
+_ZONED = {"timestamptz", "timestamp with time zone", "datetimeoffset", "timestamp with local time zone"}
+
+#: What calls a float of four bytes so; `double` has eight everywhere.
+_SINGLE = {
+    "postgresql": ("real", "float4"),
+    "mysql": ("float",),
+    "mariadb": ("float",),
+    "duckdb": ("real", "float", "float4"),
+}
+
+#: Digits, and digits after the point, of a decimal type that says neither; elsewhere without limit.
+_BARE_DECIMAL = {"mysql": (10, 0), "mariadb": (10, 0), "duckdb": (18, 3)}
+
+
+@dataclass(frozen=True)
+class DatabaseColumn:
+    """One column as the database describes it.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    type_text : str
+        Its type as the database writes it; empty where the database does not say.
+    family : str
+        What kind of values that is: `integer`, `decimal`, `float`, `boolean`, `text`, `moment` (a date with
+        its time), `date`, `other`, or `dynamic` where every value has a type of its own.
+    wide : bool
+        Whether its numbers may have more digits than float64 keeps.
+    fractions : bool
+        Whether its numbers may have a fraction.
+    single : bool
+        Whether its numbers are of four bytes, which round a float64.
+    zoned : bool
+        Whether its moments are moments whatever the time zone.
+    nullable : bool or None
+        None where the database does not say.
+    """
+
+    name: str
+    type_text: str
+    family: Family
+    wide: bool = False
+    fractions: bool = False
+    single: bool = False
+    zoned: bool = False
+    nullable: bool | None = None
+
+
+def read_type(name: str, type_text: str, *, dialect: str, nullable: bool | None = None) -> DatabaseColumn:
+    """Understand a type as a database writes it.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    type_text : str
+        Such as `numeric(38,10)`, `BIGINT(20) UNSIGNED`, `timestamp with time zone`.
+    dialect : str
+        The database: `postgresql`, `mysql`, `mariadb`, `sqlite`, `duckdb` or another of SQLAlchemy's.
+    nullable : bool, optional
+        What the database says about it.
+
+    Examples
+    --------
+    >>> read_type("x", "numeric(38,10)", dialect="postgresql").wide
+    True
+    >>> read_type("x", "NUMERIC(10, 2)", dialect="mysql").wide
+    False
+    >>> read_type("x", "timestamp(3) with time zone", dialect="postgresql").zoned
+    True
+    >>> read_type("x", "integer[]", dialect="postgresql").family
+    'other'
+    """
+    if not type_text.strip():
+        return DatabaseColumn(name, type_text, "dynamic", nullable=nullable)
+    inside = re.search(r"\(.*\)", type_text)
+    digits = [int(text) for text in re.findall(r"\d+", inside.group())] if inside else []
+    words = re.sub(r"\(.*\)", " ", type_text.lower()).split()
+    # what MySQL writes behind a type: how it sorts, and how it pads
+    cut = [i for i, word in enumerate(words) if i and word in ("unsigned", "zerofill", "collate", "charset")]
+    known = " ".join(words[: min([*cut, len(words)])])
+    known = known.removesuffix(" character set utf8mb4")
+    family: Family = _FAMILIES.get(known, "other")
+    wide = fractions = False
+    mysql = dialect in ("mysql", "mariadb")
+    if known in _BEYOND_64_BITS:
+        family = "decimal"
+        wide = True
+    elif family == "integer":
+        wide = known in _WIDE
+        if mysql and known == "tinyint" and digits == [1]:
+            family = "boolean"
+    elif family == "decimal":
+        precision, scale = (*digits, 0)[:2] if digits else _BARE_DECIMAL.get(dialect, (None, None))
+        wide = precision is None or precision > EXACT_DIGITS
+        fractions = scale is None or scale > 0
+    elif family == "float":
+        fractions = True
+    if dialect == "sqlite":
+        # a declared type says how SQLite prefers to keep a value: in eight bytes at most, moments as texts
+        wide = False
+        family = "text" if family in ("moment", "date") else family
+    return DatabaseColumn(
+        name,
+        type_text,
+        family,
+        wide=wide,
+        fractions=fractions,
+        single=known in _SINGLE.get(dialect, ()),
+        zoned=known in _ZONED or (mysql and known == "timestamp"),
+        nullable=nullable,
+    )
+
+
+def check_column(
+    column: Column, found: DatabaseColumn, *, allow_rounding: bool
+) -> tuple[str | None, list[str]]:
+    """Compare a database's type with what the contract asks for.
+
+    Parameters
+    ----------
+    column : Column
+        The contract's column.
+    found : DatabaseColumn
+        The database's.
+    allow_rounding : bool
+        Whether numbers may be rounded to the nearest float64.
+
+    Returns
+    -------
+    problem : str or None
+        Why it must not be read: a value would be changed, or can never be valid.
+    notes : list of str
+        What the type permits and the contract refuses row by row, and how values are understood.
+
+    Examples
+    --------
+    >>> check_column(NumberColumn(type="number"), read_type("x", "numeric", dialect="postgresql"),
+    ...              allow_rounding=False)[0]
+    'column x: numeric may hold more digits than float64 keeps, expected number; ...'
+    """
+    if found.family == "dynamic":
+        return None, []
+    problem, notes = _compare(column, found)
+    if problem == "rounding" and allow_rounding:
+        problem = None
+        notes.append(f"column {found.name}: {found.type_text} is rounded to the nearest float64")
+    if problem == "rounding":
+        problem = (
+            f"column {found.name}: {found.type_text} may hold more digits than float64 keeps, expected "
+            f"{column.type}; " + _rounding_advice(found)
+        )
+    if found.nullable and not column.nullable:
+        notes.append(f"column {found.name}: may be null in the database; such rows are refused")
+    return problem, notes
+
+
+def _rounding_advice(found: DatabaseColumn) -> str:
+    exact = (
+        "make it type: integer, or give it a minimum and maximum within 2**53"
+        if found.family == "integer" or not found.fractions
+        else "cast it in a query"
+    )
+    return f"{exact}, or set data.source.allow_rounding: true"
+
+
+def _compare(column: Column, found: DatabaseColumn) -> tuple[str | None, list[str]]:
+    name, said = found.name, found.type_text
+    family = found.family
+    match column, family:
+        case IntegerColumn(), "integer":
+            return None, []
+        case IntegerColumn(), "decimal" | "float":
+            if not found.fractions:
+                return None, []
+            return None, [f"column {name}: {said} may hold fractions; such rows are refused"]
+        case NumberColumn(), "float":
+            return None, []
+        case NumberColumn(), "integer" | "decimal":
+            confined = (
+                not found.fractions
+                and column.minimum is not None
+                and column.maximum is not None
+                and max(abs(column.minimum), abs(column.maximum)) <= LARGEST_EXACT_INTEGER
+            )
+            return ("rounding" if found.wide and not confined else None), []
+        case IntegerColumn(), "boolean" if said.lower().startswith("tinyint"):
+            return None, []
+        case NumberColumn(), "boolean" if said.lower().startswith("tinyint"):
+            return None, []
+        case BooleanColumn(), "boolean" | "text":
+            return None, []
+        case BooleanColumn(), "integer" | "decimal" | "float":
+            return None, [f"column {name}: {said} may hold more than 0 and 1; such rows are refused"]
+        case ((CategoryColumn() | TextColumn()), "text"):
+            return None, []
+        case ((CategoryColumn() | TextColumn()), "integer"):
+            return None, [f"column {name}: the whole numbers of {said} are read as texts"]
+        case TimestampColumn(), "moment":
+            notes = [] if found.zoned else [f"column {name}: {said} has no time zone; it is read as UTC"]
+            if "_ns" in said.lower():
+                notes.append(f"column {name}: {said} is cut to microseconds")
+            return None, notes
+        case TimestampColumn(), "date":
+            return None, [f"column {name}: {said} is read as midnight UTC"]
+        case TimestampColumn(), "text":
+            return None, [f"column {name}: the texts of {said} are read as ISO 8601"]
+        case _:
+            return f"column {name}: got {said}, expected {column.type}; cast it in a query", []
+
+
+def check_target(found: DatabaseColumn) -> str | None:
+    """Say why a column cannot be a target of two values, if it cannot."""
+    if found.family in ("other", "moment", "date"):
+        return f"column {found.name}: got {found.type_text}, expected the two values of a target"
+    return None
+
+
+def frame_dtype(column: Column | None, found: DatabaseColumn, *, dialect: str) -> pl.DataType:
+    """Give the Polars type in which a column is read.
+
+    Parameters
+    ----------
+    column : Column or None
+        The contract's column; None for the target and for keys.
+    found : DatabaseColumn
+        The database's.
+    dialect : str
+        The database. In SQLite each value has its own type, so the contract decides.
+    """
+    loose = dialect == "sqlite" or found.family == "dynamic"
+    match column, found.family:
+        case NumberColumn(), _:
+            return pl.Float64()
+        case IntegerColumn() | BooleanColumn(), _ if loose:
+            return pl.Int64()
+        case _, "float":
+            return pl.Float64()
+        case IntegerColumn(), "boolean":  # TINYINT(1), which is both
+            return pl.Int64()
+        case _, "integer":
+            return pl.Int64()
+        case _, "boolean":
+            return pl.Boolean()
+        case _, "moment" | "date":
+            return pl.Datetime("us", "UTC")
+        case BooleanColumn(), "decimal":
+            return pl.Float64()
+        case _:
+            return pl.String()

@@ -1,0 +1,108 @@
+"""Latency and throughput of the service, one line a minute in `runtime_metrics.jsonl`."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tabloop.artifacts.files import append_line, utc_now
+from tabloop.deployment import metrics
+
+RUNTIME_METRICS = "runtime_metrics.jsonl"
+
+
+@dataclass
+class _Totals:
+    """Figures since the service started."""
+
+    requests: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: dict[tuple[str, float], float] = field(default_factory=lambda: defaultdict(float))
+    counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+class RuntimeSnapshots:
+    """Writes what happened since the last snapshot.
+
+    Parameters
+    ----------
+    model_dir : pathlib.Path
+        The artifact folder.
+    """
+
+    def __init__(self, model_dir: Path) -> None:
+        self._path = model_dir / RUNTIME_METRICS
+        self._before, self._before_s = _read_totals(), time.monotonic()
+
+    def write(self, run_id: str) -> dict[str, Any]:
+        """Write one line.
+
+        Returns
+        -------
+        snapshot : dict
+            Latencies are upper ends of the histogram's buckets, None beyond the last.
+        """
+        now, now_s = _read_totals(), time.monotonic()
+        interval_s = now_s - self._before_s
+        paths = {}
+        for path in now.requests:
+            answered = now.requests[path] - self._before.requests[path]
+            if not answered:
+                continue
+            buckets = {
+                upper: count - self._before.seconds[path, upper]
+                for (of, upper), count in now.seconds.items()
+                if of == path
+            }
+            paths[path] = {
+                "requests": int(answered),
+                "requests_per_s": answered / interval_s,
+                **{f"latency_p{round(q * 100)}_ms": _quantile_ms(buckets, q) for q in (0.5, 0.95, 0.99)},
+            }
+        counted = {name: int(now.counters[name] - self._before.counters[name]) for name in _COUNTERS}
+        snapshot = {
+            "time": utc_now(),
+            "run_id": run_id,
+            "interval_s": interval_s,
+            "paths": paths,
+            "rows_per_s": counted["predictions"] / interval_s,
+            **counted,
+        }
+        append_line(self._path, snapshot)
+        self._before, self._before_s = now, now_s
+        return snapshot
+
+
+_COUNTERS = {
+    "predictions": "tabloop_predictions_total",
+    "batches": "tabloop_batches_total",
+    "invalid_rows": "tabloop_invalid_rows_total",
+    "queue_refused_rows": "tabloop_queue_refused_rows_total",
+    "log_dropped_rows": "tabloop_log_dropped_rows_total",
+    "log_refused_rows": "tabloop_log_refused_rows_total",
+}
+
+
+def _read_totals() -> _Totals:
+    totals = _Totals()
+    names = {sample: name for name, sample in _COUNTERS.items()}
+    for sample, labels, value in metrics.samples():
+        if sample == "tabloop_requests_total":
+            totals.requests[labels["path"]] += value
+        elif sample == "tabloop_request_seconds_bucket":
+            totals.seconds[labels["path"], float(labels["le"])] += value
+        elif sample in names:
+            totals.counters[names[sample]] += value
+    return totals
+
+
+def _quantile_ms(buckets: Mapping[float, float], q: float) -> float | None:
+    """Give the upper end of the bucket that holds a quantile; counts are cumulative."""
+    total = max(buckets.values(), default=0.0)
+    for upper in sorted(buckets):
+        if total and buckets[upper] >= q * total:
+            return upper * 1e3 if upper != float("inf") else None
+    return None

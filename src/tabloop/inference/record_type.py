@@ -1,0 +1,120 @@
+"""The class of a contract's records, generated for `msgspec`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+
+from tabloop.contract.columns import (
+    BooleanColumn,
+    CategoryColumn,
+    Column,
+    IntegerColumn,
+    NumberColumn,
+    TextColumn,
+)
+from tabloop.contract.contract import Contract
+from tabloop.errors import ContractError
+
+#: One valid row: an instance of the class that `make_record_type` generates.
+Record: TypeAlias = msgspec.Struct
+
+
+@dataclass(frozen=True)
+class RecordField:
+    """A column and where a record keeps it.
+
+    Attributes
+    ----------
+    name : str
+        The column's name, under which the value is written.
+    attribute : str
+        The record's attribute.
+    column : Column
+        What the value is.
+    get : callable
+        Reads the value from a record.
+    """
+
+    name: str
+    attribute: str
+    column: Column
+    get: Callable[[Record], Any]
+
+    def of(self, records: Sequence[Record]) -> list[Any]:
+        """Read the values of many records."""
+        return list(map(self.get, records))
+
+
+def record_fields(contract: Contract) -> list[RecordField]:
+    """Lay out a contract's columns, in order, as the attributes `c0`, `c1`, ...: any name will do."""
+    return [
+        RecordField(name, f"c{place}", column, attrgetter(f"c{place}"))
+        for place, (name, column) in enumerate(contract.columns.items())
+    ]
+
+
+def make_record_type(fields: Sequence[RecordField]) -> type[Record]:
+    """Generate the class of a contract's records.
+
+    Parameters
+    ----------
+    fields : sequence of RecordField
+        From `record_fields`.
+
+    Returns
+    -------
+    record_type : type of msgspec.Struct
+        Immutable and closed. Its types alone are not the contract: they refuse `3.0` for an integer and the
+        empty text for null, which are fine, and know nothing of patterns and rules.
+
+    Raises
+    ------
+    ContractError
+        If a column's name holds a quote, a backslash or a control character, which `msgspec` cannot write.
+    """
+    unusable = [f.name for f in fields if any(c in '"\\' or c < " " for c in f.name)]
+    if unusable:
+        raise ContractError(
+            f"columns {', '.join(map(repr, unusable))}: a name with a quote, a backslash or a control "
+            "character cannot be served; rename the column"
+        )
+    return msgspec.defstruct(
+        "Record",
+        [
+            # a nullable field may be left out, and then has to be told from one that is null
+            (f.attribute, _json_type(f.column) | None | msgspec.UnsetType, msgspec.UNSET)
+            if f.column.nullable
+            else (f.attribute, _json_type(f.column))
+            for f in fields
+        ],
+        rename={f.attribute: f.name for f in fields},
+        kw_only=True,  # or a nullable column could not stand before one that is not
+        frozen=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+def _json_type(column: Column) -> Any:
+    """Give the type by which `msgspec` refuses what the column refuses, as far as it can tell exactly."""
+    match column:
+        case IntegerColumn():
+            return Annotated[int, msgspec.Meta(ge=column.minimum, le=column.maximum)]
+        case NumberColumn():
+            return Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
+        case BooleanColumn():
+            return bool
+        case CategoryColumn(categories=categories, open=False) if categories is not None:
+            return Literal[categories]
+        case CategoryColumn() | TextColumn():
+            # an empty text is null
+            return Annotated[
+                str, msgspec.Meta(min_length=max(1, column.min_length), max_length=column.max_length)
+            ]
+        case _:
+            return Annotated[str, msgspec.Meta(min_length=1)]

@@ -1,0 +1,220 @@
+"""The consumer: pull no more than the model can take, decide in micro-batches, stop without losing any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import TypeVar
+
+from tabloop.config.streaming import StreamConfig
+from tabloop.errors import BrokerUnavailableError, TabloopError
+from tabloop.streaming.batch_decider import BatchDecider, DecisionLog, LiveService
+from tabloop.streaming.brokers import DecisionSink, EventSource
+from tabloop.streaming.events import Delivery, RefusedEvent
+from tabloop.streaming.stream_report import StreamMeter, StreamReport
+
+_LOGGER = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+# How long one pull waits for the first event: so long, at most, is a stop not noticed
+_PULL_WAIT_S = 0.25
+_LAG_EVERY_S = 1.0
+# Pulled ahead of the model, in seconds of its pace: what waits in the broker, another consumer can have
+_AHEAD_S = 0.1
+# Batches that may be logged, published and acknowledged while others are scored
+_BATCHES_DELIVERED = 3
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.05, 2.0
+
+
+def most_held_events(config: StreamConfig) -> int:
+    """How many events a consumer can have use for at once: those that it scores, delivers and has ready.
+
+    Examples
+    --------
+    >>> most_held_events(StreamConfig(max_batch_rows=256, workers=1))
+    1536
+    """
+    under_way = (config.workers + _BATCHES_DELIVERED) * config.max_batch_rows
+    ready = config.max_queue_rows if config.policy == "shed" else 2 * config.workers * config.max_batch_rows
+    return under_way + ready
+
+
+class StreamConsumer:
+    """Decides every event of a source once.
+
+    Parameters
+    ----------
+    source : EventSource
+        Where events come from, at least once each.
+    sink : DecisionSink
+        Where decisions go, once each by event id.
+    live : LiveService
+        What scores; another run that goes live takes over between two batches.
+    log : DecisionLog
+        The prediction log.
+    config : StreamConfig
+        Batch and queue sizes, policy and limits.
+    meter : StreamMeter, optional
+        Counts; by default one that keeps the latest latencies.
+
+    Attributes
+    ----------
+    meter : StreamMeter
+        What was done so far.
+
+    Notes
+    -----
+    The order is what keeps the promise. A decision is logged, then published under its event id, then the
+    event is acknowledged. A process that dies in between leaves the event unacknowledged; whoever gets it
+    next finds its decision in the sink, or in the log, and does not score it again.
+    """
+
+    def __init__(
+        self,
+        source: EventSource,
+        sink: DecisionSink,
+        live: LiveService,
+        log: DecisionLog,
+        config: StreamConfig,
+        *,
+        meter: StreamMeter | None = None,
+    ) -> None:
+        self.meter = meter or StreamMeter()
+        self._source, self._sink, self._config = source, sink, config
+        self._decider = BatchDecider(source, sink, live, log, config, self.meter, self._answered, self._note)
+        self._queue: deque[Delivery] = deque()
+        self._changed = asyncio.Event()  # the queue, the batches or the reader
+        self._batches: dict[asyncio.Task[None], list[Delivery]] = {}
+
+    async def run(self, stop: asyncio.Event) -> StreamReport:
+        """Consume until told to stop, or until the source has ended; then decide what was pulled.
+
+        Parameters
+        ----------
+        stop : asyncio.Event
+            Set it, and nothing more is pulled.
+
+        Returns
+        -------
+        report : StreamReport
+
+        Raises
+        ------
+        InvalidEventsError
+            If too many events are invalid; those that tipped the scale stay unacknowledged.
+        BrokerUnavailableError
+            If a broker did not answer for `reconnect_s`.
+        """
+        try:
+            await self._answered(self._source.open)
+            await self._answered(self._sink.open)
+            await self._consume(stop)
+            self.meter.lag = await self._answered(self._source.lag)
+        except TabloopError as error:
+            error.report = self.meter.report().to_dict()
+            raise
+        finally:
+            self._decider.close()
+            await self._source.close()
+            await self._sink.close()
+        return self.meter.report()
+
+    async def _consume(self, stop: asyncio.Event) -> None:
+        reader = asyncio.create_task(self._read(stop))
+        reader.add_done_callback(self._note)
+        try:
+            await self._dispatch(reader)
+        finally:
+            reader.cancel()
+            # what is under way is brought to its end: it is scored, and may be published already
+            await asyncio.gather(reader, *self._batches, return_exceptions=True)
+            pulled = [*(each for batch in self._batches.values() for each in batch), *self._queue]
+            with contextlib.suppress(BrokerUnavailableError):
+                await self._source.release([each for each in pulled if not each.is_settled])
+
+    async def _read(self, stop: asyncio.Event) -> None:
+        """Keep the queue filled, as far as the model keeps up."""
+        asked_s = monotonic()
+        while not stop.is_set() and not self._source.ended:
+            room = self._room()
+            if room <= 0:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            pulled = await self._answered(self._source.pull, room, _PULL_WAIT_S)
+            self.meter.note_pulled(len(pulled))
+            await self._enqueue(pulled)
+            if monotonic() - asked_s > _LAG_EVERY_S:
+                asked_s = monotonic()
+                self.meter.lag = await self._answered(self._source.lag)
+
+    def _room(self) -> int:
+        """How many events to pull: those that fit, and no more than the model takes in a moment."""
+        config = self._config
+        if config.policy == "shed":  # then what does not fit is pulled too, to be put aside
+            return config.max_queue_rows
+        ahead = max(2 * config.workers * config.max_batch_rows, int(self.meter.pace_rows_per_s * _AHEAD_S))
+        return min(config.max_queue_rows, ahead) - len(self._queue)
+
+    async def _enqueue(self, pulled: list[Delivery]) -> None:
+        free = self._config.max_queue_rows - len(self._queue)
+        self._queue.extend(pulled[:free])
+        self.meter.deepest_queue_rows = max(self.meter.deepest_queue_rows, len(self._queue))
+        self._changed.set()
+        if len(pulled) > free:
+            problem = f"{self._config.max_queue_rows} events were waiting (stream.policy is shed)"
+            shed = [RefusedEvent(each, "shed", (problem,)) for each in pulled[free:]]
+            await self._decider.refuse(shed)
+            self.meter.dropped += len(shed)
+
+    async def _dispatch(self, reader: asyncio.Task[None]) -> None:
+        """Make batches of what waits and bring each to its end."""
+        while True:
+            for task in [task for task in self._batches if task.done()]:
+                task.result()
+                del self._batches[task]
+            if reader.done() and not self._queue and not self._batches:
+                break
+            if self._is_time_for_a_batch():
+                size = min(len(self._queue), self._config.max_batch_rows)
+                taken = [self._queue.popleft() for _ in range(size)]
+                batch = asyncio.create_task(self._decider.decide(taken))
+                self._batches[batch] = taken
+                batch.add_done_callback(self._note)
+                self._note()
+                await asyncio.sleep(0)  # the batch begins, the reader sees the room
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+        reader.result()
+
+    def _is_time_for_a_batch(self) -> bool:
+        """Whether the model can take one, or a full one can be prepared while it scores.
+
+        A batch that is made later is larger, and a larger one costs less a row.
+        """
+        if not self._queue or len(self._batches) >= self._config.workers + _BATCHES_DELIVERED:
+            return False
+        ahead = len(self._queue) >= self._config.max_batch_rows
+        return self._decider.unscored_batches < self._config.workers + ahead
+
+    def _note(self, _: object = None) -> None:
+        self._changed.set()
+
+    async def _answered(self, call: Callable[..., Awaitable[_Answer]], *arguments: object) -> _Answer:
+        """Call a broker; where it does not answer, again until it does or `reconnect_s` are over."""
+        give_up_s = monotonic() + self._config.reconnect_s
+        pause_s = _FIRST_RETRY_S
+        while True:
+            try:
+                return await call(*arguments)
+            except BrokerUnavailableError as error:
+                if monotonic() + pause_s > give_up_s:
+                    raise
+                _LOGGER.warning("%s; trying again", error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_RETRY_S)

@@ -1,0 +1,280 @@
+"""What an event, a decision and a dead letter are as bytes, whatever the broker."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal
+
+import msgspec
+
+from tabloop.artifacts.files import utc_now
+from tabloop.contract.contract import Contract
+from tabloop.errors import MalformedBodyError, RecordError
+from tabloop.inference.record_codec import RecordCodec
+from tabloop.inference.record_type import Record
+
+#: Most deliveries decoded at once.
+MAX_EVENTS = 65_536
+
+#: Longest event id, in characters: it becomes a key in every sink.
+MAX_EVENT_ID_LENGTH = 256
+
+Reason = Literal["invalid", "shed"]
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One message as a source handed it over; the same message may be delivered again.
+
+    Attributes
+    ----------
+    body : bytes
+        What the producer wrote.
+    handle : object
+        What the source needs to acknowledge or release it.
+    position : str
+        Names the message within its source, the same at every delivery; empty where the broker has no name.
+    redelivered : bool
+        Whether somebody may have held it before.
+    arrived_s : float
+        `time.perf_counter` when it arrived; when it was due, in a simulation.
+    is_settled : bool
+        Whether it is acknowledged.
+    """
+
+    body: bytes
+    handle: Any
+    position: str = ""
+    redelivered: bool = False
+    arrived_s: float = field(default_factory=perf_counter)
+    is_settled: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """A delivery that holds a valid record.
+
+    Attributes
+    ----------
+    event_id : str
+        Names the event for good: it is decided once.
+    record : Record
+        The row.
+    delivery : Delivery
+        To acknowledge it by.
+    """
+
+    event_id: str
+    record: Record
+    delivery: Delivery
+
+
+@dataclass(slots=True, eq=False)
+class RefusedEvent:
+    """A delivery that cannot be decided.
+
+    Attributes
+    ----------
+    delivery : Delivery
+        What came.
+    reason : {"invalid", "shed"}
+        Why it goes to the dead letters.
+    problems : tuple of str
+        In words; all that is wrong with it.
+    event_id : str or None
+        Where one could be read.
+    """
+
+    delivery: Delivery
+    reason: Reason
+    problems: tuple[str, ...]
+    event_id: str | None = None
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    event_id: str
+    record: msgspec.Raw
+
+
+class _AnyEnvelope(msgspec.Struct, gc=False):
+    """Whatever can be told of an event that is wrong."""
+
+    event_id: Any = None
+
+
+class _DeadLetter(msgspec.Struct, omit_defaults=True):
+    event_id: str | None
+    reason: str
+    problems: tuple[str, ...]
+    refused_at: str
+    run_id: str
+    position: str = ""
+    body: str | None = None
+    body_base64: str | None = None
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_any_envelope = msgspec.json.Decoder(_AnyEnvelope).decode
+_decode_dead_letter = msgspec.json.Decoder(_DeadLetter).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class EventCodec:
+    r"""Reads events and writes decisions for one contract.
+
+    An event is `{"event_id": "...", "record": {...}}`: the record as `POST /predict` takes it, and an id that
+    the producer gives it once.
+
+    Parameters
+    ----------
+    contract : Contract
+        What a valid record is.
+
+    Examples
+    --------
+    >>> contract = Contract.from_dict({"columns": {"days": {"type": "integer", "minimum": 0}},
+    ...                                "target": {"name": "bought"}})
+    >>> codec = EventCodec(contract)
+    >>> codec.decode([Delivery(b'{"event_id": "a1", "record": {"days": 3}}', None)])[0].record
+    Record(c0=3)
+    >>> refused = codec.decode([Delivery(b'{"event_id": "a2", "record": {"days": -3}}', None)])[0]
+    >>> refused.event_id, refused.problems
+    ('a2', ('days: got -3, expected at least 0',))
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self.records = RecordCodec(contract, max_records=MAX_EVENTS)
+        self._names = contract.probability_name, contract.decision_name
+
+    def decode(self, deliveries: Sequence[Delivery]) -> list[Event | RefusedEvent]:
+        """Read and check events, in order.
+
+        Parameters
+        ----------
+        deliveries : sequence
+            At most `MAX_EVENTS`.
+
+        Returns
+        -------
+        events : list of Event or RefusedEvent
+            One for each delivery.
+        """
+        envelopes = [_read_envelope(delivery.body) for delivery in deliveries]
+        good = [each for each in envelopes if isinstance(each, _Envelope)]
+        try:
+            # one call for all of them: what is checked column by column is checked once
+            joined = b",".join([bytes(each.record) for each in good])
+            records = iter(self.records.decode_records(b'{"records":[%b]}' % joined) if good else [])
+        except (MalformedBodyError, RecordError):
+            return [self._decode_one(*each) for each in zip(deliveries, envelopes, strict=True)]
+        return [
+            Event(each.event_id, next(records), delivery)
+            if isinstance(each, _Envelope)
+            else RefusedEvent(delivery, "invalid", (each,), _event_id_of(delivery.body))
+            for delivery, each in zip(deliveries, envelopes, strict=True)
+        ]
+
+    def _decode_one(self, delivery: Delivery, envelope: _Envelope | str) -> Event | RefusedEvent:
+        if isinstance(envelope, str):
+            return RefusedEvent(delivery, "invalid", (envelope,), _event_id_of(delivery.body))
+        try:
+            return Event(envelope.event_id, self.records.decode_record(bytes(envelope.record)), delivery)
+        except RecordError as error:
+            problems = tuple(str(problem) for problem in error.problems)
+        except MalformedBodyError as error:
+            problems = (f"record: {error}",)
+        return RefusedEvent(delivery, "invalid", problems, envelope.event_id)
+
+    def encode_decision(
+        self, event_id: str, probability: float, label: int, *, prediction_id: str, run_id: str
+    ) -> bytes:
+        """Write a decision as it is published: the answer of `POST /predict`, with the event's id."""
+        probability_name, decision_name = self._names
+        return _encode(
+            {
+                "event_id": event_id,
+                probability_name: probability,
+                decision_name: label,
+                "prediction_id": prediction_id,
+                "run_id": run_id,
+            }
+        )
+
+
+def encode_event(event_id: str, record: Any) -> bytes:
+    """Write an event as a producer does.
+
+    Examples
+    --------
+    >>> encode_event("a1", {"days": 3})
+    b'{"event_id":"a1","record":{"days":3}}'
+    """
+    return _encode({"event_id": event_id, "record": record})
+
+
+def encode_dead_letter(refused: RefusedEvent, run_id: str) -> tuple[str, bytes]:
+    """Write an event that cannot be decided, complete, with the reason.
+
+    Returns
+    -------
+    key : str
+        Names the letter: the same event refused again has the same key.
+    body : bytes
+        JSON; what is no UTF-8 text is in `body_base64`.
+    """
+    body = refused.delivery.body
+    letter = _DeadLetter(
+        refused.event_id, refused.reason, refused.problems, utc_now(), run_id, refused.delivery.position
+    )
+    try:
+        letter.body = body.decode()
+    except UnicodeDecodeError:
+        letter.body_base64 = base64.b64encode(body).decode()
+    # with the body in the key, two different events that share an id by mistake both keep their letter
+    digest = hashlib.sha256(body).hexdigest()[:32]
+    key = f"{refused.reason}.{refused.delivery.position if refused.event_id is None else ''}.{digest}"
+    return key, _encode(letter)
+
+
+def body_of_dead_letter(letter: bytes) -> bytes:
+    """Give the event that a dead letter holds, as it came; a letter that is none is taken for an event.
+
+    Examples
+    --------
+    >>> refused = RefusedEvent(Delivery(b"no json", None), "invalid", ("no JSON",))
+    >>> key, letter = encode_dead_letter(refused, "run")
+    >>> body_of_dead_letter(letter)
+    b'no json'
+    """
+    try:
+        read = _decode_dead_letter(letter)
+    except msgspec.DecodeError:
+        return letter
+    return base64.b64decode(read.body_base64 or "") if read.body is None else read.body.encode()
+
+
+def _read_envelope(body: bytes) -> _Envelope | str:
+    try:
+        envelope = _decode_envelope(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return f'{error}; expected {{"event_id": "...", "record": {{...}}}}'
+    problem = _event_id_problem(envelope.event_id)
+    return envelope if problem is None else problem
+
+
+def _event_id_problem(event_id: str) -> str | None:
+    if not event_id or len(event_id) > MAX_EVENT_ID_LENGTH or not event_id.isprintable():
+        return f"event_id: got {event_id[:80]!r}, expected 1 to {MAX_EVENT_ID_LENGTH} printable characters"
+    return None
+
+
+def _event_id_of(body: bytes) -> str | None:
+    try:
+        event_id = _decode_any_envelope(body).event_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return event_id if isinstance(event_id, str) and _event_id_problem(event_id) is None else None

@@ -1,0 +1,171 @@
+"""Real brokers for the tests: those that run here, and own ones that a test may kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+STANDARD = {"redis": 6379, "nats": 4222, "rabbitmq": 5672}
+
+
+def require_answer(kind: str) -> None:
+    """Skip where a broker does not answer at its standard port, or fail where it has to."""
+    try:
+        socket.create_connection(("127.0.0.1", STANDARD[kind]), timeout=2).close()
+    except OSError as error:
+        problem = f"{kind} does not answer at 127.0.0.1:{STANDARD[kind]}: {error}"
+        if os.environ.get("TABLOOP_REQUIRE_SERVICES") == "1":
+            pytest.fail(problem)
+        pytest.skip(problem)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class OwnServer:
+    """A broker in a process group of its own, with its data in a folder: killed, it is started again on them."""
+
+    program: ClassVar[str]
+    ready_s: ClassVar[float] = 10.0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environ(self) -> dict[str, str]:
+        return {}
+
+    def is_ready(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=0.5).close()
+        except OSError:
+            return False
+        return True
+
+    def start(self) -> None:
+        with (self.folder / "output.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command(), stdout=output, stderr=output, env=os.environ | self.environ(),
+                start_new_session=True,
+            )  # fmt: skip
+        wait_until(self.is_ready, self.ready_s * 6, f"{self.program} did not start: see {self.folder}")
+
+    def kill(self) -> None:
+        """SIGKILL the whole group."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+class RedisServer(OwnServer):
+    program = "/usr/bin/redis-server"
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [
+            self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+            "--appendonly", "yes", "--save", "",
+        ]  # fmt: skip
+
+
+class NatsServer(OwnServer):
+    program = "/usr/sbin/nats-server"
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [self.program, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+
+
+class RabbitMqServer(OwnServer):
+    program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+    ready_s = 20.0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._dist_port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [self.program]
+
+    def environ(self) -> dict[str, str]:
+        plugins, settings = self.folder / "plugins", self.folder / "rabbitmq.conf"
+        plugins.write_text("[].\n")
+        settings.write_text(f"listeners.tcp.local = 127.0.0.1:{self.port}\n")
+        return {
+            "RABBITMQ_CONFIG_FILE": str(settings),
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": f"tabloop{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_MNESIA_BASE": str(self.folder),
+            "RABBITMQ_LOG_BASE": str(self.folder),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
+        }
+
+
+_MOCK = """
+from confluent_kafka import Producer
+producer = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
+(broker,) = producer.list_topics(timeout=10).brokers.values()
+print(f"{broker.host}:{broker.port}", flush=True)
+while True:
+    producer.poll(1)
+"""
+
+
+class KafkaMock(OwnServer):
+    """librdkafka's own mock cluster; it keeps nothing when it is killed, so no test kills it."""
+
+    program = sys.executable
+
+    @property
+    def url(self) -> str:
+        return (self.folder / "output.log").read_text().split()[-1]
+
+    def command(self) -> list[str]:
+        return [self.program, "-c", _MOCK]
+
+    def is_ready(self) -> bool:
+        return ":" in (self.folder / "output.log").read_text().strip()[-8:]
+
+
+def wait_until(is_so: Callable[[], bool], timeout_s: float, what: str) -> None:
+    end = time.monotonic() + timeout_s
+    while not is_so():
+        if time.monotonic() > end:
+            raise AssertionError(what)
+        time.sleep(0.02)
