@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -146,6 +147,8 @@ def describe_service(
     )
     for path, item in document["paths"].items():
         for operation in item.values():
+            operation["summary"] = operation.pop("description").partition("\n")[0]
+            operation["operationId"] = "_".join(re.findall("[a-z0-9_]+", path))
             if "{name}" in path:
                 operation["parameters"] = [_name_parameter(model_name)]
             if "requestBody" not in operation:  # FastAPI's own idea of a refusal
