@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from typing import Literal, get_args
 from tabloop.errors import ConfigError
 
 Role = Literal["predict", "read"]
+
+_log = logging.getLogger("tabloop.serving")
 
 _ROLES: tuple[str, ...] = get_args(Role)
 _LEAST_KEY_LENGTH = 16
@@ -48,9 +51,16 @@ class ApiKeys:
         self._keys = dict(keys)
         self._fixed = dict(fixed or {})
         self._path = path
-        self._seen = _state_of(path)
+        # no state at all, so that the first look reads again: the file may have changed since it was read
+        self._seen: tuple[int, ...] | None = ()
         self._looked_at = time.monotonic()
-        self.problem: str | None = None
+        self._problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the file cannot be read now; None when it can."""
+        self._look_again()
+        return self._problem
 
     def roles_of(self, key: str) -> frozenset[str]:
         """Give a key's roles, none for an unknown one.
@@ -79,9 +89,11 @@ class ApiKeys:
             return
         try:
             self._keys = self._fixed | read_keys(self._path)
-            self.problem = None
+            self._problem = None
         except ConfigError as error:
-            self.problem = str(error)
+            if self._problem is None:
+                _log.error("%s; the keys before stay in force", error)
+            self._problem = str(error)
         self._seen = state
 
 

@@ -26,7 +26,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 _log = logging.getLogger("tabloop.requests")
 
 #: Probes carry no key: they tell whether the service is up, nothing else.
-_OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
+OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _SECURITY_HEADERS = [
@@ -74,6 +74,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
+        if scope["method"] == "HEAD":  # answered as GET; uvicorn leaves the body out
+            scope = {**scope, "method": "GET"}
         request_id = trace = b""
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
@@ -95,7 +97,7 @@ class Edge:
             await send(message)
 
         try:
-            if self._keys is not None and scope["path"] not in _OPEN_PATHS:
+            if self._keys is not None and scope["path"] not in OPEN_PATHS:
                 _require_key(self._keys, scope)
             answering = self._lean.get(scope["path"]) if scope["method"] == "POST" else None
             await (answering or self._app)(scope, receive, send_with_headers)
@@ -141,9 +143,9 @@ def _require_key(keys: ApiKeys, scope: Scope) -> None:
     presented = ""
     for name, value in scope["headers"]:
         if name == b"x-api-key":
-            presented = value.decode("latin-1")
+            presented = value.decode("utf-8", "surrogateescape")
         elif name == b"authorization" and value[:7].lower() == b"bearer ":
-            presented = value[7:].decode("latin-1").strip()
+            presented = value[7:].decode("utf-8", "surrogateescape").strip()
     roles = keys.roles_of(presented) if presented else frozenset()
     if not roles:
         said = (
@@ -196,7 +198,9 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > max_bytes:
-            await _refuse_body(receive, max_bytes)
+            # who asks whether to send at all has sent nothing yet
+            asks_first = any(n == b"expect" and v.lower() == b"100-continue" for n, v in scope["headers"])
+            await _refuse_body(receive, max_bytes, more_body=not asks_first)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGoneError

@@ -7,6 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from tabloop.deployment import metrics
 from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem
 
 _MOST_HEAD_BYTES = 32_768
@@ -24,6 +25,7 @@ class GuardedProtocol(HttpToolsProtocol):
     max_connections: int
 
     _receiving_since: float | None = None
+    _is_surplus = False
     _in_head = False
     _head_bytes = 0
 
@@ -31,18 +33,17 @@ class GuardedProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         super().connection_made(transport)
         self._receiving_since = self.loop.time()
-        if len(self.connections) > self.max_connections:
-            self._refuse(
-                HttpProblem(
-                    503,
-                    "too-many-connections",
-                    f"{self.max_connections} connections are open already; try again later",
-                    headers={"retry-after": "1"},
-                )
-            )
+        # told so on its first bytes: closing a socket that holds unread ones throws the answer away
+        self._is_surplus = len(self.connections) > self.max_connections
+        if len(self.connections) > 2 * self.max_connections:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; refuse a head that does not end."""
+        if self._is_surplus:
+            said = f"{self.max_connections} connections are open already; try again later"
+            self._refuse(HttpProblem(503, "too-many-connections", said, headers={"retry-after": "1"}))
+            return
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -82,11 +83,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, problem: HttpProblem) -> None:
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            if cycle.response_started or not cycle.more_body:  # it would land inside another answer
+            # it would land inside another answer, or before one that is due first
+            if cycle.response_started or not cycle.more_body or self.pipeline:
                 self.transport.abort()
                 return
             cycle.disconnected = True
             cycle.message_event.set()
+        metrics.request_counter("other", problem.status).inc()
         body = problem.body("-")
         head = [
             STATUS_LINE[problem.status],

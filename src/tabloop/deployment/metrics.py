@@ -6,11 +6,13 @@ the library decides at import whether figures are shared between processes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,9 +28,18 @@ batches = Counter("tabloop_batches", "Calls of the model; predictions by batches
 refused_rows = Counter("tabloop_refused_rows", "Rows refused by the contract, by reason.", ["reason"])
 invalid_rows = Counter("tabloop_invalid_rows", "Rows refused by the contract, each once.")
 queue_refused_rows = Counter("tabloop_queue_refused_rows", "Rows answered 503 since the queue was full.")
-queue_rows = Gauge("tabloop_queue_rows", "Rows that wait to be scored.", multiprocess_mode="livesum")
+queue_rows = Gauge(
+    "tabloop_queue_rows",
+    "Rows that went on waiting when the latest batch was taken.",
+    multiprocess_mode="livesum",
+)
 log_dropped_rows = Counter("tabloop_log_dropped_rows", "Rows answered without a line in the prediction log.")
 log_refused_rows = Counter("tabloop_log_refused_rows", "Rows answered 503 since the log was not writable.")
+log_unwritable = Gauge(
+    "tabloop_log_unwritable",
+    "1 while a worker's latest try to write the prediction log failed.",
+    multiprocess_mode="livemax",
+)
 # what the monitor process knows; it alone sets these
 drift_max_abs_z = Gauge(
     "tabloop_drift_max_abs_z", "Largest z-score of the documented rule.", multiprocess_mode="mostrecent"
@@ -62,9 +73,35 @@ def count_decisions(labels: Sequence[int]) -> None:
         _negative.inc(len(labels) - positives)
 
 
+class LogState:
+    """Whether this worker's latest try to write the prediction log failed; the gauge is set on change alone."""
+
+    def __init__(self) -> None:
+        self._failed = False
+
+    def note(self, *, failed: bool) -> None:
+        """Note the outcome of a try."""
+        if failed != self._failed:
+            self._failed = failed
+            log_unwritable.set(failed)
+
+
+log_state = LogState()
+
+
 def total(name: str) -> float:
     """Add up one counter over all workers and labels."""
     return sum(value for sample, _, value in samples() if sample == f"{name}_total")
+
+
+def forget_the_dead() -> None:
+    """Remove what killed workers said of their present state; what they counted stays."""
+    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def render() -> bytes:

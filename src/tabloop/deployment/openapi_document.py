@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +11,13 @@ from fastapi.openapi.utils import get_openapi
 
 from tabloop.contract.example_record import example_record
 from tabloop.contract.json_schema import json_schema
+from tabloop.deployment.edge import OPEN_PATHS
 from tabloop.deployment.served_model import ServedModel
+
+#: Types of tensors beside BYTES, by the Open Inference Protocol's names.
+DATATYPES = (
+    "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP32", "FP64",
+)  # fmt: skip
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _MONITOR_STATES = {503: "The monitor process does not answer yet."}
@@ -23,6 +30,36 @@ _PREDICT_REFUSALS = {
     422: "Records do not meet the contract; every problem with row, field, what was got and expected.",
     503: "The queue is full, or the prediction log cannot be written. Try again later.",
 }
+
+
+_ABOUT = """Each record is checked against the contract before it is scored; what breaks it is answered with 422
+and every problem at once. Every answer that is no success is a problem as RFC 9457 has it.
+
+On any path: 400 for what is no HTTP, 404 and 405 for what is not listed here, 408 for a request that does not arrive
+in time, 431 for an endless head, 503 with `Retry-After` for one connection too many.
+
+Rules that a record has to meet and a JSON schema cannot say:
+"""
+
+
+def _problem(said: str) -> dict[str, Any]:
+    return {"description": said, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+
+
+_KEY_REFUSALS = {
+    "401": _problem("No API key, or one that is unknown."),
+    "403": _problem("The API key has not the role for this."),
+}
+
+
+def _name_parameter(model_name: str) -> dict[str, Any]:
+    return {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "description": "The one model there is.",
+        "schema": {"type": "string", "enum": [model_name]},
+    }
 
 
 def describe_operations() -> dict[str, dict[str, Any]]:
@@ -39,7 +76,7 @@ def describe_operations() -> dict[str, dict[str, Any]]:
         "/health": _giving("Health", {}, "health"),
         "/health/live": _giving("Flags", {}, "health"),
         "/health/ready": _giving("Flags", {}, "health"),
-        "/model": _giving("Object", {}, "model"),
+        "/model": _giving("Model", {}, "model"),
         "/metrics": {
             "tags": ["monitoring"],
             "responses": {
@@ -48,14 +85,14 @@ def describe_operations() -> dict[str, dict[str, Any]]:
         },
         "/monitoring/drift": _giving("Object", _MONITOR_STATES, "monitoring"),
         "/monitoring/retraining_trigger": _giving("Object", _MONITOR_STATES, "monitoring"),
-        "/v2": _giving("Object", {}, "open inference protocol"),
+        "/v2": _giving("ServerMetadata", {}, "open inference protocol"),
         "/v2/health/live": _giving("Flags", {}, "open inference protocol"),
         "/v2/health/ready": _giving("Flags", {}, "open inference protocol"),
-        "/v2/models/{name}": _giving("Object", {404: "No such model."}, "open inference protocol"),
+        "/v2/models/{name}": _giving("ModelMetadata", {404: "No such model."}, "open inference protocol"),
         "/v2/models/{name}/ready": _giving("Flags", {404: "No such model."}, "open inference protocol"),
         "/v2/models/{name}/infer": _taking(
             "InferenceRequest",
-            "Object",
+            "InferenceResponse",
             _PREDICT_REFUSALS | {404: "No such model."},
             "open inference protocol",
         ),
@@ -79,32 +116,46 @@ def _giving(answer: str, refusals: dict[int, str], tag: str) -> dict[str, Any]:
         }
     }
     for status, said in refusals.items():
-        responses[status] = {
-            "description": said,
-            "content": {"application/problem+json": {"schema": _PROBLEM}},
-        }
+        responses[status] = _problem(said)
     return {"tags": [tag], "responses": responses}
 
 
-def describe_service(app: FastAPI, model: ServedModel) -> dict[str, Any]:
-    """Write the OpenAPI document for the model that answers now."""
-    return _document(app, model)
-
-
 @lru_cache(maxsize=2)
-def _document(app: FastAPI, model: ServedModel) -> dict[str, Any]:
+def describe_service(
+    app: FastAPI, model: ServedModel, *, model_name: str, asks_for_keys: bool
+) -> dict[str, Any]:
+    """Write the OpenAPI document for the model that answers now.
+
+    Parameters
+    ----------
+    app : FastAPI
+        The paths.
+    model : ServedModel
+        What a record is.
+    model_name : str
+        The name under `/v2/models`.
+    asks_for_keys : bool
+        Whether API keys are in force.
+    """
     contract = model.contract
     document = get_openapi(
-        title="tabloop",
+        title=f"tabloop: {contract.target.name}",
         version=app.version,
         summary=f"Decides on `{contract.target.name}`, as run {model.run_id} was trained to.",
-        description="Records are checked against the contract. "
-        + "".join(f"\n\nRule: `{rule}`" for rule in contract.rules),
+        description=_ABOUT + "".join(f"\n- `{rule}`" for rule in contract.rules),
         routes=app.routes,
     )
-    for item in document["paths"].values():
+    for path, item in document["paths"].items():
         for operation in item.values():
-            operation["responses"].pop("422", None) if "requestBody" not in operation else None
+            operation["summary"] = operation.pop("description").partition("\n")[0]
+            operation["operationId"] = "_".join(re.findall("[a-z0-9_]+", path))
+            if "{name}" in path:
+                operation["parameters"] = [_name_parameter(model_name)]
+            if "requestBody" not in operation:  # FastAPI's own idea of a refusal
+                operation["responses"].pop("422", None)
+            if asks_for_keys and path not in OPEN_PATHS:
+                operation["responses"] |= _KEY_REFUSALS
+                operation["security"] = [{"bearer": []}, {"header": []}]
     record = json_schema(contract)
     record.pop("$schema")
     example = example_record(contract)
@@ -130,6 +181,11 @@ def _document(app: FastAPI, model: ServedModel) -> dict[str, Any]:
         "maxItems": model.max_records,
     }
     components = document.setdefault("components", {})
+    if asks_for_keys:
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
     components["schemas"] = components.get("schemas", {}) | {
         "Record": record,
         "Records": _closed({"records": records}) | {"examples": [{"records": examples}]},
@@ -153,11 +209,37 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 _FIXED_SCHEMAS: dict[str, Any] = {
     "Object": {"type": "object"},
+    "Model": {
+        "type": "object",
+        "properties": {
+            "run_id": {"type": "string"},
+            "created_at": {"type": "string", "format": "date-time"},
+            "model": {"type": "string"},
+            "graph": {"type": "string"},
+            "decision_threshold": {"type": "number"},
+            "promise": {"type": "object"},
+            "test": {"type": "object"},
+            "rows": {"type": "object"},
+            "hashes": {"type": "object", "additionalProperties": {"type": "string"}},
+            "contract": {"type": "object"},
+            "card": {"type": "string"},
+        },
+        "required": [
+            "run_id",
+            "model",
+            "graph",
+            "decision_threshold",
+            "promise",
+            "hashes",
+            "contract",
+            "card",
+        ],
+    },
     "Flags": {"type": "object", "additionalProperties": {"type": ["boolean", "string"]}},
     "Health": {
         "type": "object",
         "properties": {
-            "status": {"enum": ["ok", "degraded"]},
+            "status": {"type": "string", "enum": ["ok", "degraded"]},
             "ready": {"type": "boolean"},
             "predictor_loaded": {"type": "boolean"},
             "drift_baseline_loaded": {"type": "boolean"},
@@ -212,8 +294,34 @@ _FIXED_SCHEMAS: dict[str, Any] = {
         }
     ),
     "FeedbackReport": {"type": "object"},
+    "ServerMetadata": _closed(
+        {
+            "name": {"type": "string"},
+            "version": {"type": "string"},
+            "extensions": {"type": "array", "items": {"type": "string"}},
+        }
+    ),
+    "ModelMetadata": _closed(
+        {
+            "name": {"type": "string"},
+            "versions": {"type": "array", "items": {"type": "string"}},
+            "platform": {"type": "string"},
+            "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/TensorMetadata"}},
+            "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/TensorMetadata"}},
+        }
+    ),
+    "TensorMetadata": _closed(
+        {
+            "name": {"type": "string"},
+            "datatype": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+        }
+    ),
     "InferenceRequest": {
         "type": "object",
+        "description": "One tensor for each column, all of the same number of rows. With the header "
+        "`Inference-Header-Content-Length`, tensors may stand behind the JSON as bytes: the protocol's binary "
+        "extension.",
         "properties": {
             "id": {"type": "string"},
             "parameters": {"type": "object"},
@@ -224,16 +332,46 @@ _FIXED_SCHEMAS: dict[str, Any] = {
                     "type": "object",
                     "properties": {
                         "name": {"type": "string"},
-                        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-                        "datatype": {"type": "string"},
+                        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+                        "datatype": {"type": "string", "enum": ["BYTES", *DATATYPES]},
                         "parameters": {"type": "object"},
                         "data": {"type": "array"},
                     },
                     "required": ["name", "shape", "datatype"],
                 },
             },
-            "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+            "outputs": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}},
+                    "required": ["name"],
+                },
+            },
         },
         "required": ["inputs"],
+    },
+    "InferenceResponse": {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string", "description": "The run that answered."},
+            "outputs": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "datatype": {"type": "string"},
+                        "shape": {"type": "array", "items": {"type": "integer"}},
+                        "data": {"type": "array"},
+                        "parameters": {"type": "object"},
+                    },
+                    "required": ["name", "datatype", "shape"],
+                },
+            },
+        },
+        "required": ["model_name", "model_version", "outputs"],
     },
 }

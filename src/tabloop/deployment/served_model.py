@@ -102,9 +102,12 @@ class ServedModel:
             )
         except LogUnwritableError:
             metrics.log_refused_rows.inc(len(records))
+            metrics.log_state.note(failed=True)
             raise
         if not is_logged:
             metrics.log_dropped_rows.inc(len(records))
+        metrics.log_state.note(failed=not is_logged)
+        metrics.queue_rows.set(self.batcher.waiting_rows)
         metrics.count_decisions(label)
         return list(map(Prediction, ids, probability, label, itertools.repeat(ticket)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -154,7 +155,13 @@ class Service:
     def health(self) -> dict[str, Any]:
         """Say how the service is."""
         model = self.champion.service
-        troubles = [self.champion.problem, self.keys.problem if self.keys else None, self.log.problem]
+        figures: defaultdict[str, float] = defaultdict(float)
+        for name, _, value in metrics.samples():  # over all workers: whichever answers, says the same
+            figures[name] += value
+        log_problem = self.log.problem
+        if log_problem is None and figures["tabloop_log_unwritable"]:
+            log_problem = "another worker's latest try to write the prediction log failed; its log tells why"
+        troubles = [self.champion.problem, self.keys.problem if self.keys else None, log_problem]
         return {
             "status": "degraded" if any(troubles) else "ok",
             "ready": True,
@@ -164,9 +171,9 @@ class Service:
             "version": __version__,
             "troubles": [trouble for trouble in troubles if trouble],
             "prediction_log": {
-                "writable": self.log.problem is None,
-                "dropped_rows": int(metrics.total("tabloop_log_dropped_rows")),
-                "refused_rows": int(metrics.total("tabloop_log_refused_rows")),
+                "writable": log_problem is None,
+                "dropped_rows": int(figures["tabloop_log_dropped_rows_total"]),
+                "refused_rows": int(figures["tabloop_log_refused_rows_total"]),
             },
         }
 
@@ -186,7 +193,9 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
     edge : Edge
         The ASGI application to serve: FastAPI's, behind what every request passes.
     """
-    app = FastAPIOffline(title="tabloop", version=__version__, redoc_url=None, lifespan=lifespan)
+    app = FastAPIOffline(
+        title="tabloop", version=__version__, redoc_url=None, lifespan=lifespan, redirect_slashes=False
+    )
     # the busiest first: routes are tried in order
     lean: list[tuple[str, Handler]] = [
         ("/predict", service.predict),
@@ -204,7 +213,9 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
         )
     _add_reading_paths(app, service, open_inference, operations)
     _add_error_answers(app)
-    app.openapi = lambda: describe_service(app, service.model)  # type: ignore[method-assign]
+    app.openapi = lambda: describe_service(  # type: ignore[method-assign]
+        app, service.model, model_name=open_inference.model_name, asks_for_keys=service.keys is not None
+    )
     return Edge(app, lean=dict(lean), keys=service.keys, request_log=request_log)
 
 

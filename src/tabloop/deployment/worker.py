@@ -46,6 +46,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     config = project.config.serving
     keys_file = project.resolve(config.api_keys_file) if config.api_keys_file else None
     keys = load_keys(config.api_keys_env, keys_file)
+    metrics.forget_the_dead()
     log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
 
     def load(run: RunFolder) -> ServedModel:
