@@ -8,7 +8,8 @@ STAMP  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types imports train export retrain reproduce benchmark soak clean lock docs
+.PHONY: help setup run test check format lint types imports train export retrain reproduce benchmark serve monitor stream \
+        soak clean lock docs
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

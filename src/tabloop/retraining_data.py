@@ -230,22 +230,20 @@ def challenger_project(project: Project, dataset: Path) -> Project:
     path = dataset.absolute()
     folder = project.folder.absolute()
     named = path.relative_to(folder) if path.is_relative_to(folder) else path
-    return Project(_learning_from(project.config, named), project.config_path)
+    source = {"kind": "parquet", "path": named.as_posix()}
+    settings = project.config.model_dump(mode="json")
+    settings["data"] = settings["data"] | {"source": source}
+    return Project(Config.model_validate_json(json.dumps(settings)), project.config_path)
 
 
 def load_judged_rows(model_dir: Path, project: Project, sha256: str) -> pl.DataFrame:
-    """Read a stored table in the contract's types, the target as 0 and 1.
+    """Read rows to judge on, in the contract's types with the target as 0 and 1.
 
     Raises
     ------
     HashMismatchError, ArtifactMissingError
         If the table is not the one that was stored.
     """
-    path = DatasetStore(model_dir).checked_path(sha256).absolute()
-    return read_dataset(_learning_from(project.config, path).data, project.contract, project.folder).frame
-
-
-def _learning_from(config: Config, path: Path) -> Config:
-    settings = config.model_dump(mode="json")
-    settings["data"] |= {"source": {"kind": "parquet", "path": path.as_posix()}}
-    return Config.model_validate_json(json.dumps(settings))
+    path = DatasetStore(model_dir).checked_path(sha256)
+    stored = challenger_project(project, path)
+    return read_dataset(stored.config.data, project.contract, stored.folder).frame
