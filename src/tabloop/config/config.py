@@ -55,9 +55,6 @@ class Config(Section):
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."
     )
-    alerts: AlertsConfig = Field(
-        default_factory=lambda: AlertsConfig.model_validate({}), description="Who is told of an alarm."
-    )
     monitoring: MonitoringConfig = Field(
         default_factory=lambda: MonitoringConfig.model_validate({}), description="When to worry."
     )

@@ -32,11 +32,11 @@ _PREDICT_REFUSALS = {
 }
 
 
-_ABOUT = """Each record is checked against the contract before it is scored; what breaks it is answered with 422
-and every problem at once. Every answer that is no success is a problem as RFC 9457 has it.
+_ABOUT = """Each record is checked against the contract before it is scored; what breaks it is answered with
+422 and every problem at once. Every answer that is no success is a problem as RFC 9457 has it.
 
-On any path: 400 for what is no HTTP, 404 and 405 for what is not listed here, 408 for a request that does not arrive
-in time, 431 for an endless head, 503 with `Retry-After` for one connection too many.
+On any path: 400 for what is no HTTP, 404 and 405 for what is not listed here, 408 for a request that does
+not arrive in time, 431 for an endless head, 503 with `Retry-After` for one connection too many.
 
 Rules that a record has to meet and a JSON schema cannot say:
 """
@@ -320,8 +320,8 @@ _FIXED_SCHEMAS: dict[str, Any] = {
     "InferenceRequest": {
         "type": "object",
         "description": "One tensor for each column, all of the same number of rows. With the header "
-        "`Inference-Header-Content-Length`, tensors may stand behind the JSON as bytes: the protocol's binary "
-        "extension.",
+        "`Inference-Header-Content-Length`, tensors may stand behind the JSON as bytes: the protocol's "
+        "binary extension.",
         "properties": {
             "id": {"type": "string"},
             "parameters": {"type": "object"},
