@@ -1,7 +1,7 @@
 """Measure the service beside a FastAPI app that answers a constant, and beside the bare kernel.
 
-    python benchmarks/serving.py                      # trains the bundled default first
-    python benchmarks/serving.py --project FOLDER     # a folder with config.yaml and a champion
+    python -m benchmarks.serving                    # trains the bundled default first
+    python -m benchmarks.serving --project FOLDER     # a folder with config.yaml and a champion
 
 In one run, in turns, several times: the no-op; the service as it is by default (log, checks, metrics); the
 same without micro-batching; the same with each durability. Closed loop: every connection asks again as soon
@@ -59,7 +59,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--project", type=Path, help="a folder with config.yaml and a champion")
-    parser.add_argument("--rows", type=Path, help="a CSV of rows to send; by default the project's data")
+    parser.add_argument("--rows", type=Path, help="a CSV of rows to send; by default data/ml_datasource.csv")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one load")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--durability", action="store_true", help="also measure what each durability costs")
@@ -68,7 +68,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = options.project or stack.enter_context(_trained(console))
         project = load_project(folder / "config.yaml")
-        rows = _rows(project, options.rows or project.resolve(project.config.data.source.path))
+        rows = _rows(project, options.rows or folder / "data" / "ml_datasource.csv")
         requests = [post("/predict", json.dumps(row).encode()) for row in rows]
         servers = [
             stack.enter_context(_noop(folder)),

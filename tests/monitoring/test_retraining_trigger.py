@@ -165,7 +165,7 @@ def test_age_and_new_labels_ask_for_a_model_where_they_are_switched_on() -> None
 def test_each_verdict_of_the_monitor_becomes_a_finding() -> None:
     rule = DriftReport(60, True, {"a": 4.0}, 4.0, ("a",), 0.4, 0.1, True, True, True)
     test = FeatureTest("a", None, "rank", 0.5, 0.1, 0.001, True, "a: 2 for 1")
-    drop = FigureDrop(0.9, 0.7, 0.6, 0.8, 0.2, degraded=True)
+    drop = FigureDrop(0.9, 0.7, 0.2, 0.1, degraded=True)
     degraded = DegradationDecision(True, {"precision": drop}, ())
     found = observe_window(
         1_000,

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from tabloop.config.streaming import StreamConfig
-from tabloop.inference.record_codec import Record
+from tabloop.inference.record_type import Record
 from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.batch_decider import FixedService, LiveService, LoggedDecision
 from tabloop.streaming.brokers import DecisionSink, EventSource, open_sink, open_source
