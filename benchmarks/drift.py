@@ -215,7 +215,7 @@ def nannyml(world: World) -> Detector:
         if name not in edges:
             return jensen_shannon_of_categories(then, now)
         q, p = (np.histogram(v, bins=edges[name])[0] / max(1, len(v)) for v in (then, now))
-        return float(jensenshannon(np.append(q, 0.0), np.append(p, max(0.0, 1 - p.sum())), base=2))
+        return jensen_shannon(np.append(q, 0.0), np.append(p, max(0.0, 1 - p.sum())))
 
     limits: dict[int, dict[str, float]] = {}
 
@@ -271,7 +271,13 @@ def jensen_shannon_of_categories(then: NDArray[Any], now: NDArray[Any]) -> float
     words, codes = np.unique(np.concatenate([then, now]).astype(str), return_inverse=True)
     p = np.bincount(codes[: len(then)], minlength=len(words))
     q = np.bincount(codes[len(then) :], minlength=len(words))
-    return float(jensenshannon(p / p.sum(), q / q.sum(), base=2))
+    return jensen_shannon(p / p.sum(), q / q.sum())
+
+
+def jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
+    """Measure the distance, base 2; of equal shares it is the root of a rounding error, negative at times."""
+    with np.errstate(invalid="ignore"):
+        return float(np.nan_to_num(jensenshannon(p, q, base=2)))
 
 
 def library(name: str, python: str, world: World, share: float = 0.0) -> Detector:
