@@ -211,7 +211,8 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
 
 def _add_block(page: _Page, section: BaseModel, without: Iterable[str] = ()) -> None:
     for name, value in section.model_dump(exclude=set(without)).items():
-        page.add(f"  {name}: {yaml_scalar(value)}")
+        listed = f"[{', '.join(map(yaml_scalar, value))}]" if isinstance(value, tuple) else yaml_scalar(value)
+        page.add(f"  {name}: {listed}")
 
 
 def _numeric(draft: ConfigDraft) -> list[str]:
