@@ -16,7 +16,8 @@ from tests.monitoring.conftest import Population
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_window import DriftRows
-from tabloop.monitoring.windowed_drift import WindowedDriftReport, WindowedDriftTest
+from tabloop.monitoring.windowed_drift import WindowedDriftTest
+from tabloop.monitoring.windowed_drift_report import WindowedDriftReport
 
 CONFIG = MonitoringConfig()
 
