@@ -65,8 +65,6 @@ from tabloop.training.threshold import calibrate_threshold
 ROOT = Path(__file__).parents[1]
 SIZES = (50, 100, 200, 500, 1_000, 5_000, 10_000, 100_000)
 SHIFT_SIZES = (200, 1_000)
-# windows of a size hold this many rows in all, at most
-MOST_ROWS = 2_000_000
 Detector = Callable[[list["Window"]], list[bool]]
 
 
@@ -215,7 +213,7 @@ def nannyml(world: World) -> Detector:
         if name not in edges:
             return jensen_shannon_of_categories(then, now)
         q, p = (np.histogram(v, bins=edges[name])[0] / max(1, len(v)) for v in (then, now))
-        return float(jensenshannon(np.append(q, 0.0), np.append(p, max(0.0, 1 - p.sum())), base=2))
+        return jensen_shannon(np.append(q, 0.0), np.append(p, max(0.0, 1 - p.sum())))
 
     limits: dict[int, dict[str, float]] = {}
 
@@ -271,7 +269,13 @@ def jensen_shannon_of_categories(then: NDArray[Any], now: NDArray[Any]) -> float
     words, codes = np.unique(np.concatenate([then, now]).astype(str), return_inverse=True)
     p = np.bincount(codes[: len(then)], minlength=len(words))
     q = np.bincount(codes[len(then) :], minlength=len(words))
-    return float(jensenshannon(p / p.sum(), q / q.sum(), base=2))
+    return jensen_shannon(p / p.sum(), q / q.sum())
+
+
+def jensen_shannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
+    """Measure the distance, base 2; of equal shares it is the root of a rounding error, negative at times."""
+    with np.errstate(invalid="ignore"):
+        return float(np.nan_to_num(jensenshannon(p, q, base=2)))
 
 
 def library(name: str, python: str, world: World, share: float = 0.0) -> Detector:
@@ -392,13 +396,13 @@ def main() -> None:
         world = make_world(project.contract, frame, seed)
         detectors = make_detectors(world, options)
         rng = np.random.default_rng([seed, 1])
-        for size in SIZES:
-            n = max(2, min(options.quiet, MOST_ROWS // size) // options.splits)
+        for size in options.sizes:
+            n = max(2, min(options.quiet, options.most_rows // size) // options.splits)
             windows = [world.window(rows) for rows in quiet_windows(world, size, n, rng)]
             for name, detector in detectors.items():
                 few = windows if name == "tabloop" else windows[: max(1, options.others // options.splits)]
                 quiet.setdefault((name, size), []).extend(detector(few))
-        for shift, plant in shifts(world).items():
+        for shift, plant in shifts(world).items() if options.shifted else ():
             for size in SHIFT_SIZES:
                 n = max(1, options.shifted // options.splits)
                 windows = [world.window(plant(rows, rng)) for rows in quiet_windows(world, size, n, rng)]
@@ -409,7 +413,7 @@ def main() -> None:
     names = list(dict.fromkeys(name for name, _ in quiet))
     print(f"\nAlarms in quiet windows, % (95% interval), over {options.splits} splits\n")
     print("| rows | windows | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 2))
-    for size in SIZES:
+    for size in options.sizes:
         cells = [interval(sum(quiet[name, size]), len(quiet[name, size])) for name in names]
         print(f"| {size:,} | {len(quiet[names[0], size]):,} | " + " | ".join(cells) + " |")
     print(
@@ -449,6 +453,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--quiet", type=int, default=2000, help="quiet windows of each size, ours")
     parser.add_argument("--others", type=int, default=200, help="of those, for the other detectors")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="rows of a quiet window")
+    parser.add_argument("--most-rows", type=int, default=2_000_000, help="in all quiet windows of a size")
     parser.add_argument("--shifted", type=int, default=100, help="shifted windows of each kind and size")
     parser.add_argument("--only", action="append", help="a detector; may be repeated")
     parser.add_argument("--evidently", help="an interpreter that has evidently")

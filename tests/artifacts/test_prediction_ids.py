@@ -76,7 +76,14 @@ def test_the_time_in_an_id_is_now() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", str(uuid.UUID(int=0)), "5fb6cd6b-e4a3-4d63-89a9-ce61ac0a19a6", "01936F2A-1234-7800-8000-002A00000001"]
+    "text",
+    [
+        "",
+        "x",
+        str(uuid.UUID(int=0)),
+        "5fb6cd6b-e4a3-4d63-89a9-ce61ac0a19a6",
+        "01936F2A-1234-7800-8000-002A00000001",
+    ],
 )
 def test_what_is_no_id_is_named(text: str) -> None:
     with pytest.raises(DataError, match="expected one that tabloop gave"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -150,3 +152,12 @@ def test_quiet_rows_hardly_ever_alarm_on_the_way(
     history = drift_of_rows([rows], reference, baseline, CONFIG)
     assert history.windows == 200
     assert len(history.alarmed) <= 7  # 2 are expected at most, 8 would come once in a thousand times
+
+
+def test_the_monitor_imports_nothing_that_trains() -> None:
+    code = (
+        "import sys, tabloop.monitoring.drift_monitor, tabloop.monitoring.scored_rows; "
+        "print(sorted({'polars', 'sklearn', 'joblib', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -16,7 +16,8 @@ from tests.monitoring.conftest import Population
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_window import DriftRows
-from tabloop.monitoring.windowed_drift import WindowedDriftReport, WindowedDriftTest
+from tabloop.monitoring.windowed_drift import WindowedDriftTest
+from tabloop.monitoring.windowed_drift_report import WindowedDriftReport
 
 CONFIG = MonitoringConfig()
 
@@ -254,3 +255,22 @@ def test_a_tiny_reference_raises_no_alarm_by_itself(population: Population, n: i
     report = test.check(population.rows(tiny, 60, 1))
     json.dumps(report.to_dict(), allow_nan=False)
     assert not report.alarmed
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("n_reference", [2_000, 14_000])
+@pytest.mark.parametrize(
+    ("size", "n_windows"),
+    [(50, 20_000), (100, 20_000), (200, 10_000), (500, 5_000), (1000, 5_000), (5000, 1_000), (100_000, 100)],
+)
+def test_quiet_windows_keep_the_budget_at_every_size(
+    population: Population, n_reference: int, size: int, n_windows: int
+) -> None:
+    """Over several references: one may be unlucky, the promise is for nine of ten."""
+    alarms, per_reference = 0, n_windows // 5
+    for seed in range(5):
+        reference = population.reference(n_reference, seed=50 + seed)
+        alarms += quiet_alarms(
+            WindowedDriftTest(reference, CONFIG), population, reference, size, per_reference
+        )
+    assert alarms <= binom.ppf(0.9999, n_windows, 0.01)

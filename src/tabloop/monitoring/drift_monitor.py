@@ -11,7 +11,8 @@ from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_rule import DriftReport, check_drift
 from tabloop.monitoring.drift_window import DriftWindow
 from tabloop.monitoring.scored_rows import ScoredRows
-from tabloop.monitoring.windowed_drift import FeatureTest, WindowedDriftReport, WindowedDriftTest
+from tabloop.monitoring.windowed_drift import WindowedDriftTest
+from tabloop.monitoring.windowed_drift_report import FeatureTest, WindowedDriftReport
 
 
 @dataclass(frozen=True)

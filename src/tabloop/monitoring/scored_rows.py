@@ -13,7 +13,7 @@ from tabloop.contract.contract import Contract
 from tabloop.contract.formula_evaluation import evaluate_feature
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 
 class ScoredRows(NamedTuple):
@@ -92,9 +92,7 @@ class RowReader:
             if isinstance(c, CategoryColumn | TextColumn) and n in mentioned
         ]
 
-    def read(
-        self, rows: Sequence[Mapping[str, Any]], probability: Sequence[float], label: Sequence[int]
-    ) -> ScoredRows:
+    def read(self, rows: Sequence[Mapping[str, Any]], probability: ArrayLike, label: ArrayLike) -> ScoredRows:
         """Compute the features of some rows.
 
         Parameters
@@ -102,7 +100,7 @@ class RowReader:
         rows : sequence of mapping
             By column int, float, bool, str or None; timestamps as ISO 8601 text. A column that a row lacks is
             null.
-        probability, label : sequence
+        probability, label : array-like of shape (n_rows,)
             One for each row.
 
         Returns
