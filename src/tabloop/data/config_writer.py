@@ -210,14 +210,8 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
 
 
 def _add_block(page: _Page, section: BaseModel, without: Iterable[str] = ()) -> None:
-<<<<<<< HEAD
     for name, value in section.model_dump(mode="json", exclude=set(without)).items():
         page.add(f"  {name}: {_flow(value) if isinstance(value, list) else yaml_scalar(value)}")
-=======
-    for name, value in section.model_dump(exclude=set(without)).items():
-        listed = f"[{', '.join(map(yaml_scalar, value))}]" if isinstance(value, tuple) else yaml_scalar(value)
-        page.add(f"  {name}: {listed}")
->>>>>>> drift
 
 
 def _numeric(draft: ConfigDraft) -> list[str]:
