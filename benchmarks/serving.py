@@ -29,10 +29,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.http_load import Load, closed_loop, open_loop, post
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.http_load import Load, closed_loop, open_loop, post
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project, load_project
 from tabloop.inference.record_codec import RecordCodec

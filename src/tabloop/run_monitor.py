@@ -47,7 +47,7 @@ from tabloop.monitoring.retraining_evidence import (
 )
 from tabloop.monitoring.retraining_trigger import RetrainingDecision, decide_retraining
 from tabloop.monitoring.scored_rows import RowReader, ScoredRows
-from tabloop.monitoring.windowed_drift import FeatureTest
+from tabloop.monitoring.windowed_drift_report import FeatureTest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -28,7 +28,7 @@ from tabloop.monitoring.retraining_evidence import (
     retraining_history,
 )
 from tabloop.monitoring.retraining_trigger import RetrainingDecision, decide_retraining
-from tabloop.monitoring.windowed_drift import FeatureTest
+from tabloop.monitoring.windowed_drift_report import FeatureTest
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENOUGH = NewFeedback(1_000, 50)
