@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,9 +239,36 @@ def test_the_trigger_says_what_it_waits_for(watched: Server) -> None:
     assert set(answer["triggers"]) >= {"drift_rule", "windowed_drift", "promise"}
 
 
-def test_a_surge_of_refused_records_is_an_alarm(trained: Workspace, tmp_path: Path) -> None:
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """A webhook that notes what it is told."""
+
+    told: list[dict[str, Any]]
+
+    def do_POST(self) -> None:
+        self.told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    told: list[dict[str, Any]] = []
+    receiver = http.server.HTTPServer(("127.0.0.1", 0), type("Noting", (Receiver,), {"told": told}))
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{receiver.server_port}/alarms", told
+    receiver.shutdown()
+    receiver.server_close()
+
+
+def test_a_surge_of_refused_records_is_an_alarm_that_is_told_once(
+    trained: Workspace, tmp_path: Path, webhook: tuple[str, list[dict[str, Any]]]
+) -> None:
+    url, told = webhook
     workspace = copy_of(trained, tmp_path / "project")
-    with serving(workspace) as server:
+    environ = {"ALARMS_URL": url, "TABLOOP_ALERTS_SECRET": "a secret of some length"}
+    with serving(workspace, "--set", "alerts.url_env=ALARMS_URL", environ=environ) as server:
         wait_until(lambda: server.client.get("/monitoring/drift").status_code == 200)
         row = students_like_the_training(workspace, 1, 7).to_dicts()[0]
         for _ in range(60):
@@ -247,3 +277,11 @@ def test_a_surge_of_refused_records_is_an_alarm(trained: Workspace, tmp_path: Pa
         refused = server.client.get("/monitoring/drift").json()["refused"]
         assert refused["alarmed"]
         assert refused["refused_records"] == 60
+        wait_until(lambda: len(told) == 1)
+        assert told[0]["data"]["alarm"] == "refused_records"
+        assert told[0]["data"]["words"] == "60 of the latest 60 records break the contract"
+        # a monitor that starts again knows what was told
+        os.kill(monitor_of(server), signal.SIGKILL)
+        wait_until(lambda: server.client.get("/monitoring/drift").status_code == 200)
+        time.sleep(1.5)
+        assert len(told) == 1
