@@ -36,6 +36,9 @@ benchmark: $(STAMP)  ## measure the newest open run (ARGS="RUN --full" names ano
 train: $(STAMP)  ## open a run: data, candidates, threshold
 	@$(BIN)/tabloop train $(ARGS)
 
+serve: $(STAMP)  ## answer over HTTP on 127.0.0.1:8000 (ARGS="--port 9000 --workers 2")
+	@$(BIN)/tabloop serve $(ARGS)
+
 retrain: $(STAMP)  ## train a challenger on reference data and feedback (ARGS=--if-triggered for cron)
 	@$(BIN)/tabloop retrain $(ARGS)
 
@@ -80,6 +83,10 @@ clean:  ## remove runs, reports and caches (not .venv)
 docs: $(STAMP)  ## write docs/configuration.md from the types
 	@$(BIN)/python -m tabloop.config.reference
 
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
 lock: $(STAMP)  ## pin every dependency with its hashes (needs uv)
-	@uv pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock
+	@$(LOCK) pyproject.toml --group dev --all-extras --output-file requirements.lock
+	@# what the container image runs on, and what builds the wheel in it: the same versions
+	@$(LOCK) pyproject.toml --extra opentelemetry --constraints requirements.lock --output-file requirements-serve.lock
+	@echo hatchling | $(LOCK) - --constraints requirements.lock --output-file requirements-build.lock
