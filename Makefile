@@ -36,9 +36,6 @@ benchmark: $(STAMP)  ## measure the newest open run (ARGS="RUN --full" names ano
 train: $(STAMP)  ## open a run: data, candidates, threshold
 	@$(BIN)/tabloop train $(ARGS)
 
-serve: $(STAMP)  ## answer over HTTP on 127.0.0.1:8000 (ARGS="--port 9000 --workers 2")
-	@$(BIN)/tabloop serve $(ARGS)
-
 retrain: $(STAMP)  ## train a challenger on reference data and feedback (ARGS=--if-triggered for cron)
 	@$(BIN)/tabloop retrain $(ARGS)
 

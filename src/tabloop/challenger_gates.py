@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from tabloop.inference.paired_bootstrap import PairedComparison, compare_paired
 from tabloop.inference.scoring_service import ScoringService, load_service
 from tabloop.release_gates import Gate
 from tabloop.replay import replay_log
-from tabloop.retraining_data import LEAST_ROWS_A_CLASS, load_judged_rows
+from tabloop.retraining_data import load_judged_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,17 +71,19 @@ def judge_champion(run: RunFolder, store: RunStore) -> Gate:
 def judge_frozen_test(project: Project, run: RunFolder, store: RunStore) -> Gate:
     """Check that the challenger is not worse on the test rows of the reference data."""
     settings = project.config.retraining
-    rows = run.read_json(RETRAINING)["frozen_test"]
-    compared = _compare(project, run, store, rows)
-    return _judge_comparison("frozen_test", compared, rows, settings, settings.test_margin)
+    sha256 = run.read_json(RETRAINING)["frozen_test"]["sha256"]
+    compared = _compare(project, run, store, sha256)
+    gate = judge_comparison("frozen_test", compared, settings, margin=settings.test_margin)
+    return replace(gate, evidence=gate.evidence | {"sha256": sha256})
 
 
 def judge_fresh_rows(project: Project, run: RunFolder, store: RunStore) -> Gate:
     """Check that the challenger is not worse on the latest labelled rows, not even as measured."""
     settings = project.config.retraining
-    rows = run.read_json(RETRAINING)["fresh"]
-    compared = _compare(project, run, store, rows)
-    return _judge_comparison("fresh_rows", compared, rows, settings, settings.fresh_margin, as_measured=True)
+    sha256 = run.read_json(RETRAINING)["fresh"]["sha256"]
+    compared = _compare(project, run, store, sha256)
+    gate = judge_comparison("fresh_rows", compared, settings, margin=settings.fresh_margin, as_measured=True)
+    return replace(gate, evidence=gate.evidence | {"sha256": sha256})
 
 
 def judge_replay(project: Project, run: RunFolder, store: RunStore) -> Gate:
@@ -103,16 +106,11 @@ def judge_replay(project: Project, run: RunFolder, store: RunStore) -> Gate:
     return Gate("replay", passed, said, evidence)
 
 
-def _compare(
-    project: Project, run: RunFolder, store: RunStore, rows: dict[str, Any]
-) -> PairedComparison | None:
-    frame = load_judged_rows(store.model_dir, project, rows["sha256"])
-    y = np.asarray(frame[project.contract.target.name].to_numpy(), dtype=np.int8)
-    if min(int(y.sum()), len(y) - int(y.sum())) < LEAST_ROWS_A_CLASS:
-        return None
+def _compare(project: Project, run: RunFolder, store: RunStore, sha256: str) -> PairedComparison:
+    frame = load_judged_rows(store.model_dir, project, sha256)
     settings = project.config.retraining
     return compare_paired(
-        y,
+        np.asarray(frame[project.contract.target.name].to_numpy(), dtype=np.int8),
         _score(load_service(run, released_only=False), frame),
         _score(load_service(store.require_champion()), frame),
         confidence=settings.confidence,
@@ -127,21 +125,31 @@ def _score(service: ScoringService, frame: pl.DataFrame) -> NDArray[np.float64]:
     ).probability
 
 
-def _judge_comparison(
+def judge_comparison(
     name: str,
-    compared: PairedComparison | None,
-    rows: dict[str, Any],
+    compared: PairedComparison,
     settings: RetrainingConfig,
-    margin: float,
     *,
+    margin: float,
     as_measured: bool = False,
 ) -> Gate:
-    evidence: dict[str, Any] = {"sha256": rows["sha256"], "rows": rows["rows"]}
-    if compared is None:
-        said = f"fewer than {LEAST_ROWS_A_CLASS} rows of a class: nothing can be compared"
-        return Gate(name, passed=False, reason=said, evidence=evidence)
+    """Judge a challenger by its paired comparison with the champion.
+
+    Parameters
+    ----------
+    name : str
+        The gate's.
+    compared : PairedComparison
+        On rows that neither was trained on.
+    settings : RetrainingConfig
+        The config's `retraining` section.
+    margin : float
+        How much lower the ROC-AUC may be.
+    as_measured : bool, default=False
+        Whether it also may not be lower as measured.
+    """
     auc, brier = compared.roc_auc, compared.brier_score
-    evidence |= compared.to_dict() | {
+    evidence = compared.to_dict() | {
         "roc_auc_margin": margin,
         "brier_margin": settings.brier_margin,
         "may_be_lower_as_measured": not as_measured,

@@ -129,15 +129,15 @@ def train(
     """
     run = RunStore(project.model_dir).create()
     try:
-        if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
-            run.write_json(RETRAINING, retraining)
-        return run, _train_into(run, project, progress)
+        return run, _train_into(run, project, progress, retraining)
     except BaseException:
         run.discard_if_empty()
         raise
 
 
-def _train_into(run: RunFolder, project: Project, progress: Progress) -> RunData:
+def _train_into(
+    run: RunFolder, project: Project, progress: Progress, retraining: Mapping[str, Any] | None
+) -> RunData:
     # only here: a release or a rollback does not wait for scikit-learn
     import joblib
 
@@ -151,6 +151,8 @@ def _train_into(run: RunFolder, project: Project, progress: Progress) -> RunData
         )
     require_quarantine_limit(dataset, config.data)
     require_both_classes(dataset, contract)
+    if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
+        run.write_json(RETRAINING, retraining)
     run.write("config.json", config.to_json().encode())
     run.write("contract.json", contract.to_json().encode())
 
