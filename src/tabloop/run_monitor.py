@@ -8,13 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from tabloop.artifacts.feedback_store import FEEDBACK
-from tabloop.artifacts.outcome_index import OutcomeIndex
 from tabloop.artifacts.prediction_ids import split_id
 from tabloop.artifacts.prediction_log_folder import rotated_files
 from tabloop.artifacts.prediction_log_reader import LogBatch, LogPosition, PredictionLogReader
@@ -23,21 +20,11 @@ from tabloop.artifacts.run_store import RunStore
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.contract.contract import Contract
-from tabloop.contract.outcome import prediction_time_ms
 from tabloop.monitoring.drift_monitor import DriftHistory, DriftMonitor, WindowVerdict, drift_of_rows
 from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_rule import DriftReport
 from tabloop.monitoring.drift_window import DriftRows
-from tabloop.monitoring.performance_degradation import DegradationDecision, decide_degradation
-from tabloop.monitoring.performance_estimate import PerformanceEstimate, estimate_performance
-from tabloop.monitoring.performance_estimate import ScoredRows as RatedRows
-from tabloop.monitoring.performance_realized import (
-    PromiseDecision,
-    RealizedPerformance,
-    decide_promise,
-    measure_performance,
-    score_estimate,
-)
+from tabloop.monitoring.performance_degradation import DegradationDecision
 from tabloop.monitoring.retraining_evidence import (
     RetrainingEvidence,
     WindowEvidence,
@@ -48,9 +35,7 @@ from tabloop.monitoring.retraining_evidence import (
 from tabloop.monitoring.retraining_trigger import RetrainingDecision, decide_retraining
 from tabloop.monitoring.scored_rows import RowReader, ScoredRows
 from tabloop.monitoring.windowed_drift_report import FeatureTest
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from tabloop.run_performance import RunPerformance
 
 _KEPT_VERDICTS = 64
 
@@ -74,6 +59,8 @@ class RunMonitor:
     ----------
     verdicts : deque of WindowVerdict
         The latest verdicts of the windowed tests, the newest last.
+    performance : RunPerformance
+        Judges the rows.
     """
 
     def __init__(self, project: Project, run: RunFolder, *, since: str | None = None) -> None:
@@ -84,24 +71,19 @@ class RunMonitor:
         self._contract = Contract.from_dict(run.read_json("contract.json"))
         log = project.config.prediction_log
         self._rows = RowReader(self._contract, omitted=(*log.omit, *log.hash))
-        self._reference = DriftReference.load(run.read("drift_reference.npz"))
+        reference = DriftReference.load(run.read("drift_reference.npz"))
         self._baseline: dict[str, Any] = run.read_json("drift_baseline.json")
-        self._threshold = float(run.read("threshold.txt"))
         self._monitor = DriftMonitor(
-            self._reference, self._baseline, project.config.monitoring, not_monitored=self._rows.not_monitored
+            reference, self._baseline, project.config.monitoring, not_monitored=self._rows.not_monitored
         )
         self._reader = PredictionLogReader(project.model_dir, list(self._contract.columns))
         self._position = self._beginning()
         self._ids: deque[str] = deque(maxlen=self._monitor.window.capacity_rows)
-        self._outcomes = OutcomeIndex(project.model_dir / FEEDBACK)
         self.verdicts: deque[WindowVerdict] = deque(maxlen=_KEPT_VERDICTS)
         self._windows: deque[WindowEvidence] = deque(maxlen=_KEPT_VERDICTS)
         self._estimates: dict[int, DegradationDecision] = {}
         self._last_time = ""
-        self._reference_figures: RealizedPerformance | None = None
-        calibration = run.read_json("metrics.json")["calibration"]
-        # where the target was infeasible, what was promised instead
-        self._promised = float(calibration["promised_precision"] or calibration["target_precision"])
+        self.performance = RunPerformance(project, run, reference, self._rows.not_monitored)
 
     @property
     def contract(self) -> Contract:
@@ -143,12 +125,7 @@ class RunMonitor:
         """Say what `GET /monitoring/drift` says."""
         rule = self.check_rule()
         latest = self._monitor.latest
-        early = [
-            verdict for verdict in self.verdicts if not verdict.complete and verdict.stop > self._decided
-        ]
-        alarms = [
-            test.to_dict() for verdict in ([latest] if latest else []) + early for test in verdict.alarms
-        ]
+        alarms = [test.to_dict() for test in self.active_alarms()]
         return {
             "run_id": self.run.run_id,
             "live_since": self.since,
@@ -182,26 +159,6 @@ class RunMonitor:
             },
         }
 
-    def estimate(self) -> PerformanceEstimate:
-        """Estimate the latest rows' performance without labels."""
-        return self._estimate(self._latest())
-
-    def realized(self) -> RealizedPerformance:
-        """Measure the latest rows' performance on the outcomes that are known."""
-        return self._realized(self._latest())
-
-    def decide_promise(self) -> PromiseDecision:
-        """Test the promised precision again, on the latest rows whose outcomes are known."""
-        return self._promise(self.realized())
-
-    def decide_estimated(self) -> DegradationDecision:
-        """Decide whether the estimated figures are worse than those at release."""
-        return self._compare(self.estimate())
-
-    def decide_realized(self) -> DegradationDecision:
-        """Decide whether the realized figures are worse than those at release."""
-        return self._compare(self.realized())
-
     def evidence(self) -> RetrainingEvidence:
         """Put together all that a decision to retrain rests on."""
         config = self._config.retraining
@@ -213,7 +170,7 @@ class RunMonitor:
             for window in windows[-looked_at:]
         ]
         now = datetime.now(UTC)
-        self._outcomes.refresh()
+        self.performance.outcomes.refresh()
         retraining = self.run.read_json("retraining.json") if self.run.has("retraining.json") else None
         return RetrainingEvidence(
             run_id=self.run.run_id,
@@ -224,7 +181,9 @@ class RunMonitor:
             if self._last_time
             else None,
             new_feedback=count_new_feedback(
-                self._outcomes, retraining, matured_before=now - timedelta(hours=config.maturity_hours)
+                self.performance.outcomes,
+                retraining,
+                matured_before=now - timedelta(hours=config.maturity_hours),
             ),
         )
 
@@ -234,25 +193,9 @@ class RunMonitor:
         return decide_retraining(self.evidence(), self._config.retraining, history)
 
     def describe_performance(self) -> dict[str, Any]:
-        """Say what is known of precision, recall and ranking, without labels and with them."""
+        """Say what is known of the latest rows' precision, recall and ranking, without labels and with."""
         rows = self._latest()
-        estimate, realized = self._estimate(rows), self._realized(rows)
-        known = self._labels(rows.n_rows)[0] != -1
-        scored = {}
-        if known.any():
-            labelled = self._estimate(_only(rows, known))
-            scored = {name: score.to_dict() for name, score in score_estimate(labelled, realized).items()}
-        return {
-            "run_id": self.run.run_id,
-            "rows": rows.n_rows,
-            "at_release": self._at_release().to_dict(),
-            "estimated": estimate.to_dict(),
-            "estimated_degradation": self._compare(estimate).to_dict(),
-            "realized": realized.to_dict(),
-            "realized_degradation": self._compare(realized).to_dict(),
-            "promise": self._promise(realized).to_dict(),
-            "estimate_against_truth": scored,
-        }
+        return {"run_id": self.run.run_id, **self.performance.describe(rows, self._latest_ids(rows.n_rows))}
 
     @property
     def _decided(self) -> int:
@@ -302,97 +245,33 @@ class RunMonitor:
         start = max(held.rows_seen - held.n_rows, window.stop - self._config.monitoring.window_rows)
         rows = held.rows(start, window.stop)
         if window.stop not in self._estimates:
-            self._estimates[window.stop] = self._compare(self._estimate(rows))
+            estimate = self.performance.estimate(rows)
+            self._estimates[window.stop] = self.performance.decide_degradation(estimate)
             for stop in sorted(self._estimates)[:-_KEPT_VERDICTS]:
                 del self._estimates[stop]
-        behind = held.rows_seen - window.stop
-        realized = self._realized(rows, behind=behind)
+        ids = self._latest_ids(rows.n_rows, behind=held.rows_seen - window.stop)
+        realized = self.performance.measure(rows, ids)
         added = observe_window(
             window.stop,
             window.time,
             estimated=self._estimates[window.stop],
-            realized=self._compare(realized),
-            promise=self._promise(realized),
+            realized=self.performance.decide_degradation(realized),
+            promise=self.performance.decide_promise(realized),
         )
         return replace(window, findings=window.findings | added.findings)
 
     def _latest(self) -> DriftRows:
         return self._monitor.window.latest(self._config.monitoring.window_rows)
 
-    def _labels(self, n_rows: int, behind: int = 0) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-        """Give the outcomes of some of the latest rows, -1 where unknown, and how late they came, in s."""
-        self._outcomes.refresh()
+    def _latest_ids(self, n_rows: int, behind: int = 0) -> list[str]:
         stop = len(self._ids) - behind
-        ids = list(itertools.islice(self._ids, stop - n_rows, stop))
-        if not ids:
-            return np.empty(0, np.int8), np.empty(0)
-        found = self._outcomes.find(ids)
-        predicted_us = np.array([prediction_time_ms(each) * 1000 for each in ids], dtype=np.int64)
-        return found.label, (found.time_us - predicted_us) / 1e6
+        return list(itertools.islice(self._ids, stop - n_rows, stop))
 
     @property
     def _rows_until_next(self) -> int:
         """Rows that the window that is filling still takes."""
         n_rows = self._config.monitoring.test_window_rows
         return n_rows - self.rows_seen % n_rows
-
-    def _estimate(self, rows: DriftRows) -> PerformanceEstimate:
-        with threadpool_limits(1):  # the matrices are small: threads that wait for each other cost most
-            return estimate_performance(
-                self._rated_reference(), _rated(rows), self._threshold, self._config.monitoring.performance
-            )
-
-    def _realized(self, rows: DriftRows, *, behind: int = 0) -> RealizedPerformance:
-        label, delay_s = self._labels(rows.n_rows, behind)
-        return measure_performance(
-            label,
-            rows.probability,
-            rows.label == 1,
-            confidence=self._config.monitoring.performance.confidence,
-            label_delay_s=delay_s,
-        )
-
-    def _promise(self, realized: RealizedPerformance) -> PromiseDecision:
-        return decide_promise(
-            realized.true_positive_rows,
-            realized.predicted_positive_rows,
-            target_precision=self._promised,
-            confidence=self._config.business.confidence,
-        )
-
-    def _compare(self, figures: PerformanceEstimate | RealizedPerformance) -> DegradationDecision:
-        return decide_degradation(
-            self._at_release().figures, figures.figures, self._config.monitoring.performance
-        )
-
-    def _at_release(self) -> RealizedPerformance:
-        """Measure the training rows out-of-fold: what the run was released with."""
-        if self._reference_figures is None:
-            reference = self._reference
-            self._reference_figures = measure_performance(
-                reference.y_true,
-                reference.y_proba,
-                reference.y_proba >= self._threshold,
-                confidence=self._config.monitoring.performance.confidence,
-            )
-        return self._reference_figures
-
-    def _rated_reference(self) -> RatedRows:
-        reference, left_out = self._reference, set(self._rows.not_monitored)
-        return RatedRows(
-            {
-                n: reference.numeric[:, i]
-                for i, n in enumerate(reference.numeric_features)
-                if n not in left_out
-            },
-            {
-                n: reference.codes[:, i]
-                for i, n in enumerate(reference.category_features)
-                if n not in left_out
-            },
-            reference.y_proba,
-            reference.y_true,
-        )
 
     def _describe_features(self, rule: DriftReport) -> dict[str, Any]:
         rows = self._latest()
@@ -458,25 +337,6 @@ def _read(reader: RowReader, batch: LogBatch, places: Sequence[int]) -> ScoredRo
     rows = [dict(zip(names, [column[place] for column in columns], strict=True)) for place in places]
     return reader.read(
         rows, [batch.probability[place] for place in places], [batch.label[place] for place in places]
-    )
-
-
-def _rated(rows: DriftRows) -> RatedRows:
-    # a value that no training row had is to the estimate what a missing one is
-    codes = {
-        name: np.where(codes < rows.n_known[name], codes, -1).astype(codes.dtype)
-        for name, codes in rows.codes.items()
-    }
-    return RatedRows(rows.numeric, codes, rows.probability)
-
-
-def _only(rows: DriftRows, mask: NDArray[np.bool_]) -> DriftRows:
-    return replace(
-        rows,
-        numeric={name: values[mask] for name, values in rows.numeric.items()},
-        codes={name: codes[mask] for name, codes in rows.codes.items()},
-        probability=rows.probability[mask],
-        label=rows.label[mask],
     )
 
 

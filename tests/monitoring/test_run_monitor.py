@@ -141,7 +141,7 @@ def test_outcomes_give_realized_figures_and_test_the_promise(
         [Outcome(i, 1 - y, now) for i, y in zip(ids, truth, strict=True)], source="test"
     )
     assert following.describe_performance()["promise"]["verdict"] == "refuted"
-    assert following.decide_realized().degraded
+    assert following.describe_performance()["realized_degradation"]["degraded"]
     findings = following.evidence().windows[-1].findings
     assert findings["promise"].holds
     assert findings["realized_performance"].holds
