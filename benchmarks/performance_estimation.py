@@ -380,7 +380,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["random_forest", "logistic_regression"])
     parser.add_argument("--sizes", nargs="+", default=[500, 2000, None], type=_size)
     parser.add_argument("--splits", type=int, default=3, help="training halves per model")
-    parser.add_argument("--repeats", type=int, default=10, help="windows of each kind and size")
+    parser.add_argument("--repeats", type=int, default=5, help="windows of each kind and size")
     parser.add_argument("--kinds", nargs="+", help="kinds of windows; by default all")
     parser.add_argument("--confidence", type=float, default=0.99)
     parser.add_argument("--seed", type=int, default=1)
