@@ -86,6 +86,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listener = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -93,6 +94,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
+        if listener is not None:
+            listener.close()
         raise ServingError(
             f"{host}:{port}: cannot listen there: {error}; choose another --host or --port"
         ) from error

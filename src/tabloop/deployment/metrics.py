@@ -74,7 +74,7 @@ def count_decisions(labels: Sequence[int]) -> None:
 
 
 class LogState:
-    """Whether this worker's latest try to write the log failed; the gauge is set on change alone."""
+    """Whether this worker's latest try to write the prediction log failed; the gauge is set on change."""
 
     def __init__(self) -> None:
         self._failed = False

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _JSON_LENGTH = b"inference-header-content-length"
 
 #: By the protocol's name of a type: NumPy's, little endian as the binary extension has them.
-_DTYPES: Mapping[str, str] = {
+DTYPES: Mapping[str, str] = {
     "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "UINT8": "<u1",
     "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
@@ -217,8 +217,8 @@ def _tensor(tensor: Any, binary: bytes, offset: int) -> tuple[str, list[Any], in
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise ValueError("expected a tensor with name, shape, datatype and data")
     name, shape, datatype = tensor["name"], tensor.get("shape"), tensor.get("datatype")
-    if datatype != "BYTES" and (not isinstance(datatype, str) or datatype not in _DTYPES):
-        raise ValueError(f"{name}: got datatype {datatype!r}, expected BYTES or one of {', '.join(_DTYPES)}")
+    if datatype != "BYTES" and (not isinstance(datatype, str) or datatype not in DTYPES):
+        raise ValueError(f"{name}: got datatype {datatype!r}, expected BYTES or one of {', '.join(DTYPES)}")
     if (
         not isinstance(shape, list)
         or not shape
@@ -260,7 +260,7 @@ def _rows(columns: Mapping[str, list[Any]], max_records: int) -> list[dict[str, 
 
 def _from_bytes(name: str, datatype: str, raw: bytes) -> list[Any]:
     if datatype != "BYTES":
-        dtype = np.dtype(_DTYPES[datatype])
+        dtype = np.dtype(DTYPES[datatype])
         if len(raw) % dtype.itemsize:
             raise ValueError(f"{name}: {len(raw)} bytes are no whole number of {datatype}")
         values: list[Any] = np.frombuffer(raw, dtype).tolist()
@@ -286,4 +286,4 @@ def _from_bytes(name: str, datatype: str, raw: bytes) -> list[Any]:
 def _to_bytes(datatype: str, values: list[Any]) -> bytes:
     if datatype == "BYTES":
         return b"".join(struct.pack("<I", len(raw := value.encode())) + raw for value in values)
-    return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
+    return np.asarray(values, dtype=DTYPES[datatype]).tobytes()

@@ -12,12 +12,8 @@ from fastapi.openapi.utils import get_openapi
 from tabloop.contract.example_record import example_record
 from tabloop.contract.json_schema import json_schema
 from tabloop.deployment.edge import OPEN_PATHS
+from tabloop.deployment.open_inference import DTYPES
 from tabloop.deployment.served_model import ServedModel
-
-#: Types of tensors beside BYTES, by the Open Inference Protocol's names.
-DATATYPES = (
-    "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP32", "FP64",
-)  # fmt: skip
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _MONITOR_STATES = {503: "The monitor process does not answer yet."}
@@ -32,8 +28,8 @@ _PREDICT_REFUSALS = {
 }
 
 
-_ABOUT = """Each record is checked against the contract before it is scored; what breaks it is answered with
-422 and every problem at once. Every answer that is no success is a problem as RFC 9457 has it.
+_ABOUT = """Each record is checked against the contract before it is scored; what breaks it is answered
+with 422 and every problem at once. Every answer that is no success is a problem as RFC 9457 has it.
 
 On any path: 400 for what is no HTTP, 404 and 405 for what is not listed here, 408 for a request that does
 not arrive in time, 431 for an endless head, 503 with `Retry-After` for one connection too many.
@@ -276,23 +272,25 @@ _FIXED_SCHEMAS: dict[str, Any] = {
         },
         "required": ["type", "title", "status", "detail"],
     },
-    "Outcomes": _closed(
-        {
+    "Outcomes": {
+        "type": "object",
+        "properties": {
             "outcomes": {
                 "type": "array",
                 "minItems": 1,
                 "items": {
                     "type": "object",
+                    "description": "An outcome that cannot be taken is refused by itself and reported.",
                     "properties": {
-                        "prediction_id": {"type": "string", "format": "uuid"},
-                        "label": {"type": "integer", "enum": [0, 1]},
+                        "prediction_id": {"description": "Of the answer that it is about."},
+                        "label": {"description": "0 or 1, or the target's own value."},
+                        "time": {"description": "When it became known, in ISO 8601; left out, now."},
                     },
-                    "required": ["prediction_id", "label"],
-                    "additionalProperties": False,
                 },
             }
-        }
-    ),
+        },
+        "required": ["outcomes"],
+    },
     "FeedbackReport": {"type": "object"},
     "ServerMetadata": _closed(
         {
@@ -333,7 +331,7 @@ _FIXED_SCHEMAS: dict[str, Any] = {
                     "properties": {
                         "name": {"type": "string"},
                         "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
-                        "datatype": {"type": "string", "enum": ["BYTES", *DATATYPES]},
+                        "datatype": {"type": "string", "enum": ["BYTES", *DTYPES]},
                         "parameters": {"type": "object"},
                         "data": {"type": "array"},
                     },

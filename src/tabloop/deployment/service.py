@@ -138,7 +138,7 @@ class Service:
         """Take outcomes of earlier predictions."""
         body = await self._json_body(scope, receive)
         status, answer = await self.monitor.ask("feedback", body)
-        await send_body(send, answer, status=status)
+        await send_body(send, answer, status=status, media_type=_media_type(status))
 
     async def _json_body(self, scope: Scope, receive: Receive) -> bytes:
         for name, value in scope["headers"]:
@@ -194,7 +194,12 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
         The ASGI application to serve: FastAPI's, behind what every request passes.
     """
     app = FastAPIOffline(
-        title="tabloop", version=__version__, redoc_url=None, lifespan=lifespan, redirect_slashes=False
+        title=f"tabloop: {service.model.contract.target.name}",
+        version=__version__,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,  # behind a proxy that does TLS they would lead to the wrong scheme
+        swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
     # the busiest first: routes are tried in order
     lean: list[tuple[str, Handler]] = [
@@ -266,7 +271,11 @@ def _add_reading_paths(
 
 async def _monitored(service: Service, question: str) -> Response:
     status, body = await service.monitor.ask(question)
-    return Response(body, status_code=status, media_type="application/json")
+    return Response(body, status_code=status, media_type=_media_type(status).decode())
+
+
+def _media_type(status: int) -> bytes:
+    return MEDIA_TYPE if status >= 400 else b"application/json"
 
 
 def _add_error_answers(app: FastAPI) -> None:

@@ -142,7 +142,10 @@ class Supervisor:
             if said == b"ready\n":
                 child.is_ready = child.was_ready = True
             elif said and not child.was_ready:
-                raise ServingError(said.decode(errors="replace").strip())
+                reason = said.decode(errors="replace").strip()
+                if child.needed:
+                    raise ServingError(reason)
+                _log.error("%s cannot start: %s", child.name, reason)
 
     def _bury(self) -> None:
         for child in self._children:

@@ -1,0 +1,259 @@
+"""The protocol as its own client speaks it, and as nobody should."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import tritonclient.http as triton
+
+from tabloop.contract.contract import Contract
+from tests.deployment.conftest import Serve
+from tests.deployment.real_server import Server
+
+TYPES: dict[str, tuple[str, Any]] = {
+    "student_country": ("BYTES", np.object_),
+    "days_on_platform": ("INT64", np.int64),
+    "minutes_watched": ("FP64", np.float64),
+    "courses_started": ("INT64", np.int64),
+    "practice_exams_started": ("INT64", np.int64),
+    "practice_exams_passed": ("INT64", np.int64),
+    "minutes_spent_on_exams": ("FP64", np.float64),
+}
+PROBABILITY, DECISION = "predicted_purchase_probability", "predicted_purchase"
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(server.url.removeprefix("http://")) as asking:
+        yield asking
+
+
+def tensors(frame: pl.DataFrame, *, binary: bool, columns: int = 0) -> list[triton.InferInput]:
+    shape = [frame.height, 1] if columns else [frame.height]
+    inputs = []
+    for name, (datatype, dtype) in TYPES.items():
+        values = np.array(frame[name].to_list(), dtype=dtype).reshape(shape)
+        tensor = triton.InferInput(name, shape, datatype)
+        inputs.append(tensor.set_data_from_numpy(values, binary_data=binary))
+    return inputs
+
+
+def by_predict(server: Server, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    answer = server.client.post("/batch_predict", json={"records": frame.to_dicts()})
+    predictions: list[dict[str, Any]] = answer.json()["predictions"]
+    return predictions
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
+@pytest.mark.parametrize("n_rows", [1, 50])
+@pytest.mark.parametrize("columns", [0, 1], ids=["rows", "rows-by-1"])
+def test_triton_clients_get_the_same_answers(
+    server: Server,
+    client: triton.InferenceServerClient,
+    contract: Contract,
+    binary: bool,
+    n_rows: int,
+    columns: int,
+) -> None:
+    frame = contract.sample(n_rows, 11)
+    wanted = [
+        triton.InferRequestedOutput(name, binary_data=binary)
+        for name in (PROBABILITY, DECISION, "prediction_id")
+    ]
+    inputs = tensors(frame, binary=binary, columns=columns)
+    result = client.infer("purchase", inputs, outputs=wanted, request_id="r-7")
+    expected = by_predict(server, frame)
+    probability = result.as_numpy(PROBABILITY)
+    assert probability.dtype == np.float64
+    assert probability.tolist() == [each[PROBABILITY] for each in expected]
+    assert result.as_numpy(DECISION).tolist() == [each[DECISION] for each in expected]
+    told = result.get_response()
+    assert (told["model_name"], told["model_version"], told["id"]) == ("purchase", server.run_id, "r-7")
+    ids = [text.decode() if isinstance(text, bytes) else text for text in result.as_numpy("prediction_id")]
+    logged = {line["prediction_id"] for line in server.predictions()}
+    assert len(set(ids)) == n_rows
+    assert set(ids) <= logged
+
+
+def test_outputs_left_unsaid_are_all_of_them(
+    client: triton.InferenceServerClient, contract: Contract
+) -> None:
+    result = client.infer("purchase", tensors(contract.sample(3, 2), binary=True))
+    assert {output["name"] for output in result.get_response()["outputs"]} == {
+        PROBABILITY, DECISION, "prediction_id",
+    }  # fmt: skip
+    assert result.as_numpy(PROBABILITY).shape == (3,)
+
+
+def test_narrower_types_of_a_number_are_taken(server: Server, student: dict[str, Any]) -> None:
+    status, answer = infer(server, as_tensors([student], minutes_watched=("FP32", [180.0])))
+    assert status == 200
+    assert answer["outputs"][0]["data"] == [by_predict(server, pl.DataFrame([student]))[0][PROBABILITY]]
+    assert infer(server, as_tensors([student], courses_started=("UINT8", [3])))[0] == 200
+
+
+def test_the_service_and_its_model_are_described(
+    server: Server, client: triton.InferenceServerClient
+) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("purchase")
+    assert not client.is_model_ready("other")
+    assert client.get_server_metadata()["name"] == "tabloop"
+    told = client.get_model_metadata("purchase")
+    assert told["versions"] == [server.run_id]
+    assert {each["name"]: each["datatype"] for each in told["inputs"]} == {
+        n: t for n, (t, _) in TYPES.items()
+    }
+    assert [each["name"] for each in told["outputs"]] == [PROBABILITY, DECISION, "prediction_id"]
+
+
+def test_the_model_may_be_named(serve: Serve, student: dict[str, Any]) -> None:
+    server = serve("serving.model_name=students-v1")
+    assert server.client.get("/v2/models/students-v1").json()["name"] == "students-v1"
+    assert infer(server, as_tensors([student]), name="students-v1")[0] == 200
+    assert infer(server, as_tensors([student]))[0] == 404
+
+
+def as_tensors(rows: list[dict[str, Any]], **replaced: tuple[str, list[Any]]) -> dict[str, Any]:
+    columns = {name: (kind, [row[name] for row in rows]) for name, (kind, _) in TYPES.items()} | replaced
+    return {
+        "inputs": [
+            {"name": name, "shape": [len(data)], "datatype": kind, "data": data}
+            for name, (kind, data) in columns.items()
+        ]
+    }
+
+
+def infer(server: Server, body: Any, name: str = "purchase", **headers: str) -> tuple[int, dict[str, Any]]:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+    answer = server.client.post(f"/v2/models/{name}/infer", content=content, headers=headers)
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code, answer.json()
+
+
+def test_rows_that_break_the_contract_are_named(server: Server, student: dict[str, Any]) -> None:
+    rows = [student, student | {"days_on_platform": -1}, student | {"practice_exams_passed": 9}]
+    status, answer = infer(server, as_tensors(rows))
+    assert status == 422
+    assert [(each["row"], each["code"]) for each in answer["errors"]] == [(1, "range"), (2, "rule")]
+
+
+def test_a_column_too_many_or_too_few_is_named(server: Server, student: dict[str, Any]) -> None:
+    body = as_tensors([student], age=("INT64", [3]))
+    body["inputs"] = [tensor for tensor in body["inputs"] if tensor["name"] != "courses_started"]
+    status, answer = infer(server, body)
+    assert status == 422
+    assert {(each["field"], each["code"]) for each in answer["errors"]} == {
+        ("age", "unknown"), ("courses_started", "missing"),
+    }  # fmt: skip
+
+
+def test_a_float_for_an_integer_is_refused_unless_whole(server: Server, student: dict[str, Any]) -> None:
+    assert infer(server, as_tensors([student], days_on_platform=("FP64", [3.5])))[0] == 422
+    assert infer(server, as_tensors([student], days_on_platform=("FP64", [3.0])))[0] == 200
+
+
+def one_changed(student: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    body = as_tensors([student])
+    body["inputs"][0] |= changes
+    return body
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"shape": [2]}, "its shape says 2"),
+        ({"shape": [1, 2]}, "expected [rows] or [rows, 1]"),
+        ({"shape": [-1]}, "expected [rows] or [rows, 1]"),
+        ({"shape": []}, "expected [rows] or [rows, 1]"),
+        ({"shape": "1"}, "expected [rows] or [rows, 1]"),
+        ({"shape": [10**30]}, "its shape says"),
+        ({"datatype": "FP16"}, "got datatype 'FP16'"),
+        ({"datatype": 3}, "got datatype 3"),
+        ({"data": "US"}, "has no data"),
+        ({"data": ["US", "DE"]}, "got 2 values"),
+        ({"name": None}, "expected a tensor with name"),
+        ({"name": "days_on_platform"}, "stands twice"),
+        ({"parameters": {"binary_data_size": 5}}, "does not fit the 0 bytes"),
+        ({"parameters": {"binary_data_size": -5}}, "does not fit"),
+    ],
+)
+def test_wrong_tensors_are_named(
+    server: Server, student: dict[str, Any], changes: dict[str, Any], said: str
+) -> None:
+    status, answer = infer(server, one_changed(student, **changes))
+    assert status == 400
+    assert said in answer["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b"\xff", b'{"inputs": []}', b'{"inputs": {}}', b'{"inputs": [7]}', b"[" * 99_999,
+     b'{"inputs": [{"name": "a", "shape": [0], "datatype": "BOOL", "data": []}]}',
+     b'{"inputs": [{"name": "a", "shape": [1], "datatype": "BOOL", "data": [true]}], "outputs": 3}',
+     b'{"inputs": [{"name": "\\ud800", "shape": [1], "datatype": "\\ud800", "data": [true]}]}'],
+    ids=lambda body: repr(body[:20]),
+)  # fmt: skip
+def test_what_is_no_request_is_malformed(server: Server, body: bytes) -> None:
+    assert infer(server, body)[0] == 400
+
+
+def test_values_of_every_wrong_kind_are_refused(server: Server, student: dict[str, Any]) -> None:
+    for value in ("x", None, True, [1, 2], {}, 10**400, float("nan"), float("inf"), "\ud800"):
+        status, answer = infer(server, as_tensors([student], days_on_platform=("INT64", [value])))
+        assert status == 422, value
+        assert answer["errors"][0]["field"] == "days_on_platform"
+
+
+def test_unknown_outputs_are_refused_before_anything_is_scored(
+    server: Server, student: dict[str, Any]
+) -> None:
+    before = len(server.predictions())
+    for outputs in ([{"name": "other"}], [7], [{}]):
+        status, answer = infer(server, as_tensors([student]) | {"outputs": outputs})
+        assert status == 400
+        assert PROBABILITY in answer["detail"]
+    assert len(server.predictions()) == before
+
+
+def test_binary_tensors_that_do_not_fit_are_refused(server: Server, student: dict[str, Any]) -> None:
+    def ask(raw: bytes, size: int, datatype: str = "INT64", length: str | None = None) -> tuple[int, str]:
+        body = as_tensors([student])
+        body["inputs"][1] = {
+            "name": "days_on_platform", "shape": [1], "datatype": datatype, "parameters": {"binary_data_size": size},
+        }  # fmt: skip
+        text = json.dumps(body).encode()
+        said = str(len(text)) if length is None else length
+        status, answer = infer(server, text + raw, inference_header_content_length=said)
+        return status, answer.get("detail", "")
+
+    assert ask((5).to_bytes(8, "little"), 8)[0] == 200
+    assert ask(b"\0" * 7, 7) == (400, "inputs[1]: days_on_platform: 7 bytes are no whole number of INT64")
+    assert ask(b"\0" * 8, 16)[0] == 400
+    assert "2 values, its shape says 1" in ask(b"\0" * 16, 16)[1]
+    assert "behind the last tensor" in ask(b"\0" * 9, 8)[1]
+    assert "middle of a length" in ask(b"\1\0", 2, "BYTES")[1]
+    assert "middle of a text" in ask(b"\xff\0\0\0abc", 7, "BYTES")[1]
+    assert "not UTF-8" in ask(b"\1\0\0\0\xff", 5, "BYTES")[1]
+    for length in ("-1", "x", "99999999", ""):
+        assert ask(b"", 0, length=length)[0] in (400, 415)
+
+
+def test_rows_are_limited(server: Server, student: dict[str, Any]) -> None:
+    status, answer = infer(server, as_tensors([student] * 2001))
+    assert status == 400
+    assert "serving.max_records" in answer["detail"]
+    assert infer(server, b" " * 3_000_000)[0] == 413
+
+
+def test_only_json_is_taken_for_json(server: Server, student: dict[str, Any]) -> None:
+    answer = server.client.post("/v2/models/purchase/infer", content=json.dumps(as_tensors([student])))
+    assert answer.status_code == 415
