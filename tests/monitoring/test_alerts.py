@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Receiver(ThreadingHTTPServer):
         self.first = list(first)
         self.seen: list[Message] = []
         self.taken: list[Message] = []
+        self.times: list[float] = []
         self.released = threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -59,6 +61,7 @@ class Handler(BaseHTTPRequestHandler):
             {name.lower(): value for name, value in self.headers.items()} | {":path": self.path},
             self.rfile.read(int(self.headers["content-length"])),
         )
+        self.server.times.append(time.monotonic())
         self.server.seen.append(message)
         answer = self.server.first.pop(0) if self.server.first else 204
         if answer == "drop":
@@ -162,6 +165,19 @@ def test_what_is_not_taken_is_sent_again_under_the_same_id(
     assert receiver.ids() == [name]
     assert [headers["webhook-id"] for headers, _ in receiver.seen] == [name] * 3
     assert {body for _, body in receiver.seen} == {receiver.taken[0][1]}
+
+
+@pytest.mark.parametrize("trouble", [503, 422])
+def test_each_wait_is_longer_than_the_last_up_to_the_longest(
+    receivers: list[Receiver], tmp_path: Path, trouble: int
+) -> None:
+    receiver = receive(receivers, *[trouble] * 5)
+    with Alerts(config(first_retry_s=0.04, max_retry_s=0.2), tmp_path, environ=receiver.environ) as alerts:
+        alerts.send({"name": "a"})
+        wait_for(lambda: receiver.taken)
+    waits = [after - before for before, after in pairwise(receiver.times)]
+    for wait, longest in zip(waits, [0.04, 0.08, 0.16, 0.2, 0.2], strict=True):
+        assert wait >= longest / 2  # the other half is chance
 
 
 def test_alarms_come_in_order_and_one_that_is_refused_does_not_hold_up_the_others(
