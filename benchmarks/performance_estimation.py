@@ -44,7 +44,7 @@ from tabloop.contract.feature_table import feature_frame
 from tabloop.data.dataset import read_dataset
 from tabloop.data.split import split_dataset
 from tabloop.monitoring.performance_degradation import decide_degradation
-from tabloop.monitoring.performance_estimate import Method, ScoredRows, estimate_performance
+from tabloop.monitoring.performance_estimate import Method, RatedRows, estimate_performance
 from tabloop.monitoring.performance_figures import PerformanceFigure
 from tabloop.monitoring.performance_realized import measure_performance
 from tabloop.training.calibration import scores_of
@@ -242,8 +242,8 @@ def look_at(
     reference = bench.reference
     for name, method in OURS.items():
         estimate = estimate_performance(
-            ScoredRows(reference.numeric, reference.categories, reference.y_proba, reference.y_true),
-            ScoredRows(rows.numeric, rows.categories, rows.y_proba),
+            RatedRows(reference.numeric, reference.categories, reference.y_proba, reference.y_true),
+            RatedRows(rows.numeric, rows.categories, rows.y_proba),
             bench.threshold,
             config,
             method=method,

@@ -215,9 +215,7 @@ class Monitor:
         if not rows:
             return 422, _problem(422, "no-outcomes", "outcomes is empty, expected at least one")
 
-        def known(ids: Any) -> set[str]:
-            return set(PredictionLogReader(self.project.model_dir, []).lookup(ids).prediction_id)
-
+        known = PredictionLogReader(self.project.model_dir, []).known_ids
         batch = check_outcomes(rows, OutcomeParser(self._run.contract.target), known)
         count = self._feedback.append(batch.accepted, source="http")
         for outcome in ("new", "corrections", "duplicates"):

@@ -17,8 +17,7 @@ from tabloop.contract.outcome import prediction_time_ms
 from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_window import DriftRows
 from tabloop.monitoring.performance_degradation import DegradationDecision, decide_degradation
-from tabloop.monitoring.performance_estimate import PerformanceEstimate, estimate_performance
-from tabloop.monitoring.performance_estimate import ScoredRows as RatedRows
+from tabloop.monitoring.performance_estimate import PerformanceEstimate, RatedRows, estimate_performance
 from tabloop.monitoring.performance_realized import (
     PromiseDecision,
     RealizedPerformance,
@@ -98,7 +97,9 @@ class RunPerformance:
 
     def decide_degradation(self, figures: PerformanceEstimate | RealizedPerformance) -> DegradationDecision:
         """Decide whether figures are worse than those at release."""
-        return decide_degradation(self.at_release.figures, figures.figures, self._settings)
+        # an estimate's own interval is about these rows' labels, not about rows like them
+        now = figures.long_run if isinstance(figures, PerformanceEstimate) else figures.figures
+        return decide_degradation(self.at_release.figures, now, self._settings)
 
     def describe(self, rows: DriftRows, prediction_ids: Sequence[str]) -> dict[str, Any]:
         """Say all that is known of some rows."""

@@ -13,7 +13,7 @@ from tabloop.monitoring.performance_degradation import decide_degradation
 from tabloop.monitoring.performance_estimate import (
     Method,
     PerformanceEstimate,
-    ScoredRows,
+    RatedRows,
     estimate_performance,
 )
 from tabloop.monitoring.performance_figures import METRICS
@@ -25,7 +25,7 @@ THRESHOLD = 0.5
 
 def world(
     n_rows: int, *, centre: float = 0.0, seed: int, labelled: bool = True
-) -> tuple[ScoredRows, NDArray[np.int8]]:
+) -> tuple[RatedRows, NDArray[np.int8]]:
     """Rows of a world in which the model misses what `segment` does to the outcome.
 
     Its score is calibrated over all rows around 0 and wrong on either segment, so a shift of `centre`
@@ -37,15 +37,15 @@ def world(
     truth = expit(2 * x - 1 + 1.5 * (segment - 0.5))
     labels = (rng.random(n_rows) < truth).astype(np.int8)
     score = expit(2 * x - 1)
-    return ScoredRows({"x": x}, {"segment": segment}, score, labels if labelled else None), labels
+    return RatedRows({"x": x}, {"segment": segment}, score, labels if labelled else None), labels
 
 
-def truth_of(rows: ScoredRows, labels: NDArray[np.int8]) -> dict[str, float]:
+def truth_of(rows: RatedRows, labels: NDArray[np.int8]) -> dict[str, float]:
     measured = measure_performance(labels, rows.y_proba, rows.y_proba >= THRESHOLD, confidence=0.95)
     return {name: figure.value for name, figure in measured.figures.items()}
 
 
-def estimate(reference: ScoredRows, window: ScoredRows, method: Method = "weighted") -> PerformanceEstimate:
+def estimate(reference: RatedRows, window: RatedRows, method: Method = "weighted") -> PerformanceEstimate:
     return estimate_performance(reference, window, THRESHOLD, CONFIG, method=method, n_draws=100)
 
 
@@ -88,8 +88,8 @@ def test_a_feature_may_be_called_score() -> None:
     reference, _ = world(1000, seed=0)
     window, _ = world(500, seed=1)
 
-    def renamed(rows: ScoredRows, shift: float) -> ScoredRows:
-        return ScoredRows({"score": rows.numeric["x"] + shift}, rows.categories, rows.y_proba, rows.y_true)
+    def renamed(rows: RatedRows, shift: float) -> RatedRows:
+        return RatedRows({"score": rows.numeric["x"] + shift}, rows.categories, rows.y_proba, rows.y_true)
 
     assert estimate(renamed(reference, 0.0), renamed(window, 1000.0)).left_out
 
@@ -98,7 +98,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     reference, _ = world(3000, seed=0)
     window, _ = world(800, seed=1, labelled=False)
     order = np.random.default_rng(0).permutation(800)
-    shuffled = ScoredRows(
+    shuffled = RatedRows(
         {"x": window.numeric["x"][order]},
         {"segment": window.categories["segment"][order]},
         window.y_proba[order],
@@ -123,7 +123,7 @@ def test_intervals_hold_what_labels_show() -> None:
 def test_a_window_unlike_the_reference_is_left_out() -> None:
     reference, _ = world(4000, seed=0)
     far, _ = world(1000, seed=1, labelled=False)
-    far = ScoredRows({"x": far.numeric["x"] + 1000}, far.categories, far.y_proba)
+    far = RatedRows({"x": far.numeric["x"] + 1000}, far.categories, far.y_proba)
     left = estimate(reference, far)
     assert not left.figures
     assert set(left.left_out) == set(METRICS)
@@ -139,7 +139,7 @@ def test_too_few_rows_are_left_out() -> None:
     small, _ = world(CONFIG.min_effective_rows - 1, seed=0)
     window, _ = world(500, seed=1, labelled=False)
     assert "reference rows" in estimate(small, window).left_out["roc_auc"]
-    nothing = ScoredRows({"x": np.empty(0)}, {"segment": np.empty(0, dtype=np.int64)}, np.empty(0))
+    nothing = RatedRows({"x": np.empty(0)}, {"segment": np.empty(0, dtype=np.int64)}, np.empty(0))
     assert set(estimate(reference, nothing).left_out) == set(METRICS)
 
 
@@ -154,8 +154,8 @@ def test_no_decided_row_leaves_out_precision_alone() -> None:
 def test_few_expected_positives_leave_out_recall_and_ranking() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(3000)
-    reference = ScoredRows({"x": scores}, {}, scores, (rng.random(3000) < 0.001).astype(np.int8))
-    window = ScoredRows({"x": scores[:500]}, {}, scores[:500])
+    reference = RatedRows({"x": scores}, {}, scores, (rng.random(3000) < 0.001).astype(np.int8))
+    window = RatedRows({"x": scores[:500]}, {}, scores[:500])
     found = estimate(reference, window, "unweighted")
     assert set(found.left_out) == {"recall", "roc_auc"}
     assert "positives" in found.left_out["recall"]
@@ -189,13 +189,13 @@ def test_sides_that_do_not_fit_are_refused() -> None:
     reference, _ = world(500, seed=0)
     window, _ = world(500, seed=1, labelled=False)
     with pytest.raises(ValueError, match="expected the same"):
-        estimate(reference, ScoredRows({}, window.categories, window.y_proba))
+        estimate(reference, RatedRows({}, window.categories, window.y_proba))
     with pytest.raises(ValueError, match="needs the reference's labels"):
         estimate(window, window)
     with pytest.raises(ValueError, match=r"y_proba: holds something else than numbers in \[0, 1\]"):
-        ScoredRows({}, {}, np.array([0.5, np.nan]))
+        RatedRows({}, {}, np.array([0.5, np.nan]))
     with pytest.raises(ValueError, match="x: has shape"):
-        ScoredRows({"x": np.zeros(3)}, {}, np.zeros(2))
+        RatedRows({"x": np.zeros(3)}, {}, np.zeros(2))
 
 
 def test_intervals_of_the_long_run_hold_what_many_rows_show() -> None:

@@ -69,6 +69,11 @@ def parse_rotated(path: Path) -> RotatedFile | None:
     return None if match is None else RotatedFile(path, match[1], match[2])
 
 
+def has_log(folder: Path) -> bool:
+    """Tell whether anything was ever logged here, and is still kept."""
+    return (folder / LIVE_NAME).exists() or bool(folder.is_dir() and rotated_files(folder))
+
+
 def rotated_files(folder: Path) -> list[RotatedFile]:
     """List the closed files in the order in which they were written.
 

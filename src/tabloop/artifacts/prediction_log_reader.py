@@ -198,6 +198,10 @@ class PredictionLogReader:
                         found += keep(lines)
         return self._decoder.decode(found, LogPosition())
 
+    def known_ids(self, prediction_ids: Iterable[str]) -> set[str]:
+        """Give those of some ids that the log has; see `lookup`."""
+        return set(self.lookup(prediction_ids).prediction_id)
+
     def _open(self) -> tuple[list[RotatedFile], LogPart | None]:
         """List the closed files and open the live one, as they are at one moment."""
         if self._path.is_dir():

@@ -31,10 +31,14 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
 
     from tabloop.artifacts.feedback_store import FeedbackStore
     from tabloop.artifacts.files import open_atomic, require_other_file
+    from tabloop.artifacts.prediction_log_folder import has_log
+    from tabloop.artifacts.prediction_log_reader import PredictionLogReader
     from tabloop.feedback_import import describe_refused, import_feedback, require_few_refused
 
     project = settings.project()
     store = FeedbackStore(project.model_dir)
+    # where nothing was ever logged, there is nothing to look ids up in
+    log = PredictionLogReader(project.model_dir, []) if has_log(project.model_dir) else None
     if quarantine is not None:
         require_other_file(quarantine, file, settings.config, store.path)
     with (
@@ -42,7 +46,12 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
         open_atomic(quarantine) if quarantine is not None else nullcontext() as quarantine_file,
     ):
         report = import_feedback(
-            store, project.config.data, file, quarantine_file=quarantine_file, progress=progress.step
+            store,
+            project.config.data,
+            file,
+            known=None if log is None else log.known_ids,
+            quarantine_file=quarantine_file,
+            progress=progress.step,
         )
     with reported(settings, report.to_dict()):
         require_few_refused(report, project.config.data)

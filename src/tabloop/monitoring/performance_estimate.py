@@ -31,7 +31,7 @@ _SCORE = ""
 
 
 @dataclass(frozen=True)
-class ScoredRows:
+class RatedRows:
     """Rows with the scores that a model gave them.
 
     Attributes
@@ -102,8 +102,8 @@ class PerformanceEstimate:
 
 
 def estimate_performance(
-    reference: ScoredRows,
-    window: ScoredRows,
+    reference: RatedRows,
+    window: RatedRows,
     threshold: float,
     config: PerformanceConfig,
     *,
@@ -118,7 +118,7 @@ def estimate_performance(
 
     Parameters
     ----------
-    reference, window : ScoredRows
+    reference, window : RatedRows
         The same features on both sides; the reference with its labels.
     threshold : float
         A row is decided positive where its score is at least this.
@@ -169,8 +169,8 @@ def estimate_performance(
     >>> rng = np.random.default_rng(0)
     >>> y_proba = rng.random(4000)
     >>> y_true = (rng.random(4000) < y_proba).astype(np.int8)
-    >>> reference = ScoredRows({"x": y_proba}, {}, y_proba, y_true)
-    >>> window = ScoredRows({"x": y_proba[:1000]}, {}, y_proba[:1000])
+    >>> reference = RatedRows({"x": y_proba}, {}, y_proba, y_true)
+    >>> window = RatedRows({"x": y_proba[:1000]}, {}, y_proba[:1000])
     >>> estimate = estimate_performance(reference, window, 0.8, PerformanceConfig())
     >>> round(estimate.figures["precision"].value, 1)
     0.9
