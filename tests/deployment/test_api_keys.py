@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tabloop.deployment import api_keys
 from tabloop.deployment.api_keys import load_keys, parse_keys
 from tabloop.errors import ConfigError
 from tests.deployment.conftest import Serve
