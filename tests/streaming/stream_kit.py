@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections import Counter
@@ -122,10 +123,8 @@ class Broker:
             connection = await nats.connect(self.url)
             for name in names:
                 if "." not in name:
-                    try:
+                    with contextlib.suppress(nats.js.errors.NotFoundError):
                         await connection.jetstream().delete_stream(name)
-                    except nats.js.errors.NotFoundError:
-                        pass
             await connection.close()
         elif self.kind == "rabbitmq":
             import aio_pika
