@@ -130,7 +130,7 @@ def test_a_broker_killed_and_started_again_loses_and_repeats_nothing(
     first = start_consumer(workspace.folder, section, broker.environ)
     if broker.kind == "rabbitmq":
         # its streams are registered on disk some seconds after they were made, and only then survive a kill
-        asyncio.run(broker.sink().open())
+        asyncio.run(broker.decisions())
         time.sleep(10)
     producer = Producer(broker, event_bodies(rows, names), every_s=0.02)
     producer.start()

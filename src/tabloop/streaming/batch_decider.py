@@ -136,6 +136,7 @@ class BatchDecider:
         self._source, self._sink, self._live, self._log = source, sink, live, log
         self._meter, self._answered = meter, answered
         self._limit = InvalidLimit(config)
+        self._too_many: InvalidEventsError | None = None
         self._served = live.service
         self._codec = EventCodec(self._served.contract)
         self._swapping = asyncio.Lock()
@@ -193,12 +194,13 @@ class BatchDecider:
         return self._served, self._codec
 
     def _too_many_invalid(self, decoded: Sequence[Event | RefusedEvent]) -> InvalidEventsError | None:
+        """Say so from the batch on that tipped the scale: batches already under way refuse nothing more."""
         try:
             for each in decoded:
                 self._limit.note(valid=isinstance(each, Event))
         except InvalidEventsError as error:
-            return error
-        return None
+            self._too_many = self._too_many or error
+        return self._too_many
 
     async def _decide_events(
         self,

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tabloop.artifacts.prediction_log import PredictionLogWriter
+from tabloop.artifacts.prediction_log_reader import PredictionLogReader
+from tabloop.config.prediction_log import PredictionLogConfig
+from tabloop.streaming import decision_log
+from tabloop.streaming.decision_log import PredictionLogBook
+
+
+class Row(msgspec.Struct):
+    minutes: float
+
+
+def log_events(writer: PredictionLogWriter, names: list[str], *, probability: float = 0.25) -> None:
+    writer.append(
+        [{"minutes": 1.0}] * len(names), [probability] * len(names), [0] * len(names),
+        run_id="run", threshold=0.5, event_ids=names,
+    )  # fmt: skip
+
+
+@pytest.fixture(params=[PredictionLogConfig(), PredictionLogConfig(rotate_bytes=2000, compress=True)])
+def config(request: pytest.FixtureRequest) -> PredictionLogConfig:
+    kept: PredictionLogConfig = request.param
+    return kept
+
+
+def test_what_others_logged_is_found_and_what_we_logged_is_not(
+    tmp_path: Path, config: PredictionLogConfig
+) -> None:
+    with PredictionLogWriter(tmp_path, config) as before, PredictionLogWriter(tmp_path, config) as ours:
+        log_events(before, ["a", 'quo"te', "é b"], probability=0.125)
+        log_events(before, ["a"], probability=0.75)
+        book = PredictionLogBook(tmp_path, ours)
+        for n in range(20):  # through some rotations
+            ids = book.append([Row(1.0)], [0.5], [1], run_id="r", threshold=0.5, event_ids=[f"own-{n}"])
+            assert len(ids) == 1
+            log_events(before, [f"theirs-{n}"], probability=n / 32)
+            found = book.find([f"own-{n}", f"theirs-{n}", "a", 'quo"te', "é b", "none"])
+            assert set(found) == {f"theirs-{n}", "a", 'quo"te', "é b"}
+            assert found[f"theirs-{n}"].probability == n / 32
+        assert found["a"].probability == 0.125  # the first line is the decision
+        assert found["a"].run_id == "run"
+        assert found["a"].prediction_id == next(PredictionLogReader(tmp_path).read()).prediction_id[0]
+        book.clear(["a"])
+        assert not book.find(["a"])
+
+
+def test_what_was_published_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decision_log, "_SUSPECTS", 10)
+    monkeypatch.setattr(decision_log, "_CHECKED_AT_ONCE", 6)
+    config = PredictionLogConfig()
+    with PredictionLogWriter(tmp_path, config) as before, PredictionLogWriter(tmp_path, config) as ours:
+        log_events(before, [f"e{n}" for n in range(12)])
+        book = PredictionLogBook(tmp_path, ours)
+        assert book.suspects() == [f"e{n}" for n in range(6)]
+        assert book.suspects() == [f"e{n}" for n in range(6, 12)]  # those that stay wait for their next turn
+        book.clear(["e0", "e1", "e2"])
+        assert book.suspects() == []
+        assert set(book.find(["e0", "e3"])) == {"e3"}

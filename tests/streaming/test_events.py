@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabloop.contract.contract import Contract
+from tabloop.streaming.events import (
+    Delivery,
+    Event,
+    EventCodec,
+    RefusedEvent,
+    body_of_dead_letter,
+    encode_dead_letter,
+    encode_event,
+)
+
+CONTRACT = Contract.from_dict(
+    {
+        "columns": {"days": {"type": "integer", "minimum": 0}, "note": {"type": "text", "nullable": True}},
+        "rules": ["days < 100"],
+        "target": {"name": "bought"},
+    }
+)
+CODEC = EventCodec(CONTRACT)
+GOOD = encode_event("good", {"days": 3, "note": "x, } ] \\ ünï"})
+
+
+@given(
+    st.lists(
+        st.one_of(st.binary(max_size=60), st.sampled_from([GOOD, b'{"event_id":"n","record":{"days":-1}}'])),
+        max_size=8,
+    )
+)
+def test_any_bytes_are_an_event_or_say_what_is_wrong(bodies: list[bytes]) -> None:
+    deliveries = [Delivery(body, None) for body in bodies]
+    decoded = CODEC.decode(deliveries)
+    assert [each.delivery for each in decoded] == deliveries
+    for each in decoded:
+        if isinstance(each, Event):
+            assert each.event_id == "good"
+        else:
+            assert each.problems
+            assert all(each.problems)
+            key, letter = encode_dead_letter(each, "run")
+            assert body_of_dead_letter(letter) == each.delivery.body
+            assert key == encode_dead_letter(each, "run")[0]
+            assert json.loads(letter)["reason"] == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("body", "event_id", "problem"),
+    [
+        (b"", None, 'expected {"event_id": "...", "record": {...}}'),
+        (b'{"record":{"days":1}}', None, "event_id"),
+        (b'{"event_id":"a"}', "a", "record"),
+        (b'{"event_id":"","record":{"days":1}}', None, "expected 1 to 256 printable characters"),
+        (b'{"event_id":"a\\u0000","record":{"days":1}}', None, "printable"),
+        (b'{"event_id":7,"record":{"days":1}}', None, "str"),
+        (b'{"event_id":"a","record":{"days":1},"more":1}', "a", "more"),
+        (b'{"event_id":"a","record":[1]}', "a", "record"),
+        (b'{"event_id":"a","record":{"days":-1,"what":2}}', "a", "days: got -1, expected at least 0"),
+        (b'{"event_id":"a","record":{"days":100}}', "a", "days < 100"),
+        (b'{"event_id":"a","record":{"days":1,"days":2}}', "a", "days"),
+        (b'\xef\xbb\xbf{"event_id":"a","record":{"days":1}}', None, "JSON"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(body: bytes, event_id: str | None, problem: str) -> None:
+    good, refused, again = CODEC.decode([Delivery(GOOD, None), Delivery(body, None), Delivery(GOOD, None)])
+    assert isinstance(good, Event)
+    assert isinstance(again, Event)
+    assert isinstance(refused, RefusedEvent)
+    assert refused.event_id == event_id
+    assert problem in " ".join(refused.problems)
+
+
+def test_two_events_without_an_id_keep_a_letter_each() -> None:
+    first, second = (RefusedEvent(Delivery(b"x", None, place), "invalid", ("p",)) for place in ("1", "2"))
+    assert encode_dead_letter(first, "run")[0] != encode_dead_letter(second, "run")[0]
+    named = [RefusedEvent(Delivery(b"x", None, place), "invalid", ("p",), "id") for place in ("1", "2")]
+    assert encode_dead_letter(named[0], "run")[0] == encode_dead_letter(named[1], "run")[0]

@@ -1,0 +1,184 @@
+"""`tabloop stream`, as a user has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tabloop.artifacts.prediction_log_reader import PredictionLogReader
+from tests.conftest import Workspace
+from tests.streaming.servers import require_answer, wait_until
+from tests.streaming.stream_kit import Broker, assert_once, event_bodies
+
+COMMAND = [sys.executable, "-c", "from tabloop.cli import main; main()", "stream"]
+
+
+@pytest.fixture
+def workspace(trained: Workspace, tmp_path: Path) -> Workspace:
+    shutil.copytree(trained.folder, tmp_path / "project", symlinks=True)
+    return Workspace(tmp_path / "project")
+
+
+def run(workspace: Workspace, *arguments: str, lines: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=workspace.folder,
+        input=lines,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_lines_in_lines_out_and_dead_letters_come_back_after_a_fix(
+    workspace: Workspace, rows: pl.DataFrame
+) -> None:
+    names = [f"e{n}" for n in range(50)]
+    good = event_bodies(rows, names)
+    late = good[0].replace(b'"e0"', b'"late"').replace(b'"days_on_platform":', b'"days_on_platform":-')
+    late = json.dumps(
+        {"event_id": "late", "record": rows.to_dicts()[0] | {"days_on_platform": 40_000}}
+    ).encode()
+    first = run(workspace, lines=b"\n".join([*good[:30], b"nonsense", late, *good[20:]]))
+    assert first.returncode == 0, first.stderr
+    decisions = [json.loads(line) for line in first.stdout.splitlines()]
+    assert_once(decisions, names)
+    assert b"62 events = 50 decided + 10 decided before + 2 invalid + 0 shed" in first.stderr
+    logged = [
+        name for batch in PredictionLogReader(workspace.model_dir, ()).read() for name in batch.event_id
+    ]
+    assert sorted(filter(None, logged)) == sorted(names)
+
+    still = run(workspace, "replay", "--json")
+    assert json.loads(still.stdout)["invalid"] == 2
+    assert json.loads(still.stdout)["decided"] == 0
+
+    # the contract allowed too little; the champion of a wider one goes live
+    settings = workspace.settings()
+    settings["contract"]["columns"]["days_on_platform"]["maximum"] = 50_000
+    workspace.change(contract=settings["contract"])
+    released = workspace.run("run", "--set", "training.candidates={decision_tree: {}}", "--json")
+    assert released.code == 0, released.err
+    fixed = run(workspace, "replay")
+    assert [json.loads(line)["event_id"] for line in fixed.stdout.splitlines()] == ["late"]
+    again = run(workspace, "replay", "--json")
+    assert {name: json.loads(again.stdout)[name] for name in ("decided", "invalid")} == {
+        "decided": 0,
+        "invalid": 1,
+    }
+
+
+def test_too_many_invalid_events_end_with_exit_code_1(workspace: Workspace, rows: pl.DataFrame) -> None:
+    good = event_bodies(rows, [f"e{n}" for n in range(10)])
+    lines = b"\n".join([*good, *[b"nonsense %d" % n for n in range(30)]])
+    done = run(workspace, "--json", lines=lines)
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert told["error"]["type"] == "InvalidEventsError"
+    assert told["decided"] == 10
+    assert b"21 invalid events in a row" in done.stderr
+
+
+def test_the_simulation_tells_everything_as_json_and_draws_it(workspace: Workspace) -> None:
+    # both are quick to try and large enough to see: no timing is asserted
+    sets = [
+        "simulation.workers=[1]",
+        "simulation.queue_rows=[64]",
+        "max_batch_rows=64",
+        "simulation.jitter_ms=2",
+    ]
+    done = run(
+        workspace, "--simulate", "--rate", "200", "--duration", "0.5", "--rows", "sampled", "--arrivals",
+        "bursts", "--json", *[word for each in sets for word in ("--set", f"stream.{each}")],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["produced"] == told["consumed"] > 0
+    assert told["dropped"] == 0
+    assert told["throughput_rows_per_s"] > 0
+    for latency in ("queue_latency", "end_to_end_latency"):
+        assert set(told[latency]) == {"p50_ms", "p95_ms", "p99_ms", "max_ms"}
+    assert set(told["modes"]) == {"batch", "stream"}
+    assert told["highest_rate"]["trials"]
+    assert [(each["workers"], each["queue_rows"]) for each in told["sizes"]] == [(1, 64)]
+    assert (workspace.folder / told["plot"]).read_bytes().startswith(b"\x89PNG")
+    assert not (workspace.model_dir / "prediction_log.jsonl").exists()  # nobody asked for these predictions
+
+    batch = run(workspace, "--simulate", "--mode", "batch", "--no-search", "--json", "--duration", "0.2")
+    told = json.loads(batch.stdout)
+    assert set(told["modes"]) == {"batch"}
+    assert told["highest_rate"] is None
+    assert told["produced"] == told["consumed"] == 5120
+
+
+def test_options_of_the_simulation_need_it(workspace: Workspace) -> None:
+    done = run(workspace, "--rate", "5")
+    assert done.returncode == 2
+    assert b"--rate needs --simulate" in done.stderr
+
+
+def test_a_broker_that_is_not_there_is_named(workspace: Workspace) -> None:
+    source = "stream.source={kind: redis, url_env: TABLOOP_TEST_URL}"
+    done = run(workspace, "--set", source)
+    assert done.returncode == 2
+    assert b"the environment variable TABLOOP_TEST_URL is not set" in done.stderr
+    os.environ["TABLOOP_TEST_URL"] = "redis://127.0.0.1:1"
+    try:
+        done = run(workspace, "--set", source, "--set", "stream.reconnect_s=0.3")
+    finally:
+        del os.environ["TABLOOP_TEST_URL"]
+    assert done.returncode == 2
+    assert b"Redis: Error 111 connecting to 127.0.0.1:1" in done.stderr
+
+
+def test_sigterm_drains_and_kill_loses_nothing(
+    workspace: Workspace, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    import asyncio
+
+    require_answer("redis")
+    broker = Broker("redis", "redis://127.0.0.1:6379", tmp_path)
+    names = [f"e{n}" for n in range(3000)]
+    asyncio.run(broker.send(event_bodies(rows, names)))
+    section = json.dumps(broker.settings | {"max_batch_rows": 20})
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*COMMAND, "--set", f"stream={section}", "--json"], cwd=workspace.folder,
+            env=os.environ | broker.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def decided() -> int:
+        return len(asyncio.run(broker.decisions()))
+
+    try:
+        killed = start()
+        wait_until(lambda: decided() > 100, 60, "nothing is decided")
+        killed.kill()
+        killed.communicate()
+        drained = start()
+        before = decided()
+        wait_until(lambda: decided() > before, 60, "nothing more is decided")
+        drained.send_signal(signal.SIGTERM)
+        out, err = drained.communicate(timeout=30)
+        assert drained.returncode == 0, err
+        report = json.loads(out)
+        assert report["consumed"] == report["decided"] + report["repeated"]
+        last = start()
+        wait_until(lambda: decided() == len(names), 60, "events are missing")
+        time.sleep(0.2)
+        last.send_signal(signal.SIGTERM)
+        last.communicate(timeout=30)
+        assert_once(asyncio.run(broker.decisions()), names)
+    finally:
+        asyncio.run(broker.remove())
