@@ -257,5 +257,19 @@ def test_rows_are_limited(server: Server, student: dict[str, Any]) -> None:
 
 
 def test_only_json_is_taken_for_json(server: Server, student: dict[str, Any]) -> None:
-    answer = server.client.post("/v2/models/purchase/infer", content=json.dumps(as_tensors([student])))
-    assert answer.status_code == 415
+    content = json.dumps(as_tensors([student]))
+    for headers, status in (
+        ({}, 200),  # as Triton's client sends it
+        ({"origin": "http://elsewhere.example"}, 415),
+        ({"content-type": "text/plain"}, 415),
+    ):
+        answer = server.client.post("/v2/models/purchase/infer", content=content, headers=headers)
+        assert answer.status_code == status
+
+
+def test_the_client_shows_what_was_wrong(client: triton.InferenceServerClient, contract: Contract) -> None:
+    inputs = tensors(contract.sample(1, 2), binary=True)
+    with pytest.raises(triton.InferenceServerException, match="there is no model 'other'"):
+        client.infer("other", inputs)
+    with pytest.raises(triton.InferenceServerException, match="courses_started: got nothing"):
+        client.infer("purchase", [tensor for tensor in inputs if tensor.name() != "courses_started"])

@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -158,9 +159,16 @@ def _require_key(keys: ApiKeys, scope: Scope) -> None:
         raise HttpProblem(403, "forbidden", said)
 
 
+def problem_body(problem: HttpProblem, scope: Scope) -> bytes:
+    """Write a problem's body; clients of the Open Inference Protocol look for `error` in it."""
+    if scope["path"].startswith("/v2/"):
+        problem = replace(problem, members={**problem.members, "error": problem.detail})
+    return problem.body(scope.get("request_id", "-"))
+
+
 async def send_problem(problem: HttpProblem, scope: Scope, send: Send) -> None:
     """Answer with a problem."""
-    body = problem.body(scope.get("request_id", "-"))
+    body = problem_body(problem, scope)
     await send_body(
         send, body, status=problem.status, media_type=MEDIA_TYPE,
         headers=[(name.encode(), value.encode()) for name, value in problem.headers.items()],

@@ -11,6 +11,7 @@ import numpy as np
 from fastapi import Request
 
 from tabloop import __version__
+from tabloop.contract.record_check import shown
 from tabloop.deployment.edge import Receive, Scope, Send, read_body, send_body
 from tabloop.deployment.problem_details import HttpProblem
 from tabloop.deployment.served_model import Prediction, ServedModel
@@ -109,6 +110,7 @@ class OpenInference:
         body = await read_body(scope, receive, service.config.max_body_bytes)
         request, binary = _split(scope, body)
         model = service.model
+        outputs = _wanted_outputs(request, self._output_names(model))
         columns = _columns(request, binary)
         rows = _rows(columns, service.config.max_records)
         try:
@@ -117,7 +119,7 @@ class OpenInference:
             service.count_refused(error)
             raise
         predictions = await service.decide(model, records)
-        await self._answer(send, request, model, predictions)
+        await self._answer(send, request, outputs, model, predictions)
 
     def _require_name(self, scope: Scope) -> None:
         asked = scope["path_params"]["name"]
@@ -126,26 +128,30 @@ class OpenInference:
                 404, "not-found", f"there is no model {asked!r}; it is named {self.model_name!r}"
             )
 
+    @staticmethod
+    def _output_names(model: ServedModel) -> tuple[str, str, str]:
+        return model.contract.probability_name, model.contract.decision_name, "prediction_id"
+
     async def _answer(
-        self, send: Send, request: Mapping[str, Any], model: ServedModel, predictions: Sequence[Prediction]
+        self,
+        send: Send,
+        request: Mapping[str, Any],
+        wanted: Mapping[str, bool],
+        model: ServedModel,
+        predictions: Sequence[Prediction],
     ) -> None:
-        contract = model.contract
+        probability, decision, prediction_id = self._output_names(model)
         tensors: dict[str, tuple[str, list[Any]]] = {
-            contract.probability_name: ("FP64", [p.probability for p in predictions]),
-            contract.decision_name: ("INT64", [p.label for p in predictions]),
-            "prediction_id": ("BYTES", [p.prediction_id for p in predictions]),
+            probability: ("FP64", [p.probability for p in predictions]),
+            decision: ("INT64", [p.label for p in predictions]),
+            prediction_id: ("BYTES", [p.prediction_id for p in predictions]),
         }
-        wanted = request.get("outputs") or [{"name": name} for name in tensors]
-        all_binary = bool(_parameters(request).get("binary_data_output"))
         outputs: list[dict[str, Any]] = []
         raw = b""
-        for output in wanted:
-            name = output.get("name") if isinstance(output, dict) else None
-            if name not in tensors:
-                raise MalformedBodyError(f"outputs: got {name!r}, expected one of {', '.join(tensors)}")
+        for name, is_binary in wanted.items():
             datatype, values = tensors[name]
             described: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(values)]}
-            if _parameters(output).get("binary_data", all_binary):
+            if is_binary:
                 part = _to_bytes(datatype, values)
                 described["parameters"] = {"binary_data_size": len(part)}
                 raw += part
@@ -170,7 +176,8 @@ class OpenInference:
 def _split(scope: Scope, body: bytes) -> tuple[dict[str, Any], bytes]:
     """Take a body apart: JSON, and the tensors behind it."""
     length = len(body)
-    is_json = False
+    # Triton's own client declares nothing; a page of another site, which could do so too, names its origin
+    is_json = not any(name in (b"content-type", b"origin") for name, _ in scope["headers"])
     for name, value in scope["headers"]:
         if name == _JSON_LENGTH:
             if not value.isdigit() or int(value) > len(body):
@@ -192,6 +199,18 @@ def _split(scope: Scope, body: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(request.get("outputs") or [], list):
         raise MalformedBodyError("outputs: expected a list of tensors")
     return request, body[length:]
+
+
+def _wanted_outputs(request: Mapping[str, Any], names: Sequence[str]) -> dict[str, bool]:
+    """Name the outputs that are asked for, and whether as bytes; all of them where nothing is said."""
+    all_binary = bool(_parameters(request).get("binary_data_output"))
+    wanted: dict[str, bool] = {}
+    for output in request.get("outputs") or [{"name": name} for name in names]:
+        name = output.get("name") if isinstance(output, dict) else None
+        if name not in names:
+            raise MalformedBodyError(f"outputs: got {shown(name)!r}, expected one of {', '.join(names)}")
+        wanted[name] = bool(_parameters(output).get("binary_data", all_binary))
+    return wanted
 
 
 def _columns(request: Mapping[str, Any], binary: bytes) -> dict[str, list[Any]]:

@@ -269,6 +269,7 @@ _FIXED_SCHEMAS: dict[str, Any] = {
                 },
             },
             "total_errors": {"type": "integer"},
+            "error": {"type": "string", "description": "The detail again, under `/v2`."},
         },
         "required": ["type", "title", "status", "detail"],
     },

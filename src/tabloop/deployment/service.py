@@ -18,7 +18,7 @@ from tabloop.artifacts.prediction_log import PredictionLogWriter
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys
-from tabloop.deployment.edge import Edge, Receive, Scope, Send, read_body, send_body
+from tabloop.deployment.edge import Edge, Receive, Scope, Send, problem_body, read_body, send_body
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.open_inference import OpenInference
 from tabloop.deployment.openapi_document import describe_operations, describe_service
@@ -280,7 +280,7 @@ def _media_type(status: int) -> bytes:
 
 def _add_error_answers(app: FastAPI) -> None:
     def answer(request: Request, problem: HttpProblem) -> Response:
-        body = problem.body(request.scope.get("request_id", "-"))
+        body = problem_body(problem, request.scope)
         return Response(body, problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE.decode())
 
     @app.exception_handler(HttpProblem)
