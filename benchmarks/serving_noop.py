@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record_codec import pydantic_model
 from fastapi import FastAPI
 from pydantic import BaseModel, create_model
 
+from benchmarks.record_codec import pydantic_model
 from tabloop.config.loading import load_project
 from tabloop.contract.contract import Contract
 
