@@ -19,7 +19,7 @@ def same(rows: Rows, scored: Scored) -> Scored:
     return scored
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=40),
     max_batch_rows=st.integers(1, 20),

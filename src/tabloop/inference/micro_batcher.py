@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from tabloop.errors import QueueFullError
 
@@ -41,17 +41,19 @@ class QueueCounts:
 class _Submission(Generic[Row, Answer]):
     """Some caller's rows, the answers they have so far, and whom to give them."""
 
-    __slots__ = ("answers", "future", "rows", "taken")
+    __slots__ = ("answers", "future", "missing", "rows", "taken")
 
     def __init__(self, rows: Sequence[Row], future: asyncio.Future[list[Answer]]) -> None:
         self.rows = rows
         self.future = future
         self.taken = 0
-        self.answers: list[Answer] = []
+        # a batch may be answered before an earlier one that is still finished: each has its place
+        self.answers: list[Answer | None] = [None] * len(rows)
+        self.missing = len(rows)
 
 
-#: Submissions and how many rows of each are in the batch.
-_Batch: TypeAlias = list[tuple[_Submission[Row, Answer], int]]
+#: Submissions, from which of its rows on each is in the batch, and with how many.
+_Batch: TypeAlias = list[tuple[_Submission[Row, Answer], int, int]]
 
 
 class MicroBatcher(Generic[Row, Score, Answer]):
@@ -162,9 +164,9 @@ class MicroBatcher(Generic[Row, Score, Answer]):
                 continue
             step = min(rest, self._max_batch_rows - len(together))
             together += submission.rows[submission.taken : submission.taken + step]
+            batch.append((submission, submission.taken, step))
             submission.taken += step
             self._waiting_rows -= step
-            batch.append((submission, step))
             if step == rest:
                 self._waiting.popleft()
         if self._thread_rows is not None and len(together) >= self._thread_rows:
@@ -203,7 +205,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
 
     def _fail(self, batch: _Batch[Row, Answer], error: BaseException) -> None:
         self.counts.batches += 1
-        for submission, _ in batch:
+        for submission, _, _ in batch:
             if not submission.future.done():
                 submission.future.set_exception(error)
 
@@ -215,8 +217,9 @@ class MicroBatcher(Generic[Row, Score, Answer]):
             return
         self.counts.batches += 1
         start = 0
-        for submission, step in batch:
-            submission.answers += answers[start : start + step]
+        for submission, place, step in batch:
+            submission.answers[place : place + step] = answers[start : start + step]
+            submission.missing -= step
             start += step
-            if len(submission.answers) == len(submission.rows) and not submission.future.done():
-                submission.future.set_result(submission.answers)
+            if not submission.missing and not submission.future.done():
+                submission.future.set_result(cast("list[Answer]", submission.answers))
