@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.conftest import ROOT, Workspace
-from tests.deployment.real_server import serving, wait_until
 
 from tabloop.config.reference import render_reference
 
@@ -68,32 +66,6 @@ def test_the_exported_model_runs_without_tabloop(trained_copy: Workspace) -> Non
     assert decision in ("True", "False")
     shutil.copy(trained_copy.folder / "data" / "ml_datasource.csv", trained_copy.folder / "students.csv")
     run_page(trained_copy, "docs/onnx.md")
-
-
-def test_the_deployment_page_s_requests_are_answered(trained_copy: Workspace) -> None:
-    page = (ROOT / "docs" / "deployment.md").read_text()
-    snippets = re.findall(r"<!-- run against a server -->\n((?:    .*\n)+)", page)
-    assert len(snippets) == 3
-    # an answer that is no success ends the shell with an error
-    strict = 'set -eu\ncurl() { command curl --fail-with-body --show-error "$@"; echo; }\n'
-    with serving(trained_copy) as server:
-        wait_until(lambda: server.client.get("/monitoring/drift").status_code == 200)
-        shown = [
-            subprocess.run(
-                ["bash", "-c", strict + textwrap.dedent(each).replace("http://127.0.0.1:8000", server.url)],
-                capture_output=True, text=True, check=False,
-            )
-            for each in snippets
-        ]  # fmt: skip
-        logged = server.predictions()
-    assert [done.returncode for done in shown] == [0, 0, 0], [done.stdout + done.stderr for done in shown]
-    one, several, inferred = ([json.loads(line) for line in done.stdout.splitlines()] for done in shown)
-    decided = [one[0]["prediction_id"], *inferred[1]["outputs"][2]["data"]]
-    assert set(decided) <= {line["prediction_id"] for line in logged}
-    assert len(logged) == 1 + 2 + 2
-    assert several[0]["accepted"] == several[0]["new"] == 1
-    assert several[1]["ready"]
-    assert several[2]["samples_observed"] == 3
 
 
 def run_snippet(page: str, start: str, folder: Path) -> str:

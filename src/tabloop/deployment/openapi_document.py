@@ -137,7 +137,7 @@ def describe_service(
     document = get_openapi(
         title=f"tabloop: {contract.target.name}",
         version=app.version,
-        summary=f"Decides on `{contract.target.name}`, as run {model.run_id} was trained to.",
+        summary=f"Decides on {contract.target.name}, as run {model.run_id} was trained to.",
         description=_ABOUT + "".join(f"\n- `{rule}`" for rule in contract.rules),
         routes=app.routes,
     )
