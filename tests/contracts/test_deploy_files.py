@@ -265,6 +265,11 @@ def test_the_image_holds_every_runtime_dependency_and_no_developer_s() -> None:
     assert backend <= pins("requirements-build.lock").keys()
 
 
+def test_onnxruntime_is_told_to_report_to_nobody() -> None:
+    started = [ROOT / "Dockerfile", *(DEPLOY / "systemd").glob("*.service")]
+    assert all("ORT_DISABLE_TELEMETRY=1" in path.read_text() for path in started)
+
+
 def test_the_units_start_commands_that_exist() -> None:
     for path in sorted((DEPLOY / "systemd").glob("*.service")):
         unit = configparser.RawConfigParser(strict=False)
