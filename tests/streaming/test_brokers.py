@@ -106,7 +106,7 @@ def test_two_consumers_share_and_one_may_leave(
             await run_until(leaving, lambda: settled(leaving) >= 40)  # joins, works, leaves
             await broker.send(bodies[300:])
 
-        everything = lambda: settled(staying) + settled(leaving) >= 600  # noqa: E731
+        everything = lambda: staying.meter.decided + leaving.meter.decided >= 600  # noqa: E731
         if broker.kind == "kafka":  # a topic of one partition feeds one member of the group at a time
             leave = rest()
             await leave
@@ -114,5 +114,20 @@ def test_two_consumers_share_and_one_may_leave(
         else:
             await asyncio.gather(run_until(staying, everything), rest())
         assert_once(await broker.decisions(), names)
+
+    asyncio.run(main())
+
+
+def test_a_sink_writes_what_is_new_and_says_how_much(broker: Broker) -> None:
+    async def main() -> None:
+        one, two = broker.sink(), broker.sink()
+        await asyncio.gather(one.open(), two.open())
+        entries = [(name, b'{"event_id":"%b"}' % name.encode()) for name in ("a", "b.c *>", "d" * 200)]
+        assert await one.publish(entries[:2]) == 2
+        assert await two.publish(entries) == 1  # also where nobody asked before
+        assert await one.publish(entries) == 0
+        assert set(await two.decided(["a", "b.c *>", "none"])) == {"a", "b.c *>"}
+        await asyncio.gather(one.close(), two.close())
+        assert_once(await broker.decisions(), [name for name, _ in entries])
 
     asyncio.run(main())

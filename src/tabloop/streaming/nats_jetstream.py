@@ -91,14 +91,8 @@ class _JetStream:
                 await self.stream.add_stream(StreamConfig(name=name, subjects=[subject], allow_direct=True))
 
     async def append_new(self, prefix: str, entries: Sequence[Entry]) -> int:
-        async with _answering():
-            acks = [
-                await self.stream.publish_async(
-                    f"{prefix}.{subject_token(key)}", body, headers=_ONLY_NEW, wait_stall=_ANSWER_S
-                )
-                for key, body in entries
-            ]
-            outcomes = await _all_of(acks)
+        subjects = [(f"{prefix}.{subject_token(key)}", body) for key, body in entries]
+        outcomes = await self.publish_all(subjects, headers=_ONLY_NEW)
         written = 0
         for outcome in outcomes:
             if isinstance(outcome, nats.js.errors.APIError) and outcome.err_code == _WRONG_LAST_SEQUENCE:
@@ -107,6 +101,20 @@ class _JetStream:
                 raise BrokerUnavailableError(f"NATS: {outcome}") from outcome
             written += 1
         return written
+
+    async def publish_all(
+        self, messages: Sequence[tuple[str, bytes]], headers: dict[str, str] | None = None
+    ) -> list[PubAck | BaseException]:
+        """Publish side by side and give each one's answer.
+
+        Not with nats-py's `publish_async`: where the server refuses, its answer never comes.
+        """
+        async with _answering():
+            publish = self.stream.publish
+            return await asyncio.gather(
+                *(publish(subject, body, _ANSWER_S, headers=headers) for subject, body in messages),
+                return_exceptions=True,
+            )
 
     async def close(self) -> None:
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
@@ -197,14 +205,9 @@ class NatsEventSource(_JetStream):
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Publish events."""
-        async with _answering():
-            acks = [
-                await self.stream.publish_async(self._config.subject, body, wait_stall=_ANSWER_S)
-                for body in bodies
-            ]
-            for outcome in await _all_of(acks):
-                if isinstance(outcome, BaseException):
-                    raise outcome
+        for outcome in await self.publish_all([(self._config.subject, body) for body in bodies]):
+            if isinstance(outcome, BaseException):
+                raise BrokerUnavailableError(f"NATS: {outcome}") from outcome
 
     async def lag(self) -> Lag:
         """Ask the server about the consumer."""
@@ -254,16 +257,6 @@ class NatsDecisionSink(_JetStream):
 
 def _delivery(message: Msg) -> Delivery:
     return Delivery(message.data, message, str(message.metadata.sequence.stream))
-
-
-async def _all_of(acks: Sequence[asyncio.Future[PubAck]]) -> list[PubAck | BaseException]:
-    """Wait for every answer; what has none by then counts as unanswered and gives its slot back."""
-    _, unanswered = await asyncio.wait(acks, timeout=_ANSWER_S) if acks else (None, ())
-    for ack in unanswered:
-        ack.cancel()
-    return [
-        TimeoutError("no answer") if ack in unanswered else ack.exception() or ack.result() for ack in acks
-    ]
 
 
 async def _ignore(_: Exception) -> None:
