@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tabloop.deployment import api_keys
 from tabloop.deployment.api_keys import load_keys, parse_keys
 from tabloop.errors import ConfigError
 from tests.deployment.conftest import Serve
@@ -94,7 +93,7 @@ def test_keys_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
         return hmac_compare(a, b)
 
     hmac_compare = hmac.compare_digest
-    monkeypatch.setattr(api_keys.hmac, "compare_digest", spy)
+    monkeypatch.setattr("tabloop.deployment.api_keys.hmac.compare_digest", spy)
     keys = load_keys("KEYS", None, {"KEYS": f"read {READ}\npredict {PREDICT}\n"})
     assert keys is not None
     assert keys.roles_of(READ) == {"read"}

@@ -54,7 +54,7 @@ def test_every_kind_of_problem_is_in_its_table() -> None:
 
 def test_its_defaults_are_those_in_force() -> None:
     page = PAGE.read_text().partition("## Limits")[2].partition("\n## ")[0]
-    defaults = ServingConfig()  # type: ignore[call-arg]
+    defaults = ServingConfig()
     for name in ("max_batch_rows", "max_queue_rows", "keep_alive_s", "max_connections", "drain_timeout_s"):
         assert re.search(rf"`{name}` \| {getattr(defaults, name)} \|", page), name
     assert f"| `receive_timeout_s` | {defaults.receive_timeout_s:g} |" in page

@@ -196,7 +196,7 @@ def test_a_closed_column_refuses_what_it_does_not_know(workspace: Workspace, stu
         assert schema["properties"]["student_country"]["enum"] == ["US", "DE", "IN"]
 
 
-QUICKEST = {"logistic_regression": {}}
+QUICKEST: dict[str, Any] = {"logistic_regression": {}}
 
 
 def test_the_model_is_described(server: Server, contract: Contract) -> None:

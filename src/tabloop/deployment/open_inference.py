@@ -207,7 +207,7 @@ def _wanted_outputs(request: Mapping[str, Any], names: Sequence[str]) -> dict[st
     wanted: dict[str, bool] = {}
     for output in request.get("outputs") or [{"name": name} for name in names]:
         name = output.get("name") if isinstance(output, dict) else None
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise MalformedBodyError(f"outputs: got {shown(name)!r}, expected one of {', '.join(names)}")
         wanted[name] = bool(_parameters(output).get("binary_data", all_binary))
     return wanted
