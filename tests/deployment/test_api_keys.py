@@ -93,7 +93,7 @@ def test_keys_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
         return hmac_compare(a, b)
 
     hmac_compare = hmac.compare_digest
-    monkeypatch.setattr(hmac, "compare_digest", spy)
+    monkeypatch.setattr("tabloop.deployment.api_keys.hmac.compare_digest", spy)
     keys = load_keys("KEYS", None, {"KEYS": f"read {READ}\npredict {PREDICT}\n"})
     assert keys is not None
     assert keys.roles_of(READ) == {"read"}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import tritonclient.http as triton
+import tritonclient.http as triton  # type: ignore[import-untyped]
 
 from tabloop.contract.contract import Contract
 from tests.deployment.conftest import Serve
@@ -207,8 +207,8 @@ def test_what_is_no_request_is_malformed(server: Server, body: bytes) -> None:
 
 
 def test_values_of_every_wrong_kind_are_refused(server: Server, student: dict[str, Any]) -> None:
-    wrong: tuple[Any, ...] = ("x", None, True, [1, 2], {}, 10**400, float("nan"), float("inf"), "\ud800")
-    for value in wrong:
+    values: list[Any] = ["x", None, True, [1, 2], {}, 10**400, float("nan"), float("inf"), "\ud800"]
+    for value in values:
         status, answer = infer(server, as_tensors([student], days_on_platform=("INT64", [value])))
         assert status == 422, value
         assert answer["errors"][0]["field"] == "days_on_platform"
@@ -218,8 +218,8 @@ def test_unknown_outputs_are_refused_before_anything_is_scored(
     server: Server, student: dict[str, Any]
 ) -> None:
     before = len(server.predictions())
-    wrong: tuple[list[Any], ...] = ([{"name": "other"}], [7], [{}])
-    for outputs in wrong:
+    unknown: list[list[Any]] = [[{"name": "other"}], [7], [{}]]
+    for outputs in unknown:
         status, answer = infer(server, as_tensors([student]) | {"outputs": outputs})
         assert status == 400
         assert PROBABILITY in answer["detail"]

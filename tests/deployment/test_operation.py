@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import threading
 import time
@@ -271,3 +272,10 @@ def test_it_binds_to_loopback_unless_told(server: Server) -> None:
     assert server.url.startswith("http://127.0.0.1:")
     inodes = Path("/proc/net/tcp").read_text()
     assert f"0100007F:{server.port:04X} 00000000:0000 0A" in inodes
+
+
+def test_a_worker_may_open_as_many_connections_as_it_should(serve: Serve) -> None:
+    server = serve("serving.max_connections=3000")
+    (worker,) = server.workers()
+    soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    assert soft >= (6000 if hard == resource.RLIM_INFINITY else min(6000, hard))

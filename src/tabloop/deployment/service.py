@@ -24,7 +24,7 @@ from tabloop.deployment.open_inference import OpenInference
 from tabloop.deployment.openapi_document import describe_operations, describe_service
 from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_of
 from tabloop.deployment.served_model import Prediction, ServedModel
-from tabloop.errors import QueueFullError, RecordError, TabloopError
+from tabloop.errors import LogUnwritableError, QueueFullError, RecordError, TabloopError
 from tabloop.inference.champion_follower import ChampionFollower
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -119,7 +119,12 @@ class Service:
             metrics.queue_refused_rows.inc(len(records))
             raise
         if predictions[-1].ticket:
-            await self.log.committed(predictions[-1].ticket)
+            try:
+                await self.log.committed(predictions[-1].ticket)
+            except LogUnwritableError:
+                metrics.log_refused_rows.inc(len(records))
+                metrics.log_state.note(failed=True)
+                raise
         return predictions
 
     def count_refused(self, error: RecordError) -> None:
@@ -160,7 +165,7 @@ class Service:
             figures[name] += value
         log_problem = self.log.problem
         if log_problem is None and figures["tabloop_log_unwritable"]:
-            log_problem = "another worker's latest try to write the prediction log failed; its log tells why"
+            log_problem = "a worker's latest try to write the prediction log failed; its log tells why"
         troubles = [self.champion.problem, self.keys.problem if self.keys else None, log_problem]
         return {
             "status": "degraded" if any(troubles) else "ok",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -29,6 +30,8 @@ from tabloop.inference.champion_follower import ChampionFollower
 
 _SWITCH_S = 0.0005
 
+_OTHER_DESCRIPTORS = 256
+
 
 def main() -> None:
     """Serve until told to stop."""
@@ -47,6 +50,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     keys_file = project.resolve(config.api_keys_file) if config.api_keys_file else None
     keys = load_keys(config.api_keys_env, keys_file)
     metrics.forget_the_dead()
+    _allow_descriptors(2 * config.max_connections + _OTHER_DESCRIPTORS)
     log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
 
     def load(run: RunFolder) -> ServedModel:
@@ -110,6 +114,15 @@ async def follow_champion(champion: ChampionFollower[ServedModel], interval_s: f
         if champion.has_moved:
             await asyncio.to_thread(champion.follow)
             metrics.champion_changes.labels("refused" if champion.problem else "served").inc()
+
+
+def _allow_descriptors(n_wanted: int) -> None:
+    """Ask for as many descriptors as connections may need; many systems begin with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        n_wanted = min(n_wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < n_wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n_wanted, hard))
 
 
 if __name__ == "__main__":
