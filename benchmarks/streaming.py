@@ -162,8 +162,8 @@ async def remove(kind: str, names: list[str]) -> None:
 def measure(project: Project, brokers: list[str], *, rounds: int, n_rows: int, batch: int) -> dict[str, Any]:
     """Take the turns."""
     service = load_service(RunStore(project.model_dir).require_champion())
-    path = project.resolve(project.config.data.source.path)
-    frame = typed_columns(service.contract, read_dataset(project.config.data, project.contract, path).frame)
+    read = read_dataset(project.config.data, project.contract, project.folder)
+    frame = typed_columns(service.contract, read.frame)
     records = frame.to_dicts()
     bodies = [encode_event(f"e{n}", records[n % len(records)]) for n in range(n_rows)]
     config = StreamConfig(max_batch_rows=batch)

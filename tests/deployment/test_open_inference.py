@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import tritonclient.http as triton  # type: ignore[import-untyped]
+import tritonclient.http as triton
 
 from tabloop.contract.contract import Contract
 from tests.deployment.conftest import Serve
