@@ -97,6 +97,29 @@ def test_narrower_types_of_a_number_are_taken(server: Server, student: dict[str,
     assert infer(server, as_tensors([student], courses_started=("UINT8", [3])))[0] == 200
 
 
+NUMPY_TYPES: dict[str, Any] = {
+    "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8,
+    "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "FP32": np.float32, "FP64": np.float64,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("datatype", NUMPY_TYPES)
+def test_numbers_come_in_any_type_as_bytes(
+    server: Server, client: triton.InferenceServerClient, contract: Contract, datatype: str
+) -> None:
+    inputs = [
+        tensor
+        for tensor in tensors(contract.sample(1, 2), binary=True)
+        if tensor.name() != "days_on_platform"
+    ]
+    days = triton.InferInput("days_on_platform", [1], datatype)
+    days.set_data_from_numpy(np.array([3], dtype=NUMPY_TYPES[datatype]))
+    result = client.infer("purchase", [*inputs, days])
+    made = result.as_numpy("prediction_id")[0].decode()
+    (line,) = [line for line in server.predictions() if line["prediction_id"] == made]
+    assert line["features"]["days_on_platform"] == 3
+
+
 def test_the_service_and_its_model_are_described(
     server: Server, client: triton.InferenceServerClient
 ) -> None:
