@@ -107,7 +107,10 @@ class Edge:
         except HttpProblem as problem:
             await send_problem(problem, scope, send_with_headers)
         except TabloopError as error:
-            await send_problem(problem_of(error), scope, send_with_headers)
+            answer = problem_of(error)
+            if answer.status == 500:
+                _log.exception("a defect of the service", extra={"request": _described(scope, 500, trace)})
+            await send_problem(answer, scope, send_with_headers)
         except Exception:  # answered with 500 already; told here, with the request's name
             _log.exception("a defect of the service", extra={"request": _described(scope, status, trace)})
             if not status:
