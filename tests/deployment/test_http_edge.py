@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -111,9 +112,50 @@ def test_a_slow_head_or_body_is_given_up_and_others_are_served(
 def test_an_endless_head_is_refused(impatient: Server) -> None:
     with closing(connect(impatient)) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\n")
-        for _ in range(40):
-            connection.sendall(b"x-more: " + b"a" * 1000 + b"\r\n")
+        for _ in range(33):  # no more than it reads: closing on unread bytes throws the answer away
+            connection.sendall(b"x-more: " + b"a" * 990 + b"\r\n")
         assert statuses(connection.recv(65_536)) == [431]
+
+
+CHUNKED = (
+    b"POST /predict HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n"
+    b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [(b"0\r\n", b"x-more: " + b"a" * 990 + b"\r\n"), (b"0\r\nx-more: ", b"a" * 1000), (b"1;", b"a" * 1000)],
+    ids=["trailers", "trailer", "chunk-extension"],
+)
+def test_what_does_not_end_around_the_body_is_refused(impatient: Server, before: bytes, line: bytes) -> None:
+    with closing(connect(impatient)) as connection:
+        connection.sendall(CHUNKED + before)
+        time.sleep(0.05)
+        for _ in range(33):
+            connection.sendall(line)
+        assert statuses(connection.recv(65_536)) == [431]
+
+
+def test_long_bodies_in_small_pieces_are_no_head(impatient: Server) -> None:
+    answer = impatient.client.post("/predict", content=(b" " * 20 for _ in range(3000)), headers=JSON)
+    assert answer.status_code == 400  # of blanks
+
+
+def test_who_reads_no_answer_is_left(impatient: Server, student: dict[str, Any]) -> None:
+    with closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", impatient.port))
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: here\r\n\r\n" * 600)
+        wait_until(lambda: not is_connected(impatient, connection))
+    assert impatient.client.post("/predict", json=student).status_code == 200
+
+
+def is_connected(server: Server, connection: socket.socket) -> bool:
+    """Whether the server still holds its end; Linux tells."""
+    ends = f"0100007F:{server.port:04X} 0100007F:{connection.getsockname()[1]:04X} 01"
+    return ends in Path("/proc/net/tcp").read_text()
 
 
 def test_one_connection_too_many_is_told_so(impatient: Server, student: dict[str, Any]) -> None:

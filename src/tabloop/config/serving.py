@@ -32,7 +32,8 @@ class ServingConfig(Section):
         10.0,
         gt=0,
         le=600,
-        description="How long a request may take to arrive, from its first byte to its last.",
+        description="How long a request may take to arrive, from its first byte to its last, and how long "
+        "an answer may lie unread.",
     )
     keep_alive_s: StrictInt = Field(
         75, ge=1, le=3600, description="How long an idle connection is kept open, in seconds."

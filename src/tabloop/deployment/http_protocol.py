@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with an end to its patience: slow senders, endless heads, connections."""
+"""uvicorn's HTTP protocol with an end to its patience: slow clients, endless heads, too many connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SWEEP_S = 0.5
 class GuardedProtocol(HttpToolsProtocol):
     """One connection; a request has to arrive whole within a time, its head within a size.
 
-    uvicorn itself waits for ever for the rest of a request that was begun.
+    uvicorn itself waits for ever for the rest of a request that was begun, and for an answer to be read.
     """
 
     #: Set by `guarded_protocol`.
@@ -26,8 +26,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _receiving_since: float | None = None
     _is_surplus = False
-    _in_head = False
+    #: What came since the last piece of a body: a head, what stands around chunks, trailers.
     _head_bytes = 0
+    _unread_bytes = 0
+    _unread_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -39,33 +41,31 @@ class GuardedProtocol(HttpToolsProtocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; refuse a head that does not end."""
+        """Take bytes; refuse a head or trailers that do not end."""
         if self._is_surplus:
             said = f"{self.max_connections} connections are open already; try again later"
             self._refuse(HttpProblem(503, "too-many-connections", said, headers={"retry-after": "1"}))
             return
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MOST_HEAD_BYTES:
-                said = f"the request's head is over {_MOST_HEAD_BYTES} bytes; send fewer or shorter headers"
-                self._refuse(HttpProblem(431, "head-too-large", said))
+        if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
+            said = f"the request's head is over {_MOST_HEAD_BYTES} bytes; send fewer or shorter headers"
+            self._refuse(HttpProblem(431, "head-too-large", said))
 
     def on_message_begin(self) -> None:
         """Note when a request begins."""
         super().on_message_begin()
         self._receiving_since = self.loop.time()
-        self._in_head = True
-        self._head_bytes = 0
 
-    def on_headers_complete(self) -> None:
-        """Note that the head is whole."""
-        self._in_head = False
-        super().on_headers_complete()
+    def on_body(self, body: bytes) -> None:
+        """Note that the body goes on."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
         self._receiving_since = None
+        self._head_bytes = 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -73,7 +73,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(HttpProblem(400, "not-http", f"{msg} Send HTTP/1.1."))
 
     def sweep(self, now: float) -> None:
-        """Give up on a request that takes too long to arrive."""
+        """Give up on a request that takes too long to arrive, and on a client that reads no answer."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes == 0 or unread_bytes != self._unread_bytes:
+            self._unread_bytes, self._unread_since = unread_bytes, now
+        elif now - self._unread_since > self.receive_timeout_s:
+            self.transport.abort()
+            return
         since = self._receiving_since
         if since is not None and now - since > self.receive_timeout_s and not self.transport.is_closing():
             self._receiving_since = None
