@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types imports train export reproduce benchmark soak clean lock docs
+.PHONY: help setup run test check format lint types imports train export reproduce benchmark stream soak clean lock docs
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ benchmark: $(STAMP)  ## measure the newest open run (ARGS="RUN --full" names ano
 
 train: $(STAMP)  ## open a run: data, candidates, threshold
 	@$(BIN)/tabloop train $(ARGS)
+
+stream: $(STAMP)  ## put a made-up load on the champion's event stream, no broker needed (ARGS="--rate 2000")
+	@test -L artifacts/champion || $(BIN)/tabloop run
+	@$(BIN)/tabloop stream --simulate $(ARGS)
 
 reproduce: $(STAMP)  ## check every hash of the champion (ARGS=--retrain trains again)
 	@$(BIN)/tabloop reproduce $(ARGS)
