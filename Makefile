@@ -49,6 +49,7 @@ monitor: $(STAMP)  ## say how the champion is doing (ARGS=--watch keeps at it)
 	@$(BIN)/tabloop monitor $(ARGS)
 
 stream: $(STAMP)  ## simulate a stream of events in this process, no broker needed
+	@test -L artifacts/champion || $(BIN)/tabloop run
 	@$(BIN)/tabloop stream --simulate $(ARGS)
 
 test: $(STAMP)  ## the whole test suite
