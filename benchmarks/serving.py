@@ -211,8 +211,11 @@ def _service(folder: Path, name: str, *settings: str) -> Iterator[Server]:
     command = [sys.executable, "-c", "from tabloop.cli import main; main()", "serve", "--port", "0", "--json"]
     for setting in settings:
         command += ["--set", setting]
+    # a folder of its own: services on one log would each read what the others answered
+    own = folder.parent / f"{folder.name}-{name.replace(' ', '-')}"
+    shutil.copytree(folder, own, symlinks=True, ignore=shutil.ignore_patterns("prediction_log*"))
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout is not None
         text = ""
@@ -224,6 +227,7 @@ def _service(folder: Path, name: str, *settings: str) -> Iterator[Server]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
+        shutil.rmtree(own)
 
 
 def _worker_rss_mb(supervisor: int) -> float:

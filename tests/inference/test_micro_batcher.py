@@ -24,9 +24,10 @@ def same(rows: Rows, scored: Scored) -> Scored:
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=40),
     max_batch_rows=st.integers(1, 20),
     thread_rows=st.sampled_from([None, 1, 5, 20]),
+    alone=st.booleans(),
 )
 def test_everybody_gets_their_own_answers(
-    sizes: list[int], max_batch_rows: int, thread_rows: int | None
+    sizes: list[int], max_batch_rows: int, thread_rows: int | None, alone: bool
 ) -> None:
     batches: list[int] = []
 
@@ -35,7 +36,9 @@ def test_everybody_gets_their_own_answers(
         return rows
 
     async def main() -> list[list[tuple[int, int]]]:
-        batcher = MicroBatcher(score, same, max_batch_rows=max_batch_rows, thread_rows=thread_rows)
+        batcher = MicroBatcher(
+            score, same, max_batch_rows=max_batch_rows, thread_rows=thread_rows, is_alone=lambda: alone
+        )
         asked = [[(n, i) for i in range(size)] for n, size in enumerate(sizes)]
         answers = await asyncio.gather(*(batcher.submit(rows) for rows in asked))
         assert batcher.waiting_rows == 0
@@ -54,6 +57,19 @@ def test_what_waits_is_scored_together_and_nobody_waits_for_company() -> None:
         assert batcher.counts.batches == 1
         await asyncio.wait_for(batcher.submit([1]), timeout=0.5)
         assert batcher.counts.batches == 2
+
+    asyncio.run(main())
+
+
+def test_who_is_alone_is_answered_without_a_turn_of_the_loop() -> None:
+    async def main() -> None:
+        batcher: MicroBatcher[int, list[int], int] = MicroBatcher(
+            lambda rows: rows, same, is_alone=lambda: True
+        )
+        asking = batcher.submit([7])
+        with pytest.raises(StopIteration) as answered:
+            asking.send(None)  # one step, and it is done: nothing was waited for
+        assert answered.value.value == [7]
 
     asyncio.run(main())
 

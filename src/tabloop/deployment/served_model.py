@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -57,6 +57,8 @@ class ServedModel:
         Where predictions are written down before they are answered.
     config : ServingConfig
         Sizes of batches and of the queue.
+    is_alone : callable, optional
+        Tells whether there is one request only.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ServedModel:
         description: dict[str, Any],
         log: PredictionLogWriter,
         config: ServingConfig,
+        is_alone: Callable[[], bool] | None = None,
     ) -> None:
         self.service = service
         self.description = description
@@ -74,6 +77,7 @@ class ServedModel:
             self._score,
             self._write_down,
             thread_rows=_THREAD_ROWS,
+            is_alone=is_alone,
             max_batch_rows=config.max_batch_rows,
             max_queue_rows=config.max_queue_rows,
         )
@@ -126,6 +130,7 @@ def load_served_model(
     run: RunFolder,
     config: ServingConfig,
     log: PredictionLogWriter,
+    is_alone: Callable[[], bool] | None = None,
 ) -> ServedModel:
     """Load a run, check the hash of every file it serves, and have it score its self-test rows.
 
@@ -137,7 +142,7 @@ def load_served_model(
         If a file is not the recorded one, or the self-test comes out differently.
     """
     service = load_tested_service(run)
-    return ServedModel(service, _describe(run, service), log, config)
+    return ServedModel(service, _describe(run, service), log, config, is_alone)
 
 
 def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:

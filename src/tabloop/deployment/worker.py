@@ -54,7 +54,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
 
     def load(run: RunFolder) -> ServedModel:
-        return load_served_model(run, config, log)
+        return load_served_model(run, config, log, lambda: len(server.server_state.tasks) <= 1)
 
     champion = ChampionFollower(RunStore(project.model_dir), load)
     monitor = MonitorClient(Path(settings.values["monitor_socket"]))

@@ -70,6 +70,9 @@ class MicroBatcher(Generic[Row, Score, Answer]):
     thread_rows : int, optional
         From so many rows on, `score` runs in a thread of the batcher's own, one batch at a time, and the loop
         stays free; by default never.
+    is_alone : callable, optional
+        Tells whether the caller of `submit` is the only one there is: then its rows are scored at once, not
+        some turns of the loop later. By default nobody can tell.
     max_batch_rows : int, default=256
         Most rows in one call of `score`; a longer submission is scored in several, others in between.
     max_queue_rows : int, default=4096
@@ -90,12 +93,14 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         finish: Callable[[list[Row], Score], Sequence[Answer]],
         *,
         thread_rows: int | None = None,
+        is_alone: Callable[[], bool] | None = None,
         max_batch_rows: int = 256,
         max_queue_rows: int = 4096,
     ) -> None:
         self._score = score
         self._finish = finish
         self._thread_rows = thread_rows
+        self._is_alone = is_alone
         self._thread: ThreadPoolExecutor | None = None
         self._is_busy = False
         self._max_batch_rows = max_batch_rows
@@ -142,7 +147,10 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         self.counts.deepest_rows = max(self.counts.deepest_rows, self._waiting_rows)
         if not self._flush_is_due and not self._is_busy:
             self._flush_is_due = True
-            loop.call_soon(self._flush_later, _TURNS_BEFORE_FLUSH - 1)
+            if self._is_alone is not None and self._is_alone():
+                self._flush()
+            else:
+                loop.call_soon(self._flush_later, _TURNS_BEFORE_FLUSH - 1)
         return await answers
 
     def _flush_later(self, turns: int) -> None:
