@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from tabloop.artifacts.feedback_store import FeedbackStore
-from tabloop.artifacts.files import json_bytes, write_atomic
+from tabloop.artifacts.files import finite_or_null, json_bytes, write_atomic
 from tabloop.artifacts.prediction_log_reader import PredictionLogReader
 from tabloop.artifacts.run_store import RunStore
 from tabloop.config.loading import Project
@@ -30,7 +30,7 @@ from tabloop.deployment.runtime_snapshots import RuntimeSnapshots
 from tabloop.errors import TabloopError
 from tabloop.monitoring.alerts import Alerts
 from tabloop.monitoring.refusal_watch import RefusalWatch
-from tabloop.run_monitor import RunMonitor
+from tabloop.run_monitor import RunMonitor, live_since
 
 _log = logging.getLogger("tabloop.monitor")
 
@@ -58,6 +58,7 @@ class Monitor:
         self.project = project
         self._store = RunStore(project.model_dir)
         self._feedback = FeedbackStore(project.model_dir)
+        self._decided = self._store.decisions_state()
         self._run = RunMonitor(project, self._store.require_champion())
         self._snapshots = RuntimeSnapshots(project.model_dir)
         self._snapshot_at = self._figures_at = time.monotonic()
@@ -68,7 +69,9 @@ class Monitor:
             min_records=monitoring.drift_min_samples,
             window_records=monitoring.test_window_rows,
         )
-        self._records_seen = self._refused_seen = 0.0
+        # what was counted before this process began was looked at by the one before
+        self._refused_seen = metrics.total("tabloop_invalid_rows")
+        self._records_seen = metrics.total("tabloop_predictions") + self._refused_seen
         self._alerts = Alerts(project.config.alerts, project.model_dir)
         self._alarms_path = project.model_dir / ALARMS
         # what is on already was told already: a monitor that starts again does not tell it again
@@ -76,13 +79,14 @@ class Monitor:
         self._of_figures: dict[str, str] = {}
         for name in self._on:
             metrics.alarm_state.labels(name).set(1)
+        metrics.monitor_looked_at.set_to_current_time()
 
     async def follow(self) -> None:
         """Follow the log until cancelled."""
         while True:
             try:
                 await self.tick()
-            except (TabloopError, OSError):
+            except Exception:
                 _log.exception("the monitor could not look; it tries again")
             await asyncio.sleep(_TICK_S)
 
@@ -90,7 +94,9 @@ class Monitor:
         """Look once: at the champion, the log, the counters."""
         self._follow_champion()
         for _ in self._run.catching_up():
+            metrics.monitor_looked_at.set_to_current_time()
             await asyncio.sleep(0)  # a long log is no reason not to answer
+        metrics.monitor_looked_at.set_to_current_time()
         now = time.monotonic()
         if now - self._figures_at >= _FIGURES_EVERY_S:
             self._note_figures()
@@ -133,7 +139,14 @@ class Monitor:
 
     def _follow_champion(self) -> None:
         name = self._store.champion_name()
-        if name is not None and name != self._run.run.run_id:
+        if name is None:
+            return
+        moved = name != self._run.run.run_id
+        decided = self._store.decisions_state()
+        if not moved and decided != self._decided:  # the same run may have gone live again
+            moved = live_since(self._store, name) != self._run.since
+        self._decided = decided
+        if moved:
             self._run = RunMonitor(self.project, self._store.require_champion())
             self._of_figures = {}
 
@@ -232,6 +245,11 @@ class Monitor:
         }
 
 
+def _encode(answer: Any) -> bytes:
+    """Write JSON; a figure that is not finite is null, for JSON has no other word."""
+    return json.dumps(finite_or_null(answer), allow_nan=False, ensure_ascii=False).encode()
+
+
 def _read_alarms(path: Path) -> set[str]:
     try:
         return set(json.loads(path.read_bytes())["on"])
@@ -252,20 +270,23 @@ async def run(project: Project, socket_path: Path, *, ready: Any) -> None:
     stop_with_parent(loop, stopped.set)
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with (
+            contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError),
+            contextlib.closing(writer),
+        ):
             head = json.loads(await reader.readline())
             body = await reader.readexactly(head["bytes"])
             try:
                 status, answer = monitor.answer(head["question"], body)
+                text = _encode(answer)
             except TabloopError as error:
-                status, answer = 503, _problem(503, "monitor-cannot-answer", str(error))
+                status, text = 503, _encode(_problem(503, "monitor-cannot-answer", str(error)))
             except Exception:
                 _log.exception("a defect of the monitor")
-                status, answer = 500, _problem(500, "defect", "the monitor failed; its log tells more")
-            text = json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()
+                told = _problem(500, "defect", "the monitor failed; its log tells more")
+                status, text = 500, _encode(told)
             writer.write(json.dumps({"status": status, "bytes": len(text)}).encode() + b"\n" + text)
             await writer.drain()
-            writer.close()
 
     socket_path.unlink(missing_ok=True)  # left by a monitor that was killed
     server = await asyncio.start_unix_server(one, socket_path, limit=_LONGEST_QUESTION_BYTES)

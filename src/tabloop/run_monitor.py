@@ -20,6 +20,7 @@ from tabloop.artifacts.run_store import RunStore
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.contract.contract import Contract
+from tabloop.errors import DataError
 from tabloop.monitoring.drift_monitor import DriftHistory, DriftMonitor, WindowVerdict, drift_of_rows
 from tabloop.monitoring.drift_reference import DriftReference
 from tabloop.monitoring.drift_rule import DriftReport
@@ -78,6 +79,7 @@ class RunMonitor:
         )
         self._reader = PredictionLogReader(project.model_dir, list(self._contract.columns))
         self._position = self._beginning()
+        self._reading: Iterator[LogBatch] | None = None
         self._ids: deque[str] = deque(maxlen=self._monitor.window.capacity_rows)
         self.verdicts: deque[WindowVerdict] = deque(maxlen=_KEPT_VERDICTS)
         self._windows: deque[WindowEvidence] = deque(maxlen=_KEPT_VERDICTS)
@@ -100,12 +102,22 @@ class RunMonitor:
         return [verdict for verdicts in self.catching_up() for verdict in verdicts]
 
     def catching_up(self) -> Iterator[list[WindowVerdict]]:
-        """Do as `catch_up` does, batch by batch."""
+        """Do as `catch_up` does, batch by batch.
+
+        Who catches up while somebody else is in the middle of it goes on with the same reading: a row is
+        taken in once.
+        """
         if not self.project.model_dir.is_dir():
             return
-        for batch in self._reader.read(self._position):
+        while True:
+            if self._reading is None:
+                self._reading = self._reader.read(self._position)
+            batch = next(self._reading, None)
+            if batch is None:
+                self._reading = None
+                return
+            self._position = batch.position  # before the rows are taken: never twice, whatever happens
             verdicts = self._take(batch)
-            self._position = batch.position
             self.verdicts += verdicts
             yield verdicts
 
@@ -313,13 +325,19 @@ def drift_of_log(project: Project, run: RunFolder, log_path: Path) -> DriftHisto
             if chosen:
                 yield _read(rows, batch, chosen)
 
-    return drift_of_rows(
+    history = drift_of_rows(
         batches(),
         DriftReference.load(run.read("drift_reference.npz")),
         run.read_json("drift_baseline.json"),
         project.config.monitoring,
         not_monitored=rows.not_monitored,
     )
+    if not history.rows:
+        raise DataError(
+            f"{log_path}: no row of run {run.run_id} ({reader.skipped_lines} lines are no log lines); "
+            "`tabloop log verify` names the runs of a log, --run another one"
+        )
+    return history
 
 
 def live_since(store: RunStore, run_id: str) -> str | None:

@@ -16,6 +16,7 @@ from tabloop.deployment.supervisor import Child, Supervisor
 from tabloop.errors import ServingError
 
 _BACKLOG = 2048
+_LONGEST_SOCKET_PATH = 100
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
     listener = _listen(host, port)
     with listener, tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
         monitor_socket = str(Path(folder) / "monitor")
+        if len(os.fsencode(monitor_socket)) > _LONGEST_SOCKET_PATH:
+            raise ServingError(
+                f"{folder}: too long a path for a local socket; set TMPDIR to a shorter folder"
+            )
         shared = {
             "config": project.config.to_json(),
             "config_path": str(project.config_path.absolute()),
@@ -93,7 +98,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         if listener is not None:
             listener.close()
         raise ServingError(

@@ -102,3 +102,14 @@ def test_rows_before_a_rotation_are_synced_with_those_behind_it(tmp_path: Path) 
         assert log.counters.syncs < 30
         assert not [path for path in open_files() if "prediction_log-" in path]
     assert ids(tmp_path) == given_ids
+
+
+def test_a_sync_that_could_not_be_tried_is_no_sync() -> None:
+    def none_left() -> list[int]:
+        raise OSError(24, "Too many open files")
+
+    commits = GroupCommit(none_left)
+    first, second = commits.give_ticket(), commits.give_ticket()
+    for ticket in (first, second):
+        with pytest.raises(LogUnwritableError, match="Too many open files"):
+            commits.wait(ticket)

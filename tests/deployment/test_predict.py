@@ -12,7 +12,7 @@ from tabloop.contract.contract import Contract
 from tabloop.inference.frame_columns import columns_of_frame
 from tabloop.inference.predictor import Predictor
 from tests.conftest import Workspace
-from tests.deployment.real_server import Server, copy_of, serving
+from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
 JSON = {"content-type": "application/json"}
 
@@ -211,6 +211,8 @@ def test_the_model_is_described(server: Server, contract: Contract) -> None:
 
 
 def test_health_says_what_is_loaded(server: Server) -> None:
+    # the monitor starts beside the workers, and tells when it has the baseline
+    wait_until(lambda: server.client.get("/health").json()["drift_baseline_loaded"])
     told = server.client.get("/health").json()
     assert told["ready"] is told["predictor_loaded"] is told["drift_baseline_loaded"] is True
     assert (told["run_id"], told["status"]) == (server.run_id, "ok")

@@ -19,6 +19,7 @@ from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
 from tabloop.artifacts.feedback_store import FeedbackStore
 from tabloop.artifacts.prediction_log import PredictionLogWriter
+from tabloop.artifacts.prediction_log_reader import PredictionLogReader
 from tabloop.artifacts.run_store import RunStore
 from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.contract.outcome import Outcome
@@ -76,6 +77,51 @@ def test_following_says_what_a_new_monitor_says(trained_copy: Workspace, traffic
     assert following.evidence().windows == anew.evidence().windows
     assert [window.stop for window in anew.evidence().windows] == [1000, 2000]
     assert drift_of_log(traffic.project, traffic.run, trained_copy.model_dir).rule == following.check_rule()
+
+
+def test_a_question_in_the_middle_of_catching_up_counts_no_row_twice(
+    trained_copy: Workspace, traffic: Traffic
+) -> None:
+    traffic.send(students_like_the_training(trained_copy, 500, 8))
+    following = RunMonitor(traffic.project, traffic.run)
+    following._reader = PredictionLogReader(
+        trained_copy.model_dir, list(following.contract.columns), batch_rows=64
+    )
+    catching_up = following.catching_up()
+    next(catching_up)
+    following.catch_up()
+    assert list(catching_up) == []
+    assert following.rows_seen == 500
+    anew = RunMonitor(traffic.project, traffic.run)
+    anew.catch_up()
+    assert following.describe_drift() == anew.describe_drift()
+
+
+def test_rows_logged_while_a_column_was_hashed_do_not_stop_the_monitor(
+    trained_copy: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_copy.change(prediction_log={"hash": ["minutes_watched"], "hash_key_env": "KEY_OF_THIS_TEST"})
+    monkeypatch.setenv("KEY_OF_THIS_TEST", "a key of some length")
+    hidden = Traffic(trained_copy)
+    hidden.send(students_like_the_training(trained_copy, 60, 9))
+    hidden.log.close()
+    trained_copy.change(prediction_log={"hash": []})
+    following = RunMonitor(trained_copy.project(), hidden.run)
+    following.catch_up()
+    assert following.describe_drift()["features"]["minutes_watched"]["missing"] == 60
+
+
+def test_a_log_without_the_run_is_said_to_be_one(trained_copy: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "other.jsonl").write_text("no line of a log\n")
+    outcome = trained_copy.run("drift", "--log", str(tmp_path / "other.jsonl"))
+    assert outcome.code == 2
+    assert "no row of run" in outcome.err
+
+
+def test_lines_of_other_hands_in_the_decisions_stop_nobody(trained_copy: Workspace) -> None:
+    with (trained_copy.model_dir / "decisions.jsonl").open("a") as file:
+        file.write('{"note": "by hand"}\n5\n')
+    assert trained_copy.run("monitor").code == 0
 
 
 def test_the_figures_are_those_of_the_rows_in_the_log(trained_copy: Workspace, traffic: Traffic) -> None:

@@ -96,6 +96,8 @@ class GroupCommit:
         failure = None
         try:
             failure = _sync(self._take_descriptors())
+        except OSError as error:  # no descriptor to be had: nothing was synced
+            failure = error
         finally:
             with self._changed:
                 if failure is not None:

@@ -262,6 +262,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except FileNotFoundError as error:
         raise ArtifactMissingError(f"{path}: no run here; `tabloop runs` lists them") from error
+    except OSError as error:
+        raise ArtifactError(f"{path / MANIFEST}: cannot be read: {error.strerror or error}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path / MANIFEST}: not JSON: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:

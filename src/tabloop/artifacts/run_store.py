@@ -196,6 +196,16 @@ class RunStore:
             return []
         records = []
         for line in path.read_bytes().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                records.append(json.loads(line))
+            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+                record = json.loads(line)
+                if isinstance(record, dict) and {"time", "decision", "run_id"} <= record.keys():
+                    records.append(record)
         return records
+
+    def decisions_state(self) -> tuple[int, int]:
+        """Give what changes when a decision is noted, without reading them."""
+        try:
+            found = (self.model_dir / DECISIONS).stat()
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_size, found.st_mtime_ns

@@ -41,6 +41,11 @@ log_unwritable = Gauge(
     multiprocess_mode="livemax",
 )
 # what the monitor process knows; it alone sets these
+monitor_looked_at = Gauge(
+    "tabloop_monitor_looked_at",
+    "When the monitor process looked last, seconds since 1970.",
+    multiprocess_mode="mostrecent",
+)
 drift_max_abs_z = Gauge(
     "tabloop_drift_max_abs_z", "Largest z-score of the documented rule.", multiprocess_mode="mostrecent"
 )

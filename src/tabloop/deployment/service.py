@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
@@ -26,6 +27,9 @@ from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_
 from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import LogUnwritableError, QueueFullError, RecordError, TabloopError
 from tabloop.inference.champion_follower import ChampionFollower
+
+#: A monitor that has not looked for so long is not there; it is, once it has read a long log.
+_MONITOR_SILENCE_S = 30.0
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -81,6 +85,7 @@ class Service:
         self.monitor = monitor
         self.config = config
         self.keys = keys
+        self.started_at = time.time()
 
     @property
     def model(self) -> ServedModel:
@@ -119,8 +124,9 @@ class Service:
             metrics.queue_refused_rows.inc(len(records))
             raise
         if predictions[-1].ticket:
-            try:
-                await self.log.committed(predictions[-1].ticket)
+            try:  # each batch has a ticket, and they need not be in order
+                for ticket in {prediction.ticket for prediction in predictions}:
+                    await self.log.committed(ticket)
             except LogUnwritableError:
                 metrics.log_refused_rows.inc(len(records))
                 metrics.log_state.note(failed=True)
@@ -166,12 +172,17 @@ class Service:
         log_problem = self.log.problem
         if log_problem is None and figures["tabloop_log_unwritable"]:
             log_problem = "a worker's latest try to write the prediction log failed; its log tells why"
-        troubles = [self.champion.problem, self.keys.problem if self.keys else None, log_problem]
+        looked_at = figures["tabloop_monitor_looked_at"]
+        monitor_problem = None
+        if time.time() - (looked_at or self.started_at) > _MONITOR_SILENCE_S:
+            monitor_problem = "the monitor process has not looked for a while; its log tells why"
+        keys_problem = self.keys.problem if self.keys else None
+        troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem]
         return {
             "status": "degraded" if any(troubles) else "ok",
             "ready": True,
             "predictor_loaded": True,
-            "drift_baseline_loaded": True,
+            "drift_baseline_loaded": looked_at > 0 and monitor_problem is None,
             "run_id": model.run_id,
             "version": __version__,
             "troubles": [trouble for trouble in troubles if trouble],

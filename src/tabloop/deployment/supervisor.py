@@ -141,9 +141,9 @@ class Supervisor:
             os.close(key.fd)
             if said == b"ready\n":
                 child.is_ready = child.was_ready = True
-            elif said and not child.was_ready:
+            elif said:
                 reason = said.decode(errors="replace").strip()
-                if child.needed:
+                if child.needed and not child.was_ready:
                     raise ServingError(reason)
                 _log.error("%s cannot start: %s", child.name, reason)
 

@@ -37,9 +37,9 @@ def main() -> None:
     """Serve until told to stop."""
     with starting() as settings:
         server, sockets = build_server(settings)
-    # uvicorn raises the signal again when it has stopped; by then nothing is left to do
+    # before uvicorn listens it is to stop too; what uvicorn raises again when it has stopped changes nothing
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run(sockets=sockets)
 
 

@@ -82,13 +82,19 @@ class ChampionFollower(Generic[Served]):
         -------
         service : Served
         """
-        name = self._store.champion_name() or ""
+        name = ""
         try:
+            name = self._store.champion_name() or ""
             self.service = self._load(self._store.require_champion())
-        except TabloopError as error:
+        except Exception as error:  # whatever is wrong with it, it is the new one's trouble
             self.problem = f"champion {name} is not fit to serve: {error}"
             if name != self._refused[0]:  # said once, not again and again
-                _LOGGER.error("%s; run %s answers on", self.problem, self.service.run_id)
+                _LOGGER.error(
+                    "%s; run %s answers on",
+                    self.problem,
+                    self.service.run_id,
+                    exc_info=not isinstance(error, TabloopError),
+                )
             self._refused = (name, time.monotonic())
         else:
             self.problem, self._refused = None, ("", 0.0)

@@ -110,7 +110,9 @@ class RowReader:
         features: dict[str, NDArray[np.float64]] = {}
         for name in self._numbers:
             values: list[Any] = [row.get(name) for row in rows]
-            if name in self._moments:
+            if name not in self._moments:  # a text stands where the column was hashed when the row was logged
+                values = [None if isinstance(v, str) else v for v in values]
+            else:
                 values = [
                     None if v is None else as_utc(datetime.fromisoformat(v)).timestamp() for v in values
                 ]
