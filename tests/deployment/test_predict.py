@@ -225,6 +225,7 @@ def test_two_workers_say_the_same(
 ) -> None:
     workspace = copy_of(trained, tmp_path_factory.mktemp("two-workers") / "project")
     with serving(workspace, "--workers", "2", "--set", "serving.request_log=all") as server:
+        wait_until(lambda: server.client.get("/health").json()["drift_baseline_loaded"])
         seen: dict[str, set[str]] = {}
         for _ in range(30):  # each on a connection of its own, which the kernel gives to either
             server.client.headers["connection"] = "close"
