@@ -306,3 +306,15 @@ def test_the_pace_decides_how_much_is_pulled(service: ScoringService, rows: pl.D
     report = asyncio.run(consumer.run(asyncio.Event()))
     # 1,600 rows/s at most: a tenth of a second of that, or two batches, are ready; the broker keeps the others
     assert report.deepest_queue_rows < 400
+
+
+def test_an_event_that_is_in_two_batches_at_once_is_scored_once(
+    service: ScoringService, rows: pl.DataFrame
+) -> None:
+    names = [f"e{n}" for n in range(10)]
+    sink, log = MemoryDecisionSink(), MemoryLog()
+    config = StreamConfig(max_batch_rows=10, workers=2)
+    source = filled(event_bodies(rows, names) * 4)
+    report = asyncio.run(consumer_of(source, sink, slow(service, 0.05), config, log).run(asyncio.Event()))
+    assert (report.decided, report.repeated) == (10, 30)
+    assert sorted(log.event_ids) == names
