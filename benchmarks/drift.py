@@ -55,11 +55,11 @@ from tabloop.config.monitoring import MonitoringConfig
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
 from tabloop.data.dataset import read_dataset
-from tabloop.monitoring.drift_baseline import build_drift_baseline
-from tabloop.monitoring.drift_reference import DriftReference, build_drift_reference
-from tabloop.monitoring.drift_rule import check_drift
-from tabloop.monitoring.drift_window import DriftRows, DriftWindow
-from tabloop.monitoring.windowed_drift import WindowedDriftTest
+from tabloop.drift.baseline import build_drift_baseline
+from tabloop.drift.reference import DriftReference, build_drift_reference
+from tabloop.drift.window import DriftRows, DriftWindow
+from tabloop.drift.windowed_test import WindowedDriftTest
+from tabloop.drift.zscore_rule import check_drift
 from tabloop.training.threshold import calibrate_threshold
 
 ROOT = Path(__file__).parents[1]

@@ -31,13 +31,13 @@ from tabloop.config.loading import load_project
 from tabloop.contract.contract import Contract
 from tabloop.data.dataset import read_dataset
 from tabloop.data.split import split_dataset
-from tabloop.inference.frame_columns import columns_of_frame, input_types
 from tabloop.inference.predictor import Predictor
-from tabloop.optimization.export_onnx import export_pipeline, save_model
-from tabloop.optimization.onnx_graph import OnnxGraph
-from tabloop.optimization.preprocessing_to_onnx import preprocessing_to_onnx
-from tabloop.optimization.quantize_trees import TreePlan, choose_cuts, quantized_tree_scores
-from tabloop.optimization.trees_to_onnx import TreeSum, tree_sum_of
+from tabloop.inference.records.frame_columns import columns_of_frame, input_types
+from tabloop.optimization.export.graph import OnnxGraph
+from tabloop.optimization.export.pipeline import export_pipeline, save_model
+from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
+from tabloop.optimization.export.trees import TreeSum, tree_sum_of
+from tabloop.optimization.int8.trees import TreePlan, choose_cuts, quantized_tree_scores
 from tabloop.training.train import train_model
 
 ROOT = Path(__file__).parents[1]

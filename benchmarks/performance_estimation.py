@@ -43,10 +43,10 @@ from tabloop.config.training import LogisticRegressionCandidate, RandomForestCan
 from tabloop.contract.feature_table import feature_frame
 from tabloop.data.dataset import read_dataset
 from tabloop.data.split import split_dataset
-from tabloop.monitoring.performance_degradation import decide_degradation
-from tabloop.monitoring.performance_estimate import Method, RatedRows, estimate_performance
-from tabloop.monitoring.performance_figures import PerformanceFigure
-from tabloop.monitoring.performance_realized import measure_performance
+from tabloop.performance.degradation import decide_degradation
+from tabloop.performance.estimate import Method, RatedRows, estimate_performance
+from tabloop.performance.figures import PerformanceFigure
+from tabloop.performance.realized import measure_performance
 from tabloop.training.calibration import scores_of
 from tabloop.training.candidates import build_classifier
 from tabloop.training.cross_validation import assign_folds

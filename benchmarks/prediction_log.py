@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.prediction_log_reader import PredictionLogReader
-from tabloop.artifacts.prediction_log_verify import verify_log
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
+from tabloop.artifacts.prediction_log.verify import verify_log
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.prediction_log import Durability, PredictionLogConfig
 
 BATCH_ROWS = (1, 16, 256, 1000)

@@ -26,6 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tabloop.config.loading import load_project
+from tabloop.contract.checks.record import RecordChecker, rule_holds
+from tabloop.contract.checks.strict_json import read_json
 from tabloop.contract.columns import (
     BooleanColumn,
     CategoryColumn,
@@ -36,9 +38,8 @@ from tabloop.contract.columns import (
     text_problem,
 )
 from tabloop.contract.contract import Contract
-from tabloop.contract.record_check import RecordChecker, rule_holds
-from tabloop.contract.strict_json import read_json
-from tabloop.inference.record_codec import RecordCodec
+from tabloop.contract.sampling.sampler import sample_rows
+from tabloop.inference.records.codec import RecordCodec
 
 
 def pydantic_model(contract: Contract) -> type[BaseModel]:
@@ -130,7 +131,7 @@ def main() -> None:
     options = parser.parse_args()
 
     contract = load_project(options.config, environ={}).contract
-    frame = contract.sample(max(options.rows), seed=1)
+    frame = sample_rows(contract, max(options.rows), seed=1)
     rows = [
         {name: v.isoformat() if isinstance(v, datetime) else v for name, v in row.items()}
         for row in frame.iter_rows(named=True)

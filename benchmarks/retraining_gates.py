@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from tabloop.challenger_gates import judge_comparison
 from tabloop.config.retraining import RetrainingConfig
-from tabloop.inference.paired_bootstrap import compare_paired
+from tabloop.retraining.challenger_gates import judge_comparison
+from tabloop.statistics.paired_bootstrap import compare_paired
 
 ROOT = Path(__file__).parents[1]
 REFERENCE, FEEDBACK = 8_000, 4_000

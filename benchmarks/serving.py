@@ -33,9 +33,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.http_load import Load, closed_loop, open_loop, post
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project, load_project
-from tabloop.inference.record_codec import RecordCodec
+from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
 
 ROOT = Path(__file__).parents[1]

@@ -36,10 +36,10 @@ import sqlalchemy as sa
 from tabloop.config.data import ParquetSource, SqlSource
 from tabloop.config.loading import load_project
 from tabloop.contract.contract import Contract
-from tabloop.data.content_hash import ContentHash
-from tabloop.data.sql_address import parse_address
-from tabloop.data.sql_load import load_table
-from tabloop.data.sql_source import SqlRows
+from tabloop.data.load import load_table
+from tabloop.data.sql.address import parse_address
+from tabloop.data.sql.content_hash import ContentHash
+from tabloop.data.sql.source import SqlRows
 from tabloop.data.students import write_students
 
 ROOT = Path(__file__).parents[1]

@@ -28,24 +28,24 @@ import polars as pl
 import uvloop
 import yaml
 
-from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.store import RunStore
 from tabloop.cli.output import ProgressDisplay
 from tabloop.config.loading import Project, load_project
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.streaming import StreamConfig
 from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.data.dataset import read_dataset
-from tabloop.inference.frame_columns import columns_of_frame
+from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import ScoringService, load_service
-from tabloop.lifecycle import run_all
+from tabloop.lifecycle.run_all import run_all
 from tabloop.streaming.batch_decider import FixedService
-from tabloop.streaming.brokers import open_sink, open_source
 from tabloop.streaming.consumer import StreamConsumer, most_held_events
 from tabloop.streaming.decision_log import PredictionLogBook
 from tabloop.streaming.events import encode_event
-from tabloop.streaming.saturation import find_highest_rate
-from tabloop.streaming.simulation import LoadSimulator
+from tabloop.streaming.open_broker import open_sink, open_source
+from tabloop.streaming.simulation.saturation import find_highest_rate
+from tabloop.streaming.simulation.simulator import LoadSimulator
 
 ROOT = Path(__file__).parents[1]
 PORTS = {"redis": 6379, "nats": 4222, "rabbitmq": 5672}

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from tabloop.training.pool import PoolState
+
+@dataclass(frozen=True)
+class PoolState:
+    """What a progress display shows of the training tasks.
+
+    Attributes
+    ----------
+    done, total : int
+        Tasks.
+    running : tuple of str
+        What is being worked on.
+    """
+
+    done: int
+    total: int
+    running: tuple[str, ...]
 
 
 class Progress(Protocol):

@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tabloop.contract.checks.table import check_table
 from tabloop.contract.contract import Contract
 from tabloop.contract.contract_diff import diff_contracts
 from tabloop.contract.feature_table import feature_frame
 from tabloop.contract.json_schema import json_schema
-from tabloop.contract.table_check import check_table
+from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.errors import ContractError, DataError
 
 EVERY_TYPE: dict[str, Any] = {
@@ -34,11 +35,11 @@ EVERY_TYPE: dict[str, Any] = {
 @pytest.mark.parametrize("seed", range(3))
 def test_sampled_rows_are_valid(contract: Contract, seed: int) -> None:
     for each in (contract, Contract.from_dict(EVERY_TYPE)):
-        rows = each.sample(2000, seed)
+        rows = sample_rows(each, 2000, seed=seed)
         assert rows.height == 2000
         assert check_table(each, rows, with_target=False).reasons == {}
-        assert rows.equals(each.sample(2000, seed))
-        assert not rows.equals(each.sample(2000, seed + 1))
+        assert rows.equals(sample_rows(each, 2000, seed=seed))
+        assert not rows.equals(sample_rows(each, 2000, seed=seed + 1))
         assert check_table(each, as_text(rows), with_target=False).reasons == {}
 
 
@@ -48,7 +49,7 @@ def as_text(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def test_sampled_rows_reach_nulls_ends_and_every_category() -> None:
-    rows = Contract.from_dict(EVERY_TYPE).sample(5000, 1)
+    rows = sample_rows(Contract.from_dict(EVERY_TYPE), 5000, seed=1)
     for name in ("grade", "member"):
         assert 0.05 < rows[name].null_count() / 5000 < 0.15
     assert rows["count"].min() == -5
@@ -60,14 +61,14 @@ def test_rules_that_leave_no_row_are_an_error() -> None:
         {"columns": {"a": {"type": "integer"}}, "rules": ["a < a"], "target": {"name": "t"}}
     )
     with pytest.raises(ContractError, match="only 0 of 10 rows found that meet the rules a < a"):
-        impossible.sample(10, 1)
+        sample_rows(impossible, 10, seed=1)
 
 
 def test_the_schema_takes_what_the_contract_takes(contract: Contract) -> None:
     for each in (contract, Contract.from_dict(EVERY_TYPE)):
         validator = jsonschema.Draft202012Validator(json_schema(each))
         validator.check_schema(validator.schema)
-        for row in json.loads(each.sample(200, 3).write_json()):
+        for row in json.loads(sample_rows(each, 200, seed=3).write_json()):
             present = {name: value for name, value in row.items() if value is not None}
             validator.validate(row)
             validator.validate(present)
@@ -84,7 +85,7 @@ def test_the_schema_takes_what_the_contract_takes(contract: Contract) -> None:
     ],
 )
 def test_the_schema_refuses_what_the_contract_refuses(contract: Contract, change: dict[str, Any]) -> None:
-    row = contract.sample(1, 1).row(0, named=True)
+    row = sample_rows(contract, 1, seed=1).row(0, named=True)
     validator = jsonschema.Draft202012Validator(json_schema(contract))
     validator.validate(row)
     with pytest.raises(jsonschema.ValidationError):
@@ -150,12 +151,12 @@ def test_a_compatible_change_keeps_every_row_valid(grown: str) -> None:
     }
     old, new = Contract.from_dict(EVERY_TYPE), Contract.from_dict(changed(**{grown: looser[grown]}))
     assert diff_contracts(old, new).severity == "compatible"
-    assert check_table(new, as_text(old.sample(500, 5)), with_target=False).reasons == {}
+    assert check_table(new, as_text(sample_rows(old, 500, seed=5)), with_target=False).reasons == {}
 
 
 def test_features_are_the_same_from_polars_and_pandas() -> None:
     each = Contract.from_dict(EVERY_TYPE)
-    rows = each.sample(300, 9)
+    rows = sample_rows(each, 300, seed=9)
     pandas = __import__("pandas").DataFrame({name: rows[name].to_list() for name in rows.columns})
     from_polars, from_pandas = feature_frame(each, rows), feature_frame(each, pandas)
     assert from_polars.columns == ["count", "amount", "member", "since", "ratio", "age", "grade", "code"]
@@ -177,6 +178,8 @@ def test_a_formula_without_finite_result_is_missing() -> None:
 
 
 def test_a_frame_that_does_not_fit_says_all_of_it(contract: Contract) -> None:
-    rows = contract.sample(3, 1).drop("minutes_watched").with_columns(days_on_platform=pl.lit("many"))
+    rows = (
+        sample_rows(contract, 3, seed=1).drop("minutes_watched").with_columns(days_on_platform=pl.lit("many"))
+    )
     with pytest.raises(DataError, match=r"(?s)days_on_platform, row 0: got 'many'.*minutes_watched: missing"):
         feature_frame(contract, rows)

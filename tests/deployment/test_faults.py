@@ -19,10 +19,11 @@ import polars as pl
 import pytest
 from benchmarks.http_load import Load, closed_loop, post
 
-from tabloop.artifacts.prediction_log_verify import verify_log
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.prediction_log.verify import verify_log
+from tabloop.artifacts.store import RunStore
 from tabloop.contract.contract import Contract
-from tabloop.inference.record_codec import RecordCodec
+from tabloop.contract.sampling.sampler import sample_rows
+from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
 from tests.conftest import Workspace, make_workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
@@ -39,7 +40,7 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory, students: pl.DataFrame) -
 
 
 def rows_of(contract: Contract, n_rows: int) -> list[dict[str, Any]]:
-    return contract.sample(n_rows, 3).to_dicts()
+    return sample_rows(contract, n_rows, seed=3).to_dicts()
 
 
 def all_answers(load: Load) -> list[tuple[int, dict[str, Any]]]:
@@ -176,7 +177,7 @@ def test_a_service_whose_parent_was_killed_stops_too(two_runs: Workspace, tmp_pa
 
 def test_the_serving_process_loads_nothing_that_trains(trained: Workspace) -> None:
     code = (
-        "import sys, tabloop.deployment.worker, tabloop.monitor_process; "
+        "import sys, tabloop.deployment.worker, tabloop.monitoring.monitor_process; "
         "print([m for m in ('sklearn', 'joblib', 'polars', 'onnx', 'skl2onnx', 'matplotlib') "
         "if m in sys.modules])"
     )

@@ -12,6 +12,7 @@ import pytest
 import tritonclient.http as triton
 
 from tabloop.contract.contract import Contract
+from tabloop.contract.sampling.sampler import sample_rows
 from tests.deployment.conftest import Serve
 from tests.deployment.real_server import Server
 
@@ -60,7 +61,7 @@ def test_triton_clients_get_the_same_answers(
     n_rows: int,
     columns: int,
 ) -> None:
-    frame = contract.sample(n_rows, 11)
+    frame = sample_rows(contract, n_rows, seed=11)
     wanted = [
         triton.InferRequestedOutput(name, binary_data=binary)
         for name in (PROBABILITY, DECISION, "prediction_id")
@@ -83,7 +84,7 @@ def test_triton_clients_get_the_same_answers(
 def test_outputs_left_unsaid_are_all_of_them(
     client: triton.InferenceServerClient, contract: Contract
 ) -> None:
-    result = client.infer("purchase", tensors(contract.sample(3, 2), binary=True))
+    result = client.infer("purchase", tensors(sample_rows(contract, 3, seed=2), binary=True))
     assert {output["name"] for output in result.get_response()["outputs"]} == {
         PROBABILITY, DECISION, "prediction_id",
     }  # fmt: skip
@@ -109,7 +110,7 @@ def test_numbers_come_in_any_type_as_bytes(
 ) -> None:
     inputs = [
         tensor
-        for tensor in tensors(contract.sample(1, 2), binary=True)
+        for tensor in tensors(sample_rows(contract, 1, seed=2), binary=True)
         if tensor.name() != "days_on_platform"
     ]
     days = triton.InferInput("days_on_platform", [1], datatype)
@@ -291,7 +292,7 @@ def test_only_json_is_taken_for_json(server: Server, student: dict[str, Any]) ->
 
 
 def test_the_client_shows_what_was_wrong(client: triton.InferenceServerClient, contract: Contract) -> None:
-    inputs = tensors(contract.sample(1, 2), binary=True)
+    inputs = tensors(sample_rows(contract, 1, seed=2), binary=True)
     with pytest.raises(triton.InferenceServerException, match="there is no model 'other'"):
         client.infer("other", inputs)
     with pytest.raises(triton.InferenceServerException, match="courses_started: got nothing"):

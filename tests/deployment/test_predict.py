@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.store import RunStore
 from tabloop.contract.contract import Contract
-from tabloop.inference.frame_columns import columns_of_frame
+from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.predictor import Predictor
+from tabloop.inference.records.frame_columns import columns_of_frame
 from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
@@ -38,7 +39,7 @@ def test_one_student_gets_a_decision(server: Server, student: dict[str, Any]) ->
 
 
 def test_answers_are_those_of_the_graph_and_are_logged(server: Server, contract: Contract) -> None:
-    frame = contract.sample(200, 5)
+    frame = sample_rows(contract, 200, seed=5)
     run = RunStore(server.workspace.model_dir).require_champion()
     threshold = float(run.read("threshold.txt"))
     expected = Predictor(run.read("model.onnx")).predict(columns_of_frame(contract, frame))

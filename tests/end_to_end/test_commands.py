@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabloop.artifacts.run_store import RunStore
-from tabloop.optimization import benchmark_plan
+from tabloop.artifacts.store import RunStore
+from tabloop.optimization.benchmark import plan as benchmark_plan
 from tests.conftest import Outcome, Workspace
 
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from tabloop.config.data import CsvSource
 from tabloop.config.loading import Project, load_project
 from tabloop.contract.columns import BooleanColumn, CategoryColumn, NumberColumn
-from tabloop.optimization import benchmark_plan
+from tabloop.optimization.benchmark import plan as benchmark_plan
 from tests.conftest import Workspace
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tabloop import batch_scoring
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.store import RunStore
+from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.scoring_service import load_service
+from tabloop.scoring import tables as batch_scoring
 from tests.conftest import SharedFolders, Workspace
 
 
@@ -38,7 +39,9 @@ def challenged(shared_folders: SharedFolders, trained: Workspace) -> Workspace:
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_file_is_scored_as_the_model_scores_it(project: Workspace, contract: object, form: str) -> None:
-    rows = project.project().contract.sample(3000, 5).with_columns(pl.Series("student", range(3000)))
+    rows = sample_rows(project.project().contract, 3000, seed=5).with_columns(
+        pl.Series("student", range(3000))
+    )
     project.change(data={"ignore": ["student"]})
     path = project.folder / f"march.{form}"
     rows.write_csv(path) if form == "csv" else rows.write_parquet(path)

@@ -19,11 +19,12 @@ import polars as pl
 import pytest
 
 from tabloop.config.data import CsvSource
-from tabloop.data.sql_address import parse_address
-from tabloop.data.sql_load import load_table
+from tabloop.contract.sampling.sampler import sample_rows
+from tabloop.data.load import load_table
+from tabloop.data.sql.address import parse_address
 from tests.conftest import Workspace, make_workspace
-from tests.contracts.test_documentation import run_page
-from tests.sql_databases import EVERY, MARIADB, URL_ENV, Database, own_database, require_server
+from tests.data.sql.databases import EVERY, MARIADB, URL_ENV, Database, own_database, require_server
+from tests.repository.test_documentation import run_page
 
 SINK = {"kind": "sql", "url_env": URL_ENV, "table": "scores", "key": ["id"]}
 
@@ -33,7 +34,7 @@ def project(trained: Workspace, tmp_path: Path) -> Workspace:
     """A released model, and two thousand students to score, each with an id."""
     shutil.copytree(trained.folder, tmp_path / "project", symlinks=True)
     workspace = Workspace(tmp_path / "project")
-    rows = workspace.project().contract.sample(2000, 3)
+    rows = sample_rows(workspace.project().contract, 2000, seed=3)
     rows.with_columns(pl.Series("id", range(2000))).write_csv(workspace.folder / "march.csv")
     workspace.change(
         data={"source": {"kind": "sql", "url_env": URL_ENV, "table": "students", "key": ["id"]}},
@@ -237,7 +238,7 @@ def test_a_loading_that_is_killed_leaves_no_half_table(project: Workspace, tmp_p
     require_server(MARIADB)
     with own_database("mariadb", tmp_path) as database:
         env = environ(database)
-        rows = project.project().contract.sample(40_000, 4)
+        rows = sample_rows(project.project().contract, 40_000, seed=4)
         rows.write_csv(project.folder / "many.csv")
         command = ["data", "load", "many.csv", "--to", f"env:{URL_ENV}", "--table", "students"]
         process = subprocess.Popen(

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from benchmarks.http_load import Load, closed_loop, post
 
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.store import RunStore
 from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
 

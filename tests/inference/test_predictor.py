@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from tabloop.errors import ArtifactError, ArtifactMissingError, DataError
 from tabloop.inference.predictor import CHUNK_ROWS, Predictor
-from tabloop.optimization.export_onnx import save_model
-from tabloop.optimization.onnx_graph import OnnxGraph
-from tabloop.optimization.preprocessing_to_onnx import GraphColumns
+from tabloop.optimization.export.graph import OnnxGraph
+from tabloop.optimization.export.pipeline import save_model
+from tabloop.optimization.export.preprocessing import GraphColumns
 
 
 def small_model(**metadata: str) -> bytes:
@@ -132,7 +132,7 @@ def test_threads_may_share_a_predictor() -> None:
 
 def test_serving_imports_no_training_library() -> None:
     code = (
-        "import sys, tabloop.inference.predictor, tabloop.inference.frame_columns\n"
+        "import sys, tabloop.inference.predictor, tabloop.inference.records.frame_columns\n"
         "found = {'sklearn', 'polars', 'onnx', 'skl2onnx', 'joblib', 'scipy', 'pandas'} & set(sys.modules)\n"
         "assert not found, found"
     )

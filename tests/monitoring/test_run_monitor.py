@@ -17,15 +17,15 @@ import pytest
 from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
-from tabloop.artifacts.feedback_store import FeedbackStore
-from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.prediction_log_reader import PredictionLogReader
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.store import RunStore
 from tabloop.contract.feature_table import feature_frame, typed_columns
-from tabloop.contract.outcome import Outcome
-from tabloop.inference.record_codec import RecordCodec
+from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
-from tabloop.run_monitor import RunMonitor, drift_of_log, live_since
+from tabloop.monitoring.run_monitor import RunMonitor, drift_of_log, live_since
+from tabloop.outcomes.outcome import Outcome
+from tabloop.outcomes.store import FeedbackStore
 
 
 class Traffic:
@@ -220,7 +220,7 @@ def monitor_of(server: Server) -> int:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-        if parent == server.process.pid and b"tabloop.monitor_process" in words:
+        if parent == server.process.pid and b"tabloop.monitoring.monitor_process" in words:
             return int(entry.name)
     raise AssertionError("no monitor process")
 

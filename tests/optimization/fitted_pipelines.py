@@ -14,10 +14,11 @@ from sklearn.pipeline import Pipeline
 from tabloop.config.training import Candidate, PreprocessingConfig
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame, typed_columns
-from tabloop.inference.frame_columns import columns_of_frame
+from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.predictor import Predictor
-from tabloop.optimization.export_onnx import export_pipeline, save_model
-from tabloop.optimization.parity_probes import tied_rows
+from tabloop.inference.records.frame_columns import columns_of_frame
+from tabloop.optimization.export.pipeline import export_pipeline, save_model
+from tabloop.optimization.parity.probes import tied_rows
 from tabloop.training.calibration import MappedClassifier, fit_isotonic, fit_sigmoid, scores_of
 from tabloop.training.candidates import build_classifier
 from tabloop.training.preprocessing import ContractFeatures, build_preprocessor
@@ -156,7 +157,7 @@ def midway_threshold(probabilities: NDArray[np.float64]) -> float:
 def mixed_rows() -> tuple[pl.DataFrame, NDArray[Any]]:
     """Rows with nulls in every nullable column, and a target that depends on all of them."""
     everything = Contract.from_dict(EVERYTHING)
-    rows = everything.sample(1200, seed=5)
+    rows = sample_rows(everything, 1200, seed=5)
     seen = {name: series.to_numpy() for name, series in feature_frame(everything, rows).to_dict().items()}
     score = (
         seen["Größe (cm)"] / 50

@@ -23,14 +23,14 @@ from tests.properties.test_formula_properties import (
     rows,
 )
 
-from tabloop.contract.formula import ColumnKind, parse_formula
-from tabloop.contract.formula_evaluation import Row, evaluate_table
-from tabloop.contract.formula_tree import ConditionNode, NumberNode, format_node
+from tabloop.contract.formulas.evaluation import Row, evaluate_table
+from tabloop.contract.formulas.parser import ColumnKind, parse_formula
+from tabloop.contract.formulas.tree import ConditionNode, NumberNode, format_node
 from tabloop.inference.predictor import Predictor
-from tabloop.optimization.export_onnx import save_model
-from tabloop.optimization.formula_to_onnx import formula_to_onnx
-from tabloop.optimization.onnx_graph import OnnxGraph
-from tabloop.optimization.preprocessing_to_onnx import GraphColumns
+from tabloop.optimization.export.formulas import formula_to_onnx
+from tabloop.optimization.export.graph import OnnxGraph
+from tabloop.optimization.export.pipeline import save_model
+from tabloop.optimization.export.preprocessing import GraphColumns
 
 INPUTS = {
     "x": "double",

@@ -9,15 +9,15 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tabloop.contract.formula import ColumnKind, FormulaKind, parse_formula
-from tabloop.contract.formula_evaluation import (
+from tabloop.contract.formulas.evaluation import (
     Row,
     evaluate_feature,
     evaluate_feature_row,
     evaluate_row,
     evaluate_table,
 )
-from tabloop.contract.formula_tree import (
+from tabloop.contract.formulas.parser import ColumnKind, FormulaKind, parse_formula
+from tabloop.contract.formulas.tree import (
     Binary,
     Call,
     Column,

@@ -12,15 +12,16 @@ import polars as pl
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tabloop.contract.checks.record import RecordChecker
+from tabloop.contract.checks.strict_json import read_json
+from tabloop.contract.checks.table import check_table
 from tabloop.contract.contract import Contract
-from tabloop.contract.example_record import example_record
 from tabloop.contract.feature_table import feature_frame
-from tabloop.contract.record_check import RecordChecker
-from tabloop.contract.strict_json import read_json
-from tabloop.contract.table_check import check_table
+from tabloop.contract.sampling.example import example_record
+from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.errors import ContractError, MalformedBodyError, RecordError
-from tabloop.inference.frame_columns import columns_of_frame
-from tabloop.inference.record_codec import RecordCodec
+from tabloop.inference.records.codec import RecordCodec
+from tabloop.inference.records.frame_columns import columns_of_frame
 
 relaxed = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -107,7 +108,7 @@ def contracts(draw: st.DrawFn, *, log1p: bool = False) -> Contract:
 
 def sampled(contract: Contract, n_rows: int, seed: int) -> pl.DataFrame:
     try:
-        return contract.sample(n_rows, seed=seed)
+        return sample_rows(contract, n_rows, seed=seed)
     except ContractError:
         assume(False)
         raise

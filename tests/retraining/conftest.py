@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ROOT, QuietProgress, make_workspace
 from tests.retraining.retraining_kit import Live
 
-from tabloop import lifecycle
+from tabloop.lifecycle.run_all import run_all
 
 #: Reference rows; the others are traffic.
 REFERENCE_ROWS = 1_600
@@ -43,7 +43,7 @@ def live(
         # of so few rows the bounds are wide
         retraining={"test_margin": 0.02, "fresh_margin": 0.05, "brier_margin": 0.02},
     )
-    _, decision = lifecycle.run_all(workspace.project(), QuietProgress())
+    _, decision = run_all(workspace.project(), QuietProgress())
     assert decision.promoted, decision
     workspace.change(training={"candidates": {"logistic_regression": {}}})
     live = Live(workspace)

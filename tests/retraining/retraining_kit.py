@@ -10,16 +10,16 @@ from typing import Any
 import polars as pl
 from tests.conftest import Workspace
 
-from tabloop.artifacts.feedback_store import FeedbackStore
 from tabloop.artifacts.files import iso_utc
-from tabloop.artifacts.prediction_ids import parse_prediction_id
-from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.run_folder import RunFolder
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.prediction_log.ids import parse_prediction_id
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
-from tabloop.contract.outcome import Outcome
-from tabloop.inference.frame_columns import columns_of_frame
+from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import load_service
+from tabloop.outcomes.outcome import Outcome
+from tabloop.outcomes.store import FeedbackStore
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from tests.conftest import QuietProgress
 from tests.retraining.retraining_kit import Live
 
-from tabloop import lifecycle, retraining
+from tabloop.release.release import release
+from tabloop.retraining import retrain as retraining
 
 #: Replaces one function by the end of the process.
 KILLED = """
@@ -46,24 +47,24 @@ def test_killed_again_and_again_it_comes_out_in_the_end(live: Live, tmp_path: Pa
     copy = live.copy(tmp_path / "p")
     champion = copy.champion().run_id
 
-    kill_at(copy, "tabloop.artifacts.dataset_store", "sync_folder", "retrain")
-    kill_at(copy, "tabloop.artifacts.dataset_store", "sha256_of_file", "retrain")
+    kill_at(copy, "tabloop.artifacts.datasets", "sync_folder", "retrain")
+    kill_at(copy, "tabloop.artifacts.datasets", "sha256_of_file", "retrain")
     assert len(unfinished(copy)) == 1
     kill_at(copy, "joblib", "dump", "retrain")
     assert unfinished(copy) == []
-    kill_at(copy, "tabloop.artifacts.run_folder", "RunFolder.seal", "retrain")
+    kill_at(copy, "tabloop.artifacts.run", "RunFolder.seal", "retrain")
     assert copy.champion().run_id == champion
     assert [run.state for run in copy.store.runs()] == ["passed", "open", "open"]
 
     # judged as the challenger that it is, whoever asks for its release
     judged = copy.copy(tmp_path / "released")
-    kill_at(judged, "tabloop.artifacts.run_store", "RunStore.promote", "release")
+    kill_at(judged, "tabloop.artifacts.store", "RunStore.promote", "release")
     assert judged.champion().run_id == champion
     sealed = judged.store.runs()[-1]
     assert sealed.state == "passed"
     gates = {gate["name"] for gate in sealed.read_json("gates.json")["gates"]}
     assert gates >= {"champion", "frozen_test", "fresh_rows", "replay"}
-    assert lifecycle.release(judged.project(), sealed).promoted
+    assert release(judged.project(), sealed).promoted
     assert judged.champion().run_id == sealed.run_id
     assert judged.store.decisions()[-1]["retraining"]["champion_run_id"] == champion
 

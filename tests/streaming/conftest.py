@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.store import RunStore
 from tabloop.contract.contract import Contract
+from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.scoring_service import ScoringService, load_service
 from tests.conftest import Workspace
 from tests.streaming.servers import STANDARD, KafkaMock, require_answer
@@ -28,7 +29,7 @@ def service(trained: Workspace) -> ScoringService:
 
 @pytest.fixture(scope="session")
 def rows(contract: Contract) -> pl.DataFrame:
-    return contract.sample(400, seed=3)
+    return sample_rows(contract, 400, seed=3)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from tabloop import event_scoring
 from tabloop.config.loading import load_project
-from tabloop.streaming import brokers, decision_log
+from tabloop.scoring import events as event_scoring
+from tabloop.streaming import decision_log
+from tabloop.streaming import open_broker as brokers
 
 MOMENTS = ("pulled", "logging", "logged", "published", "acknowledged")
 
@@ -23,10 +24,10 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "tests.streaming.doomed",
-        "tabloop.streaming.redis_streams",
-        "tabloop.streaming.nats_jetstream",
-        "tabloop.streaming.rabbitmq",
-        "tabloop.streaming.kafka",
+        "tabloop.streaming.brokers.redis_streams",
+        "tabloop.streaming.brokers.nats_jetstream",
+        "tabloop.streaming.brokers.rabbitmq",
+        "tabloop.streaming.brokers.kafka",
     ]
 )
 

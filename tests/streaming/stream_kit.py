@@ -15,12 +15,13 @@ from typing import Any
 import polars as pl
 
 from tabloop.config.streaming import StreamConfig
-from tabloop.inference.record_type import Record
+from tabloop.inference.records.record_type import Record
 from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.batch_decider import FixedService, LiveService, LoggedDecision
-from tabloop.streaming.brokers import DecisionSink, EventSource, open_sink, open_source
 from tabloop.streaming.consumer import StreamConsumer
 from tabloop.streaming.events import encode_event
+from tabloop.streaming.open_broker import open_sink, open_source
+from tabloop.streaming.ports import DecisionSink, EventSource
 from tabloop.streaming.stream_report import StreamReport
 
 URL_ENV = "TABLOOP_TEST_BROKER"
@@ -160,7 +161,7 @@ async def _read_all(broker: Broker, place: Mapping[str, Any]) -> list[bytes]:
         await connection.close()
         return found
     if broker.kind == "rabbitmq":
-        from tabloop.streaming.rabbitmq import RabbitMqDecisionLog
+        from tabloop.streaming.brokers.rabbitmq import RabbitMqDecisionLog
 
         log = RabbitMqDecisionLog(broker.config().sink, broker.url)  # type: ignore[arg-type]
         await log.open()

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.prediction_log_reader import PredictionLogReader
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.streaming import decision_log
 from tabloop.streaming.decision_log import PredictionLogBook

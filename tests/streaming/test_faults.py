@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tabloop.artifacts.prediction_log_reader import PredictionLogReader
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.errors import BrokerUnavailableError
 from tests.conftest import Workspace
 from tests.streaming.doomed import MOMENTS, start_consumer

@@ -10,8 +10,8 @@ from faststream.redis import RedisBroker
 from redis.asyncio import Redis
 
 from tabloop.inference.scoring_service import ScoringService
-from tabloop.streaming.brokers import EventSource
 from tabloop.streaming.events import Delivery
+from tabloop.streaming.ports import EventSource
 from tests.streaming.conftest import URLS
 from tests.streaming.servers import require_answer
 from tests.streaming.stream_kit import Broker, assert_once, consumer_of, event_bodies, run_until, settled

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tabloop.artifacts.prediction_log_reader import PredictionLogReader
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tests.conftest import Workspace
 from tests.streaming.servers import require_answer, wait_until
 from tests.streaming.stream_kit import Broker, assert_once, event_bodies

@@ -13,7 +13,7 @@ from tabloop.config.loading import Project
 from tabloop.contract.contract import Contract
 from tabloop.data.split import split_dataset
 from tabloop.errors import ConfigError, InfeasibleError, TooFewRowsError, TrainingError
-from tabloop.training.pool import PoolState
+from tabloop.progress import PoolState
 from tabloop.training.train import TrainingResult, train_model
 from tests.conftest import QUICK_CANDIDATES
 

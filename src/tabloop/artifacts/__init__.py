@@ -1,1 +1,1 @@
-"""Run folders, hashes, lineage and the champion pointer: the only code that opens files in them."""
+"""The folder of runs: their files and hashes, the champion pointer, stored datasets, the prediction log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabloop.artifacts.run_folder import RunFolder
+from tabloop.artifacts.run import RunFolder
 
 _FIGURES = ("best_model_name", "roc_auc", "average_precision", "accuracy", "precision", "recall", "f1",
             "brier_score", "expected_calibration_error")  # fmt: skip

@@ -25,8 +25,8 @@ def init(settings: Settings, file: Path, target: str, positive: str | None, forc
     """Write a commented config.yaml for your own table, every guess marked."""
     from tabloop.artifacts.files import require_other_file, write_atomic
     from tabloop.config.loading import load_project, parse_project
-    from tabloop.data.inference import infer_config
     from tabloop.errors import ConfigError
+    from tabloop.init.guess import infer_config
 
     if settings.config.exists() and not force:
         raise ConfigError(f"{settings.config}: is there already; --force replaces it, --config names another")
@@ -68,7 +68,7 @@ def data_check(settings: Settings, file: str | None, quarantine: Path | None) ->
 
     from tabloop.artifacts.files import open_atomic, require_other_file
     from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
-    from tabloop.data.sources import file_of, source_of_input
+    from tabloop.data.open_source import file_of, source_of_input
 
     project = settings.project()
     config, folder = project.config.data, project.folder
@@ -145,9 +145,9 @@ def data_load(
     from contextlib import nullcontext
 
     from tabloop.artifacts.files import open_atomic, require_other_file
-    from tabloop.data.sources import source_of_file
-    from tabloop.data.sql_address import address_of_argument
-    from tabloop.data.sql_load import load_table
+    from tabloop.data.load import load_table
+    from tabloop.data.open_source import source_of_file
+    from tabloop.data.sql.address import address_of_argument
 
     project = settings.project()
     address = address_of_argument(to, option="--to")
@@ -266,7 +266,7 @@ def contract_diff(settings: Settings, first: str, second: str) -> None:
 
 
 def _contract_of(settings: Settings, name: str) -> Contract:
-    from tabloop.artifacts.run_store import RunStore
+    from tabloop.artifacts.store import RunStore
     from tabloop.config.loading import load_project
     from tabloop.contract.contract import Contract
     from tabloop.errors import ContractError

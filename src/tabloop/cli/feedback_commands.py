@@ -29,11 +29,11 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
     """
     from contextlib import nullcontext
 
-    from tabloop.artifacts.feedback_store import FeedbackStore
     from tabloop.artifacts.files import open_atomic, require_other_file
-    from tabloop.artifacts.prediction_log_folder import has_log
-    from tabloop.artifacts.prediction_log_reader import PredictionLogReader
-    from tabloop.feedback_import import describe_refused, import_feedback, require_few_refused
+    from tabloop.artifacts.prediction_log.folder import has_log
+    from tabloop.artifacts.prediction_log.reader import PredictionLogReader
+    from tabloop.outcomes.import_file import describe_refused, import_feedback, require_few_refused
+    from tabloop.outcomes.store import FeedbackStore
 
     project = settings.project()
     store = FeedbackStore(project.model_dir)

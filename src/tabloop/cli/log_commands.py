@@ -22,7 +22,7 @@ def log() -> None:
 @with_settings
 def log_verify(settings: Settings, path: Path | None) -> None:
     """Check that every line is whole and every row there once; without a path, the project's log."""
-    from tabloop.artifacts.prediction_log_verify import require_whole_log, verify_log
+    from tabloop.artifacts.prediction_log.verify import require_whole_log, verify_log
 
     path = path or settings.project().model_dir
     report = verify_log(path)

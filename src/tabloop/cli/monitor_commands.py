@@ -12,7 +12,7 @@ from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
 if TYPE_CHECKING:
-    from tabloop.run_monitor import RunMonitor
+    from tabloop.monitoring.run_monitor import RunMonitor
 
 
 @click.command(epilog="Example: tabloop monitor --watch")
@@ -26,8 +26,8 @@ def monitor(settings: Settings, watch: bool, every: float) -> None:
 
     All of it is computed from the prediction log and the feedback; no service has to run.
     """
-    from tabloop.artifacts.run_store import RunStore
-    from tabloop.run_monitor import RunMonitor
+    from tabloop.artifacts.store import RunStore
+    from tabloop.monitoring.run_monitor import RunMonitor
 
     project = settings.project()
     store = RunStore(project.model_dir)
@@ -117,8 +117,8 @@ def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
     Every row of the run is taken, whenever it went live: the documented rule on the latest rows, and the
     verdict of each window that alarmed.
     """
-    from tabloop.artifacts.run_store import RunStore
-    from tabloop.run_monitor import drift_of_log
+    from tabloop.artifacts.store import RunStore
+    from tabloop.monitoring.run_monitor import drift_of_log
 
     project = settings.project()
     store = RunStore(project.model_dir)

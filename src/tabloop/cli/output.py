@@ -15,7 +15,7 @@ from tabloop.cli.options import Settings
 from tabloop.errors import TabloopError
 
 if TYPE_CHECKING:
-    from tabloop.training.pool import PoolState
+    from tabloop.progress import PoolState
 
 
 def write_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported
 
 if TYPE_CHECKING:
-    from tabloop.retraining import RetrainingReport
+    from tabloop.retraining.retrain import RetrainingReport
 
 
 @click.command(epilog="Examples: tabloop retrain --dry-run; from cron: tabloop retrain --if-triggered")
@@ -26,10 +26,16 @@ def retrain(settings: Settings, if_triggered: bool, dry_run: bool) -> None:
 
     Exit code 0 when the challenger went live or no trigger fires, 1 when it was refused.
     """
-    from tabloop import retraining
+    from tabloop.monitoring.run_monitor import monitor_evidence
+    from tabloop.retraining import retrain as retraining
 
     with ProgressDisplay() as progress:
-        report = retraining.retrain(settings.project(), progress, if_triggered=if_triggered, dry_run=dry_run)
+        report = retraining.retrain(
+            settings.project(),
+            progress,
+            if_triggered_by=monitor_evidence if if_triggered else None,
+            dry_run=dry_run,
+        )
     if not settings.as_json:
         _tell(report)
     with reported(settings, report.to_dict()):

@@ -10,32 +10,33 @@ from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
-    from tabloop.artifacts.run_folder import RunFolder
-    from tabloop.artifacts.run_store import RunStore
-    from tabloop.lifecycle import ReleaseDecision
+    from tabloop.artifacts.run import RunFolder
+    from tabloop.artifacts.store import RunStore
+    from tabloop.release.release import ReleaseDecision
 
 
 @click.command(epilog="Example: tabloop run --set business.target_precision=0.8 --json")
 @with_settings
 def run(settings: Settings) -> None:
     """Do the whole job: train, export, quantize, check, measure, and go live if every gate holds."""
-    from tabloop import lifecycle
+    from tabloop.lifecycle.run_all import run_all
+    from tabloop.release.release import require_promoted
 
     project = settings.project()
     with ProgressDisplay() as progress:
-        folder, decision = lifecycle.run_all(project, progress)
+        folder, decision = run_all(project, progress)
     with reported(settings, _report_run(settings, folder, decision)):
-        lifecycle.require_promoted(decision)
+        require_promoted(decision)
 
 
 @click.command(epilog="Example: tabloop train --set training.keep=winner")
 @with_settings
 def train(settings: Settings) -> None:
     """Open a run: data, candidates, threshold. `release` judges it afterwards."""
-    from tabloop import lifecycle
+    from tabloop.lifecycle.train import train
 
     with ProgressDisplay() as progress:
-        folder, _ = lifecycle.train(settings.project(), progress)
+        folder, _ = train(settings.project(), progress)
     with reported(settings, _report_run(settings, folder, None)):
         pass
 
@@ -45,16 +46,16 @@ def train(settings: Settings) -> None:
 @with_settings
 def release(settings: Settings, run_id: str | None) -> None:
     """Judge the newest open run (or RUN), seal it, and make it the champion if every gate holds."""
-    from tabloop import lifecycle
+    from tabloop.release.release import release, require_promoted
 
     project = settings.project()
     store = _store(settings)
-    decision = lifecycle.release(project, store.get(run_id) if run_id else store.newest_open())
+    decision = release(project, store.get(run_id) if run_id else store.newest_open())
     if not settings.as_json:
         for gate in decision.gates:
             click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")
     with reported(settings, _describe_decision(decision)):
-        lifecycle.require_promoted(decision)
+        require_promoted(decision)
     if not settings.as_json:
         click.echo(f"champion: {decision.run_id}")
 
@@ -147,7 +148,7 @@ def runs_diff(settings: Settings, first: str, second: str) -> None:
 @with_settings
 def reproduce(settings: Settings, run_id: str | None, retrain: bool) -> None:
     """Check every hash of the champion (or RUN): its files, its data, its lineage."""
-    from tabloop.reproduction import reproduce as check_again
+    from tabloop.lifecycle.reproduce import reproduce as check_again
 
     project = settings.project()
     store = _store(settings)
@@ -181,7 +182,7 @@ def config_show(settings: Settings) -> None:
 
 
 def _store(settings: Settings) -> RunStore:
-    from tabloop.artifacts.run_store import RunStore
+    from tabloop.artifacts.store import RunStore
 
     return RunStore(settings.project().model_dir)
 

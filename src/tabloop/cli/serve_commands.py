@@ -10,7 +10,7 @@ from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import write_json
 
 if TYPE_CHECKING:
-    from tabloop.serving import Address
+    from tabloop.deployment.serve import Address
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -29,7 +29,7 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
 
     A new champion is picked up while it runs. The log goes to standard error, one JSON object a line.
     """
-    from tabloop.serving import serve as serve_project
+    from tabloop.deployment.serve import serve as serve_project
 
     project = settings.project()
     serving = project.config.serving

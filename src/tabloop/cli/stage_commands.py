@@ -11,19 +11,19 @@ from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
-    from tabloop.artifacts.run_folder import RunFolder
-    from tabloop.batch_scoring import Output
+    from tabloop.artifacts.run import RunFolder
     from tabloop.config.config import Config
     from tabloop.config.loading import Project
-    from tabloop.run_records import RunData
+    from tabloop.data.run_data import RunData
+    from tabloop.scoring.tables import Output
 
 
 def _open(
     settings: Settings, run_id: str | None, progress: ProgressDisplay
 ) -> tuple[RunFolder, RunData, Config]:
     """Find the newest open run (or the one named) and read its rows."""
-    from tabloop.artifacts.run_store import RunStore
-    from tabloop.run_records import load_run_data
+    from tabloop.artifacts.store import RunStore
+    from tabloop.data.run_data import load_run_data
 
     project = settings.project()
     store = RunStore(project.model_dir)
@@ -37,7 +37,7 @@ def _open(
 @with_settings
 def export(settings: Settings, run_id: str | None) -> None:
     """Write model.onnx: raw columns in, probability out, everything inside the graph."""
-    from tabloop.optimization_steps import export_run
+    from tabloop.lifecycle.optimize import export_run
 
     with ProgressDisplay() as progress:
         folder, data, _ = _open(settings, run_id, progress)
@@ -58,7 +58,7 @@ def export(settings: Settings, run_id: str | None) -> None:
 @with_settings
 def quantize(settings: Settings, run_id: str | None) -> None:
     """Try INT8 on every exported model and say honestly what it brings."""
-    from tabloop.optimization_steps import quantize_run
+    from tabloop.lifecycle.optimize import quantize_run
 
     with ProgressDisplay() as progress:
         folder, data, config = _open(settings, run_id, progress)
@@ -77,7 +77,7 @@ def quantize(settings: Settings, run_id: str | None) -> None:
 @with_settings
 def parity(settings: Settings, run_id: str | None) -> None:
     """Compare the served graph with the trained model; exit code 1 when it disagrees."""
-    from tabloop.optimization_steps import parity_run, require_parity, writer_of
+    from tabloop.lifecycle.optimize import parity_run, require_parity, writer_of
 
     with ProgressDisplay() as progress:
         folder, data, config = _open(settings, run_id, progress)
@@ -98,7 +98,7 @@ def parity(settings: Settings, run_id: str | None) -> None:
 @with_settings
 def benchmark(settings: Settings, run_id: str | None, full: bool) -> None:
     """Measure scikit-learn, ONNX and INT8 side by side, every figure with its interval."""
-    from tabloop.optimization_steps import benchmark_run, writer_of
+    from tabloop.lifecycle.optimize import benchmark_run, writer_of
 
     with ProgressDisplay() as progress:
         folder, data, config = _open(settings, run_id, progress)
@@ -134,9 +134,9 @@ def tradeoffs(settings: Settings, run_id: str | None) -> None:
     """Find the variants that no other beats, with plots and an HTML page."""
     import json
 
-    from tabloop.artifacts.run_store import RunStore
+    from tabloop.artifacts.store import RunStore
     from tabloop.errors import ArtifactMissingError
-    from tabloop.optimization_steps import tradeoffs_run, writer_of
+    from tabloop.lifecycle.optimize import tradeoffs_run, writer_of
 
     store = RunStore(settings.project().model_dir)
     folder = store.get(run_id) if run_id else store.newest_open()
@@ -181,10 +181,10 @@ def score(
     the same.
     """
     from tabloop.artifacts.files import require_other_file
-    from tabloop.artifacts.run_store import RunStore
-    from tabloop.batch_scoring import require_few_refused, score_rows
-    from tabloop.data.sources import TABLE_PREFIX, file_of, source_of_input
+    from tabloop.artifacts.store import RunStore
+    from tabloop.data.open_source import TABLE_PREFIX, file_of, source_of_input
     from tabloop.inference.scoring_service import load_service
+    from tabloop.scoring.tables import require_few_refused, score_rows
 
     project = settings.project()
     if sink == (output is not None):
@@ -223,9 +223,9 @@ def score(
 
 def _destination(project: Project, output: Path | None) -> tuple[Output, Path, str]:
     """Find where answers go, where refused rows go, and what to call the first."""
-    from tabloop.batch_scoring import FileOutput
     from tabloop.config.scoring import SqlSink
     from tabloop.errors import ConfigError, DataError
+    from tabloop.scoring.tables import FileOutput
 
     if output is not None:
         if output.suffix.lower() not in (".csv", ".parquet", ".pq"):
@@ -239,7 +239,7 @@ def _destination(project: Project, output: Path | None) -> tuple[Output, Path, s
             "scoring.sink: is not set; expected where answers go, such as "
             "{kind: sql, url_env: SCORES_URL, table: scores, key: [id]}"
         )
-    from tabloop.data.sql_sink import TableOutput
+    from tabloop.data.sql.sink import TableOutput
 
     table = TableOutput(sink, project.folder)
     name = "".join(c if c.isalnum() or c in "._-" else "_" for c in sink.table)
@@ -251,9 +251,9 @@ def _destination(project: Project, output: Path | None) -> tuple[Output, Path, s
 @with_settings
 def rollback(settings: Settings, run_id: str | None) -> None:
     """Go back to the champion before this one (or to RUN), by the same atomic swap."""
-    from tabloop import lifecycle
+    from tabloop.release.rollback import rollback
 
-    folder = lifecycle.rollback(settings.project(), run_id)
+    folder = rollback(settings.project(), run_id)
     if settings.as_json:
         write_json({"run_id": folder.run_id, "champion": True})
     else:

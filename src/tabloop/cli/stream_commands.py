@@ -12,7 +12,7 @@ from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
 if TYPE_CHECKING:
-    from tabloop.load_simulation import SimulationReport
+    from tabloop.streaming.simulation.simulate import SimulationReport
     from tabloop.streaming.stream_report import LatencyReport, StreamReport
 
 
@@ -55,7 +55,7 @@ def stream(
     if simulate:
         _simulate(settings, plot, **wanted)
         return
-    from tabloop.event_scoring import consume_events
+    from tabloop.scoring.events import consume_events
 
     lines_out = None if settings.as_json else sys.stdout.buffer
     _tell(settings, consume_events(settings.project(), lines_in=sys.stdin.buffer, lines_out=lines_out))
@@ -65,7 +65,7 @@ def stream(
 @with_settings
 def replay(settings: Settings) -> None:
     """Decide the events in the dead letters after a fix, each once; what is still invalid stays there."""
-    from tabloop.event_scoring import replay_dead_letters
+    from tabloop.scoring.events import replay_dead_letters
 
     lines_out = None if settings.as_json else sys.stdout.buffer
     _tell(settings, replay_dead_letters(settings.project(), lines_out=lines_out))
@@ -94,7 +94,7 @@ def _simulate(
     no_search: bool,
 ) -> None:
     from tabloop.artifacts.files import write_atomic
-    from tabloop.load_simulation import simulate_stream
+    from tabloop.streaming.simulation.simulate import simulate_stream
 
     options: dict[str, Any] = {
         "mode": mode, "arrivals": arrivals, "rate_rows_per_s": rate, "duration_s": duration, "rows": rows,

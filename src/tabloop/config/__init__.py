@@ -1,1 +1,1 @@
-"""Settings: typed, frozen, closed sections and how they are loaded."""
+"""The settings of `config.yaml`: one file a section, typed, frozen, closed."""

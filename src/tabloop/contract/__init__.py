@@ -1,1 +1,1 @@
-"""The contract: columns, row rules and formulas, stated once and used everywhere."""
+"""What a valid row is, stated once: columns, row rules, formulas, target; nothing here knows a model."""

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from tabloop.contract.formula import ColumnKind
+from tabloop.contract.formulas.parser import ColumnKind
 
 #: Every integer up to this size has an exact float64, the number in which formulas and models compute.
 LARGEST_EXACT_INTEGER = 2**53

@@ -7,17 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from tabloop.contract.columns import NUMERIC_TYPES, CategoryColumn, Column, Section, TextColumn
-from tabloop.contract.formula import Formula, parse_formula
+from tabloop.contract.formulas.parser import Formula, parse_formula
 from tabloop.contract.target import TargetConfig
 from tabloop.errors import ContractError, FormulaError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 FORMAT_VERSION = 1
 
@@ -180,12 +177,6 @@ class Contract:
     def to_json(self) -> str:
         """Write the contract as JSON text; the order of the columns is part of it."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-
-    def sample(self, n_rows: int, seed: int) -> pl.DataFrame:
-        """Draw valid rows; see `tabloop.contract.sampler.sample_rows`."""
-        from tabloop.contract.sampler import sample_rows
-
-        return sample_rows(self, n_rows, seed=seed)
 
     @cached_property
     def sha256(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tabloop.contract.columns import CategoryColumn, Column
 from tabloop.contract.contract import Contract
-from tabloop.contract.formula_tree import format_node
+from tabloop.contract.formulas.tree import format_node
 
 Severity = Literal["compatible", "backfillable", "breaking"]
 

@@ -10,7 +10,7 @@ import polars as pl
 from tabloop.contract.column_parsing import accepts_dtype, read_column
 from tabloop.contract.columns import TimestampColumn
 from tabloop.contract.contract import Contract
-from tabloop.contract.formula_evaluation import evaluate_table
+from tabloop.contract.formulas.evaluation import evaluate_table
 from tabloop.errors import DataError
 
 if TYPE_CHECKING:

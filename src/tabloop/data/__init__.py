@@ -1,1 +1,1 @@
-"""The data stage: sources, quarantine, split, and the synthetic students."""
+"""Sources of rows, the check that they pass, and the split."""

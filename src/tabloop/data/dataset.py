@@ -13,10 +13,11 @@ import numpy as np
 import polars as pl
 
 from tabloop.config.data import CsvSource, DataConfig, Source
+from tabloop.contract.checks.table import RefusedRow, TableReport, check_table, require_columns
 from tabloop.contract.columns import IntegerColumn, NumberColumn
 from tabloop.contract.contract import Contract
-from tabloop.contract.table_check import RefusedRow, TableReport, check_table, require_columns
-from tabloop.data.sources import Chunk, MalformedRow, RowSource, open_source
+from tabloop.data.open_source import open_source
+from tabloop.data.row_source import Chunk, MalformedRow, RowSource
 from tabloop.errors import DataError, QuarantineLimitError, TooFewRowsError
 
 if TYPE_CHECKING:

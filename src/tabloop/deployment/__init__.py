@@ -1,1 +1,1 @@
-"""The serving stage: HTTP in front of the champion, several processes behind one port."""
+"""The HTTP service: supervisor, workers, what every request passes."""

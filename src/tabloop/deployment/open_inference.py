@@ -11,15 +11,15 @@ import numpy as np
 from fastapi import Request
 
 from tabloop import __version__
-from tabloop.contract.record_check import shown
+from tabloop.contract.checks.record import shown
 from tabloop.deployment.edge import Receive, Scope, Send, read_body, send_body
 from tabloop.deployment.problem_details import HttpProblem
 from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import MalformedBodyError, RecordError
-from tabloop.inference.frame_columns import input_types
+from tabloop.inference.records.frame_columns import input_types
 
 if TYPE_CHECKING:
-    from tabloop.deployment.service import Service
+    from tabloop.deployment.handlers import Service
 
 _JSON_LENGTH = b"inference-header-content-length"
 

@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from tabloop.contract.example_record import example_record
 from tabloop.contract.json_schema import json_schema
+from tabloop.contract.sampling.example import example_record
 from tabloop.deployment.edge import OPEN_PATHS
 from tabloop.deployment.open_inference import DTYPES
 from tabloop.deployment.served_model import ServedModel

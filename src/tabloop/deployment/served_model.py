@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.run_folder import RunFolder
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.run import RunFolder
 from tabloop.config.serving import ServingConfig
 from tabloop.contract.contract import Contract
 from tabloop.deployment import metrics
 from tabloop.errors import ArtifactError, LogUnwritableError
 from tabloop.inference.micro_batcher import MicroBatcher
-from tabloop.inference.record_codec import RecordCodec
+from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import (
     Decisions,
     ScoringService,

@@ -15,18 +15,19 @@ from typing import Any
 
 import uvicorn
 
-from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.run_folder import RunFolder
-from tabloop.artifacts.run_store import RunStore
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.store import RunStore
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import load_keys
+from tabloop.deployment.app import create_app
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
 from tabloop.deployment.edge import App
+from tabloop.deployment.handlers import Service
 from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.served_model import ServedModel, load_served_model
-from tabloop.deployment.service import Service, create_app
-from tabloop.inference.champion_follower import ChampionFollower
+from tabloop.inference.champion import ChampionFollower
 
 _SWITCH_S = 0.0005
 

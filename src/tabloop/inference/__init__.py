@@ -1,1 +1,1 @@
-"""Scoring with the exported graph: rows in, probabilities out, without scikit-learn."""
+"""Rows in, decisions out: the exported graph, batching, following the champion."""

@@ -30,7 +30,7 @@ class Predictor:
     Parameters
     ----------
     model : bytes or pathlib.Path
-        What `tabloop.optimization.export_onnx.save_model` wrote, or the file.
+        What `tabloop.optimization.export.pipeline.save_model` wrote, or the file.
     threads : int, default=1
         Threads of one call. One keeps the order of additions, and so every bit, fixed.
 

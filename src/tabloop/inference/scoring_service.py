@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tabloop.artifacts.run_folder import RunFolder
+from tabloop.artifacts.run import RunFolder
 from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, HashMismatchError
-from tabloop.inference.frame_columns import input_types
 from tabloop.inference.predictor import Predictor
+from tabloop.inference.records.frame_columns import input_types
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class ScoringService:
         Parameters
         ----------
         columns : mapping of str to ndarray of shape (n_rows,)
-            The graph's inputs; see `tabloop.inference.frame_columns`.
+            The graph's inputs; see `tabloop.inference.records.frame_columns`.
 
         Returns
         -------

@@ -1,1 +1,1 @@
-"""The monitoring stage: what the training rows looked like, and whether served rows still do."""
+"""Follow the prediction log: the fold over it, the process that answers from it, alarms."""

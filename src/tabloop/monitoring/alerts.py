@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tabloop.artifacts.files import utc_now, write_atomic
-from tabloop.artifacts.prediction_ids import PredictionIds, split_id
+from tabloop.artifacts.prediction_log.ids import PredictionIds, split_id
 from tabloop.config.alerts import AlertsConfig
 from tabloop.errors import ArtifactError
 from tabloop.monitoring.webhook import DeliveryError, Webhook

@@ -1,1 +1,1 @@
-"""The optimization stage: the exact ONNX graph of a model, its quantised form, and what they cost."""
+"""From a fitted pipeline to an exact graph, and what its forms cost."""

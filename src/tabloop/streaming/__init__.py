@@ -1,1 +1,1 @@
-"""Events in, decisions out: brokers, the consumer between them, and the simulation of its load."""
+"""Events in, decisions out, each event decided once."""

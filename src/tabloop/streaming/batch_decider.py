@@ -14,11 +14,11 @@ import numpy as np
 
 from tabloop.config.streaming import StreamConfig
 from tabloop.errors import InvalidEventsError
-from tabloop.inference.record_type import Record
+from tabloop.inference.records.record_type import Record
 from tabloop.inference.scoring_service import Decisions, ScoringService
-from tabloop.streaming.brokers import DecisionSink, Entry, EventSource
 from tabloop.streaming.events import Delivery, Event, EventCodec, RefusedEvent, encode_dead_letter
 from tabloop.streaming.invalid_limit import InvalidLimit
+from tabloop.streaming.ports import DecisionSink, Entry, EventSource
 from tabloop.streaming.stream_report import StreamMeter
 
 _Answer = TypeVar("_Answer")

@@ -13,8 +13,8 @@ from typing import TypeVar
 from tabloop.config.streaming import StreamConfig
 from tabloop.errors import BrokerUnavailableError, TabloopError
 from tabloop.streaming.batch_decider import BatchDecider, DecisionLog, LiveService
-from tabloop.streaming.brokers import DecisionSink, EventSource
 from tabloop.streaming.events import Delivery, RefusedEvent
+from tabloop.streaming.ports import DecisionSink, EventSource
 from tabloop.streaming.stream_report import StreamMeter, StreamReport
 
 _LOGGER = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Sequence
 
 from tabloop.errors import BrokerUnavailableError
-from tabloop.streaming.brokers import Entry, EventSource, Lag
 from tabloop.streaming.events import Delivery, body_of_dead_letter
+from tabloop.streaming.ports import Entry, EventSource, Lag
 
 
 class DeadLetterSource:

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tabloop.artifacts.prediction_log import PredictionLogWriter
-from tabloop.artifacts.prediction_log_lines import ID_SLICE
-from tabloop.artifacts.prediction_log_parts import LogPosition, walk_parts
-from tabloop.artifacts.prediction_log_reader import PredictionLogReader
-from tabloop.artifacts.prediction_log_rows import LogBatch, RowDecoder
-from tabloop.inference.record_type import Record
+from tabloop.artifacts.prediction_log.lines import ID_SLICE
+from tabloop.artifacts.prediction_log.parts import LogPosition, walk_parts
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
+from tabloop.artifacts.prediction_log.rows import LogBatch, RowDecoder
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.inference.records.record_type import Record
 from tabloop.streaming.batch_decider import LoggedDecision
 
 #: At the start, so many of the latest rows are looked at for what others logged and did not publish.
@@ -20,7 +20,7 @@ LOOK_BACK_ROWS = 100_000
 # Above so many decisions of others, the oldest are looked up in the sink and forgotten where it has them
 _SUSPECTS = 4096
 _CHECKED_AT_ONCE = 2048
-# Where in an id its writer stands: see `tabloop.artifacts.prediction_ids`
+# Where in an id its writer stands: see `tabloop.artifacts.prediction_log.ids`
 _WRITER = slice(19, 28)
 
 

@@ -14,8 +14,8 @@ import msgspec
 from tabloop.artifacts.files import utc_now
 from tabloop.contract.contract import Contract
 from tabloop.errors import MalformedBodyError, RecordError
-from tabloop.inference.record_codec import RecordCodec
-from tabloop.inference.record_type import Record
+from tabloop.inference.records.codec import RecordCodec
+from tabloop.inference.records.record_type import Record
 
 #: Most deliveries decoded at once.
 MAX_EVENTS = 65_536

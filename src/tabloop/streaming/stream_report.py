@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tabloop.streaming.brokers import Lag
+    from tabloop.streaming.ports import Lag
 
 _PACE_S = 5.0
 

@@ -1,1 +1,1 @@
-"""The training stage: candidates, cross-validation, calibration, threshold, reports."""
+"""Candidates side by side, their calibration, the promised threshold."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tabloop.inference.intervals import Interval, exact_interval, roc_auc_interval
+from tabloop.statistics.intervals import Interval, exact_interval, roc_auc_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

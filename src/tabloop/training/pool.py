@@ -13,27 +13,10 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from types import FrameType
 
-from tabloop.artifacts.cores import cpu_count
+from tabloop.cores import cpu_count
+from tabloop.progress import PoolState
 from tabloop.training.candidates import expected_fit_seconds
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task
-
-
-@dataclass(frozen=True)
-class PoolState:
-    """What a progress display shows.
-
-    Attributes
-    ----------
-    done, total : int
-        Tasks.
-    running : tuple of str
-        What is being worked on.
-    """
-
-    done: int
-    total: int
-    running: tuple[str, ...]
-
 
 Watcher = Callable[[PoolState], None]
 

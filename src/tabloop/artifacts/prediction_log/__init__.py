@@ -1,0 +1,1 @@
+"""What was answered, one line a prediction, and how it is written, rotated, read and verified."""

@@ -1,0 +1,179 @@
+"""What is done with closed files of the prediction log: compressed, and removed when they are old."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+
+import zstandard
+
+from tabloop.artifacts.files import append_line, open_atomic, utc_now
+from tabloop.artifacts.prediction_log.folder import (
+    LIVE_NAME,
+    REMOVED_NAME,
+    RotatedFile,
+    parse_rotated,
+    rotated_files,
+    upkeep_alone,
+)
+from tabloop.artifacts.prediction_log.ids import split_id
+from tabloop.artifacts.prediction_log.verify import sequences_of
+from tabloop.config.prediction_log import PredictionLogConfig
+from tabloop.errors import TabloopError
+
+_LOGGER = logging.getLogger(__name__)
+
+_LEVEL = 3
+_CHUNK_BYTES = 1 << 20
+_DAY_S = 86_400
+_NICE = 10
+
+
+class Upkeep:
+    """Does the upkeep in a thread that gives way to everything else.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the log is.
+    config : PredictionLogConfig
+        Whether files are compressed, how long they are kept.
+    """
+
+    def __init__(self, folder: Path, config: PredictionLogConfig) -> None:
+        self._folder = folder
+        self._config = config
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_asked_again = False
+
+    def request(self) -> None:
+        """Have it done soon."""
+        with self._lock:
+            if self._thread is not None:
+                self._is_asked_again = True
+                return
+            # a daemon: what a process that ends leaves half done, the next one finishes
+            self._thread = threading.Thread(target=self._run, name="prediction-log-upkeep", daemon=True)
+            self._thread.start()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until all that was asked for is done."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        while True:
+            try:
+                keep_up(self._folder, self._config)
+            except (OSError, TabloopError, zstandard.ZstdError) as error:
+                _LOGGER.warning("%s: upkeep of the prediction log failed: %s", self._folder, error)
+            with self._lock:
+                if not self._is_asked_again:
+                    self._thread = None
+                    return
+                self._is_asked_again = False
+
+
+def keep_up(
+    folder: Path, config: PredictionLogConfig, *, clock_s: Callable[[], float] = time.time
+) -> list[RotatedFile]:
+    """Finish what a crash left, compress closed files, remove those that are too old or too many.
+
+    One process does this at a time; the others wait.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the log is.
+    config : PredictionLogConfig
+        Whether and for how long.
+    clock_s : callable, optional
+        The wall clock, in seconds.
+
+    Returns
+    -------
+    removed : list of RotatedFile
+        The oldest first; `removed_predictions.jsonl` has noted them before.
+    """
+    with upkeep_alone(folder):
+        _clean(folder)
+        if config.compress:
+            for file in rotated_files(folder):
+                if not file.is_compressed:
+                    compress(file.path)
+        removed = _expired(folder, config, clock_s())
+        for file in removed:
+            _remove(file)
+        return removed
+
+
+def compress(path: Path) -> Path:
+    """Compress a closed file; it is gone only when the compressed one is on disk.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Of the compressed file.
+    """
+    target = path.with_name(path.name + ".zst")
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+    with path.open("rb") as source, open_atomic(target) as sink:
+        compressor.copy_stream(
+            source, sink, size=path.stat().st_size, read_size=_CHUNK_BYTES, write_size=_CHUNK_BYTES
+        )
+    path.unlink()
+    return target
+
+
+def _clean(folder: Path) -> None:
+    for path in folder.glob(".prediction_log-*.tmp"):
+        path.unlink()
+    for path in folder.glob("prediction_log-*.jsonl.zst"):  # named last, so complete
+        if parse_rotated(path) is not None:
+            path.with_suffix("").unlink(missing_ok=True)
+
+
+def _expired(folder: Path, config: PredictionLogConfig, now_s: float) -> list[RotatedFile]:
+    files = rotated_files(folder)
+    sizes = [file.path.stat().st_size for file in files]
+    total = sum(sizes)
+    with contextlib.suppress(FileNotFoundError):
+        total += (folder / LIVE_NAME).stat().st_size
+    n_expired = 0
+    for file, size in zip(files, sizes, strict=True):
+        last_s = split_id(file.last).time.timestamp()
+        is_old = config.keep_days is not None and last_s < now_s - config.keep_days * _DAY_S
+        is_too_much = config.keep_bytes is not None and total > config.keep_bytes
+        if not (is_old or is_too_much):
+            break
+        total -= size
+        n_expired += 1
+    return files[:n_expired]
+
+
+def _remove(file: RotatedFile) -> None:
+    n_rows, sequences = sequences_of(file)
+    note = {
+        "first": file.first,
+        "last": file.last,
+        "rows": n_rows,
+        "sequences": sequences,
+        "removed_at": utc_now(),
+    }
+    append_line(file.path.with_name(REMOVED_NAME), note)
+    file.path.unlink()
+    _LOGGER.info("%s: removed, its last row is of %s", file.path, _day(file))
+
+
+def _day(file: RotatedFile) -> str:
+    return split_id(file.last).time.astimezone(UTC).isoformat()

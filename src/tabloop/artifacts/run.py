@@ -1,0 +1,274 @@
+"""One run's folder: open while its stages write, then sealed for good."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from tabloop.artifacts.files import (
+    json_bytes,
+    locked,
+    open_atomic,
+    sha256_of_file,
+    utc_now,
+    write_atomic,
+)
+from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+GATES = "gates.json"
+#: The file of a run that says it is a challenger, and what it has to be judged on.
+RETRAINING = "retraining.json"
+
+RunState = Literal["open", "passed", "refused"]
+
+
+class RunFolder:
+    """The files of one run and the hashes they were written with.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The run's folder; `RunStore` makes and finds them.
+
+    Raises
+    ------
+    ArtifactMissingError
+        If there is no such run.
+    ArtifactError
+        If its manifest cannot be read or is of another format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._manifest = _read_manifest(path)
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make a new, open run.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder is there already.
+        """
+        path.mkdir()
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "run_id": path.name,
+            "created_at": utc_now(),
+            "state": "open",
+            "files": {},
+        }
+        write_atomic(path / MANIFEST, json_bytes(manifest))
+        return cls(path)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name; later runs sort after earlier ones."""
+        return self.path.name
+
+    @property
+    def state(self) -> RunState:
+        """`open`, or sealed as `passed` or `refused`."""
+        state: RunState = self._manifest["state"]
+        return state
+
+    @property
+    def created_at(self) -> str:
+        """When the run was opened, ISO 8601 UTC."""
+        return str(self._manifest["created_at"])
+
+    @property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """What was written: `sha256` and `bytes` by file name."""
+        return dict(self._manifest["files"])
+
+    def has(self, name: str) -> bool:
+        """Tell whether a stage wrote this file."""
+        return name in self._manifest["files"]
+
+    @contextlib.contextmanager
+    def open_new(self, name: str) -> Iterator[BinaryIO]:
+        """Write one file of the run: once, atomically, its hash noted in the manifest.
+
+        Parameters
+        ----------
+        name : str
+            The file, with `/` for a folder inside the run.
+
+        Raises
+        ------
+        ArtifactError
+            If the run is sealed, or a stage wrote the file already.
+        """
+        self._require_new(name)
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open_atomic(path, naming=lambda: self._changing(name)) as file:
+            yield file
+
+    def _require_new(self, name: str) -> None:
+        if self.state != "open":
+            raise ArtifactError(
+                f"run {self.run_id}: sealed ({self.state}); {name} cannot be written any more"
+            )
+        if self.has(name):
+            raise ArtifactError(
+                f"run {self.run_id}: {name} is written already; a new run needs `tabloop train`"
+            )
+
+    @contextlib.contextmanager
+    def _changing(self, name: str) -> Iterator[None]:
+        """Give a file its name and note it, on the manifest as it is now: other stages write too."""
+        with locked(self._lock):
+            self._manifest = _read_manifest(self.path)
+            self._require_new(name)
+            yield
+            self._note(name)
+
+    @property
+    def _lock(self) -> Path:
+        # beside the folder: inside it, it would be a file that nobody wrote as part of the run
+        return self.path.with_name(f".{self.run_id}.lock")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write one small file of the run; see `open_new`."""
+        with self.open_new(name) as file:
+            file.write(content)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write one JSON file of the run; see `open_new`."""
+        self.write(name, json_bytes(value))
+
+    def link(self, name: str, existing: str) -> None:
+        """Give a file of the run a second name, without a second copy of it."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._changing(name):
+            path.unlink(missing_ok=True)  # left by a stage that died before it was noted
+            path.hardlink_to(self.path / existing)
+
+    def discard_if_empty(self) -> None:
+        """Remove the folder of a run into which no stage wrote anything."""
+        if self.state == "open" and not any(entry["bytes"] for entry in self._manifest["files"].values()):
+            shutil.rmtree(self.path)
+            self._lock.unlink(missing_ok=True)
+
+    def _note(self, name: str) -> None:
+        path = self.path / name
+        path.chmod(0o444)
+        self._manifest["files"][name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+        write_atomic(self.path / MANIFEST, json_bytes(self._manifest))
+
+    def seal(self, verdict: Literal["passed", "refused"], gates: dict[str, Any]) -> None:
+        """Write `gates.json` and close the run for good.
+
+        Parameters
+        ----------
+        verdict : {"passed", "refused"}
+            What the gates said together.
+        gates : dict
+            Every gate's verdict with its evidence.
+
+        Raises
+        ------
+        ArtifactError
+            If the run is sealed already.
+        """
+        judged = self._manifest
+        with locked(self._lock):
+            self._manifest = _read_manifest(self.path)
+            if self.state != "open":
+                raise ArtifactError(f"run {self.run_id}: sealed already ({self.state})")
+            if self._manifest["files"] != judged["files"]:
+                raise ArtifactError(
+                    f"run {self.run_id}: a stage wrote into it while it was judged; release it again"
+                )
+            # gates.json may be there from a release that died here: it counts once the manifest names it
+            write_atomic(self.path / GATES, json_bytes(gates))
+            self._manifest |= {"state": verdict, "sealed_at": utc_now()}
+            self._note(GATES)
+            (self.path / MANIFEST).chmod(0o444)
+
+    def read(self, name: str) -> bytes:
+        """Read a file of the run, after checking that it is the one that was written.
+
+        Raises
+        ------
+        ArtifactMissingError
+            If no stage wrote it, or it is gone.
+        HashMismatchError
+            If its content is not the recorded one.
+        """
+        if not self.has(name):
+            raise ArtifactMissingError(f"run {self.run_id}: has no {name}")
+        try:
+            content = (self.path / name).read_bytes()
+        except FileNotFoundError as error:
+            raise ArtifactMissingError(f"{self.path / name}: recorded but gone") from error
+        self._require_hash(name)
+        return content
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file of the run; see `read`."""
+        return json.loads(self.read(name))
+
+    def checked_path(self, name: str) -> Path:
+        """Give the path of a file whose hash is right, for readers that open it themselves."""
+        if not self.has(name):
+            raise ArtifactMissingError(f"run {self.run_id}: has no {name}")
+        self._require_hash(name)
+        return self.path / name
+
+    def _require_hash(self, name: str) -> None:
+        problem = self._problem_of(name)
+        if problem is not None:
+            raise HashMismatchError(f"{problem}; restore it, or train a new run with `tabloop run`")
+
+    def _problem_of(self, name: str) -> str | None:
+        path = self.path / name
+        recorded = self._manifest["files"][name]["sha256"]
+        try:
+            found = sha256_of_file(path)
+        except ArtifactMissingError:
+            return f"{path}: recorded but gone"
+        return None if found == recorded else f"{path}: got sha256 {found}, recorded {recorded}"
+
+    def check_hashes(self) -> list[str]:
+        """Compare every file of the run with its recorded hash.
+
+        Returns
+        -------
+        problems : list of str
+            One line for each file that is gone, altered or was never recorded; empty when all is well.
+        """
+        problems = [
+            p for name in sorted(self._manifest["files"]) if (p := self._problem_of(name)) is not None
+        ]
+        known = {MANIFEST, *self._manifest["files"]}
+        for path in sorted(self.path.rglob("*")):
+            name = path.relative_to(self.path).as_posix()
+            if path.is_file() and name not in known and not path.name.endswith(".tmp"):
+                problems.append(f"{path}: nobody wrote this file as part of the run")
+        return problems
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactMissingError(f"{path}: no run here; `tabloop runs` lists them") from error
+    except OSError as error:
+        raise ArtifactError(f"{path / MANIFEST}: cannot be read: {error.strerror or error}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path / MANIFEST}: not JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:
+        got = manifest.get("format_version") if isinstance(manifest, dict) else manifest
+        raise ArtifactError(f"{path / MANIFEST}: got format_version {got}, expected {FORMAT_VERSION}")
+    return manifest

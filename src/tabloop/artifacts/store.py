@@ -1,0 +1,211 @@
+"""The artifact folder: its runs, the champion among them, and every decision about it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tabloop.artifacts.files import append_line, locked, sha256_of_file, swap_link, utc_now
+from tabloop.artifacts.run import MANIFEST, RunFolder
+from tabloop.errors import ArtifactError, ArtifactMissingError
+
+CHAMPION = "champion"
+DECISIONS = "decisions.jsonl"
+
+#: Links in the artifact folder that lead through the champion.
+FAMILIAR_FILES = (
+    "best_model.joblib",
+    "contract.json",
+    "benchmark.json",
+    "drift_baseline.json",
+    "drift_operating_table.json",
+    "drift_reference.npz",
+    "gates.json",
+    "lineage.json",
+    "metrics.json",
+    "model.onnx",
+    "model_card.md",
+    "parity_report.json",
+    "quantize_report.json",
+    "self_test.json",
+    "threshold.txt",
+    "tradeoffs.html",
+    "tradeoffs.png",
+)
+
+
+class RunStore:
+    """Runs below one artifact folder.
+
+    Parameters
+    ----------
+    model_dir : pathlib.Path
+        The artifact folder; made when something is written.
+    """
+
+    def __init__(self, model_dir: Path) -> None:
+        self.model_dir = model_dir
+        self.runs_dir = model_dir / "runs"
+        self._live_since: str | None = None
+
+    def create(self) -> RunFolder:
+        """Open a new run under a name that sorts by time and collides with nobody's."""
+        try:
+            self.runs_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"{self.runs_dir}: cannot be made ({error.strerror}); artifacts.model_dir names its folder"
+            ) from error
+        while True:
+            moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            with contextlib.suppress(FileExistsError):
+                return RunFolder.create(self.runs_dir / f"{moment}-{secrets.token_hex(2)}")
+
+    def runs(self) -> list[RunFolder]:
+        """Every run whose manifest can be read, the oldest first; see `broken_runs`."""
+        found = []
+        for path in sorted(self.runs_dir.glob(f"*/{MANIFEST}")):
+            with contextlib.suppress(ArtifactError):
+                found.append(RunFolder(path.parent))
+        return found
+
+    def broken_runs(self) -> list[str]:
+        """Say of each run whose manifest cannot be read what is wrong with it."""
+        problems = []
+        for path in sorted(self.runs_dir.glob(f"*/{MANIFEST}")):
+            try:
+                RunFolder(path.parent)
+            except ArtifactError as error:
+                problems.append(str(error))
+        return problems
+
+    def get(self, run_id: str) -> RunFolder:
+        """Find a run by its name or by an unambiguous beginning or end of it.
+
+        Raises
+        ------
+        ArtifactMissingError
+            If no run, or more than one, has such a name.
+        """
+        names = [run.run_id for run in self.runs()]
+        matches = [n for n in names if n == run_id] or [
+            n for n in names if n.startswith(run_id) or n.endswith(run_id)
+        ]
+        if not run_id or len(matches) != 1:
+            found = f"{len(matches)} runs match" if matches and run_id else "no such run"
+            raise ArtifactMissingError(f"run {run_id!r}: {found}; `tabloop runs` lists them")
+        return RunFolder(self.runs_dir / matches[0])
+
+    def newest_open(self) -> RunFolder:
+        """Find the newest open run whose training finished.
+
+        Raises
+        ------
+        ArtifactMissingError
+            If no such run is open.
+        """
+        for run in reversed(self.runs()):
+            if run.state == "open" and run.has("model_card.md"):
+                return run
+        raise ArtifactMissingError(f"{self.model_dir}: no open run; `tabloop train` opens one")
+
+    def champion(self) -> RunFolder | None:
+        """Find the run that is live, if one was ever released.
+
+        Raises
+        ------
+        ArtifactError
+            If the pointer leads nowhere, or to a run that no release let out.
+        """
+        link = self.model_dir / CHAMPION
+        if not link.is_symlink():
+            return None
+        run = RunFolder(self.runs_dir / link.readlink().name)
+        if run.state != "passed":
+            raise ArtifactError(f"{link}: leads to run {run.run_id}, which no release let out ({run.state})")
+        return run
+
+    def champion_name(self) -> str | None:
+        """Name the run that the pointer leads to, whether or not it can be read."""
+        link = self.model_dir / CHAMPION
+        return link.readlink().name if link.is_symlink() else None
+
+    def require_champion(self) -> RunFolder:
+        """Find the run that is live; raise `ArtifactMissingError` if there is none yet."""
+        run = self.champion()
+        if run is None:
+            raise ArtifactMissingError(
+                f"{self.model_dir}: no champion yet; `tabloop run` trains and releases one"
+            )
+        return run
+
+    @contextlib.contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Hold the lock under which the champion changes."""
+        with locked(self.model_dir / ".lock"):
+            yield
+
+    def promote(self, run: RunFolder) -> None:
+        """Make a run that passed the champion, in one atomic swap.
+
+        Raises
+        ------
+        ArtifactError
+            If the run is open or was refused.
+        """
+        if run.state != "passed":
+            raise ArtifactError(f"run {run.run_id}: {run.state}; only a run that passed its gates goes live")
+        # before the swap: whatever the run answers is at or after this moment
+        self._live_since = utc_now()
+        swap_link(self.model_dir / CHAMPION, f"runs/{run.run_id}")
+        for name in FAMILIAR_FILES:
+            link = self.model_dir / name
+            if run.has(name) and not link.is_symlink():
+                swap_link(link, f"{CHAMPION}/{name}")
+
+    def note_decision(self, decision: str, run: RunFolder, **evidence: Any) -> None:
+        """Append to `decisions.jsonl` what was decided about a run and why."""
+        record = {
+            "time": utc_now(),
+            "decision": decision,
+            **({"live_since": self._live_since} if self._live_since else {}),
+            "run_id": run.run_id,
+            "manifest_sha256": sha256_of_file(run.path / MANIFEST),
+            **evidence,
+        }
+        self._live_since = None
+        append_line(self.model_dir / DECISIONS, record)
+
+    def note_unrecorded_champion(self) -> None:
+        """Write down the promotion of a process that died between the swap and its note."""
+        with contextlib.suppress(ArtifactError):
+            champion = self.champion()
+            line = [d["run_id"] for d in self.decisions() if d["decision"] in ("promoted", "rolled_back")]
+            if champion is not None and (not line or line[-1] != champion.run_id):
+                self.note_decision("promoted", champion, noted_later=True)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every decision, the oldest first; a line that a crash cut short is left out."""
+        path = self.model_dir / DECISIONS
+        if not path.exists():
+            return []
+        records = []
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+                record = json.loads(line)
+                if isinstance(record, dict) and {"time", "decision", "run_id"} <= record.keys():
+                    records.append(record)
+        return records
+
+    def decisions_state(self) -> tuple[int, int]:
+        """Give what changes when a decision is noted, without reading them."""
+        try:
+            found = (self.model_dir / DECISIONS).stat()
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_size, found.st_mtime_ns

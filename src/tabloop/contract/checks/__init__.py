@@ -1,0 +1,1 @@
+"""Hold rows against the contract: a table of them, or one JSON record."""

@@ -1,0 +1,1 @@
+"""Make rows that the contract accepts."""

@@ -1,0 +1,141 @@
+"""What every source of rows looks like, and which one a config names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabloop.artifacts.files import sha256_of_file
+from tabloop.config.data import CsvSource, ParquetSource, Source, SqlSource
+from tabloop.contract.contract import Contract
+from tabloop.data.row_source import RowSource
+from tabloop.errors import ConfigError
+
+
+def open_source(
+    source: Source,
+    folder: Path,
+    contract: Contract,
+    *,
+    with_target: bool | None = True,
+    extra: Sequence[str] = (),
+) -> RowSource:
+    """Open the source that a config names.
+
+    Parameters
+    ----------
+    source : Source
+        The config's `data.source`.
+    folder : pathlib.Path
+        What its path is relative to.
+    contract : Contract
+        What the rows have to be; a database selects its columns only.
+    with_target : bool or None, default=True
+        Whether the target is read; None reads it where it is.
+    extra : sequence of str, default=()
+        Columns that are wanted besides. A file has all of its columns anyway.
+
+    Returns
+    -------
+    rows : RowSource
+        To be closed.
+
+    Raises
+    ------
+    DataError, DatabaseError
+        If there is no such file or table, or its beginning cannot be read.
+    """
+    match source:
+        case CsvSource() | ParquetSource():
+            return open_file(source, folder / source.path)
+        case SqlSource():
+            from tabloop.data.sql.source import SqlRows
+
+            return SqlRows(source, folder, contract, with_target=with_target, extra=extra)
+
+
+def open_file(source: CsvSource | ParquetSource, path: Path) -> RowSource:
+    """Open a file whose contract may not be known yet; see `open_source`."""
+    if isinstance(source, ParquetSource):
+        from tabloop.data.files.parquet import ParquetRows
+
+        return ParquetRows(path)
+    from tabloop.data.files.csv import CsvRows
+
+    return CsvRows(source, path)
+
+
+def content_sha256(source: Source, folder: Path, contract: Contract) -> str:
+    """Hash what a run would read now, without checking it.
+
+    Raises
+    ------
+    ArtifactMissingError
+        If there is no such file.
+    DataError, DatabaseError
+        If a database cannot be read.
+    """
+    if isinstance(source, CsvSource | ParquetSource):
+        return sha256_of_file(folder / source.path)
+    with contextlib.closing(open_source(source, folder, contract)) as rows:
+        for _ in rows.chunks():
+            pass
+        return rows.sha256
+
+
+#: Written before the name of a table where a file could stand as well.
+TABLE_PREFIX = "table:"
+
+
+def source_of_input(source: Source, text: str) -> Source:
+    """Describe what a person named on the command line: a file, or `table:NAME`.
+
+    Parameters
+    ----------
+    source : Source
+        The configured source: other files are written as it is, other tables are in its database.
+    text : str
+        A path, `table:NAME` or `table:SCHEMA.NAME`.
+
+    Raises
+    ------
+    ConfigError
+        If a table is named and the configured source is no database.
+
+    Examples
+    --------
+    >>> shop = SqlSource(kind="sql", url_env="SHOP_URL", query="SELECT 1", parameters={})
+    >>> source_of_input(shop, "table:shop.orders").table
+    'orders'
+    """
+    if not text.startswith(TABLE_PREFIX):
+        return source_of_file(source, Path(text))
+    if not isinstance(source, SqlSource):
+        raise ConfigError(f"{text}: data.source is no database; expected kind: sql there, or a file here")
+    schema, _, table = text.removeprefix(TABLE_PREFIX).rpartition(".")
+    return SqlSource.model_validate(
+        source.model_dump()
+        | {"table": table, "table_schema": schema or source.table_schema, "query": None, "parameters": {}}
+    )
+
+
+def file_of(source: Source, folder: Path) -> list[Path]:
+    """List the file that a source reads; a server's table is in none."""
+    path = source.path
+    return [] if path is None else [folder / path]
+
+
+def source_of_file(source: Source, path: Path) -> CsvSource | ParquetSource:
+    """Describe another file: its kind by its name, written as the configured source is.
+
+    Examples
+    --------
+    >>> source_of_file(CsvSource(kind="csv", path="a.csv", separator=";"), Path("b.csv")).separator
+    ';'
+    """
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return ParquetSource(kind="parquet", path=str(path))
+    if isinstance(source, CsvSource):
+        return source.model_copy(update={"path": str(path)})
+    return CsvSource.model_validate({"kind": "csv", "path": str(path)})

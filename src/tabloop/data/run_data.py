@@ -1,0 +1,89 @@
+"""What a run writes down about itself, and the data it was made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from tabloop.artifacts.run import RunFolder
+from tabloop.config.config import Config
+from tabloop.config.loading import Project
+from tabloop.contract.contract import Contract
+from tabloop.data.dataset import Dataset, Progress, read_dataset
+from tabloop.data.split import Split, split_dataset
+from tabloop.errors import ArtifactError, HashMismatchError
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The rows that a run was made of, as its own config and contract read them."""
+
+    config: Config
+    contract: Contract
+    split: Split
+
+
+def load_run_data(project: Project, run: RunFolder, progress: Progress | None = None) -> RunData:
+    """Read a run's dataset again, through the run's own config.
+
+    Parameters
+    ----------
+    project : Project
+        Finds the dataset: paths in the run's config are relative to the config's folder.
+    run : RunFolder
+        Its training has finished.
+    progress : callable, optional
+        Told the fraction read.
+
+    Returns
+    -------
+    data : RunData
+
+    Raises
+    ------
+    HashMismatchError
+        If the dataset is not the one that was recorded.
+    ArtifactError
+        If the training did not finish, or the config is of another version.
+    """
+    require_trained(run)
+    config, contract = recorded_settings(project, run)
+    recorded = run.read_json("lineage.json")["dataset"]
+    dataset = read_dataset(config.data, contract, project.folder, progress=progress)
+    if dataset.sha256 != recorded["sha256"]:
+        raise HashMismatchError(
+            f"run {run.run_id}: {dataset.where} has changed since: got sha256 {dataset.sha256}, "
+            f"recorded {recorded['sha256']}; restore it, or train a new run"
+        )
+    return RunData(config, contract, split(config, dataset))
+
+
+def recorded_settings(project: Project, run: RunFolder) -> tuple[Config, Contract]:
+    """Read the config and the contract that a run was made with.
+
+    Raises
+    ------
+    ArtifactError
+        If the config is of another version.
+    """
+    try:
+        config = Config.model_validate_json(run.read("config.json"))
+    except ValidationError as error:
+        raise ArtifactError(f"run {run.run_id}: its config is not of this version: {error}") from error
+    return config, Project(config, project.config_path).contract
+
+
+def require_trained(run: RunFolder) -> None:
+    """Raise `ArtifactError` when a run's training did not finish."""
+    if not run.has("model_card.md"):
+        raise ArtifactError(
+            f"run {run.run_id}: its training did not finish; train again with `tabloop train`"
+        )
+
+
+def split(config: Config, dataset: Dataset) -> Split:
+    """Split a dataset as the config says."""
+    return split_dataset(
+        dataset.frame, config.data.target.name, test_size=config.data.test_size, seed=config.seed
+    )

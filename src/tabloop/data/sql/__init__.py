@@ -1,0 +1,1 @@
+"""Rows of databases, and answers into them."""

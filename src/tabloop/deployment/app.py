@@ -1,0 +1,171 @@
+"""The HTTP service: which path does what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from tabloop import __version__
+from tabloop.deployment import metrics
+from tabloop.deployment.edge import Edge, Receive, Scope, Send, problem_body
+from tabloop.deployment.handlers import Service, media_type_of
+from tabloop.deployment.open_inference import OpenInference
+from tabloop.deployment.openapi_document import describe_operations, describe_service
+from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_of
+from tabloop.errors import TabloopError
+
+Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class LeanRoute(APIRoute):
+    """A route that FastAPI documents and finds, and whose handler speaks ASGI itself.
+
+    FastAPI's way through request objects, dependencies and two exit stacks costs as much as the model.
+    """
+
+    def __init__(self, path: str, endpoint: Handler, **settings: Any) -> None:
+        super().__init__(path, endpoint=_documented(endpoint), **settings)
+
+        self.app = endpoint
+
+
+def _documented(endpoint: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def documented(request: Request) -> Response:  # never called: `app` above answers
+        raise AssertionError
+
+    documented.__name__, documented.__doc__ = endpoint.__name__, endpoint.__doc__
+    return documented
+
+
+def create_app(service: Service, *, request_log: str = "errors", lifespan: Any = None) -> Edge:
+    """Put the paths together.
+
+    Parameters
+    ----------
+    service : Service
+        The handlers.
+    request_log : {"none", "errors", "all"}
+        Which requests are logged.
+
+    Returns
+    -------
+    edge : Edge
+        The ASGI application to serve: FastAPI's, behind what every request passes.
+    """
+    app = FastAPIOffline(
+        title=f"tabloop: {service.model.contract.target.name}",
+        version=__version__,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,  # behind a proxy that does TLS they would lead to the wrong scheme
+        swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
+    )
+    # the busiest first: routes are tried in order
+    lean: list[tuple[str, Handler]] = [
+        ("/predict", service.predict),
+        ("/batch_predict", service.batch_predict),
+        ("/feedback", service.feedback),
+    ]
+    operations = describe_operations()
+    for place, (path, handler) in enumerate(lean):
+        route = LeanRoute(path, handler, methods=["POST"], response_model=None, **operations[path])
+        app.router.routes.insert(place, route)
+    open_inference = OpenInference(service)
+    for path, handler in open_inference.lean_routes():
+        app.router.routes.append(
+            LeanRoute(path, handler, methods=["POST"], response_model=None, **operations[path])
+        )
+    _add_reading_paths(app, service, open_inference, operations)
+    _add_error_answers(app)
+    app.openapi = lambda: describe_service(  # type: ignore[method-assign]
+        app, service.model, model_name=open_inference.model_name, asks_for_keys=service.keys is not None
+    )
+    return Edge(app, lean=dict(lean), keys=service.keys, request_log=request_log)
+
+
+def _add_reading_paths(
+    app: FastAPI, service: Service, open_inference: OpenInference, operations: dict[str, Any]
+) -> None:
+    def get(path: str) -> Decorator:
+        return app.get(path, response_model=None, **operations[path])
+
+    @get("/health")
+    async def health() -> Any:
+        """Say how the service is."""
+        return service.health()
+
+    @get("/health/live")
+    async def health_live() -> Any:
+        """Answer as long as the process runs."""
+        return {"live": True}
+
+    @get("/health/ready")
+    async def health_ready() -> Any:
+        """Answer 200 when requests can be answered."""
+        return {"ready": True, "run_id": service.model.run_id}
+
+    @get("/model")
+    async def model() -> Any:
+        """Describe the model that answers: card, promise, hashes, contract."""
+        return service.model.description
+
+    @get("/metrics")
+    async def read_metrics() -> Response:
+        """Give every figure, exact across workers, in Prometheus' text format."""
+        rendered = await asyncio.to_thread(metrics.render)
+        return Response(rendered, media_type=metrics.CONTENT_TYPE.decode())
+
+    @get("/monitoring/drift")
+    async def drift() -> Response:
+        """Compare the latest predictions with the training rows."""
+        return await _monitored(service, "drift")
+
+    @get("/monitoring/retraining_trigger")
+    async def retraining_trigger() -> Response:
+        """Say whether to train again, and why."""
+        return await _monitored(service, "retraining_trigger")
+
+    open_inference.add_reading_paths(get)
+
+
+async def _monitored(service: Service, question: str) -> Response:
+    status, body = await service.monitor.ask(question)
+    return Response(body, status_code=status, media_type=media_type_of(status).decode())
+
+
+def _add_error_answers(app: FastAPI) -> None:
+    def answer(request: Request, problem: HttpProblem) -> Response:
+        body = problem_body(problem, request.scope)
+        return Response(body, problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE.decode())
+
+    @app.exception_handler(HttpProblem)
+    async def http_problem(request: Request, error: HttpProblem) -> Response:
+        return answer(request, error)
+
+    @app.exception_handler(TabloopError)
+    async def tabloop_error(request: Request, error: TabloopError) -> Response:
+        return answer(request, problem_of(error))
+
+    @app.exception_handler(HTTPException)
+    async def http_exception(request: Request, error: HTTPException) -> Response:
+        codes = {404: "not-found", 405: "method-not-allowed"}
+        said = {
+            404: f"there is no {request.url.path} here; GET /docs lists what there is",
+            405: f"{request.url.path} does not take {request.method}",
+        }
+        code, detail = codes.get(error.status_code, "refused"), said.get(error.status_code, str(error.detail))
+        return answer(
+            request, HttpProblem(error.status_code, code, detail, headers=dict(error.headers or {}))
+        )
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> Response:
+        return answer(request, HttpProblem(500, "defect", "the service failed; its log tells more"))

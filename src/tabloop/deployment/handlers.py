@@ -1,0 +1,166 @@
+"""The handlers of the service, and what they share."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Any
+
+from tabloop import __version__
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.config.serving import ServingConfig
+from tabloop.deployment import metrics
+from tabloop.deployment.api_keys import ApiKeys
+from tabloop.deployment.edge import Receive, Scope, Send, read_body, send_body
+from tabloop.deployment.monitor_client import MonitorClient
+from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem
+from tabloop.deployment.served_model import Prediction, ServedModel
+from tabloop.errors import LogUnwritableError, QueueFullError, RecordError
+from tabloop.inference.champion import ChampionFollower
+
+#: A monitor that has not looked for so long is not there; it is, once it has read a long log.
+_MONITOR_SILENCE_S = 30.0
+
+
+class Service:
+    """The handlers, and what they share.
+
+    Parameters
+    ----------
+    champion : ChampionFollower of ServedModel
+        The model that answers.
+    log : PredictionLogWriter
+        Where predictions are written down.
+    monitor : MonitorClient
+        Answers about drift and retraining.
+    config : ServingConfig
+        The limits.
+    keys : ApiKeys or None
+        Who may ask.
+    """
+
+    def __init__(
+        self,
+        champion: ChampionFollower[ServedModel],
+        log: PredictionLogWriter,
+        monitor: MonitorClient,
+        config: ServingConfig,
+        keys: ApiKeys | None,
+    ) -> None:
+        self.champion = champion
+        self.log = log
+        self.monitor = monitor
+        self.config = config
+        self.keys = keys
+        self.started_at = time.time()
+
+    @property
+    def model(self) -> ServedModel:
+        """The model that answers now."""
+        return self.champion.service
+
+    async def predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Decide on one record."""
+        body = await self._json_body(scope, receive)
+        model = self.champion.service
+        try:
+            record = model.codec.decode_record(body)
+        except RecordError as error:
+            self.count_refused(error)
+            raise
+        predictions = await self.decide(model, [record])
+        await send_body(send, model.answer_one(predictions[0]))
+
+    async def batch_predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Decide on several records, all by the same model."""
+        body = await self._json_body(scope, receive)
+        model = self.champion.service
+        try:
+            records = model.codec.decode_records(body)
+        except RecordError as error:
+            self.count_refused(error)
+            raise
+        predictions = await self.decide(model, records)
+        await send_body(send, model.answer_many(predictions))
+
+    async def decide(self, model: ServedModel, records: list[Any]) -> list[Prediction]:
+        """Score records, write them down, and come back when the log keeps what it promises."""
+        try:
+            predictions = await model.batcher.submit(records)
+        except QueueFullError:
+            metrics.queue_refused_rows.inc(len(records))
+            raise
+        if predictions[-1].ticket:
+            try:  # each batch has a ticket, and they need not be in order
+                for ticket in {prediction.ticket for prediction in predictions}:
+                    await self.log.committed(ticket)
+            except LogUnwritableError:
+                metrics.log_refused_rows.inc(len(records))
+                metrics.log_state.note(failed=True)
+                raise
+        return predictions
+
+    def count_refused(self, error: RecordError) -> None:
+        """Count refused rows by reason: a surge of them is an alarm of its own."""
+        columns = self.model.contract.columns
+        reasons = {
+            # a name that a client made up is no name for a figure
+            (p.row, f"{p.field}: {p.code}" if p.field in columns else p.code)
+            for p in error.problems
+        }
+        metrics.invalid_rows.inc(len({row for row, _ in reasons}))
+        for _, reason in reasons:
+            metrics.refused_rows.labels(reason).inc()
+
+    async def feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take outcomes of earlier predictions."""
+        body = await self._json_body(scope, receive)
+        status, answer = await self.monitor.ask("feedback", body)
+        await send_body(send, answer, status=status, media_type=media_type_of(status))
+
+    async def _json_body(self, scope: Scope, receive: Receive) -> bytes:
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                kind = value.partition(b";")[0].strip().lower()
+                if kind == b"application/json" or (
+                    kind.startswith(b"application/") and kind.endswith(b"+json")
+                ):
+                    return await read_body(scope, receive, self.config.max_body_bytes)
+                break
+        # a page of another site can send anything but this header to a service on loopback
+        raise HttpProblem(415, "not-json", "expected the header `Content-Type: application/json`")
+
+    def health(self) -> dict[str, Any]:
+        """Say how the service is."""
+        model = self.champion.service
+        figures: defaultdict[str, float] = defaultdict(float)
+        for name, _, value in metrics.samples():  # over all workers: whichever answers, says the same
+            figures[name] += value
+        log_problem = self.log.problem
+        if log_problem is None and figures["tabloop_log_unwritable"]:
+            log_problem = "a worker's latest try to write the prediction log failed; its log tells why"
+        looked_at = figures["tabloop_monitor_looked_at"]
+        monitor_problem = None
+        if time.time() - (looked_at or self.started_at) > _MONITOR_SILENCE_S:
+            monitor_problem = "the monitor process has not looked for a while; its log tells why"
+        keys_problem = self.keys.problem if self.keys else None
+        troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem]
+        return {
+            "status": "degraded" if any(troubles) else "ok",
+            "ready": True,
+            "predictor_loaded": True,
+            "drift_baseline_loaded": looked_at > 0 and monitor_problem is None,
+            "run_id": model.run_id,
+            "version": __version__,
+            "troubles": [trouble for trouble in troubles if trouble],
+            "prediction_log": {
+                "writable": log_problem is None,
+                "dropped_rows": int(figures["tabloop_log_dropped_rows_total"]),
+                "refused_rows": int(figures["tabloop_log_refused_rows_total"]),
+            },
+        }
+
+
+def media_type_of(status: int) -> bytes:
+    """Name the media type of an answer of the monitor: JSON, or a problem."""
+    return MEDIA_TYPE if status >= 400 else b"application/json"

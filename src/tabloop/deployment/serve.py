@@ -1,0 +1,108 @@
+"""Serve the champion: one supervisor, its workers behind one socket, one monitor."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
+from tabloop.deployment.child_process import log_as_json
+from tabloop.deployment.supervisor import Child, Supervisor
+from tabloop.errors import ServingError
+
+_BACKLOG = 2048
+_LONGEST_SOCKET_PATH = 100
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the service answers.
+
+    Attributes
+    ----------
+    url : str
+        With the port that was really taken.
+    run_id : str
+        The champion.
+    pid : int
+        The supervisor, to send signals to.
+    """
+
+    url: str
+    run_id: str
+    pid: int
+
+
+def serve(project: Project, *, host: str, port: int, workers: int, ready: Callable[[Address], None]) -> None:
+    """Serve the champion until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    project : Project
+        Every setting in force.
+    host, port : str, int
+        Where to listen; port 0 takes a free one.
+    workers : int
+        Processes that answer.
+    ready : callable
+        Told the address once every worker answers.
+
+    Raises
+    ------
+    ArtifactMissingError
+        If there is no champion yet.
+    ServingError
+        If the address is taken, a worker cannot start, or one had to be killed at the end.
+    """
+    log_as_json()
+    run_id = RunStore(project.model_dir).require_champion().run_id
+    listener = _listen(host, port)
+    with listener, tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
+        monitor_socket = str(Path(folder) / "monitor")
+        if len(os.fsencode(monitor_socket)) > _LONGEST_SOCKET_PATH:
+            raise ServingError(
+                f"{folder}: too long a path for a local socket; set TMPDIR to a shorter folder"
+            )
+        shared = {
+            "config": project.config.to_json(),
+            "config_path": str(project.config_path.absolute()),
+            "monitor_socket": monitor_socket,
+        }
+        monitor = Child("the monitor", "tabloop.monitoring.monitor_process", shared, needed=False)
+        told = shared | {"socket_fd": listener.fileno()}
+        answering = [
+            Child(f"worker {number}", "tabloop.deployment.worker", told, keeps_fds=(listener.fileno(),))
+            for number in range(1, workers + 1)
+        ]
+        shown = f"[{host}]" if ":" in host else host
+        address = Address(f"http://{shown}:{listener.getsockname()[1]}", run_id, os.getpid())
+        supervisor = Supervisor(
+            [monitor, *answering],
+            drain_timeout_s=project.config.serving.drain_timeout_s,
+            # each process computes on one thread; more would only wait for each other
+            environ={"PROMETHEUS_MULTIPROC_DIR": folder, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+        supervisor.run(lambda: ready(address))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = None
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
+        raise ServingError(
+            f"{host}:{port}: cannot listen there: {error}; choose another --host or --port"
+        ) from error
+    listener.set_inheritable(True)
+    return listener

@@ -1,0 +1,231 @@
+"""Follow the scored rows of one run: the documented rule on the latest, the windowed tests on each window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tabloop.config.monitoring import MonitoringConfig
+from tabloop.drift.reference import DriftReference
+from tabloop.drift.scored_rows import ScoredRows
+from tabloop.drift.window import DriftWindow
+from tabloop.drift.windowed_report import FeatureTest, WindowedDriftReport
+from tabloop.drift.windowed_test import WindowedDriftTest
+from tabloop.drift.zscore_rule import DriftReport, check_drift
+
+
+@dataclass(frozen=True)
+class WindowVerdict:
+    """What was decided of one of the consecutive windows.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its rows, numbered from the first that the run scored; `stop` is the first of the next.
+    complete : bool
+        False for a surge of missing or unseen values that was seen before the window was full.
+    tests : tuple of FeatureTest
+        All that was tested, and the surges on the way; of an early verdict only those.
+    """
+
+    start: int
+    stop: int
+    complete: bool
+    tests: tuple[FeatureTest, ...]
+
+    @property
+    def alarms(self) -> tuple[FeatureTest, ...]:
+        """The tests that alarmed."""
+        return tuple(test for test in self.tests if test.alarmed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the verdict as plain JSON values, the alarmed tests only."""
+        return {
+            "start": self.start,
+            "stop": self.stop,
+            "complete": self.complete,
+            "alarms": [test.to_dict() for test in self.alarms],
+        }
+
+
+@dataclass(frozen=True)
+class DriftHistory:
+    """What the rows of a whole log say.
+
+    Attributes
+    ----------
+    rows : int
+        How many there were.
+    rule : DriftReport
+        The documented rule on the latest `monitoring.window_rows` of them.
+    windows : int
+        Complete windows that were tested.
+    alarmed : tuple of WindowVerdict
+        Those with an alarm, and early alarms of a last window that is not complete.
+    not_monitored : tuple of str
+        Features that the rows do not hold.
+    """
+
+    rows: int
+    rule: DriftReport
+    windows: int
+    alarmed: tuple[WindowVerdict, ...]
+    not_monitored: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the history as plain JSON values."""
+        return {
+            "rows": self.rows,
+            "rule": self.rule.to_dict(),
+            "windows": self.windows,
+            "alarmed": [verdict.to_dict() for verdict in self.alarmed],
+            "not_monitored": list(self.not_monitored),
+        }
+
+
+class DriftMonitor:
+    """Everything about drift that is said of one run.
+
+    Parameters
+    ----------
+    reference : DriftReference
+        What `drift_reference.npz` holds.
+    baseline : mapping
+        What `drift_baseline.json` holds.
+    config : MonitoringConfig
+        The config's `monitoring` section.
+    not_monitored : tuple of str
+        Features that the rows do not hold as the model saw them.
+
+    Notes
+    -----
+    Verdicts depend on the rows and their order, never on how they were batched: a batch is cut where a
+    checkpoint or a window ends.
+    """
+
+    def __init__(
+        self,
+        reference: DriftReference,
+        baseline: Mapping[str, Any],
+        config: MonitoringConfig,
+        *,
+        not_monitored: tuple[str, ...] = (),
+    ) -> None:
+        self.config = config
+        self.test = WindowedDriftTest(reference, config, not_monitored=not_monitored)
+        self.window = DriftWindow(
+            reference, max(config.window_rows, config.test_window_rows), not_monitored=not_monitored
+        )
+        self.latest: WindowVerdict | None = None
+        self._baseline = {
+            **baseline,
+            "numeric": {n: d for n, d in baseline["numeric"].items() if n not in not_monitored},
+        }
+        self._start = 0  # of the window that is filling
+        self._surges: dict[tuple[str, str], FeatureTest] = {}
+
+    def update(self, batch: ScoredRows) -> list[WindowVerdict]:
+        """Take in scored rows, the oldest first.
+
+        Parameters
+        ----------
+        batch : ScoredRows
+            Any number of rows.
+
+        Returns
+        -------
+        verdicts : list of WindowVerdict
+            Of each window that became complete, and of each surge on the way; most often none.
+        """
+        verdicts: list[WindowVerdict] = []
+        done, n_rows = 0, len(batch.probability)
+        while done < n_rows:
+            filled = self.window.rows_seen - self._start
+            until_checkpoint = self.test.checkpoint_rows - filled % self.test.checkpoint_rows
+            until_full = self.config.test_window_rows - filled
+            take = min(n_rows - done, until_checkpoint, until_full)
+            part = batch if take == n_rows else batch.cut(done, done + take)
+            self.window.update(*part)
+            done += take
+            if take == until_checkpoint and (surge := self._check_early()):
+                verdicts.append(surge)
+            if take == until_full:
+                verdicts.append(self._complete())
+        return verdicts
+
+    def check_rule(self) -> DriftReport:
+        """Apply the documented rule to the latest `window_rows` rows."""
+        rows = self.window.latest(self.config.window_rows)
+        return check_drift(self._baseline, rows.numeric, rows.label, self.config)
+
+    def check_latest(self) -> WindowedDriftReport:
+        """Test the latest `window_rows` rows, for their p-values.
+
+        Such windows overlap, so the budget does not hold for how often this alarms: `latest` decides.
+        """
+        return self.test.check(self.window.latest(self.config.window_rows))
+
+    def _check_early(self) -> WindowVerdict | None:
+        stop = self.window.rows_seen
+        tests = self.test.check_early(self.window.rows(stop - self.test.checkpoint_rows, stop))
+        new: dict[tuple[str, str], FeatureTest] = {
+            (t.feature, t.statistic): t for t in tests if (t.feature, t.statistic) not in self._surges
+        }
+        if not new:
+            return None
+        self._surges |= new
+        return WindowVerdict(self._start, stop, complete=False, tests=tuple(new.values()))
+
+    def _complete(self) -> WindowVerdict:
+        stop = self.window.rows_seen
+        report = self.test.check(self.window.rows(self._start, stop))
+        tests = (*report.tests, *self._surges.values())
+        self.latest = WindowVerdict(self._start, stop, complete=True, tests=tests)
+        self._start, self._surges = stop, {}
+        return self.latest
+
+
+def drift_of_rows(
+    batches: Iterable[ScoredRows],
+    reference: DriftReference,
+    baseline: Mapping[str, Any],
+    config: MonitoringConfig,
+    *,
+    not_monitored: tuple[str, ...] = (),
+) -> DriftHistory:
+    """Go through all rows of a log, in bounded memory.
+
+    Parameters
+    ----------
+    batches : iterable of ScoredRows
+        The rows of one run in the order of the log, in batches of any size; see `RowReader`.
+    reference, baseline : DriftReference, mapping
+        The run's.
+    config : MonitoringConfig
+        The config's `monitoring` section.
+    not_monitored : tuple of str
+        Features that the rows do not hold.
+
+    Returns
+    -------
+    history : DriftHistory
+        The same as a monitor that followed the rows as they came.
+    """
+    monitor = DriftMonitor(reference, baseline, config, not_monitored=not_monitored)
+    windows = 0
+    alarmed: list[WindowVerdict] = []
+    early: list[WindowVerdict] = []  # a complete window names its surges itself
+    for batch in batches:
+        for verdict in monitor.update(batch):
+            windows += verdict.complete
+            early = [] if verdict.complete else [*early, verdict]
+            if verdict.complete and verdict.alarms:
+                alarmed.append(verdict)
+    return DriftHistory(
+        rows=monitor.window.rows_seen,
+        rule=monitor.check_rule(),
+        windows=windows,
+        alarmed=(*alarmed, *early),
+        not_monitored=not_monitored,
+    )

@@ -1,0 +1,130 @@
+"""From rows in plain values, as the prediction log holds them, to what the drift monitor looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tabloop.contract.columns import CategoryColumn, TextColumn, TimestampColumn, as_utc
+from tabloop.contract.contract import Contract
+from tabloop.contract.formulas.evaluation import evaluate_feature
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+class ScoredRows(NamedTuple):
+    """Some rows and what became of them, the oldest first.
+
+    Attributes
+    ----------
+    features : mapping of str to ndarray of float64, shape (n_rows,)
+        Numeric features, raw and engineered, NaN for null.
+    categories : mapping of str to sequence of str or None
+        Category columns.
+    probability : ndarray of float64, shape (n_rows,)
+        What the model said.
+    label : ndarray of int8, shape (n_rows,)
+        What was decided.
+    """
+
+    features: Mapping[str, NDArray[np.float64]]
+    categories: Mapping[str, Sequence[str | None]]
+    probability: NDArray[np.float64]
+    label: NDArray[np.int8]
+
+    def cut(self, start: int, stop: int) -> ScoredRows:
+        """Take the rows from number `start` to before `stop`."""
+        return ScoredRows(
+            {name: values[start:stop] for name, values in self.features.items()},
+            {name: values[start:stop] for name, values in self.categories.items()},
+            self.probability[start:stop],
+            self.label[start:stop],
+        )
+
+
+class RowReader:
+    """Read logged rows of one contract.
+
+    Parameters
+    ----------
+    contract : Contract
+        The run's.
+    omitted : iterable of str
+        Columns that the log leaves out or hashes.
+
+    Attributes
+    ----------
+    not_monitored : tuple of str
+        Features that cannot be computed without the omitted columns.
+
+    Examples
+    --------
+    >>> contract = Contract.from_dict({
+    ...     "columns": {"days": {"type": "integer"}, "country": {"type": "category", "open": True}},
+    ...     "features": {"weeks": "days / 7"}, "target": {"name": "bought"}})
+    >>> rows = RowReader(contract).read([{"days": 14, "country": "DE"}], [0.7], [1])
+    >>> rows.features["weeks"].tolist(), rows.categories
+    ([2.0], {'country': ['DE']})
+    >>> RowReader(contract, omitted=["days"]).not_monitored
+    ('days', 'weeks')
+    """
+
+    def __init__(self, contract: Contract, *, omitted: Iterable[str] = ()) -> None:
+        left_out = set(omitted)
+        engineered = {n for n, formula in contract.features.items() if left_out & set(formula.columns)}
+        known = (*contract.numeric_features, *contract.category_features)
+        self.not_monitored = tuple(n for n in known if n in left_out or n in engineered)
+        self._columns = {n: column for n, column in contract.columns.items() if n not in left_out}
+        self._formulas = {n: f for n, f in contract.features.items() if n not in engineered}
+        mentioned = {n for formula in self._formulas.values() for n in formula.columns}
+        self._categories = [n for n, c in self._columns.items() if isinstance(c, CategoryColumn)]
+        self._numbers = [
+            n for n, c in self._columns.items() if not isinstance(c, CategoryColumn | TextColumn)
+        ]
+        self._moments = {n for n, c in self._columns.items() if isinstance(c, TimestampColumn)}
+        self._texts = [
+            n
+            for n, c in self._columns.items()
+            if isinstance(c, CategoryColumn | TextColumn) and n in mentioned
+        ]
+
+    def read(self, rows: Sequence[Mapping[str, Any]], probability: ArrayLike, label: ArrayLike) -> ScoredRows:
+        """Compute the features of some rows.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            By column int, float, bool, str or None; timestamps as ISO 8601 text. A column that a row lacks is
+            null.
+        probability, label : array-like of shape (n_rows,)
+            One for each row.
+
+        Returns
+        -------
+        scored : ScoredRows
+        """
+        features: dict[str, NDArray[np.float64]] = {}
+        for name in self._numbers:
+            values: list[Any] = [row.get(name) for row in rows]
+            if name not in self._moments:  # a text stands where the column was hashed when the row was logged
+                values = [None if isinstance(v, str) else v for v in values]
+            else:
+                values = [
+                    None if v is None else as_utc(datetime.fromisoformat(v)).timestamp() for v in values
+                ]
+            features[name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        columns: dict[str, NDArray[Any]] = dict(features)
+        for name in self._texts:
+            columns[name] = np.array([row.get(name) is None for row in rows], dtype=np.bool_)
+        for name, formula in self._formulas.items():
+            features[name] = evaluate_feature(formula, columns, n_rows=len(rows))
+        return ScoredRows(
+            features,
+            {name: [row.get(name) for row in rows] for name in self._categories},
+            np.asarray(probability, dtype=np.float64),
+            np.asarray(label, dtype=np.int8),
+        )

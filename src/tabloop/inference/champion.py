@@ -1,0 +1,102 @@
+"""The champion, loaded and tried; exchanged when another run goes live."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.store import RunStore
+from tabloop.errors import TabloopError
+
+_LOGGER = logging.getLogger("tabloop.champion")
+
+#: A champion that was refused is tried again after this long: its files may have been restored.
+_TRY_AGAIN_S = 30.0
+
+
+class OfRun(Protocol):
+    """What was loaded of a run."""
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+
+
+Served = TypeVar("Served", bound=OfRun)
+
+
+class ChampionFollower(Generic[Served]):
+    """Holds what was loaded of the run that is live.
+
+    Parameters
+    ----------
+    store : RunStore
+        Whose champion.
+    load : callable
+        Loads a run and tries it; raises if it is not fit to answer.
+
+    Attributes
+    ----------
+    service : Served
+        Loaded and tried; the one before answers until its successor can.
+    problem : str or None
+        Why the champion on disk is not the one held; None when it is.
+
+    Raises
+    ------
+    TabloopError
+        If there is no champion yet, or it is not fit to answer.
+    """
+
+    def __init__(self, store: RunStore, load: Callable[[RunFolder], Served]) -> None:
+        self._store = store
+        self._load = load
+        self._refused = ("", 0.0)
+        self.service: Served = load(store.require_champion())
+        self.problem: str | None = None
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether another run is live than the one held, and not refused a moment ago; one `readlink`."""
+        try:
+            name = self._store.champion_name()
+        except OSError as error:
+            self.problem = f"the champion pointer cannot be read: {error}"
+            return False
+        if name is None:
+            self.problem = "there is no champion pointer any more"
+            return False
+        if name == self.service.run_id:
+            self.problem = None
+            return False
+        refused, moment_s = self._refused
+        return name != refused or time.monotonic() - moment_s >= _TRY_AGAIN_S
+
+    def follow(self) -> Served:
+        """Load the run that is live now; keep the one held where that is not fit to answer.
+
+        Returns
+        -------
+        service : Served
+        """
+        name = ""
+        try:
+            name = self._store.champion_name() or ""
+            self.service = self._load(self._store.require_champion())
+        except Exception as error:  # whatever is wrong with it, it is the new one's trouble
+            self.problem = f"champion {name} is not fit to serve: {error}"
+            if name != self._refused[0]:  # said once, not again and again
+                _LOGGER.error(
+                    "%s; run %s answers on",
+                    self.problem,
+                    self.service.run_id,
+                    exc_info=not isinstance(error, TabloopError),
+                )
+            self._refused = (name, time.monotonic())
+        else:
+            self.problem, self._refused = None, ("", 0.0)
+            _LOGGER.info("run %s answers now", self.service.run_id)
+        return self.service

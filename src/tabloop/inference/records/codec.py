@@ -1,0 +1,373 @@
+"""JSON bodies to records and records to arrays: the way of every request and stream message.
+
+The fast path is a `msgspec` decoder with the contract built in. It accepts only what
+`tabloop.contract.checks.record` accepts, with equal values; whatever it refuses or cannot tell goes to that
+definition, which decides and explains.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec.structs import force_setattr
+from numpy.typing import NDArray
+
+from tabloop.contract.checks.record import (
+    MAX_PROBLEMS,
+    RecordChecker,
+    RecordValue,
+    formula_value,
+    rule_holds,
+    shown_text,
+)
+from tabloop.contract.checks.strict_json import RepeatedKeysObject, read_json
+from tabloop.contract.columns import (
+    CategoryColumn,
+    TextColumn,
+    TimestampColumn,
+)
+from tabloop.contract.contract import Contract
+from tabloop.contract.formulas.evaluation import evaluate_feature, evaluate_table
+from tabloop.contract.formulas.parser import Formula
+from tabloop.errors import (
+    MalformedBodyError,
+    RecordError,
+    RecordProblem,
+    TooManyRecordsError,
+)
+from tabloop.inference.records.frame_columns import input_types
+from tabloop.inference.records.record_type import Record, RecordField, make_record_type, record_fields
+
+#: Up to so many records a rule is quicker row by row than with NumPy.
+_FEW_RECORDS = 4
+_UNDECIDED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class RecordCodec:
+    """Decodes, checks and unpacks the records of one contract; several threads may share it.
+
+    Parameters
+    ----------
+    contract : Contract
+        What a valid row is.
+    max_records : int, default=10_000
+        Most records in one body.
+
+    Attributes
+    ----------
+    record_type : type of msgspec.Struct
+        Immutable, with the fields `c0`, `c1`, ... in the contract's order. `msgspec` writes it as an
+        object of the columns by name, and `RecordCodec` alone makes sure that its values are valid.
+
+    Raises
+    ------
+    ContractError
+        If a column's name holds a quote, a backslash or a control character.
+
+    Examples
+    --------
+    >>> codec = RecordCodec(Contract.from_dict({
+    ...     "columns": {"days": {"type": "integer", "minimum": 0},
+    ...                 "country": {"type": "category", "open": True}},
+    ...     "features": {"weeks": "days / 7"}, "target": {"name": "bought"}}))
+    >>> record = codec.decode_record(b'{"country": "NA", "days": 14}')
+    >>> record, msgspec.json.encode(record)
+    (Record(c0=14, c1='NA'), b'{"days":14,"country":"NA"}')
+    >>> codec.columns_of([record])
+    {'days': array([14]), 'country': array(['NA'], dtype=object)}
+    >>> codec.decode_record(b'{"country": "NA", "days": -1}')
+    Traceback (most recent call last):
+    tabloop.errors.RecordError: not what the contract says: 1 problem
+      days: got -1, expected at least 0
+    """
+
+    record_type: type[Record]
+
+    def __init__(self, contract: Contract, *, max_records: int = 10_000) -> None:
+        self._contract = contract
+        self._max_records = max_records
+        self._checker = RecordChecker(contract)
+        self._fields = record_fields(contract)
+        self._by_name = {field.name: field for field in self._fields}
+        self.record_type = make_record_type(self._fields)
+        records = types.GenericAlias(list, (self.record_type,))
+        batch_type = msgspec.defstruct("Batch", [("records", records)], forbid_unknown_fields=True)
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(self.record_type).decode
+        self._decode_batch: Callable[[bytes], Any] = msgspec.json.Decoder(batch_type).decode
+
+        self._optional = [field for field in self._fields if field.column.nullable]
+        readers = [(field, self._checker.readers[field.name]) for field in self._fields]
+        self._texts = [(f, read) for f, read in readers if isinstance(f.column, CategoryColumn | TextColumn)]
+        self._moments = [(f, read) for f, read in readers if isinstance(f.column, TimestampColumn)]
+        self._rules = [(rule, [self._by_name[name] for name in rule.columns]) for rule in contract.rules]
+        self._inputs = [(self._by_name[name], kind) for name, kind in input_types(contract).items()]
+        self._names_have_colons = any(":" in name for name in contract.columns)
+        self._n_colons = sum(1 + name.count(":") for name in contract.columns)
+
+    def decode_record(self, body: bytes) -> Record:
+        """Decode a body that is one record.
+
+        Parameters
+        ----------
+        body : bytes
+            UTF-8 JSON: an object of the contract's columns.
+
+        Returns
+        -------
+        record : Record
+
+        Raises
+        ------
+        MalformedBodyError
+            If the body is no JSON or no object.
+        RecordError
+            If the record breaks the contract; all problems at once.
+        """
+        try:
+            record: Record = self._decode(body)
+        except _UNDECIDED:
+            return self._explain_record(body)
+        return record if self._settle([record], body, 0) else self._explain_record(body)
+
+    def decode_records(self, body: bytes) -> list[Record]:
+        """Decode a body that is `{"records": [...]}`.
+
+        Parameters
+        ----------
+        body : bytes
+            UTF-8 JSON.
+
+        Returns
+        -------
+        records : list of Record
+            At least one.
+
+        Raises
+        ------
+        MalformedBodyError
+            If the body is no JSON, no object, or its `records` are missing, no list or empty.
+        TooManyRecordsError
+            If there are more than `max_records`.
+        RecordError
+            If records break the contract; all problems of all records at once, up to `MAX_PROBLEMS`.
+        """
+        try:
+            records: list[Record] = self._decode_batch(body).records
+        except _UNDECIDED:
+            return self._explain_records(body)
+        if 0 < len(records) <= self._max_records and self._settle(records, body, 1):
+            return records
+        return self._explain_records(body)
+
+    def record_of(self, values: Mapping[str, Any]) -> Record:
+        """Build a record from plain values by column name, checked like decoded JSON.
+
+        Raises
+        ------
+        RecordError
+            If the values break the contract.
+        """
+        report = self._checker.check(values)
+        if report.values is None:
+            raise RecordError(report.problems, report.n_problems)
+        return self._record(report.values)
+
+    def records_of(self, rows: Sequence[Mapping[str, Any]]) -> list[Record]:
+        """Build records from plain values; see `record_of`. All problems of all rows at once."""
+        return self._checked(rows, [], 0)
+
+    def columns_of(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
+        """Turn records into the inputs of the exported graph.
+
+        Parameters
+        ----------
+        records : sequence of n_rows records
+            From this codec.
+
+        Returns
+        -------
+        columns : dict of str to ndarray of shape (n_rows,)
+            As `tabloop.inference.records.frame_columns.columns_of_frame` gives them for the same rows.
+        """
+        columns: dict[str, NDArray[Any]] = {}
+        for field, kind in self._inputs:
+            values = field.of(records)
+            if kind == "string":
+                texts = [text or "" for text in values] if field.column.nullable else values
+                columns[field.name] = np.array(texts, dtype=object)
+            elif kind == "double":
+                columns[field.name] = _formula_array(field, values)
+            else:
+                columns[field.name] = np.array(values, dtype=np.int64 if kind == "int64" else np.bool_)
+        return columns
+
+    def feature_values(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
+        """Compute the features that a model sees of records, for watching them.
+
+        Parameters
+        ----------
+        records : sequence of n_rows records
+            From this codec.
+
+        Returns
+        -------
+        features : dict of str to ndarray of shape (n_rows,)
+            `contract.numeric_features` as float64, NaN for null, then `contract.category_features` as
+            str objects, None for null: the values of `tabloop.contract.feature_table.feature_frame`.
+        """
+        contract = self._contract
+        used = {name for formula in contract.features.values() for name in formula.columns}
+        values = {
+            field.name: _formula_array(field, field.of(records))
+            for field in self._fields
+            if field.name in used or field.name in contract.numeric_features
+        }
+        features: dict[str, NDArray[Any]] = {}
+        for name in contract.numeric_features:
+            formula = contract.features.get(name)
+            features[name] = (
+                values[name] if formula is None else evaluate_feature(formula, values, n_rows=len(records))
+            )
+        for name in contract.category_features:
+            features[name] = np.array(self._by_name[name].of(records), dtype=object)
+        return features
+
+    def _settle(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
+        """Do what the decoder cannot: absent fields, repeated keys, texts, timestamps, rules.
+
+        Returns False where the records are wrong, or where only the slow path can tell.
+        """
+        if not self._settle_fields(records, body, n_outer_colons):
+            return False
+        for field, read in self._texts:
+            for text in set(map(field.get, records)):
+                if read(text) != text:
+                    return False
+        for field, read in self._moments:
+            for record, text in zip(records, field.of(records), strict=True):
+                moment = read(text)
+                if isinstance(moment, tuple):
+                    return False
+                if moment != text:
+                    force_setattr(record, field.attribute, moment)
+        return all(self._rule_holds(rule, fields, records) for rule, fields in self._rules)
+
+    def _settle_fields(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
+        """Fill in absent fields with null and make sure that no key stands there twice.
+
+        The decoder lets the last of equal keys win. Each key is followed by a colon, so there is one too
+        many unless the number of colons is exactly that of the fields present and of their texts.
+        """
+        n_colons = n_outer_colons + self._n_colons * len(records)
+        for field in self._optional:
+            values = field.of(records)
+            if msgspec.UNSET in values:
+                for record, value in zip(records, values, strict=True):
+                    if value is msgspec.UNSET:
+                        force_setattr(record, field.attribute, None)
+                        n_colons -= 1 + field.name.count(":")
+        found = body.count(b":")
+        if found == n_colons and not self._names_have_colons:
+            return True
+        if b"\\u003a" in body or b"\\u003A" in body:  # an escaped colon, so that counting is no use
+            return False
+        for field, _ in (*self._texts, *self._moments):
+            n_colons += sum(text.count(":") for text in field.of(records) if text)
+        return found == n_colons
+
+    def _rule_holds(self, rule: Formula, fields: list[RecordField], records: list[Record]) -> bool:
+        # log1p is the one function whose last bits may differ between rows and tables
+        if len(records) <= _FEW_RECORDS or "log1p" in rule.text:
+            for record in records:
+                if not rule_holds(rule, {f.name: formula_value(f.column, f.get(record)) for f in fields}):
+                    return False
+            return True
+        values = {field.name: _formula_array(field, field.of(records)) for field in fields}
+        broken = ~evaluate_table(rule, values, n_rows=len(records))
+        for name in rule.required_columns:
+            broken &= ~np.isnan(values[name])
+        return not broken.any()
+
+    def _record(self, values: tuple[RecordValue, ...]) -> Record:
+        return self.record_type(**{f.attribute: value for f, value in zip(self._fields, values, strict=True)})
+
+    def _explain_record(self, body: bytes) -> Record:
+        value = read_json(body)
+        if not isinstance(value, dict):
+            raise MalformedBodyError(f"got {_kind(value)}, expected an object of columns")
+        return self.record_of(value)
+
+    def _explain_records(self, body: bytes) -> list[Record]:
+        value = read_json(body)
+        given = self._listed(value)
+        unknown = [name for name in value if name != "records"]
+        problems = [
+            RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
+            for name in unknown[:MAX_PROBLEMS]
+        ]
+        return self._checked(given, problems, len(unknown))
+
+    def _checked(self, rows: Sequence[Any], problems: list[RecordProblem], n_problems: int) -> list[Record]:
+        """Build records of rows, or raise with what was wrong already and all that is wrong with them."""
+        records = []
+        for row, each in enumerate(rows):
+            report = self._checker.check(each, row=row, most_problems=MAX_PROBLEMS - len(problems))
+            if report.values is None:
+                n_problems += report.n_problems
+                problems += report.problems
+            elif not n_problems:
+                records.append(self._record(report.values))
+        if n_problems:
+            raise RecordError(problems, n_problems)
+        return records
+
+    def _listed(self, value: Any) -> list[Any]:
+        """Take the list out of a body, or say why there is none."""
+        expected = 'expected {"records": [...]}'
+        if not isinstance(value, dict):
+            raise MalformedBodyError(f"got {_kind(value)}, {expected}")
+        if isinstance(value, RepeatedKeysObject):
+            raise MalformedBodyError(f"{shown_text(value.repeated[0])!r} stands there twice, {expected}")
+        if "records" not in value:
+            raise MalformedBodyError(f"records is missing, {expected}")
+        records = value["records"]
+        if not isinstance(records, list):
+            raise MalformedBodyError(f"records is {_kind(records)}, {expected}")
+        if not records:
+            raise MalformedBodyError("records is empty, expected at least one record")
+        if len(records) > self._max_records:
+            raise TooManyRecordsError(
+                f"got {len(records)} records, expected at most {self._max_records}: send several requests"
+            )
+        return records
+
+
+def _kind(value: Any) -> str:
+    """Name the kind of a JSON value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case str():
+            return "a text"
+        case int() | float():
+            return "a number"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def _formula_array(field: RecordField, values: list[RecordValue]) -> NDArray[Any]:
+    """Prepare values as `evaluate_table` reads them: float64 with NaN for null, "is null" for text."""
+    if isinstance(field.column, CategoryColumn | TextColumn):
+        return np.array([value is None for value in values], dtype=np.bool_)
+    if isinstance(field.column, TimestampColumn):
+        values = list(map(partial(formula_value, field.column), values))
+    return np.array(values, dtype=np.float64)

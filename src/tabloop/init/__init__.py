@@ -1,0 +1,1 @@
+"""Guess the config of a table that nobody has described yet."""

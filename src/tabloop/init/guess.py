@@ -1,0 +1,271 @@
+"""Infer a config.yaml from somebody else's table."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from tabloop.config.data import CsvSource, ParquetSource, Source
+from tabloop.contract.column_parsing import parse_column
+from tabloop.contract.columns import CategoryColumn, Column, IntegerColumn, NumberColumn, TextColumn, listing
+from tabloop.data.open_source import open_file
+from tabloop.errors import DataError, TooFewRowsError, nearest_name
+from tabloop.init.columns import ColumnGuess, guess_column, reads_as_decimal_comma
+from tabloop.init.layout import guess_csv_layout
+from tabloop.init.target import guess_target
+from tabloop.init.write_config import ConfigDraft, render_config
+
+#: More rows than these are not looked at.
+MOST_ROWS = 1_000_000
+
+_DEFAULT_QUARANTINE_FRACTION = 0.01
+_DEFAULT_SPLITS = 5
+
+
+@dataclass(frozen=True)
+class InferredConfig:
+    """A config.yaml and what is uncertain about it.
+
+    Attributes
+    ----------
+    text : str
+        The file, commented.
+    rows : int
+        How many rows were looked at.
+    guesses : tuple of str
+        What was guessed, as the comments in the file say it.
+    """
+
+    text: str
+    rows: int
+    guesses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Table:
+    source: Source
+    frame: pl.DataFrame
+    malformed_rows: int
+    is_all: bool
+    seen: str
+
+
+def infer_config(file: Path, *, target: str, positive: str | None, config_folder: Path) -> InferredConfig:
+    r"""Write a config.yaml for a table, every guess marked.
+
+    The limits it sets are wide and the categories open, so the contract accepts the table it came from;
+    how many rows it would refuse is counted, and `data.max_quarantine_fraction` follows from that.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        A delimited text file with a header, or Parquet where the name ends in .parquet or .pq.
+    target : str
+        The column to predict, with two values.
+    positive : str or None
+        The value that counts as 1; None for 1, true or yes, else the rarer one.
+    config_folder : pathlib.Path
+        Where the config will stand; the table's path is written relative to it if it lies below.
+
+    Returns
+    -------
+    inferred : InferredConfig
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or holds no row, a name stands twice, the target is not there or has
+        not two values, `positive` is none of them, or no column is left to learn from.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     table = Path(folder) / "visits.csv"
+    ...     _ = table.write_text("minutes;bought\n3,5;yes\n0;no\n12;no\n")
+    ...     inferred = infer_config(table, target="bought", positive=None, config_folder=Path(folder))
+    >>> print(next(line for line in inferred.text.splitlines() if "minutes:" in line).strip())
+    minutes: {type: number, minimum: 0, maximum: 1000}  # guessed: 0 to 12 seen
+    """
+    table = _read(file, _path_in_config(file, config_folder), target.strip())
+    frame, name = table.frame, _find_target(file, table, target)
+    found = guess_target(file, name, frame[name], positive)
+    decimal_comma = isinstance(table.source, CsvSource) and table.source.decimal_comma
+    guesses = [
+        guess_column(column, frame[column], found.is_positive, decimal_comma=decimal_comma)
+        for column in frame.columns
+        if column != name
+    ]
+    guesses = _require_features(file, guesses)
+    refused_rows = _count_refused(frame, guesses, found.is_positive, decimal_comma) + table.malformed_rows
+    n_rows = frame.height + table.malformed_rows
+    quarantine_fraction, quarantine_seen = _quarantine_fraction(refused_rows, n_rows)
+    rarer_rows = min(int(found.is_positive.sum()), int((~found.is_positive).sum()))
+    n_splits = max(2, min(_DEFAULT_SPLITS, int(0.8 * rarer_rows) // 5))
+    draft = ConfigDraft(
+        file_name=file.name,
+        rows=n_rows,
+        is_all=table.is_all,
+        source=table.source,
+        source_seen=table.seen,
+        target=name,
+        positive=found.positive,
+        negative=found.negative,
+        prediction_name=_identifier(name),
+        target_seen=found.seen,
+        columns=tuple(guess for guess in guesses if guess.ignore is None),
+        ignored=tuple(guess for guess in guesses if guess.ignore is not None),
+        max_quarantine_fraction=quarantine_fraction,
+        quarantine_seen=quarantine_seen,
+        min_category_rows=50 if n_rows >= 5000 else max(5, n_rows // 100),
+        n_splits=n_splits,
+        splits_seen=f"rows of the rarer class: {rarer_rows:,}" if n_splits < _DEFAULT_SPLITS else None,
+    )
+    text, marked = render_config(draft)
+    return InferredConfig(text, n_rows, marked)
+
+
+def _path_in_config(file: Path, config_folder: Path) -> str:
+    path, folder = file.absolute(), config_folder.absolute()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+
+
+def _read(file: Path, path: str, target: str) -> _Table:
+    if not file.exists():
+        raise DataError(f"{file}: no such file; expected a table, CSV or Parquet")
+    if not file.is_file():
+        raise DataError(f"{file}: is no file; expected a table, CSV or Parquet")
+    if file.stat().st_size == 0:
+        raise DataError(f"{file}: the file is empty; expected a header line and rows")
+    source: Source
+    if file.suffix.lower() in (".parquet", ".pq"):
+        source, seen = ParquetSource(kind="parquet", path=path), ""
+    else:
+        source, seen = guess_csv_layout(file, path=path, target=target)
+    rows = open_file(source, file)
+    _require_distinct_names(file, rows.columns)
+    frames, n_rows, malformed, is_all = [], 0, 0, True
+    for chunk in rows.chunks():
+        if n_rows >= MOST_ROWS:
+            is_all = False
+            break
+        frames.append(chunk.frame)
+        n_rows += chunk.frame.height
+        malformed += len(chunk.malformed)
+    if n_rows == 0:
+        raise TooFewRowsError(f"{file}: a header and no rows; nothing can be inferred from it")
+    frame = pl.concat(frames)
+    if frame.height > MOST_ROWS:
+        frame, is_all = frame.head(MOST_ROWS), False
+    table = _Table(source, frame, malformed, is_all, seen)
+    return table if isinstance(source, ParquetSource) else _with_csv_habits(file, table, source, target)
+
+
+def _with_csv_habits(file: Path, table: _Table, source: CsvSource, target: str) -> _Table:
+    """Find spaces around fields and decimal commas, which only the columns show."""
+    frame, seen, habits = table.frame, table.seen, {}
+    padded = frame.select((pl.all() != pl.all().str.strip_chars()).sum())
+    n_padded = sum(padded.row(0)) + sum(name != name.strip() for name in frame.columns)
+    if n_padded:
+        habits["strip_spaces"] = True
+        seen += f"; spaces around {n_padded:,} fields"
+        names = [name.strip() for name in frame.columns]
+        _require_distinct_names(file, names)
+        frame = frame.with_columns(pl.all().str.strip_chars())
+        frame.columns = names
+    if source.separator != ",":
+        columns = [name for name in frame.columns if name != target]
+        with_comma = [name for name in columns if reads_as_decimal_comma(frame[name])]
+        if with_comma:
+            habits["decimal_comma"] = True
+            seen += f"; decimal commas in {listing([repr(name) for name in with_comma], most=3)}"
+    return replace(table, source=source.model_copy(update=habits), frame=frame, seen=seen)
+
+
+def _require_distinct_names(file: Path, names: list[str]) -> None:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        shown = listing([f"{name!r} ({names.count(name)} times)" for name in twice])
+        raise DataError(f"{file}: columns of the same name: {shown}; expected each name once, rename them")
+
+
+def _find_target(file: Path, table: _Table, target: str) -> str:
+    columns = table.frame.columns
+    if not target.strip():
+        raise DataError(f"{file}: --target is empty; expected one of {listing([repr(c) for c in columns])}")
+    if target in columns:
+        return target
+    if isinstance(table.source, CsvSource) and table.source.strip_spaces and target.strip() in columns:
+        return target.strip()
+    near = next((c for c in columns if c.casefold() == target.casefold()), None)
+    near = near or nearest_name(target, columns)
+    hint = f"did you mean {near!r}?" if near else f"known: {listing([repr(name) for name in columns])}"
+    raise DataError(f"{file}: no column {target!r} to predict; {hint}")
+
+
+def _require_features(file: Path, guesses: list[ColumnGuess]) -> list[ColumnGuess]:
+    """Make sure that a model has something to learn from, doubtful columns if there are no others."""
+    if any(g.ignore is None and not isinstance(g.column, TextColumn) for g in guesses):
+        return guesses
+    rescued = []
+    for guess in guesses:
+        column = guess.column
+        if isinstance(column, TextColumn):
+            column = CategoryColumn.model_validate(
+                {
+                    "type": "category",
+                    "open": True,
+                    "nullable": column.nullable,
+                    "max_length": column.max_length,
+                }
+            )
+        is_useless = guess.ignore is not None and not guess.ignore.startswith(("an id?", "leak?"))
+        if column is None or is_useless:
+            rescued.append(guess)
+            continue
+        seen = f"{guess.ignore or guess.seen}; kept, for there is nothing else to learn from"
+        rescued.append(replace(guess, column=column, seen=seen, ignore=None))
+    if any(guess.ignore is None for guess in rescued):
+        return rescued
+    reasons = [f"\n  column {guess.name!r}: {guess.ignore}" for guess in guesses]
+    raise DataError(f"{file}: no column besides the target to learn from{''.join(reasons)}")
+
+
+def _count_refused(
+    frame: pl.DataFrame, guesses: list[ColumnGuess], is_positive: pl.Series, decimal_comma: bool
+) -> int:
+    """Count the rows that the guessed contract refuses, so that the limit is measured."""
+    refused = is_positive.is_null().to_numpy().copy()
+    for guess in guesses:
+        if guess.column is None or guess.ignore is not None:
+            continue
+        values = _pointed(frame[guess.name], guess.column) if decimal_comma else frame[guess.name]
+        for problem in parse_column(guess.name, values, guess.column)[1]:
+            refused |= problem.rows
+    return int(np.count_nonzero(refused))
+
+
+def _pointed(values: pl.Series, column: Column) -> pl.Series:
+    is_number = isinstance(column, NumberColumn | IntegerColumn)
+    return values.str.replace(",", ".", literal=True) if is_number else values
+
+
+def _quarantine_fraction(refused_rows: int, n_rows: int) -> tuple[float, str | None]:
+    fraction = refused_rows / n_rows
+    if fraction <= _DEFAULT_QUARANTINE_FRACTION:
+        return _DEFAULT_QUARANTINE_FRACTION, None
+    raised = min(1.0, math.ceil(fraction * 1.2 * 100) / 100)
+    return raised, f"{refused_rows:,} of {n_rows:,} rows would be refused"
+
+
+def _identifier(name: str) -> str:
+    # casefold also writes ß as ss
+    ascii_name = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^a-z0-9]+", "_", ascii_name).strip("_")
+    return f"_{plain}" if plain[:1].isdigit() else plain or "target"

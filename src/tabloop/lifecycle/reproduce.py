@@ -1,0 +1,149 @@
+"""Check that a run is what it was, and that it comes out again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tabloop.artifacts.files import sha256_of_file
+from tabloop.artifacts.run import MANIFEST, RunFolder
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
+from tabloop.data.open_source import content_sha256
+from tabloop.data.run_data import load_run_data, recorded_settings
+from tabloop.errors import (
+    ArtifactError,
+    ArtifactMissingError,
+    DataError,
+    HashMismatchError,
+    NotReproducedError,
+)
+from tabloop.lifecycle.records import describe_metrics, predictions_sha256
+from tabloop.progress import Progress
+from tabloop.training.lineage import library_versions
+
+_RECORDED_FILES = {
+    "config": "config.json",
+    "contract": "contract.json",
+    "model": "best_model.joblib",
+    "threshold": "threshold.txt",
+}
+
+
+def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: bool) -> dict[str, Any]:
+    """Check that a run is what it was, and with `retrain` that it comes out again.
+
+    Parameters
+    ----------
+    project : Project
+        Finds the dataset; the run's own config and contract are used.
+    run : RunFolder
+        Sealed.
+    progress : Progress
+        Told what is going on.
+    retrain : bool
+        Train again and demand the same metrics and predictions.
+
+    Returns
+    -------
+    report : dict
+        What was checked.
+
+    Raises
+    ------
+    ArtifactError
+        If the run is open.
+    HashMismatchError
+        If a file of the run, its manifest or the dataset is not the recorded one; all of them named.
+    NotReproducedError
+        If training again gives other metrics or predictions.
+    """
+    if run.state == "open":
+        raise ArtifactError(f"run {run.run_id}: still open; `tabloop release` judges and seals it")
+    progress.step("checking hashes")
+    problems = run.check_hashes() + _check_manifest(RunStore(project.model_dir), run)
+    if not problems:
+        problems = _check_lineage(project, run)
+    if problems:
+        raise HashMismatchError(f"run {run.run_id}: not what was recorded\n  " + "\n  ".join(problems))
+    report = {"run_id": run.run_id, "files_checked": len(run.files) + 2, "retrained": retrain}
+    if retrain:
+        _retrain(project, run, progress)
+    return report
+
+
+def _check_manifest(store: RunStore, run: RunFolder) -> list[str]:
+    """Compare the manifest with the hash that the decisions about the run noted."""
+    path = run.path / MANIFEST
+    found = sha256_of_file(path)
+    recorded = {d.get("manifest_sha256") for d in store.decisions() if d.get("run_id") == run.run_id} - {
+        found
+    }
+    return [
+        f"{path}: got sha256 {found}, decisions.jsonl recorded {other}"
+        for other in sorted(map(str, recorded))
+    ]
+
+
+def _check_lineage(project: Project, run: RunFolder) -> list[str]:
+    lineage = run.read_json("lineage.json")
+    problems = [
+        f"lineage.json: {name} has another hash than {file}"
+        for name, file in _RECORDED_FILES.items()
+        if lineage[name]["sha256"] != run.files[file]["sha256"]
+    ]
+    recorded = lineage["dataset"]
+    place = str(project.folder / recorded["path"]) if "path" in recorded else str(recorded["database"])
+    config, contract = recorded_settings(project, run)
+    try:
+        found = content_sha256(config.data.source, project.folder, contract)
+    except ArtifactMissingError:
+        return [*problems, f"{place}: recorded but gone"]
+    except DataError as error:  # the table of today no longer fits the contract of the run
+        return [*problems, str(error)]
+    if found != recorded["sha256"]:
+        problems.append(f"{place}: got sha256 {found}, recorded {recorded['sha256']}")
+    return problems
+
+
+def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
+    # only here: checking hashes does not wait for scikit-learn
+    from tabloop.training.train import train_model
+
+    progress.step("reading the data")
+    data = load_run_data(project, run, progress.fraction)
+    progress.step("training again")
+    result = train_model(data.config, data.contract, data.split.train, data.split.test, watch=progress.tasks)
+    recorded = _without_times(run.read_json("metrics.json"))
+    found = _without_times(json.loads(json.dumps(describe_metrics(run.run_id, data.config, result))))
+    problems = [
+        f"metrics.json: {name} was {recorded.get(name)!r}, is {found.get(name)!r}"[:300]
+        for name in sorted({*recorded, *found})
+        if recorded.get(name) != found.get(name)
+    ]
+    lineage = run.read_json("lineage.json")
+    problems += [
+        f"{name} predictions: differ"
+        for name, sha256 in predictions_sha256(result).items()
+        if sha256 != lineage["predictions_sha256"][name]
+    ]
+    if problems:
+        versions = library_versions()
+        problems += [
+            f"{name}: was {old}, is {versions.get(name)}"
+            for name, old in lineage["libraries"].items()
+            if versions.get(name) != old
+        ]
+        listed = "\n  ".join(problems)
+        raise NotReproducedError(f"run {run.run_id}: training again gave something else\n  {listed}")
+
+
+def _without_times(value: Any) -> Any:
+    """Leave out what a clock measured."""
+    if isinstance(value, dict):
+        return {
+            name: _without_times(below)
+            for name, below in value.items()
+            if not name.removesuffix("_std").endswith("_s")
+        }
+    return [_without_times(each) for each in value] if isinstance(value, list) else value

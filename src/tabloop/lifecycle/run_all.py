@@ -1,0 +1,66 @@
+"""The whole job: train, export, quantize, parity, benchmark, trade-offs, release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tabloop.artifacts.run import RunFolder
+from tabloop.config.config import Config
+from tabloop.config.loading import Project
+from tabloop.data.run_data import RunData
+from tabloop.lifecycle.optimize import benchmark_run, export_run, parity_run, quantize_run, tradeoffs_run
+from tabloop.lifecycle.train import train
+from tabloop.progress import Progress
+from tabloop.release.release import GatesOfRun, ReleaseDecision, release
+
+
+def run_all(
+    project: Project,
+    progress: Progress,
+    *,
+    retraining: Mapping[str, Any] | None = None,
+    challenger_gates: GatesOfRun | None = None,
+) -> tuple[RunFolder, ReleaseDecision]:
+    """Do the whole job, from the data to the release.
+
+    Parameters
+    ----------
+    project : Project
+        The settings in force.
+    progress : Progress
+        Told what is going on.
+    retraining : mapping, optional
+        What makes the run a challenger: where its data come from, and what it is judged on.
+    challenger_gates : callable, optional
+        What a challenger has to pass beside the gates of every run.
+
+    Returns
+    -------
+    run : RunFolder
+        Sealed.
+    decision : ReleaseDecision
+        Whether it is the champion now, and why.
+    """
+    run, data = train(project, progress, retraining=retraining)
+    progress.step("exporting")
+    export_run(run, data)
+    progress.step("quantizing")
+    quantize_run(run, data, project.config)
+    progress.step("checking parity")
+    parity_run(run, data, project.config, run.write)
+    if (mode := project.config.benchmarking.in_run) != "none":
+        _measure(run, data, project.config, progress, full=mode == "full")
+    progress.step("releasing")
+    return run, release(project, run, data=data, challenger_gates=challenger_gates)
+
+
+def _measure(run: RunFolder, data: RunData, config: Config, progress: Progress, *, full: bool) -> None:
+    def benchmarked(done: int, total: int, text: str) -> None:
+        progress.step(f"benchmarking {text}")
+        progress.fraction(done / max(1, total))
+
+    progress.step("benchmarking")
+    described = benchmark_run(run, data, config, run.write, full=full, progress=benchmarked)
+    progress.step("weighing trade-offs")
+    tradeoffs_run(described, run.write)

@@ -1,0 +1,113 @@
+"""The order of the stages: train, export, quantize, parity, benchmark, trade-offs, release; and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tabloop.artifacts.run import RETRAINING, RunFolder
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
+from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
+from tabloop.data.run_data import RunData, split
+from tabloop.drift.baseline import build_drift_baseline
+from tabloop.drift.operating_table import build_operating_table
+from tabloop.drift.reference import build_drift_reference
+from tabloop.lifecycle.records import describe_lineage, describe_metrics
+from tabloop.progress import Progress
+from tabloop.training.model_card import render_model_card
+
+
+def train(
+    project: Project, progress: Progress, *, retraining: Mapping[str, Any] | None = None
+) -> tuple[RunFolder, RunData]:
+    """Open a run: read the data, compare the candidates, calibrate the threshold, write it all down.
+
+    Parameters
+    ----------
+    project : Project
+        The settings in force.
+    progress : Progress
+        Told what is going on.
+    retraining : mapping, optional
+        What makes the run a challenger; see `run_all`.
+
+    Returns
+    -------
+    run : RunFolder
+        Open, for the stages that follow and for `release`.
+    data : RunData
+        Its rows, for those stages.
+
+    Raises
+    ------
+    DataError, TrainingError, InfeasibleError
+        If the data, every candidate or the promise fail; a run that holds nothing yet is removed.
+    """
+    run = RunStore(project.model_dir).create()
+    try:
+        return run, _train_into(run, project, progress, retraining)
+    except BaseException:
+        run.discard_if_empty()
+        raise
+
+
+def _train_into(
+    run: RunFolder, project: Project, progress: Progress, retraining: Mapping[str, Any] | None
+) -> RunData:
+    # only here: a release or a rollback does not wait for scikit-learn
+    import joblib
+
+    from tabloop.training.train import train_model
+
+    config, contract = project.config, project.contract
+    progress.step("reading the data")
+    with run.open_new("quarantine.jsonl") as quarantine_file:
+        dataset = read_dataset(
+            config.data, contract, project.folder, quarantine_file=quarantine_file, progress=progress.fraction
+        )
+    require_quarantine_limit(dataset, config.data)
+    require_both_classes(dataset, contract)
+    if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
+        run.write_json(RETRAINING, retraining)
+    run.write("config.json", config.to_json().encode())
+    run.write("contract.json", contract.to_json().encode())
+
+    progress.step("training")
+    data = RunData(config, contract, split(config, dataset))
+    train_rows, test_rows = data.split.train, data.split.test
+    result = train_model(config, contract, train_rows, test_rows, watch=progress.tasks)
+
+    progress.step(f"writing {run.path}")
+    with run.open_new("best_model.joblib") as file:
+        joblib.dump(result.best_pipeline, file)
+    for name, pipeline in result.pipelines.items() if config.training.keep == "all" else ():
+        if name == result.best.name:
+            run.link(f"candidates/{name}.joblib", "best_model.joblib")
+        else:
+            with run.open_new(f"candidates/{name}.joblib") as file:
+                joblib.dump(pipeline, file)
+    threshold = result.threshold.threshold
+    run.write("threshold.txt", f"{threshold!r}\n".encode())
+    metrics = describe_metrics(run.run_id, config, result)
+    run.write_json("metrics.json", metrics)
+    y_train = train_rows[contract.target.name].to_numpy()
+    baseline = build_drift_baseline(contract, result.features, y_train, result.oof_proba, threshold)
+    run.write_json("drift_baseline.json", baseline)
+    reference = build_drift_reference(
+        contract,
+        result.features,
+        y_train,
+        result.oof_proba,
+        max_rows=config.monitoring.reference_rows,
+        seed=config.seed,
+    )
+    with run.open_new("drift_reference.npz") as file:
+        reference.save(file)
+    progress.step("measuring what drift alarms cost")
+    operating_table = build_operating_table(reference, config.monitoring, seed=config.seed)
+    run.write_json("drift_operating_table.json", operating_table)
+    lineage = describe_lineage(run, project, dataset, data.split, result)
+    run.write_json("lineage.json", lineage)
+    run.write("model_card.md", render_model_card(contract, metrics, lineage, operating_table).encode())
+    return data

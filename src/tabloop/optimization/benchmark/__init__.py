@@ -1,0 +1,1 @@
+"""Latency, throughput, memory and accuracy of a model in each of its forms, with intervals."""

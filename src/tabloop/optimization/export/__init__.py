@@ -1,0 +1,1 @@
+"""A fitted pipeline as an ONNX graph from raw columns."""

@@ -1,0 +1,180 @@
+"""The steps before the classifier as ONNX nodes: columns, formulas, imputers, scaling, categories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import TensorProto
+
+from tabloop.contract.contract import Contract
+from tabloop.errors import ExportError
+from tabloop.optimization.export.formulas import formula_to_onnx
+from tabloop.optimization.export.graph import ML_DOMAIN, OnnxGraph
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class GraphColumns:
+    """The contract's columns as tensors of a graph; see `frame_columns.input_types`.
+
+    Parameters
+    ----------
+    graph : OnnxGraph
+        Its inputs are the columns.
+    """
+
+    def __init__(self, graph: OnnxGraph) -> None:
+        self.graph = graph
+
+    def number(self, name: str) -> str:
+        """Name the column as double, NaN where it is null."""
+        if self.graph.inputs[name] == "double":
+            return name
+        return self.graph.add("Cast", name, to=TensorProto.DOUBLE)
+
+    def is_integer(self, name: str) -> bool:
+        """Tell whether the column holds whole numbers, and so no -0.0."""
+        return self.graph.inputs[name] == "int64"
+
+    def condition(self, name: str) -> str:
+        """Name the boolean column as it is, false where it is null."""
+        if self.graph.inputs[name] == "bool":
+            return name
+        return self.graph.add("Equal", name, self.graph.constant(np.array([[1.0]])))
+
+    def is_null(self, name: str) -> str:
+        """Name the boolean tensor that tells where the column is null."""
+        if self.graph.inputs[name] == "string":
+            return self.graph.add("Equal", name, self.graph.constant(np.array([[""]], dtype=object)))
+        return self.graph.add("IsNaN", self.number(name))
+
+    def row_shape(self) -> str:
+        """Name the tensor that holds the shape (N, 1)."""
+        return self.graph.add("Shape", next(iter(self.graph.inputs)))
+
+
+def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: Any) -> str:
+    """Add everything between the raw columns and the classifier.
+
+    Parameters
+    ----------
+    graph : OnnxGraph
+        Its inputs are the columns.
+    contract : Contract
+        Its formulas.
+    preprocessor : fitted ColumnTransformer
+        As `tabloop.training.preprocessing.build_preprocessor` makes it.
+
+    Returns
+    -------
+    name : str
+        A double tensor of shape (N, n_features), equal to what the preprocessor gives in every bit but
+        the sign of zero.
+
+    Raises
+    ------
+    ExportError
+        If a step is of a kind that is not known here.
+    """
+    columns = GraphColumns(graph)
+    blocks = []
+    for name, steps, features in preprocessor.transformers_:
+        if isinstance(steps, str) and steps == "drop":
+            continue
+        known = [type(step).__name__ for _, step in getattr(steps, "steps", [("", steps)])]
+        if known[:1] == ["SimpleImputer"] and known[-1:] == ["OneHotEncoder"] and len(known) == 2:
+            blocks += _categories(graph, features, steps[0], steps[1])
+        elif known[:1] == ["SimpleImputer"] and set(known[1:]) <= {"OutlierClipper", "StandardScaler"}:
+            blocks.append(_numbers(graph, columns, contract, features, [step for _, step in steps.steps]))
+        else:
+            raise ExportError(f"preprocessing step {name}: {' then '.join(known)} has no ONNX form")
+    return blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
+
+
+def _numbers(
+    graph: OnnxGraph, columns: GraphColumns, contract: Contract, features: list[str], steps: list[Any]
+) -> str:
+    tensors = [
+        formula_to_onnx(graph, contract.features[name], columns)
+        if name in contract.features
+        else columns.number(name)
+        for name in features
+    ]
+    x = tensors[0] if len(tensors) == 1 else graph.add("Concat", *tensors, axis=1)
+    # false for NaN and for infinity: both are null once a formula has been computed
+    finite = graph.add("Less", graph.add("Abs", x), graph.constant(np.array([[np.inf]])))
+    x = graph.add("Where", finite, x, _row(graph, steps[0].statistics_))
+    for step in steps[1:]:
+        if type(step).__name__ == "OutlierClipper":
+            x = graph.add("Min", graph.add("Max", x, _row(graph, step.lower_)), _row(graph, step.upper_))
+        else:
+            # The two roundings of scikit-learn, (x - mean) / scale. Turned round, since ONNX Runtime drops a
+            # division by a single number that float32 rounds to 1.
+            x = graph.add("Div", graph.add("Sub", _row(graph, step.mean_), x), _row(graph, -step.scale_))
+    return x
+
+
+def _row(graph: OnnxGraph, values: NDArray[Any]) -> str:
+    return graph.constant(np.asarray(values, dtype=np.float64).reshape(1, -1))
+
+
+def _categories(graph: OnnxGraph, features: list[str], imputer: Any, encoder: Any) -> list[str]:
+    if encoder.drop is not None or encoder.handle_unknown != "infrequent_if_exist":
+        raise ExportError(
+            "preprocessing step OneHotEncoder: only drop=None, handle_unknown='infrequent_if_exist' have an "
+            "ONNX form"
+        )
+    blocks = []
+    groups = encoder.infrequent_categories_ if encoder.min_frequency is not None else [None] * len(features)
+    for name, known, rare, fill in zip(
+        features, encoder.categories_, groups, imputer.statistics_, strict=True
+    ):
+        positions, unknown, width = encoder_positions(known, () if rare is None else rare)
+        positions[""] = positions.get(fill, unknown)  # null takes the way of what stands in for it
+        # a column that was null throughout is imputed with the number 0, which no text equals
+        texts = {text: position for text, position in positions.items() if isinstance(text, str)}
+        index = graph.add(
+            "LabelEncoder",
+            name,
+            domain=ML_DOMAIN,
+            keys_strings=list(texts),
+            values_int64s=list(texts.values()),
+            default_int64=unknown,
+        )
+        places = graph.constant(np.arange(width, dtype=np.int64).reshape(1, -1))
+        blocks.append(graph.add("Cast", graph.add("Equal", index, places), to=TensorProto.DOUBLE))
+    return blocks
+
+
+def encoder_positions(known: Any, rare: Any) -> tuple[dict[Any, int], int, int]:
+    """Say which column of a one-hot block each category switches on.
+
+    Parameters
+    ----------
+    known : sequence
+        All categories of the training rows, sorted.
+    rare : sequence
+        Those of them that are grouped, in the block's last column.
+
+    Returns
+    -------
+    positions : dict
+        The column of each category.
+    unknown : int
+        The column of any other: the group's, or -1 for none.
+    width : int
+        The number of columns.
+
+    Examples
+    --------
+    >>> encoder_positions(["DE", "MT", "US"], ["MT"])
+    ({'DE': 0, 'US': 1, 'MT': 2}, 2, 3)
+    """
+    grouped = set(rare)
+    positions = {category: place for place, category in enumerate(c for c in known if c not in grouped)}
+    if not grouped:
+        return positions, -1, len(positions)
+    group = len(positions)
+    return positions | dict.fromkeys(rare, group), group, group + 1

@@ -1,0 +1,1 @@
+"""Graphs in eight bits, and an honest report of what came of it."""

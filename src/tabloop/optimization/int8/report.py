@@ -1,0 +1,391 @@
+"""What a quantised graph costs and gains, and what follows: applied, no gain, or out of tolerance."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from tabloop.inference.predictor import Predictor
+from tabloop.inference.records.frame_columns import columns_of_frame
+from tabloop.optimization.benchmark.statistics import Figure, latency_quantiles, measure_quality, paired_ratio
+from tabloop.optimization.export.pipeline import save_model
+from tabloop.optimization.parity.check import ParityReport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from tabloop.config.operations import BenchmarkingConfig
+    from tabloop.contract.contract import Contract
+
+Status = Literal["applied", "no_gain", "out_of_tolerance", "not_applicable"]
+
+#: A gain smaller than this share is none.
+LEAST_GAIN = 0.05
+#: Seconds that timing may take at each batch size.
+TIMED_S = 1.2
+
+_INTEGER_OPERATORS = {
+    "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv",
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear",
+}  # fmt: skip
+_HEAVY_OPERATORS = {
+    "MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "TreeEnsemble",
+    "TreeEnsembleClassifier", "TreeEnsembleRegressor", "SVMClassifier", "SVMRegressor",
+}  # fmt: skip
+_BYTES = {TensorProto.UINT8, TensorProto.INT8}
+_SINGLE_ROWS = 64
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A graph that the quantised one is held against.
+
+    Attributes
+    ----------
+    name : str
+        `fp32` for the served graph, `float32` for the quantised graph's twin without any 8-bit number.
+    model : onnx.ModelProto
+        The graph.
+    """
+
+    name: str
+    model: onnx.ModelProto
+
+
+def describe_numbers(model: onnx.ModelProto, coded_values: int) -> dict[str, Any]:
+    """Count a graph's operators and learned numbers, and how many of them are on 8 bits.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        The quantised graph.
+    coded_values : int
+        Numbers that take one of 256 values although the file stores them wider.
+
+    Returns
+    -------
+    described : dict
+        `operators`: all, those that do the work, and those on 8-bit integers. `parameters`: all, those
+        that are 8-bit values, and those that the file really stores in a byte.
+    """
+    nodes = list(model.graph.node)
+    total = stored = 0
+    for tensor in model.graph.initializer:
+        size = int(np.prod(tensor.dims))
+        if tensor.data_type in _BYTES:
+            stored += size
+        if tensor.data_type in (*_BYTES, TensorProto.FLOAT, TensorProto.DOUBLE):
+            total += size
+    for node in nodes:
+        if node.op_type == "TreeEnsemble":
+            held = {attribute.name: attribute for attribute in node.attribute}
+            total += held["nodes_splits"].t.dims[0]
+            total += sum(held["nodes_trueleafs"].ints) + sum(held["nodes_falseleafs"].ints)
+    values = stored + coded_values
+    heavy = [node for node in nodes if node.op_type in _HEAVY_OPERATORS]
+    integer = sum(node.op_type in _INTEGER_OPERATORS for node in nodes)
+    on_integers = sum(node.op_type in _INTEGER_OPERATORS for node in heavy)
+    return {
+        "operators": {
+            "total": len(nodes),
+            "int8": integer,
+            "int8_fraction": integer / len(nodes),
+            "heavy": dict(Counter(node.op_type for node in heavy)),
+            "heavy_int8": on_integers,
+        },
+        "parameters": {
+            "total": total,
+            "int8_values": values,
+            "int8_values_fraction": values / total if total else 0.0,
+            "int8_stored": stored,
+            "int8_stored_fraction": stored / total if total else 0.0,
+        },
+    }
+
+
+def changed_nothing(fp32: onnx.ModelProto, model: onnx.ModelProto, coded_values: int) -> bool:
+    """Tell whether a quantiser left a graph without a single 8-bit number or operator that it brought.
+
+    Names and metadata do not count: ONNX Runtime's `quantize_dynamic` changes them, and nothing else, in a
+    graph of trees.
+    """
+
+    def byte_numbers(graph: onnx.GraphProto) -> tuple[int, int]:
+        tensors = sum(int(np.prod(t.dims)) for t in graph.initializer if t.data_type in _BYTES)
+        return tensors, sum(node.op_type in _INTEGER_OPERATORS for node in graph.node)
+
+    return coded_values == 0 and byte_numbers(fp32.graph) == byte_numbers(model.graph)
+
+
+def measure_latency(
+    predictors: Mapping[str, Predictor],
+    columns: Mapping[str, NDArray[Any]],
+    batch_size: int,
+    *,
+    rounds: int,
+    confidence: float,
+    timed_s: float,
+) -> dict[str, Any]:
+    """Time graphs side by side: the same rows for all in each round, other rows in the next.
+
+    Parameters
+    ----------
+    predictors : mapping of str to Predictor
+        The quantised graph is `int8`.
+    columns : mapping of str to ndarray
+        The rows to take from, over and over.
+    batch_size : int
+        Rows of a call.
+    rounds : int
+        At most 20 times as many; time may end them earlier, but not before three.
+    confidence : float
+        Of the intervals.
+    timed_s : float
+        No round begins after as many seconds, but for the first three.
+
+    Returns
+    -------
+    described : dict
+        The median latency of each graph in ms, and how many times as fast the quantised one is.
+    """
+    n_rows = len(next(iter(columns.values())))
+    calls = 8 if batch_size == 1 else 1
+    rng = np.random.default_rng(_SEED)
+    names = list(predictors)
+    seconds: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+
+    def one_round() -> None:
+        batches = []
+        for _ in range(calls):
+            # beyond the end it goes on at the start: a batch may be larger than all rows
+            places = (int(rng.integers(n_rows)) + np.arange(batch_size)) % n_rows
+            batches.append({name: values[places] for name, values in columns.items()})
+        # in another order each time: a graph finds the cache as the one before it left it
+        for name in (names[place] for place in rng.permutation(len(names))):
+            taken = np.empty(calls)
+            for call, batch in enumerate(batches):
+                start = time.perf_counter()
+                predictors[name].predict(batch)
+                taken[call] = time.perf_counter() - start
+            seconds[name].append(taken * 1e3)
+
+    one_round()  # ONNX Runtime lays out its memory in the first call
+    for found in seconds.values():
+        found.clear()
+    begun = time.perf_counter()
+    done = 0
+    while done < 3 or (done < 20 * rounds and time.perf_counter() - begun < timed_s):
+        one_round()
+        done += 1
+    described: dict[str, Any] = {"batch_size": batch_size, "rounds": done, "calls": done * calls}
+    for name in names:
+        (median,) = latency_quantiles(seconds[name], (0.5,), confidence=confidence, seed=_SEED)
+        described[f"{name}_p50_ms"] = asdict(median)
+    ours = np.array([np.median(one) for one in seconds["int8"]])
+    for name in names:
+        if name != "int8":
+            theirs = np.array([np.median(one) for one in seconds[name]])
+            ratio = paired_ratio(theirs, ours, confidence=confidence, seed=_SEED)
+            described[f"speedup_over_{name}"] = asdict(ratio)
+    return described
+
+
+def measure(
+    model: onnx.ModelProto,
+    rivals: tuple[Rival, ...],
+    contract: Contract,
+    rows: pl.DataFrame,
+    trained_proba: NDArray[np.float64],
+    config: BenchmarkingConfig,
+    *,
+    threshold: float,
+) -> dict[str, Any]:
+    """Measure bytes, latency, quality and batch independence of a quantised graph.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        The quantised graph.
+    rivals : tuple of Rival
+        The served graph first.
+    contract : Contract
+        What the columns are.
+    rows : polars.DataFrame
+        Typed test rows with their target.
+    trained_proba : ndarray of float64, shape (n_rows,)
+        What the scikit-learn pipeline answers to them.
+    config : BenchmarkingConfig
+        Runs, batch size and confidence.
+    threshold : float
+        The decision threshold.
+
+    Returns
+    -------
+    measured : dict
+        JSON values.
+    """
+    written = {"int8": save_model(model)} | {rival.name: save_model(rival.model) for rival in rivals}
+    predictors = {name: Predictor(content) for name, content in written.items()}
+    columns = columns_of_frame(contract, rows)
+    proba = predictors["int8"].predict(columns)
+    before = predictors[rivals[0].name].predict(columns)
+    y_true = rows[contract.target.name].to_numpy().astype(np.int8)
+    quality: dict[str, Any] | None = None
+    # a graph that answers NaN has no quality, and parity says so
+    if 0 < int(y_true.sum()) < len(y_true) and np.isfinite(proba).all():
+        settings = {"confidence": config.confidence, "seed": _SEED}
+        ours = measure_quality(y_true, proba, threshold, baseline_proba=trained_proba, **settings)  # type: ignore[arg-type]
+        trained = measure_quality(y_true, trained_proba, threshold, **settings)  # type: ignore[arg-type]
+        quality = {"int8": asdict(ours), "sklearn": asdict(trained)}
+        for name in ("precision", "recall"):
+            pair = getattr(ours, name), getattr(trained, name)
+            both = pair[0] is not None and pair[1] is not None
+            quality[f"{name}_change"] = pair[0].value - pair[1].value if both else None
+    sizes = dict.fromkeys((1, config.batch_size))
+    return {
+        "bytes": {name: len(content) for name, content in written.items()},
+        "latency": [
+            measure_latency(
+                predictors,
+                columns,
+                size,
+                rounds=config.repeated_runs,
+                confidence=config.confidence,
+                timed_s=TIMED_S,
+            )
+            for size in sizes
+        ],
+        "difference_from_fp32": {
+            "max_abs_diff": _largest(proba, before),
+            "mean_abs_diff": float(np.abs(proba - before).mean()) if np.isfinite(proba).all() else None,
+            "decision_flips": int(((proba >= threshold) != (before >= threshold)).sum()),
+        },
+        "quality": quality,
+        "alone_or_in_batch": {
+            name: _alone_or_in_batch(predictors[name], columns) for name in ("int8", rivals[0].name)
+        },
+    }
+
+
+def _alone_or_in_batch(predictor: Predictor, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    n_rows = min(len(next(iter(columns.values()))), _SINGLE_ROWS)
+    batch = predictor.predict({name: values[:n_rows] for name, values in columns.items()})
+    alone = np.concatenate(
+        [
+            predictor.predict({name: values[row : row + 1] for name, values in columns.items()})
+            for row in range(n_rows)
+        ]
+    )
+    return {
+        "rows": n_rows,
+        "equal": bool(np.array_equal(alone, batch, equal_nan=True)),
+        "max_abs_diff": _largest(alone, batch),
+    }
+
+
+def _largest(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return None
+    return float(np.abs(first - second).max())
+
+
+def gains_and_losses(measured: Mapping[str, Any], rival: str) -> tuple[list[str], list[str]]:
+    """Say in what a quantised graph is clearly better than a rival, and in what clearly worse.
+
+    Parameters
+    ----------
+    measured : mapping
+        What `measure` gave.
+    rival : str
+        The name of the other graph.
+
+    Returns
+    -------
+    gains, losses : list of str
+        `bytes`, `latency_1` and so on: a twentieth or more, for latencies at both ends of the interval.
+    """
+    gains, losses = [], []
+    shrunk = measured["bytes"][rival] / measured["bytes"]["int8"]
+    found = {"bytes": Figure(shrunk, shrunk, shrunk)} | {
+        f"latency_{each['batch_size']}": Figure(**each[f"speedup_over_{rival}"])
+        for each in measured["latency"]
+    }
+    for name, ratio in found.items():
+        if ratio.low >= 1 + LEAST_GAIN:
+            gains.append(name)
+        elif ratio.high <= 1 / (1 + LEAST_GAIN):
+            losses.append(name)
+    return gains, losses
+
+
+def judge(measured: Mapping[str, Any], parity: ParityReport, rivals: tuple[str, ...]) -> dict[str, Any]:
+    """Decide what a quantised graph is good for.
+
+    Parameters
+    ----------
+    measured : mapping
+        What `measure` gave.
+    parity : ParityReport
+        Of the quantised graph and the pipeline, on test rows.
+    rivals : tuple of str
+        The served graph first.
+
+    Returns
+    -------
+    verdict : dict
+        `status`, `reason`, and the gains and losses over each rival.
+
+    Notes
+    -----
+    A gain has to be one over every rival: what float32 alone brings is no merit of 8 bits.
+    """
+    compared = {rival: gains_and_losses(measured, rival) for rival in rivals}
+    shared = [g for g in compared[rivals[0]][0] if all(g in gains for gains, _ in compared.values())]
+    status: Status
+    if not shared:
+        status = "no_gain"
+        reason = "neither smaller nor faster by a twentieth than the served graph"
+        if compared[rivals[0]][0]:
+            reason = (
+                f"better than the served graph in {', '.join(compared[rivals[0]][0])}, but float32 without "
+                "any 8-bit number brings the same"
+            )
+    elif not parity.passed:
+        status = "out_of_tolerance"
+        reason = _failure(parity)
+    else:
+        status = "applied"
+        reason = f"better in {', '.join(shared)}"
+        if losses := compared[rivals[0]][1]:
+            reason += f", worse in {', '.join(losses)}"
+    return {
+        "status": status,
+        "reason": reason,
+        "gains": shared,
+        "losses": compared[rivals[0]][1],
+        "within_tolerance": parity.passed,
+        "compared": {name: {"gains": g, "losses": w} for name, (g, w) in compared.items()},
+    }
+
+
+def _failure(parity: ParityReport) -> str:
+    problems = []
+    if parity.invalid_probabilities:
+        problems.append(f"{parity.invalid_probabilities} answers are no probabilities")
+    if parity.max_abs_diff > parity.abs_tol:
+        problems.append(f"largest difference {parity.max_abs_diff:.4f}, tolerated {parity.abs_tol:g}")
+    if parity.mean_abs_diff > parity.mean_tol:
+        problems.append(f"mean difference {parity.mean_abs_diff:.4f}, tolerated {parity.mean_tol:g}")
+    if parity.decision_flips and not parity.allow_flips:
+        problems.append(f"{parity.decision_flips} of {parity.samples} decisions flipped")
+    return "; ".join(problems) or f"{parity.excused_ties} rows are ties: too many to judge"

@@ -1,0 +1,1 @@
+"""Which variants no other beats."""

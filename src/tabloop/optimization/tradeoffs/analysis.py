@@ -1,0 +1,261 @@
+"""Which variants are worth having: the Pareto frontier over latency, throughput, ROC-AUC and size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from tabloop.errors import ArtifactError, TooFewRowsError
+from tabloop.optimization.benchmark.report import (
+    KIND_NAMES,
+    BenchmarkReport,
+    Kind,
+    Omission,
+    Timing,
+    VariantReport,
+    csv_text,
+)
+from tabloop.optimization.benchmark.statistics import Figure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+
+#: What is traded, and which way is better.
+OBJECTIVES: dict[str, Literal["lower", "higher"]] = {
+    "p99_ms": "lower",
+    "samples_per_s": "higher",
+    "roc_auc": "higher",
+    "file_bytes": "lower",
+}
+
+
+@dataclass(frozen=True)
+class TradeoffPoint:
+    """One variant at the headline batch size.
+
+    Attributes
+    ----------
+    candidate, kind : str
+        Which one.
+    is_winner : bool
+        Whether training chose the candidate.
+    p99_ms, samples_per_s, roc_auc : Figure
+        Measured, with intervals.
+    file_bytes : int
+        Size of the model's file.
+    dominated_by : tuple of str
+        Variants that are at least as good in all four and better in one; empty on the frontier.
+    surely_dominated : bool
+        Whether one of those stays so with every speed at the end of its interval that favours this
+        variant; otherwise another benchmark may see this variant on the frontier.
+    """
+
+    candidate: str
+    kind: Kind
+    is_winner: bool
+    p99_ms: Figure
+    samples_per_s: Figure
+    roc_auc: Figure
+    file_bytes: int
+    dominated_by: tuple[str, ...]
+    surely_dominated: bool
+
+    @property
+    def name(self) -> str:
+        """The variant for people."""
+        return f"{self.candidate}, {KIND_NAMES[self.kind]}"
+
+    @property
+    def on_frontier(self) -> bool:
+        """Whether no other variant is better all in all."""
+        return not self.dominated_by
+
+
+@dataclass(frozen=True)
+class TradeoffReport:
+    """The variants and the frontier among them.
+
+    Attributes
+    ----------
+    batch_size : int
+        The headline batch size of the benchmark.
+    mode : {"quick", "full"}
+        The benchmark's mode.
+    confidence : float
+        Of all intervals.
+    points : tuple of TradeoffPoint
+        The best ROC-AUC first.
+    omissions : tuple of Omission
+        Variants that are not there, and why.
+    """
+
+    batch_size: int
+    mode: Literal["quick", "full"]
+    confidence: float
+    points: tuple[TradeoffPoint, ...]
+    omissions: tuple[Omission, ...] = ()
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def frontier(self) -> tuple[TradeoffPoint, ...]:
+        """The variants that none other dominates."""
+        return tuple(point for point in self.points if point.on_frontier)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the report as plain JSON values."""
+        described: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude_none=True)
+        for point, written in zip(self.points, described["points"], strict=True):
+            written["on_frontier"] = point.on_frontier
+        return described | {"objectives": dict(OBJECTIVES)}
+
+    @classmethod
+    def from_dict(cls, described: Mapping[str, Any]) -> TradeoffReport:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            If it is of another format version, or something else.
+        """
+        if described.get("format_version") != FORMAT_VERSION:
+            got = described.get("format_version")
+            raise ArtifactError(f"tradeoffs.json: got format_version {got}, expected {FORMAT_VERSION}")
+        try:
+            return _ADAPTER.validate_python(dict(described))
+        except ValidationError as error:
+            raise ArtifactError(f"tradeoffs.json: {error}") from error
+
+    def to_csv(self) -> str:
+        """Write one line for each variant."""
+        return csv_text(
+            [
+                {
+                    "candidate": point.candidate,
+                    "kind": point.kind,
+                    "is_winner": point.is_winner,
+                    "on_frontier": point.on_frontier,
+                    "dominated_by": "; ".join(point.dominated_by),
+                    "surely_dominated": point.surely_dominated,
+                    **_with_ends("p99_ms", point.p99_ms),
+                    **_with_ends("samples_per_s", point.samples_per_s),
+                    **_with_ends("roc_auc", point.roc_auc),
+                    "file_bytes": point.file_bytes,
+                }
+                for point in self.points
+            ]
+        )
+
+
+_ADAPTER = TypeAdapter(TradeoffReport)
+
+
+def _with_ends(name: str, figure: Figure) -> dict[str, float]:
+    return {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+
+
+def dominance(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    r"""Find out who dominates whom.
+
+    Parameters
+    ----------
+    costs : ndarray of float64, shape (n_points, n_objectives)
+        Lower is better in every column.
+
+    Returns
+    -------
+    dominates : ndarray of bool, shape (n_points, n_points)
+        Whether the point of the row is nowhere worse than that of the column and somewhere better. Equal
+        points do not dominate each other.
+
+    Notes
+    -----
+    :math:`O(n^2 k)` in time and memory; there are a few dozen variants at most.
+
+    Examples
+    --------
+    >>> dominance(np.array([[1.0, 1.0], [1.0, 2.0], [0.5, 3.0]])).tolist()
+    [[False, True, False], [False, False, False], [False, False, False]]
+    """
+    somewhere_better = np.any(costs[:, None, :] < costs[None, :, :], axis=2)
+    return np.asarray(_nowhere_worse(costs, costs) & somewhere_better)
+
+
+def _nowhere_worse(costs: NDArray[np.float64], than: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(np.all(costs[:, None, :] <= than[None, :, :], axis=2))
+
+
+def analyse_tradeoffs(report: BenchmarkReport) -> TradeoffReport:
+    """Find the variants that no other one beats all in all.
+
+    Does not weigh the objectives against each other: that is for who pays for latency and memory.
+
+    Parameters
+    ----------
+    report : BenchmarkReport
+        Of either mode: at the headline batch size both measure every variant.
+
+    Returns
+    -------
+    tradeoffs : TradeoffReport
+
+    Raises
+    ------
+    TooFewRowsError
+        If no variant has all four figures.
+    """
+    size = report.headline_batch_size
+    measured: list[tuple[VariantReport, Timing]] = []
+    omissions = [each for each in report.omissions if each.batch_size in (None, size)]
+    for variant in report.variants:
+        timing = variant.timing(size)
+        if variant.quality is not None and timing is not None and variant.file_bytes is not None:
+            measured.append((variant, timing))
+        elif not any((o.candidate, o.kind) == (variant.candidate, variant.kind) for o in omissions):
+            reason = variant.failure or f"not measured at batch size {size}"
+            omissions.append(Omission(variant.candidate, variant.kind, reason))
+    if not measured:
+        reasons = "\n".join(f"  {each.candidate}, {each.kind}: {each.reason}" for each in omissions)
+        raise TooFewRowsError(f"no variant was measured at batch size {size}\n{reasons}")
+    measured.sort(key=lambda pair: -pair[0].quality.roc_auc.value)  # type: ignore[union-attr]
+    dominates = dominance(np.array([_costs(v, t, "value") for v, t in measured]))
+    # dominated at this one's best against the other's worst, every speed at the end of its interval
+    best = np.array([_costs(v, t, "best") for v, t in measured])
+    worst = np.array([_costs(v, t, "worst") for v, t in measured])
+    surely = np.logical_and(dominates, _nowhere_worse(worst, best))
+    points = []
+    for i, (variant, timing) in enumerate(measured):
+        assert variant.quality is not None  # noqa: S101 - checked above
+        assert variant.file_bytes is not None  # noqa: S101 - checked above
+        points.append(
+            TradeoffPoint(
+                candidate=variant.candidate,
+                kind=variant.kind,
+                is_winner=variant.is_winner,
+                p99_ms=timing.p99_ms,
+                samples_per_s=timing.samples_per_s,
+                roc_auc=variant.quality.roc_auc,
+                file_bytes=variant.file_bytes,
+                dominated_by=tuple(measured[j][0].name for j in np.flatnonzero(dominates[:, i])),
+                surely_dominated=bool(surely[:, i].any()),
+            )
+        )
+    return TradeoffReport(size, report.mode, report.confidence, tuple(points), tuple(omissions))
+
+
+def _costs(variant: VariantReport, timing: Timing, end: Literal["value", "best", "worst"]) -> list[float]:
+    """Put the objectives into one row in which lower is better.
+
+    Only speeds have ends: ROC-AUC is measured on the same rows for all, so its intervals move together.
+    """
+    assert variant.quality is not None  # noqa: S101 - the caller checked
+    assert variant.file_bytes is not None  # noqa: S101 - the caller checked
+    latency, speed = timing.p99_ms, timing.samples_per_s
+    lasts = {"value": latency.value, "best": latency.low, "worst": latency.high}[end]
+    gives = {"value": speed.value, "best": speed.high, "worst": speed.low}[end]
+    return [lasts, -gives, -variant.quality.roc_auc.value, float(variant.file_bytes)]

@@ -1,0 +1,262 @@
+"""The trade-offs as one HTML page that needs nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import numpy as np
+
+from tabloop.optimization.benchmark.report import KIND_NAMES, BenchmarkReport, Comparison, VariantReport
+from tabloop.optimization.benchmark.statistics import Figure
+from tabloop.optimization.tradeoffs.analysis import TradeoffPoint, TradeoffReport
+from tabloop.optimization.tradeoffs.plots import (
+    Draw,
+    draw_latency,
+    draw_size,
+    draw_throughput,
+    render_png,
+    render_svg,
+)
+
+__all__ = ["render_html", "render_png"]
+
+_NAMED = 3
+
+#: Share of the time with a processor from which on latencies are believed.
+_UNDISTURBED = 0.95
+
+_CSS = """
+:root { color: #222; background: #fff; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 72rem; margin: 2rem auto; padding: 0 1.25rem; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
+p, li { max-width: 48rem; } .lead, .note, figcaption, td small { color: #595959; }
+.note { border-left: 4px solid #E69F00; padding: .2rem .9rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .4rem .7rem; text-align: right; vertical-align: top; border-bottom: 1px solid #e4e4e4; }
+td { white-space: nowrap; }
+th { font-weight: 600; border-bottom: 2px solid #8a8a8a; vertical-align: bottom; }
+th:first-child, td:first-child, th.text, td.text { text-align: left; }
+td.text { white-space: normal; min-width: 13rem; } td small { display: block; font-size: .78rem; }
+tr.frontier td { background: #eef5fa; }
+tr.frontier td:first-child { box-shadow: inset 4px 0 #0072B2; font-weight: 600; }
+figure { margin: 1rem 0 2rem; } figure img { width: 100%; max-width: 54rem; height: auto; }
+figcaption { max-width: 48rem; font-size: .9rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; font-size: .9rem; }
+dt { color: #595959; } dd { margin: 0; }
+"""
+
+
+def render_html(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
+    """Write the page: the table with intervals, the plots, what is missing, where it was measured.
+
+    Parameters
+    ----------
+    tradeoffs : TradeoffReport
+        The points and the frontier.
+    report : BenchmarkReport
+        The benchmark they come from.
+
+    Returns
+    -------
+    page : str
+        HTML without scripts; styles and pictures are inside.
+    """
+    size = tradeoffs.batch_size
+    stairs = "The grey steps are the best quality to be had up to each point."
+    sections = [
+        _head(tradeoffs, report),
+        "<h2>Variants</h2>",
+        _table(tradeoffs, report),
+        _reading(tradeoffs),
+        "<h2>Plots</h2>",
+        _picture(draw_latency, tradeoffs, report, "p99 latency against ROC-AUC", (
+            f"The p99 latency of {size:,} rows with its interval, against ROC-AUC; a line joins "
+            f"the formats of a candidate. {stairs}")),
+        _picture(draw_size, tradeoffs, report, "model size against ROC-AUC", (
+            f"The size of the model file against ROC-AUC. {stairs}")),
+        _picture(draw_throughput, tradeoffs, report, "throughput by batch size", (
+            "Rows scored in a second by one thread, call after call; the shade is the interval.")),
+        _missing(tradeoffs, report),
+        _machine(report),
+    ]  # fmt: skip
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Trade-offs</title>\n<style>{_CSS}</style>\n</head>\n<body>\n"
+        + "\n".join(section for section in sections if section)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _head(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
+    names = ", ".join(point.name for point in tradeoffs.frontier)
+    partly = ""
+    if tradeoffs.mode == "quick":
+        few = " and ".join(f"{size:,}" for size in sorted({1, tradeoffs.batch_size}))
+        partly = (
+            '<p class="note">Quick mode: only the winner was measured at every batch size, the others at '
+            f"{few} rows a call, and with few calls. <code>tabloop benchmark --full</code> measures all.</p>"
+        )
+    shares = [t.cpu_fraction for v in report.variants if (t := v.timing(tradeoffs.batch_size)) is not None]
+    if (share := float(np.median(shares))) < _UNDISTURBED:
+        partly += (
+            '<p class="note">The machine was busy with something else: the calls had a processor '
+            f"{share:.0%} of the time. Ratios to scikit-learn bear that, as all variants suffered alike; "
+            "latencies do not.</p>"
+        )
+    return (
+        "<h1>What speed, size and quality cost each other</h1>\n"
+        f'<p class="lead">{len(tradeoffs.points)} variants, {tradeoffs.batch_size:,} rows a call, one '
+        f"thread; quality on {report.test_rows:,} test rows with {report.positive_rows:,} positives.</p>\n"
+        f"<p><strong>On the frontier:</strong> {escape(names)}.</p>\n{partly}"
+    )
+
+
+def _table(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
+    variants = {(v.candidate, v.kind): v for v in report.variants}
+    speedups = {(c.candidate, c.kind): c for c in report.comparisons if c.batch_size == tradeoffs.batch_size}
+    lines = [
+        _line(
+            point,
+            variants[point.candidate, point.kind],
+            speedups.get((point.candidate, point.kind)),
+            tradeoffs,
+        )
+        for point in tradeoffs.points
+    ]
+    heads = ["variant", "p50, ms", "p99, ms", "rows per second", "times as fast as scikit-learn", "ROC-AUC",
+             "precision", "recall", "file", "load, ms", "peak memory"]  # fmt: skip
+    if report.energy_measured:
+        heads.append("J per 1,000 rows")
+    head = (
+        "".join(f'<th scope="col">{name}</th>' for name in heads)
+        + '<th scope="col" class="text">dominated by</th>'
+    )
+    return (
+        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(lines)
+        + "\n</tbody></table></div>"
+    )
+
+
+def _line(
+    point: TradeoffPoint, variant: VariantReport, comparison: Comparison | None, tradeoffs: TradeoffReport
+) -> str:
+    timing, quality = variant.timing(tradeoffs.batch_size), variant.quality
+    assert timing is not None  # noqa: S101 - it would be no point
+    assert quality is not None  # noqa: S101 - it would be no point
+    winner = " (winner)" if point.is_winner else ""
+    cells = [
+        f"<td>{escape(point.candidate)}{winner}<small>{KIND_NAMES[point.kind]}</small></td>",
+        _cell(timing.p50_ms),
+        _cell(timing.p99_ms),
+        _cell(timing.samples_per_s),
+        _cell(comparison.speedup if comparison else None),
+        _cell(quality.roc_auc, digits=4),
+        _cell(quality.precision, digits=3),
+        _cell(quality.recall, digits=3),
+        f"<td>{_bytes(point.file_bytes)}</td>",
+        f"<td>{'' if variant.load_s is None else _number(variant.load_s * 1e3)}</td>",
+        f"<td>{'' if variant.peak_rss_bytes is None else _bytes(variant.peak_rss_bytes)}</td>",
+    ]
+    if timing.energy_j_per_1000_samples is not None:
+        cells.append(f"<td>{_number(timing.energy_j_per_1000_samples)}</td>")
+    named, more = point.dominated_by[:_NAMED], len(point.dominated_by) - _NAMED
+    by = "; ".join(named) + (f" and {more} more" if more > 0 else "")
+    if by and not point.surely_dominated:
+        by += " (within the intervals' reach)"
+    cells.append(f'<td class="text">{escape(by)}</td>')
+    return (
+        f"<tr{' class=' + chr(34) + 'frontier' + chr(34) if point.on_frontier else ''}>{''.join(cells)}</tr>"
+    )
+
+
+def _reading(tradeoffs: TradeoffReport) -> str:
+    return (
+        "<p>Shaded variants are on the Pareto frontier of p99 latency, throughput, ROC-AUC and file size: no "
+        "other variant is at least as good in all four and better in one. Which of them to take depends on "
+        "what latency and memory are worth; one off the frontier has a better alternative. Below each figure "
+        f"stands its {tradeoffs.confidence:.0%} bootstrap interval. Precision and recall are those of the "
+        "decisions at the calibrated threshold, where the candidate has one.</p>"
+    )
+
+
+def _picture(
+    draw: Draw, tradeoffs: TradeoffReport, report: BenchmarkReport, alternative: str, caption: str
+) -> str:
+    # as a picture, not as part of the page: the ids inside two SVGs would be the same
+    content = base64.b64encode(render_svg(draw, tradeoffs, report)).decode()
+    return (
+        f'<figure><img alt="{alternative}" src="data:image/svg+xml;base64,{content}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _missing(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
+    said = [f"{each.candidate}, {KIND_NAMES[each.kind]}: {each.reason}" for each in tradeoffs.omissions]
+    if not report.energy_measured:
+        said.append("Energy: this machine does not let it be measured (no readable RAPL counter).")
+    if not said:
+        return ""
+    return "<h2>Not measured</h2>\n<ul>" + "".join(f"<li>{escape(each)}</li>" for each in said) + "</ul>"
+
+
+def _machine(report: BenchmarkReport) -> str:
+    machine = dict(report.machine)
+    if "memory_bytes" in machine:
+        machine["memory"] = _bytes(machine.pop("memory_bytes"))
+    facts = [(name.replace("_", " "), str(value)) for name, value in sorted(machine.items())]
+    facts += [
+        ("threads", ", ".join(f"{name}={value}" for name, value in sorted(report.threads.items()))),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
+        ("measured", f"{report.mode} mode, up to {report.rounds} rounds, seed {report.seed}, "
+                     f"{report.duration_s:.0f} s"),
+    ]  # fmt: skip
+    return (
+        "<h2>Where it was measured</h2>\n"
+        "<p>Another machine gives other figures: measure on the one that serves.</p>\n"
+        f"<dl>{_definitions(facts)}</dl>"
+    )
+
+
+def _definitions(facts: Iterable[Sequence[str]]) -> str:
+    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+
+
+def _cell(figure: Figure | None, *, digits: int | None = None) -> str:
+    if figure is None:
+        return "<td></td>"
+
+    def write(value: float) -> str:
+        return _number(value) if digits is None else f"{value:.{digits}f}"
+
+    return f"<td>{write(figure.value)}<small>{write(figure.low)} to {write(figure.high)}</small></td>"
+
+
+def _number(value: float) -> str:
+    """Write three significant digits without an exponent.
+
+    Examples
+    --------
+    >>> _number(12345.6), _number(1.234), _number(0.01234)
+    ('12,300', '1.23', '0.0123')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:#.3g}"
+
+
+def _bytes(size: int) -> str:
+    """Write a size in the unit that fits.
+
+    Examples
+    --------
+    >>> _bytes(999), _bytes(24_494_251)
+    ('999 B', '24.5 MB')
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{_number(size / factor)} {unit}"
+    return f"{size} B"

@@ -1,0 +1,162 @@
+"""Take a file of late outcomes into the feedback store: checked first, then written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from tabloop.config.data import DataConfig
+from tabloop.errors import QuarantineLimitError, TooFewRowsError
+from tabloop.outcomes.file import read_feedback
+from tabloop.outcomes.outcome import KnownIds, OutcomeBatch, OutcomeParser, RefusedOutcome, check_outcomes
+from tabloop.outcomes.store import FeedbackCount, FeedbackStore
+
+#: Refused rows that are told one by one; all of them are counted, and written to a quarantine file.
+LISTED_ROWS = 100
+
+
+@dataclass
+class ImportReport:
+    """What became of a file of outcomes.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    rows_read, rows_refused : int
+        Rows.
+    refused_reasons : dict of str to int
+        Refused rows by reason.
+    refused : list of RefusedOutcome
+        The first `LISTED_ROWS` of them.
+    ids_checked : bool
+        Whether ids were looked up in the prediction log.
+    count : FeedbackCount
+        What was taken; nothing where too many rows were refused.
+    """
+
+    path: Path
+    rows_read: int = 0
+    rows_refused: int = 0
+    refused_reasons: dict[str, int] = field(default_factory=dict)
+    refused: list[RefusedOutcome] = field(default_factory=list)
+    ids_checked: bool = False
+    count: FeedbackCount = field(default_factory=FeedbackCount)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the report as plain JSON values."""
+        return {
+            "path": str(self.path),
+            "read": self.rows_read,
+            "new": self.count.new,
+            "corrections": self.count.corrections,
+            "duplicates": self.count.duplicates,
+            "refused": self.rows_refused,
+            "refused_reasons": dict(self.refused_reasons),
+            "refused_rows": [each.to_dict() for each in self.refused],
+            "ids_checked": self.ids_checked,
+        }
+
+
+def import_feedback(
+    store: FeedbackStore,
+    config: DataConfig,
+    path: Path,
+    *,
+    known: KnownIds | None = None,
+    quarantine_file: BinaryIO | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> ImportReport:
+    """Import a file of outcomes, or nothing of it when too much of it is wrong.
+
+    The file is read twice: the first time to judge it, the second to write. Importing it again changes
+    nothing; after a crash that is the way to finish.
+
+    Parameters
+    ----------
+    store : FeedbackStore
+        Where outcomes go.
+    config : DataConfig
+        The config's `data` section: the target's values, how CSV is written, how many rows may be refused.
+    path : pathlib.Path
+        See `read_feedback`.
+    known : callable, optional
+        Looks ids up in the prediction log. An id that no log holds is refused: nothing could be learned
+        of it. Without it ids are not looked up.
+    quarantine_file : binary file, optional
+        Where refused rows go, one JSON line each.
+    progress : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    report : ImportReport
+        Where more than `max_quarantine_fraction` of the rows were refused nothing was taken; see
+        `require_few_refused`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    TooFewRowsError
+        If it holds no row.
+    """
+    report = ImportReport(path, ids_checked=known is not None)
+    told = progress or (lambda _: None)
+    told(f"checking {path}")
+    for batch in _checked(path, config, known):
+        report.rows_read += len(batch.accepted) + len(batch.refused)
+        report.rows_refused += len(batch.refused)
+        for refused in batch.refused:
+            reasons = report.refused_reasons
+            reasons[refused.reason] = reasons.get(refused.reason, 0) + 1
+            if quarantine_file is not None:
+                quarantine_file.write(msgspec.json.encode(refused.to_dict()) + b"\n")
+        report.refused += batch.refused[: LISTED_ROWS - len(report.refused)]
+    if not report.rows_read:
+        raise TooFewRowsError(f"{path}: no outcome in it")
+    if _too_many_refused(report, config):
+        return report
+    told(f"writing {store.path}")
+    for batch in _checked(path, config, known):
+        report.count += store.append(batch.accepted, source=path.name)
+    return report
+
+
+def require_few_refused(report: ImportReport, config: DataConfig) -> None:
+    """Raise `QuarantineLimitError` when so many rows were refused that nothing was taken."""
+    if _too_many_refused(report, config):
+        raise QuarantineLimitError(
+            f"{report.path}: {report.rows_refused:,} of {report.rows_read:,} rows are refused; "
+            f"data.max_quarantine_fraction allows {config.max_quarantine_fraction:.2%}. Nothing was taken.\n"
+            f"{describe_refused(report)}"
+        )
+
+
+def _too_many_refused(report: ImportReport, config: DataConfig) -> bool:
+    return report.rows_refused > config.max_quarantine_fraction * report.rows_read
+
+
+def describe_refused(report: ImportReport) -> str:
+    """Say why rows were refused: the counts, then the rows."""
+    lines = [
+        f"  {reason}: {rows:,} {'row' if rows == 1 else 'rows'}"
+        for reason, rows in sorted(report.refused_reasons.items(), key=lambda item: -item[1])
+    ]
+    lines += [f"    row {refused.row}: {refused.problem}" for refused in report.refused]
+    if report.rows_refused > len(report.refused):
+        lines.append(f"    and {report.rows_refused - len(report.refused):,} more; --quarantine lists all")
+    return "\n".join(lines)
+
+
+def _checked(path: Path, config: DataConfig, known: KnownIds | None) -> Iterator[OutcomeBatch]:
+    parser = OutcomeParser(config.target)
+    for rows, malformed in read_feedback(path, config):
+        batch = check_outcomes(rows, parser, known)
+        batch.refused.extend(malformed)
+        batch.refused.sort(key=lambda refused: refused.row)
+        yield batch

@@ -1,0 +1,1 @@
+"""What decisions are worth, estimated without outcomes and realized with them."""

@@ -1,0 +1,1 @@
+"""Gates, verdict, pointer, rollback: how a run goes live and back."""

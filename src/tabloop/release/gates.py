@@ -1,0 +1,336 @@
+"""The gates that a run passes before it goes live: each gives a verdict with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.store import RunStore
+from tabloop.config.config import Config
+from tabloop.contract.contract import Contract
+from tabloop.contract.contract_diff import diff_contracts
+from tabloop.contract.feature_table import feature_frame, typed_columns
+from tabloop.data.run_data import RunData
+from tabloop.data.split import in_test_part
+from tabloop.drift.reference import DriftReference
+from tabloop.drift.window import DriftWindow
+from tabloop.drift.windowed_test import WindowedDriftTest
+from tabloop.drift.zscore_rule import check_drift
+from tabloop.errors import TabloopError
+from tabloop.inference.predictor import Predictor
+from tabloop.inference.records.frame_columns import columns_of_frame
+from tabloop.inference.scoring_service import (
+    SELF_TEST_TOLERANCE,
+    describe_mismatches,
+    load_service,
+    replay_self_test,
+    served_model,
+)
+from tabloop.release.gate import Gate
+from tabloop.statistics.intervals import roc_auc_difference
+from tabloop.streaming.simulation.simulator import LoadSimulator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_LOAD_ROWS = 2_000
+_LEAST_SHARED_ROWS = 50
+# Twice what the documented rule calls drift
+_PLANTED_SHIFT = 2.0
+# seconds for minutes
+_PLANTED_UNIT = 60.0
+# of fewer training rows the windowed tests say nothing
+_LEAST_REFERENCE_ROWS = 100
+
+
+def judge(
+    config: Config,
+    run: RunFolder,
+    data: RunData,
+    store: RunStore,
+    more: Sequence[tuple[str, Callable[[], Gate]]] = (),
+) -> tuple[Gate, ...]:
+    """Put a run through every gate.
+
+    Parameters
+    ----------
+    config : Config
+        The floors and limits in force now.
+    run : RunFolder
+        Open, its stages finished.
+    data : RunData
+        The run's rows.
+    store : RunStore
+        Knows the champion that the run would replace.
+    more : sequence of (str, callable)
+        Further gates by name, judged last.
+
+    Returns
+    -------
+    gates : tuple of Gate
+        Where the hashes are wrong nothing else is judged: there is nothing to trust.
+    """
+    hashes = judge_hashes(run)
+    if not hashes.passed:
+        return (hashes,)
+    return (
+        hashes,
+        _judged("parity", lambda: judge_parity(run)),
+        _judged("schema", lambda: judge_schema(config, run)),
+        _judged("queue", lambda: judge_queue(config, run, data)),
+        _judged("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
+        _judged("quality", lambda: judge_quality(config, run, data, store)),
+        *(_judged(name, gate) for name, gate in more),
+    )
+
+
+def _judged(name: str, gate: Callable[[], Gate]) -> Gate:
+    """Judge by one gate; one that cannot be judged has refused."""
+    try:
+        return gate()
+    except TabloopError as error:
+        return Gate(name, passed=False, reason=f"cannot be judged: {error}")
+
+
+def judge_hashes(run: RunFolder) -> Gate:
+    """Check that every file of the run is the one that its stage wrote."""
+    problems = run.check_hashes()
+    return Gate(
+        name="hashes",
+        passed=not problems,
+        reason="; ".join(problems) if problems else f"{len(run.files)} files are as they were written",
+        evidence={"files": len(run.files), "problems": problems},
+    )
+
+
+def judge_parity(run: RunFolder) -> Gate:
+    """Check that the served graph agrees with the trained pipeline."""
+    report = run.read_json("parity_report.json")
+    evidence = {name: report[name] for name in ("model", "samples", "max_abs_diff", "mean_abs_diff",
+                                                "decision_flips", "abs_tol", "mean_tol")}  # fmt: skip
+    if report["model"] != served_model(run):
+        said = f"parity was checked on {report['model']}, the run serves {served_model(run)}; train a new run"
+        return Gate("parity", passed=False, reason=said, evidence=evidence)
+    passed = bool(report["passed"])
+    said = (
+        f"{report['model']}: max |Δp| {report['max_abs_diff']}, {report['decision_flips']} decisions flipped"
+    )
+    return Gate("parity", passed, f"{said} on {report['samples']:,} rows", evidence)
+
+
+def judge_schema(config: Config, run: RunFolder) -> Gate:
+    """Check that config, contract and graph agree, and that training rows come out of it as scored."""
+    contract = Contract.from_dict(run.read_json("contract.json"))
+    predictor = Predictor(run.read(served_model(run)))
+    problems = describe_mismatches(run, contract, predictor, float(run.read("threshold.txt")))
+    in_force = Contract(config.contract, config.data.target)
+    problems += [
+        f"the config's contract is no longer the run's: {change.where}: {change.what}"
+        for change in diff_contracts(contract, in_force).changes
+        if change.severity != "compatible"
+    ]
+    difference = replay_self_test(predictor, run.read_json("self_test.json"))
+    tolerance = SELF_TEST_TOLERANCE
+    if served_model(run) != "model.onnx":
+        tolerance = config.benchmarking.parity_abs_tolerance
+    if not difference <= tolerance:
+        problems.append(
+            f"replayed training rows differ by {difference:g}, at most {tolerance:g} is tolerable"
+        )
+    evidence = {"inputs": dict(predictor.input_types), "self_test_max_abs_diff": _number(difference)}
+    said = f"graph and contract agree; replayed training rows differ by {difference:.1g}"
+    return Gate("schema", not problems, "; ".join(problems) or said, evidence)
+
+
+def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
+    """Check that the way from an event to its decision keeps up with the configured rate."""
+    floors = config.release
+    service = load_service(run, released_only=False)
+    rows = typed_columns(data.contract, data.split.test.head(_LOAD_ROWS)).to_dicts()
+    # also where the consumer would wait: a queue that was full is a queue that saturates
+    simulator = LoadSimulator(
+        service, rows, config.stream.model_copy(update={"policy": "shed"}), seed=config.seed
+    )
+    load = simulator.arriving(
+        "poisson", rate_rows_per_s=floors.expected_rows_per_s, duration_s=floors.load_test_s
+    )
+    problems = []
+    if load.stream.dropped:
+        problems.append(
+            f"{load.stream.dropped} of {load.produced} rows found the queue of "
+            f"{config.stream.max_queue_rows} full"
+        )
+    if not load.p99_ms <= floors.max_wait_p99_ms:
+        problems.append(
+            f"99% of the rows waited up to {load.p99_ms:.1f} ms, "
+            f"at most {floors.max_wait_p99_ms:g} is tolerable"
+        )
+    said = (
+        f"{floors.expected_rows_per_s:g} rows/s for {floors.load_test_s:g} s: none refused, "
+        f"p99 {load.p99_ms:.1f} ms, at most {load.stream.deepest_queue_rows} waiting"
+    )
+    return Gate("queue", not problems, "; ".join(problems) or said, load.to_dict())
+
+
+def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
+    """Check that drift can be computed, that the run's own rows show none, and that planted drift is seen.
+
+    The documented rule is shown a shift in each feature, the windowed tests a unit error in each with a unit.
+    """
+    baseline = run.read_json("drift_baseline.json")
+    service = load_service(run, released_only=False)
+    typed = typed_columns(
+        data.contract, data.split.train.head(max(5_000, config.monitoring.drift_min_samples))
+    )
+    frame = feature_frame(data.contract, typed)
+    features = {name: frame[name].to_numpy() for name in data.contract.numeric_features}
+    labels = service.decide(columns_of_frame(data.contract, typed)).label
+    quiet = check_drift(baseline, features, labels, config.monitoring)
+    rule = config.monitoring.model_copy(update={"drift_min_features": 1, "drift_min_samples": 1})
+    unseen = []
+    for name, values in features.items():
+        std = baseline["numeric"][name]["std"]
+        if std is None:
+            continue  # it never had a value: nothing can be planted
+        # a constant has no spread to measure in: any move that is more than rounding has to be seen
+        unit = std if std > 0 else 1e-6 * max(1.0, abs(baseline["numeric"][name]["mean"]))
+        step = _PLANTED_SHIFT * rule.drift_zscore_threshold * unit
+        shifted = check_drift(baseline, features | {name: values + step}, labels, rule)
+        if name not in shifted.drifted_features:
+            unseen.append(name)
+    problems = []
+    if quiet.covariate_shift:
+        problems.append(f"it calls its own training rows drift: {', '.join(quiet.drifted_features)}")
+    if unseen:
+        problems.append(f"it does not see a shift planted in {', '.join(unseen)}")
+    windowed = _try_windowed_tests(config, run, frame)
+    problems += windowed["problems"]
+    said = (
+        f"its own rows score at most {quiet.drift_score_max_abs_z:.2f}; "
+        f"a shift planted in each of {len(features)} features is seen; {windowed['said']}"
+    )
+    evidence = {
+        "samples": quiet.samples_observed,
+        "max_abs_z_on_training_rows": _number(quiet.drift_score_max_abs_z),
+        "planted_shift_std": _PLANTED_SHIFT * rule.drift_zscore_threshold,
+        "features": len(features),
+        "unseen": unseen,
+        "windowed": windowed,
+    }
+    return Gate("drift_monitor", not problems, "; ".join(problems) or said, evidence)
+
+
+def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> dict[str, Any]:
+    """Let the windowed tests look at the run's own rows, and at a window of them with a unit error."""
+    reference = DriftReference.load(run.read("drift_reference.npz"))
+    report: dict[str, Any] = {"reference_rows": reference.n_rows, "problems": [], "unseen": []}
+    n_rows = min(frame.height, config.monitoring.test_window_rows)
+    if reference.n_rows < _LEAST_REFERENCE_ROWS or n_rows < config.monitoring.drift_min_samples:
+        return report | {"said": f"{reference.n_rows} reference rows are too few to try the windowed tests"}
+    lost = set(frame.columns).symmetric_difference(
+        {*reference.numeric_features, *reference.category_features}
+    )
+    if lost:
+        report["problems"].append(f"the reference does not fit the contract: {', '.join(sorted(lost))}")
+        return report | {"said": ""}
+    test = WindowedDriftTest(reference, config.monitoring, seed=config.seed)
+    test.prepare((frame.height, n_rows))
+    features = {name: frame[name].to_numpy() for name in reference.numeric_features}
+    categories = {name: frame[name].to_list() for name in reference.category_features}
+
+    def alarms(now: dict[str, NDArray[np.float64]], rows: int) -> list[str]:
+        window = DriftWindow(reference, rows)
+        # out-of-fold: what the fitted model says of its own training rows is not what it says of others
+        probability = np.resize(reference.y_proba, frame.height)
+        window.update(now, categories, probability, np.zeros(frame.height, dtype=np.int8))
+        return [alarm.feature for alarm in test.check(window.latest(rows)).alarms]
+
+    if quiet := alarms(features, frame.height):
+        report["problems"].append(f"the windowed tests call its own training rows drift: {', '.join(quiet)}")
+    planted = [
+        name
+        for name, values in zip(reference.numeric_features, reference.numeric.T, strict=True)
+        # where most values are zero, or all are one, no unit makes a difference that has to be seen
+        if np.mean(np.nan_to_num(values) != 0) >= 0.5 and np.nanmin(values) < np.nanmax(values)
+    ]
+    report["unseen"] = [
+        name
+        for name in planted
+        if name not in alarms(features | {name: features[name] * _PLANTED_UNIT}, n_rows)
+    ]
+    if report["unseen"]:
+        said = ", ".join(report["unseen"])
+        report["problems"].append(f"the windowed tests do not see a unit error planted in {said}")
+    said = f"a unit error planted in each of {len(planted)} of them is seen in {n_rows:,} rows"
+    return report | {"window_rows": n_rows, "features": len(planted), "said": said}
+
+
+def judge_quality(config: Config, run: RunFolder, data: RunData, store: RunStore) -> Gate:
+    """Check the figures on the test part against the floors, and against the champion on the same rows.
+
+    A challenger is refused when DeLong's paired 95% interval of the difference lies wholly below zero.
+    """
+    floors = config.release
+    metrics = run.read_json("metrics.json")
+    roc_auc, feasible = metrics["roc_auc"], metrics["calibration"]["feasible"]
+    problems = []
+    if not roc_auc >= floors.min_roc_auc:
+        problems.append(
+            f"test ROC-AUC is {roc_auc:.4f}, expected at least release.min_roc_auc = {floors.min_roc_auc:g}"
+        )
+    if floors.require_promise and not feasible:
+        problems.append("the precision promise is infeasible and release.require_promise is true")
+    said = f"test ROC-AUC {roc_auc:.4f} >= {floors.min_roc_auc:g}"
+    evidence: dict[str, Any] = {
+        "roc_auc": roc_auc,
+        "min_roc_auc": floors.min_roc_auc,
+        "promise_feasible": feasible,
+        "require_promise": floors.require_promise,
+    }
+    if (champion := store.champion_name()) is not None:
+        compared = _compare_with_champion(run, data, store, champion)
+        evidence["champion"] = compared
+        if "difference" not in compared:
+            said += f"; not compared with the champion: {compared['not_compared']}"
+        else:
+            difference, (low, high) = compared["difference"], compared["interval"]
+            shown = f"{difference:+.4f} ({low:+.4f} to {high:+.4f}) against champion {champion}"
+            said += f"; {shown}"
+            if high < 0:  # proved worse; a point difference on few rows proves nothing
+                problems.append(f"ROC-AUC on the same test rows: {shown}")
+    return Gate("quality", not problems, "; ".join(problems) or said, evidence)
+
+
+def _compare_with_champion(run: RunFolder, data: RunData, store: RunStore, champion: str) -> dict[str, Any]:
+    """Compare on the test rows that neither model was trained on."""
+    compared: dict[str, Any] = {"run_id": champion}
+    try:
+        other_run = RunFolder(store.runs_dir / champion)
+        other = load_service(other_run)
+        trained_as = Config.model_validate_json(other_run.read("config.json"))
+        rows = typed_columns(other.contract, data.split.test).with_columns(
+            data.split.test[data.contract.target.name].alias(other.contract.target.name)
+        )
+    except (TabloopError, ValueError) as error:
+        return compared | {"not_compared": str(error)}
+    # with another seed or test_size, most of these rows taught the champion
+    fresh = in_test_part(rows, test_size=trained_as.data.test_size, seed=trained_as.seed)
+    y = np.asarray(data.split.test[data.contract.target.name].to_numpy(), dtype=np.int8)[fresh]
+    compared["test_rows"] = len(y)
+    if len(y) < _LEAST_SHARED_ROWS or len(np.unique(y)) < 2:
+        return compared | {"not_compared": f"only {len(y)} test rows that the champion was not trained on"}
+    shared = data.split.test.filter(pl.Series(fresh))
+    old = other.decide(columns_of_frame(other.contract, typed_columns(other.contract, shared))).probability
+    service = load_service(run, released_only=False)
+    new = service.decide(columns_of_frame(data.contract, typed_columns(data.contract, shared))).probability
+    difference, interval = roc_auc_difference(y, new, old)
+    return compared | {"difference": difference, "interval": list(interval)}
+
+
+def _number(value: float) -> float | str:
+    """JSON has no infinity."""
+    return value if np.isfinite(value) else str(value)

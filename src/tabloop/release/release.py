@@ -1,0 +1,124 @@
+"""Judge a run, seal it, and make it the champion if every gate holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tabloop.artifacts.run import RETRAINING, RunFolder
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
+from tabloop.data.run_data import RunData, load_run_data, require_trained
+from tabloop.errors import ArtifactError, GateRefusedError
+from tabloop.release.gate import Gate
+from tabloop.release.gates import judge
+
+#: Lists, by name, gates that a run has to pass beside those of every run.
+GatesOfRun = Callable[[Project, RunFolder, RunStore], Sequence[tuple[str, Callable[[], Gate]]]]
+
+
+@dataclass(frozen=True)
+class ReleaseDecision:
+    """What became of a release.
+
+    Attributes
+    ----------
+    run_id : str
+        The run that was judged.
+    promoted : bool
+        Whether it is the champion now.
+    gates : tuple of Gate
+        Every verdict with its evidence.
+    """
+
+    run_id: str
+    promoted: bool
+    gates: tuple[Gate, ...]
+
+
+def release(
+    project: Project,
+    run: RunFolder,
+    *,
+    data: RunData | None = None,
+    challenger_gates: GatesOfRun | None = None,
+) -> ReleaseDecision:
+    """Judge a run, seal it, and make it the champion if every gate holds.
+
+    Parameters
+    ----------
+    project : Project
+        Its floors, limits and contract are those in force.
+    run : RunFolder
+        Open, or sealed as passed already, in which case it is promoted again.
+    data : RunData, optional
+        The run's rows, if they are at hand; read again otherwise.
+    challenger_gates : callable, optional
+        Lists the further gates of a challenger; a challenger is not judged without them.
+
+    Returns
+    -------
+    decision : ReleaseDecision
+
+    Raises
+    ------
+    ArtifactError
+        If the run was refused before, or a stage is missing.
+
+    Notes
+    -----
+    The verdict is on disk before the pointer moves: a process killed in between leaves the old
+    champion and a run that passed, which `tabloop release` promotes.
+    """
+    store = RunStore(project.model_dir)
+    with store.deciding():
+        run = RunFolder(run.path)  # as it is now that nobody else decides
+        store.note_unrecorded_champion()
+        judged_now = run.state == "open"
+        if run.state == "refused":
+            raise ArtifactError(f"run {run.run_id}: its gates refused it; train a new run")
+        if run.state == "open":
+            _require_stages(run)
+            rows = data or load_run_data(project, run)
+            if run.has(RETRAINING) and challenger_gates is None:
+                raise ArtifactError(f"run {run.run_id}: is a challenger; its further gates have to judge it")
+            more = challenger_gates(project, run, store) if challenger_gates is not None else ()
+            gates = judge(project.config, run, rows, store, more)
+            passed = all(gate.passed for gate in gates)
+            run.seal(
+                "passed" if passed else "refused",
+                {"passed": passed, "gates": [gate.to_dict() for gate in gates]},
+            )
+        else:
+            recorded = run.read_json("gates.json")
+            gates, passed = tuple(Gate(**gate) for gate in recorded["gates"]), bool(recorded["passed"])
+        if passed:
+            store.promote(run)
+        store.note_decision(
+            "promoted" if passed else "refused",
+            run,
+            judged_now=judged_now,
+            gates=[gate.to_dict() for gate in gates],
+            **({"retraining": run.read_json(RETRAINING)} if run.has(RETRAINING) else {}),
+        )
+    return ReleaseDecision(run.run_id, passed, gates)
+
+
+def _require_stages(run: RunFolder) -> None:
+    require_trained(run)
+    for name, command in (("model.onnx", "export"), ("parity_report.json", "parity")):
+        if not run.has(name):
+            raise ArtifactError(f"run {run.run_id}: has no {name} yet; `tabloop {command}` writes it")
+
+
+def require_promoted(decision: ReleaseDecision) -> None:
+    """Raise when a release was refused, naming the gates that said no.
+
+    Raises
+    ------
+    GateRefusedError
+        If the run was not promoted.
+    """
+    if not decision.promoted:
+        refused = "\n".join(f"  {g.name}: {g.reason}" for g in decision.gates if not g.passed)
+        raise GateRefusedError(f"run {decision.run_id}: not released\n{refused}")

@@ -1,0 +1,1 @@
+"""Evidence, trigger, data, and what a challenger has to show."""

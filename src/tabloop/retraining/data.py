@@ -1,0 +1,249 @@
+"""What a challenger learns from and what it is judged on: reference data, matured feedback, held-out rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabloop.artifacts.datasets import DatasetStore, StoredTable
+from tabloop.artifacts.files import iso_utc
+from tabloop.artifacts.run import RunFolder
+from tabloop.config.config import Config
+from tabloop.config.loading import Project
+from tabloop.contract.row_hash import row_hashes
+from tabloop.data.dataset import Dataset, read_dataset, require_few_refused, require_quarantine_limit
+from tabloop.data.run_data import load_run_data
+from tabloop.data.split import in_test_part
+from tabloop.errors import NothingToJudgeError, TabloopError, TooFewRowsError
+from tabloop.retraining.logged_rows import FeedbackRows, read_feedback_rows, require_whole_log
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+#: Fewer rows of a class say nothing about a ranking.
+LEAST_ROWS_A_CLASS = 10
+
+
+@dataclass(frozen=True)
+class RetrainingData:
+    """The tables of a retraining.
+
+    Attributes
+    ----------
+    dataset : StoredTable
+        What the challenger is trained on and reports on.
+    described : dict
+        What `retraining.json` holds of it, JSON-ready.
+    quarantine_lines : bytes
+        Feedback rows that the contract refused, one JSON line each.
+    """
+
+    dataset: StoredTable
+    described: dict[str, Any]
+    quarantine_lines: bytes
+
+
+def build_retraining_data(
+    project: Project,
+    champion: RunFolder,
+    *,
+    now: datetime,
+    progress: Callable[[float], None] | None = None,
+) -> RetrainingData:
+    """Put together what a challenger learns from, and set aside what it is judged on.
+
+    Parameters
+    ----------
+    project : Project
+        Its reference data, its `retraining` section, and where log and feedback are.
+    champion : RunFolder
+        Whom the challenger has to beat.
+    now : datetime
+        With a time zone; what is matured depends on it.
+    progress : callable, optional
+        Called with a fraction.
+
+    Returns
+    -------
+    data : RetrainingData
+        Its tables are stored.
+
+    Raises
+    ------
+    DataError
+        If the log holds no whole rows, the reference data cannot be read, or too many rows are refused.
+    TooFewRowsError
+        If no more outcomes have matured than are held out.
+    NothingToJudgeError
+        If one of the two sets of rows to judge on lacks a class: no challenger could show anything.
+
+    Notes
+    -----
+    The *fresh rows* are the latest labelled ones; the *frozen test rows* are those of the reference data
+    that the split puts into the test part, for this config and for the champion's. Of both, a row goes whose
+    content either model was trained on: an equal row is not news.
+    """
+    config, contract, settings = project.config, project.contract, project.config.retraining
+    require_whole_log(contract, config.prediction_log)
+    reference = read_dataset(config.data, contract, project.folder)
+    require_quarantine_limit(reference, config.data)
+    feedback = read_feedback_rows(
+        project.model_dir,
+        contract,
+        matured_before=now - timedelta(hours=settings.maturity_hours),
+        latest_rows=settings.window_rows + settings.fresh_rows if settings.data == "window" else None,
+        progress=progress,
+    )
+    refused = feedback.quarantine
+    require_few_refused(refused, feedback.frame.height + refused.rows, config.data, "the prediction log")
+    n_learned = feedback.frame.height - settings.fresh_rows
+    if n_learned < 1:
+        raise TooFewRowsError(
+            f"{feedback.frame.height:,} matured outcomes with logged features; the latest "
+            f"{settings.fresh_rows:,} are held out to judge on (retraining.fresh_rows), so that at least "
+            f"{1 - n_learned:,} more are needed. POST /feedback and `tabloop feedback import` take them."
+        )
+    learned, held_out = feedback.frame[:n_learned], feedback.frame[n_learned:]
+    table = learned if settings.data == "replace" else pl.concat([reference.frame, learned])
+
+    champion_rows = _champion_training_rows(project, champion, reference)
+    in_test = in_test_part(table, test_size=config.data.test_size, seed=config.seed)
+    trained_on = np.union1d(champion_rows.hashes, row_hashes(table.filter(pl.Series(~in_test))))
+    frozen = _frozen_rows(config, champion_rows.config, reference.frame)
+    fresh, frozen = _news(held_out, trained_on), _news(frozen, trained_on)
+    target = contract.target.name
+    _require_both_classes(fresh, target, "fresh rows", "more outcomes of it are needed")
+    _require_both_classes(frozen, target, "frozen test rows", "check data.test_size and the reference data")
+
+    store = DatasetStore(project.model_dir)
+    tables = {name: store.put(_with_target_texts(frame, project).write_parquet)
+              for name, frame in (("dataset", table), ("fresh", fresh), ("frozen", frozen))}  # fmt: skip
+
+    def counted(frame: pl.DataFrame) -> dict[str, int]:
+        return {"rows": frame.height, "positives": int(frame[target].sum())}
+
+    ids = feedback.prediction_id
+    described = {
+        "format_version": FORMAT_VERSION,
+        "champion_run_id": champion.run_id,
+        "time": iso_utc(now),
+        "data": settings.data,
+        "reference": {"source": config.data.source.model_dump(mode="json"), "sha256": reference.sha256}
+        | counted(reference.frame),
+        "feedback": _describe_feedback(feedback)
+        | {
+            "learned_rows": n_learned,
+            "learned_positives": int(learned[target].sum()),
+            "first_learned_id": ids[0],
+            "last_learned_id": ids[n_learned - 1],
+        },
+        "dataset": {"sha256": tables["dataset"].sha256} | counted(table),
+        "fresh": {
+            "sha256": tables["fresh"].sha256,
+            "held_out_rows": held_out.height,
+            "held_out_positives": int(held_out[target].sum()),
+            "first_id": ids[n_learned],
+            "last_id": ids[-1],
+        }
+        | counted(fresh),
+        "frozen_test": {"sha256": tables["frozen"].sha256, "champion_data": champion_rows.words}
+        | counted(frozen),
+    }
+    return RetrainingData(tables["dataset"], described, feedback.quarantine_lines)
+
+
+@dataclass(frozen=True)
+class _ChampionRows:
+    """What the champion was trained on."""
+
+    config: Config
+    hashes: NDArray[np.uint64]
+    words: str
+
+
+def _champion_training_rows(project: Project, champion: RunFolder, reference: Dataset) -> _ChampionRows:
+    config = Config.model_validate_json(champion.read("config.json"))
+    try:
+        train = load_run_data(project, champion).split.train
+    except (TabloopError, OSError) as error:
+        # Its data are gone or have changed: what it may have learned from, of what is here now
+        in_test = in_test_part(reference.frame, test_size=config.data.test_size, seed=config.seed)
+        return _ChampionRows(
+            config,
+            row_hashes(reference.frame.filter(pl.Series(~in_test))),
+            f"taken from today's reference data: {error}",
+        )
+    same = train.columns == reference.frame.columns and train.dtypes == reference.frame.dtypes
+    words = "read again" if same else "of other columns: none of its rows is one of these"
+    return _ChampionRows(config, row_hashes(train), words)
+
+
+def _frozen_rows(config: Config, champion: Config, reference: pl.DataFrame) -> pl.DataFrame:
+    """Give the reference rows that are in the test part of both."""
+    for each in (config, champion):
+        in_test = in_test_part(reference, test_size=each.data.test_size, seed=each.seed)
+        reference = reference.filter(pl.Series(in_test))
+    return reference
+
+
+def _news(frame: pl.DataFrame, trained_on: NDArray[np.uint64]) -> pl.DataFrame:
+    return frame.filter(pl.Series(~np.isin(row_hashes(frame), trained_on)))
+
+
+def _require_both_classes(frame: pl.DataFrame, target: str, what: str, next_step: str) -> None:
+    positives = int(frame[target].sum()) if frame.height else 0
+    for count, name in ((positives, "positive"), (frame.height - positives, "negative")):
+        if count < LEAST_ROWS_A_CLASS:
+            raise NothingToJudgeError(
+                f"of the {frame.height:,} {what} that neither model was trained on, {count} are {name}, "
+                f"expected at least {LEAST_ROWS_A_CLASS}: no challenger can be compared there; {next_step}"
+            )
+
+
+def _with_target_texts(frame: pl.DataFrame, project: Project) -> pl.DataFrame:
+    """Write the target as the config does, so that the table is read like any other source."""
+    target = project.contract.target
+    texts = pl.when(pl.col(target.name) == 1).then(pl.lit(target.positive_text))
+    return frame.with_columns(texts.otherwise(pl.lit(target.negative_text)).alias(target.name))
+
+
+def _describe_feedback(feedback: FeedbackRows) -> dict[str, Any]:
+    return {
+        "matured_rows": feedback.matured_rows,
+        "matured_positives": feedback.matured_positives,
+        "lost_rows": feedback.lost_rows,
+        "refused_rows": feedback.quarantine.rows,
+        "refused_reasons": feedback.quarantine.reasons,
+    }
+
+
+def challenger_project(project: Project, dataset: Path) -> Project:
+    """Give the project whose reference data are a stored table."""
+    path = dataset.absolute()
+    folder = project.folder.absolute()
+    named = path.relative_to(folder) if path.is_relative_to(folder) else path
+    source = {"kind": "parquet", "path": named.as_posix()}
+    settings = project.config.model_dump(mode="json")
+    settings["data"] = settings["data"] | {"source": source}
+    return Project(Config.model_validate_json(json.dumps(settings)), project.config_path)
+
+
+def load_judged_rows(model_dir: Path, project: Project, sha256: str) -> pl.DataFrame:
+    """Read rows to judge on, in the contract's types with the target as 0 and 1.
+
+    Raises
+    ------
+    HashMismatchError, ArtifactMissingError
+        If the table is not the one that was stored.
+    """
+    path = DatasetStore(model_dir).checked_path(sha256)
+    stored = challenger_project(project, path)
+    return read_dataset(stored.config.data, project.contract, stored.folder).frame

@@ -1,0 +1,224 @@
+"""What is known when it is decided whether to retrain: window after window, and the labels that came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from tabloop.artifacts.prediction_log.ids import first_id_at
+from tabloop.drift.monitor import WindowVerdict
+from tabloop.drift.zscore_rule import DriftReport
+from tabloop.outcomes.index import OutcomeIndex
+from tabloop.performance.degradation import DegradationDecision
+from tabloop.performance.realized import PromiseDecision
+
+WatchedTrigger = Literal[
+    "drift_rule",
+    "prediction_shift",
+    "windowed_drift",
+    "estimated_performance",
+    "realized_performance",
+    "promise",
+]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether a trigger held at one look.
+
+    Attributes
+    ----------
+    holds : bool
+        Its condition was met.
+    words : str
+        What was seen.
+    """
+
+    holds: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class WindowEvidence:
+    """What one look at the served rows found.
+
+    Attributes
+    ----------
+    stop : int
+        Rows since the champion went live, at the end of the window.
+    time : str
+        When its last row was logged, ISO 8601 in UTC.
+    findings : dict of str to Finding
+        By trigger. One that is not there could not be judged: it counts as neither held nor quiet.
+    """
+
+    stop: int
+    time: str
+    findings: dict[WatchedTrigger, Finding] = field(default_factory=dict)
+
+
+def observe_window(
+    stop: int,
+    time: str,
+    *,
+    rule: DriftReport | None = None,
+    drift: WindowVerdict | None = None,
+    estimated: DegradationDecision | None = None,
+    realized: DegradationDecision | None = None,
+    promise: PromiseDecision | None = None,
+) -> WindowEvidence:
+    """Put together what one look found; what is left out was not looked at.
+
+    Parameters
+    ----------
+    stop, time : int, str
+        See `WindowEvidence`.
+    rule : DriftReport, optional
+        The documented rule on the latest `monitoring.window_rows` rows.
+    drift : WindowVerdict, optional
+        Of the window. Of one that is not complete only an alarm says something.
+    estimated, realized : DegradationDecision, optional
+        Of the window, without labels and with them. One that compared no figure says nothing.
+    promise : PromiseDecision, optional
+        On the labels of the window. An undecided one says nothing.
+
+    Returns
+    -------
+    evidence : WindowEvidence
+
+    Examples
+    --------
+    >>> promise = PromiseDecision("refuted", 0.9, 0.95, 1000, 850, 0.85, 0.83, 0.868)
+    >>> observe_window(1000, "2026-01-31T12:00:00.000000Z", promise=promise).findings["promise"].words
+    '850 of 1,000 positive decisions were right, at most 0.868; 0.9 was promised'
+    """
+    findings: dict[WatchedTrigger, Finding] = {}
+    if rule is not None and rule.enough_samples:
+        drifted = ", ".join(rule.drifted_features) or "none"
+        findings["drift_rule"] = Finding(rule.covariate_shift, f"drifted features: {drifted}")
+        findings["prediction_shift"] = Finding(
+            rule.prediction_shift,
+            f"{rule.predicted_positive_rate:.3f} of the rows are predicted positive, "
+            f"{rule.reference_positive_rate:.3f} were in training",
+        )
+    if drift is not None and (drift.complete or drift.alarms):
+        moved = dict.fromkeys(test.words for test in drift.alarms)
+        findings["windowed_drift"] = Finding(bool(moved), "; ".join(moved) or "no windowed test alarms")
+    compared: tuple[tuple[WatchedTrigger, DegradationDecision | None], ...] = (
+        ("estimated_performance", estimated),
+        ("realized_performance", realized),
+    )
+    for name, decision in compared:
+        if decision is not None and decision.drops:
+            words = decision.reason or "no watched figure is worse than at release"
+            findings[name] = Finding(decision.degraded, words)
+    if promise is not None and promise.verdict != "undecided":
+        findings["promise"] = Finding(
+            promise.verdict == "refuted",
+            f"{promise.true_positive_rows:,} of {promise.predicted_positive_rows:,} positive decisions were "
+            f"right, at most {promise.upper_bound:.3f}; {promise.target_precision:g} was promised",
+        )
+    return WindowEvidence(stop, time, findings)
+
+
+@dataclass(frozen=True)
+class NewFeedback:
+    """Matured labels that the champion has not learned from.
+
+    Attributes
+    ----------
+    labels, positives : int
+        All of them, and the positive ones.
+    """
+
+    labels: int = 0
+    positives: int = 0
+
+
+def count_new_feedback(
+    outcomes: OutcomeIndex, retraining: Mapping[str, Any] | None, *, matured_before: datetime
+) -> NewFeedback:
+    """Count the matured labels that came since a run's data were put together.
+
+    Parameters
+    ----------
+    outcomes : OutcomeIndex
+        Brought up to date.
+    retraining : mapping or None
+        The run's `retraining.json`; None for a run that learned from no feedback.
+    matured_before : datetime
+        Labels of later predictions do not count yet.
+
+    Returns
+    -------
+    new : NewFeedback
+        Rows on which the run was compared, and which it did not learn from, count as new.
+    """
+    labels, positives = outcomes.count_before(first_id_at(matured_before))
+    if retraining is not None:
+        matured, fresh = retraining["feedback"], retraining["fresh"]
+        labels -= matured["matured_rows"] - fresh["held_out_rows"]
+        positives -= matured["matured_positives"] - fresh["held_out_positives"]
+    return NewFeedback(max(0, labels), max(0, positives))
+
+
+@dataclass(frozen=True)
+class RetrainingEvidence:
+    """All that a decision to retrain rests on.
+
+    Attributes
+    ----------
+    run_id : str
+        The champion.
+    time : datetime
+        Now, with a time zone.
+    trained_at : datetime
+        When the champion was trained.
+    windows : tuple of WindowEvidence
+        The complete windows since the champion went live, the oldest first.
+    present : WindowEvidence or None
+        The rows as they are now, between two windows.
+    new_feedback : NewFeedback
+        Matured labels that the champion has not learned from.
+    """
+
+    run_id: str
+    time: datetime
+    trained_at: datetime
+    windows: tuple[WindowEvidence, ...] = ()
+    present: WindowEvidence | None = None
+    new_feedback: NewFeedback = NewFeedback()
+
+
+@dataclass(frozen=True)
+class RetrainingHistory:
+    """What was retrained before.
+
+    Attributes
+    ----------
+    last_time : datetime or None
+        When the last retraining was decided, promoted or refused.
+    last_verdict : str or None
+        How.
+    """
+
+    last_time: datetime | None = None
+    last_verdict: str | None = None
+
+
+def retraining_history(decisions: Iterable[Mapping[str, Any]]) -> RetrainingHistory:
+    """Find the last retraining among the lines of `decisions.jsonl`, the oldest first.
+
+    Examples
+    --------
+    >>> retraining_history([{"time": "2026-01-31T12:00:00Z", "decision": "refused", "retraining": {}}])
+    RetrainingHistory(last_time=datetime.datetime(2026, 1, 31, 12, 0, tzinfo=datetime.timezone.utc),
+        last_verdict='refused')
+    """
+    history = RetrainingHistory()
+    for decision in decisions:
+        if "retraining" in decision and decision.get("judged_now", True):
+            history = RetrainingHistory(datetime.fromisoformat(decision["time"]), str(decision["decision"]))
+    return history

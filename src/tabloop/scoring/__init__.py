@@ -1,0 +1,1 @@
+"""Whole tables and streams of events through the champion."""

@@ -1,0 +1,162 @@
+"""Put the whole way of an event, from its bytes to its acknowledgement, under a load that is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import uvloop
+
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.config.prediction_log import PredictionLogConfig
+from tabloop.config.streaming import StreamConfig
+from tabloop.inference.scoring_service import ScoringService
+from tabloop.streaming.batch_decider import FixedService
+from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
+from tabloop.streaming.consumer import StreamConsumer
+from tabloop.streaming.decision_log import PredictionLogBook
+from tabloop.streaming.simulation.arrivals import ArrivalProcess, arrival_times
+from tabloop.streaming.stream_report import StreamMeter, StreamReport
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TICK_S = 0.001
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What came of a load.
+
+    Attributes
+    ----------
+    produced : int
+        Events that were made.
+    stream : StreamReport
+        What the consumer did with them. Latencies count from the moment an event was due: a simulation
+        that falls behind does not hide a delay.
+    """
+
+    produced: int
+    stream: StreamReport
+
+    @property
+    def p99_ms(self) -> float:
+        """End-to-end latency that 99% of the events kept; infinite if none came through."""
+        found = self.stream.end_to_end_latency.p99_ms
+        return float("inf") if found is None else found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the report as plain JSON values."""
+        return {"produced": self.produced} | self.stream.to_dict()
+
+
+class LoadSimulator:
+    """Runs a consumer on the in-process broker, with a prediction log that is thrown away.
+
+    Parameters
+    ----------
+    service : ScoringService
+        What scores.
+    records : sequence of dict
+        Rows as plain values by column name, varying ones; drawn from at random.
+    config : StreamConfig
+        Batch and queue sizes, workers, policy.
+    seed : int
+        Fixes arrivals and rows.
+    """
+
+    def __init__(
+        self, service: ScoringService, records: Sequence[Any], config: StreamConfig, *, seed: int
+    ) -> None:
+        self._service = service
+        self._records = [msgspec.json.encode(record) for record in records]
+        self._config = config
+        self._seed = seed
+
+    def arriving(
+        self,
+        process: ArrivalProcess,
+        *,
+        rate_rows_per_s: float,
+        duration_s: float,
+        burst_rows: int = 100,
+        jitter_s: float = 0.0,
+        **sizes: Any,
+    ) -> LoadReport:
+        """Let events arrive at their own moments, whether or not earlier ones are decided (an open loop).
+
+        Parameters
+        ----------
+        process, rate_rows_per_s, duration_s, burst_rows, jitter_s
+            As for `arrival_times`.
+        **sizes
+            Settings of `config` to change for this load.
+        """
+        arrived_s, order = arrival_times(
+            process, rate_rows_per_s=rate_rows_per_s, duration_s=duration_s, burst_rows=burst_rows,
+            jitter_s=jitter_s, rng=np.random.default_rng(self._seed),
+        )  # fmt: skip
+        return self._run(arrived_s, order, sizes)
+
+    def waiting(self, n_rows: int, **sizes: Any) -> LoadReport:
+        """Work off events that are all there at the start; its throughput is the most there is."""
+        return self._run(np.zeros(n_rows), np.arange(n_rows), sizes)
+
+    def _run(
+        self, arrived_s: NDArray[np.float64], order: NDArray[np.int64], sizes: dict[str, Any]
+    ) -> LoadReport:
+        config = self._config.model_copy(update=sizes)
+        with (
+            tempfile.TemporaryDirectory(prefix="tabloop-simulation-") as folder,
+            PredictionLogWriter(Path(folder), PredictionLogConfig()) as writer,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            book = PredictionLogBook(Path(folder), writer)
+            report = runner.run(self._consume(arrived_s, order, config, book))
+        return LoadReport(len(order), report)
+
+    async def _consume(
+        self,
+        arrived_s: NDArray[np.float64],
+        order: NDArray[np.int64],
+        config: StreamConfig,
+        book: PredictionLogBook,
+    ) -> StreamReport:
+        source = MemoryEventSource()
+        consumer = StreamConsumer(
+            source, MemoryDecisionSink(), FixedService(self._service), book, config, meter=StreamMeter(None)
+        )
+        drawn = np.random.default_rng(self._seed + 1).integers(0, len(self._records), len(order))
+        feeding = asyncio.create_task(self._feed(source, arrived_s, order, drawn))
+        report = await consumer.run(asyncio.Event())
+        await feeding
+        return report
+
+    async def _feed(
+        self,
+        source: MemoryEventSource,
+        arrived_s: NDArray[np.float64],
+        order: NDArray[np.int64],
+        drawn: NDArray[np.int64],
+    ) -> None:
+        start_s = perf_counter()
+        sent = 0
+        while sent < len(order):
+            now_s = perf_counter() - start_s
+            upto = int(np.searchsorted(arrived_s, now_s, side="right"))
+            for place in range(sent, upto):
+                body = b'{"event_id":"%d","record":%b}' % (order[place], self._records[drawn[place]])
+                source.put(body, due_s=start_s + float(arrived_s[place]))
+            sent = upto
+            if sent < len(order):
+                pause_s = float(arrived_s[sent]) - (perf_counter() - start_s)
+                await asyncio.sleep(max(0.0, min(pause_s, _TICK_S)))
+        source.end()

@@ -1,0 +1,79 @@
+"""Classifiers that are no candidates of their own, and models of unusual form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+from tests.optimization.fitted_pipelines import (
+    ESTIMATORS,
+    estimator,
+    fit_pipeline,
+    midway_threshold,
+    named,
+    require_parity,
+)
+
+from tabloop.contract.contract import Contract
+from tabloop.errors import ExportError
+from tabloop.optimization.export import sklearn_graft
+from tabloop.optimization.export.pipeline import export_pipeline
+
+
+@pytest.fixture(scope="module")
+def target(students: pl.DataFrame) -> NDArray[Any]:
+    return students["purchased"].to_numpy().astype(np.int8)
+
+
+@pytest.mark.parametrize("path", ESTIMATORS)
+def test_other_classifiers_agree(
+    contract: Contract, students: pl.DataFrame, target: NDArray[Any], path: str
+) -> None:
+    pipeline = fit_pipeline(contract, students[:1000], target[:1000], estimator(path))
+    rows = students.drop("purchased")
+    require_parity(pipeline, contract, rows, threshold=midway_threshold(pipeline.predict_proba(rows)[:, 1]))
+
+
+def test_a_tree_without_a_split_is_a_constant(
+    contract: Contract, students: pl.DataFrame, target: NDArray[Any]
+) -> None:
+    stump = named("decision_tree") | {"min_samples_leaf": 400}
+    pipeline = fit_pipeline(contract, students[:500], target[:500], stump)
+    assert pipeline[-1].tree_.node_count == 1
+    require_parity(pipeline, contract, students.drop("purchased"), most=0.0)
+    few = fit_pipeline(
+        contract, students[:500], target[:500], {"kind": "hist_gradient_boosting", "max_iter": 2}
+    )
+    few[-1]._predictors[0][0].nodes["is_leaf"][0] = 1
+    few[-1]._predictors[0][0].nodes["value"][0] = 0.25
+    require_parity(few, contract, students.drop("purchased"), most=1e-15)
+
+
+def test_equal_leaves_are_stored_once(
+    contract: Contract, students: pl.DataFrame, target: NDArray[Any]
+) -> None:
+    pipeline = fit_pipeline(contract, students, target, named("random_forest"))
+    model = export_pipeline(pipeline, contract)
+    (ensemble,) = (node for node in model.graph.node if node.op_type == "TreeEnsemble")
+    (weights,) = (a.t for a in ensemble.attribute if a.name == "leaf_weights")
+    distinct = {
+        float(v) for tree in pipeline[-1] for v in tree.tree_.value[tree.tree_.children_left < 0, 0, 1]
+    }
+    assert sorted(distinct) == onnx.numpy_helper.to_array(weights).tolist()
+
+
+def test_a_conversion_that_answers_something_else_is_refused(
+    contract: Contract, students: pl.DataFrame, target: NDArray[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bayes = fit_pipeline(contract, students, target, estimator("naive_bayes.GaussianNB"))
+    other = fit_pipeline(contract, students, 1 - target, estimator("naive_bayes.GaussianNB"))
+    convert = sklearn_graft._converted
+    monkeypatch.setattr(sklearn_graft, "_converted", lambda _, kind: convert(other[-1], kind))
+    with pytest.raises(
+        ExportError, match="GaussianNB: skl2onnx cannot convert it: ValueError: what it gives differs"
+    ):
+        export_pipeline(bayes, contract)

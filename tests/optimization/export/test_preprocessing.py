@@ -1,0 +1,135 @@
+"""Every kind of column and every preprocessing option, in the graph as in the pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+from tests.optimization.fitted_pipelines import (
+    EVERYTHING,
+    by_graph,
+    fit_pipeline,
+    mixed_rows,
+    named,
+    require_parity,
+)
+
+from tabloop.contract.contract import Contract
+from tabloop.contract.sampling.sampler import sample_rows
+from tabloop.inference.records.frame_columns import input_types
+from tabloop.optimization.parity.probes import split_probes
+
+
+@pytest.fixture(scope="module")
+def everything() -> Contract:
+    return Contract.from_dict(EVERYTHING)
+
+
+@pytest.fixture(scope="module")
+def mixed() -> tuple[pl.DataFrame, NDArray[Any]]:
+    return mixed_rows()
+
+
+@pytest.mark.parametrize("numeric_imputer", ["median", "mean", "zero"])
+@pytest.mark.parametrize("categorical_imputer", ["most_frequent", "missing"])
+@pytest.mark.parametrize(("outlier_factor", "min_category_rows"), [(None, 150), (0.5, 1)])
+def test_every_preprocessing_option_agrees(
+    everything: Contract,
+    mixed: tuple[pl.DataFrame, NDArray[Any]],
+    numeric_imputer: str,
+    categorical_imputer: str,
+    outlier_factor: float | None,
+    min_category_rows: int,
+) -> None:
+    rows, y = mixed
+    options: dict[str, Any] = {
+        "numeric_imputer": numeric_imputer,
+        "categorical_imputer": categorical_imputer,
+        "outlier_factor": outlier_factor,
+        "min_category_rows": min_category_rows,
+    }
+    unseen = rows.head(20).with_columns(country=pl.lit("ZZ"))
+    empty = rows.head(20).with_columns(
+        *(pl.lit(None, rows[name].dtype).alias(name) for name, c in everything.columns.items() if c.nullable)
+    )
+    extreme = rows.head(20).with_columns(pl.lit(50.0).alias("Größe (cm)"), age=pl.lit(0, pl.Int64))
+    asked = pl.concat([rows, sample_rows(everything, 1000, seed=9), unseen, empty, extreme])
+    linear = fit_pipeline(everything, rows, y, named("logistic_regression"), **options)
+    require_parity(linear, everything, asked, most=1e-12)
+    # every feature matters to a model that splits on each of them, and a tree agrees in every bit
+    tree = fit_pipeline(everything, rows, y, named("random_forest"), **options)
+    require_parity(tree, everything, asked, most=0.0)
+
+
+def test_an_unseen_category_goes_to_the_group_or_nowhere(
+    everything: Contract, mixed: tuple[pl.DataFrame, NDArray[Any]]
+) -> None:
+    rows, y = mixed
+    counts = rows["country"].value_counts(sort=True)
+    common, rare = counts["country"][0], counts["country"][-1]
+
+    def answers(country: str, fewest: int) -> NDArray[np.float64]:
+        pipeline = fit_pipeline(everything, rows, y, named("logistic_regression"), min_category_rows=fewest)
+        asked = rows.head(50).with_columns(country=pl.lit(country))
+        require_parity(pipeline, everything, asked, most=1e-12)
+        return by_graph(pipeline, everything, asked)
+
+    grouping = int(counts["count"][0])
+    assert (answers("ZZ", grouping) == answers(rare, grouping)).all()
+    assert (answers("ZZ", grouping) != answers(common, grouping)).all()
+    # without a group, it is none of the known ones
+    assert (answers("ZZ", 1) != answers(common, 1)).all()
+    assert (answers("ZZ", 1) != answers(rare, 1)).all()
+
+
+def test_columns_that_were_null_throughout_agree(everything: Contract) -> None:
+    rows = sample_rows(everything, 300, seed=1)
+    void = rows.with_columns(
+        *(pl.lit(None, rows[name].dtype).alias(name) for name, c in everything.columns.items() if c.nullable)
+    )
+    y = (rows["Größe (cm)"] > 0).to_numpy().astype(np.int8)
+    for imputer in ("most_frequent", "missing"):
+        pipeline = fit_pipeline(
+            everything, void, y, named("decision_tree"), categorical_imputer=imputer, min_category_rows=5
+        )
+        require_parity(pipeline, everything, pl.concat([void, rows]), most=0.0)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"type": "number", "minimum": 0, "maximum": 1},
+        {"type": "category", "categories": ["a", "b"]},
+        {"type": "boolean"},
+    ],
+)
+def test_a_single_column_is_enough(column: dict[str, Any]) -> None:
+    single = Contract.from_dict({"columns": {"x": column}, "target": {"name": "bought"}})
+    rows = sample_rows(single, 200, seed=2)
+    y = np.array([value in (True, "b") or "0.3" < str(value) < "9" for value in rows["x"]]).astype(np.int8)
+    for name in ("logistic_regression", "decision_tree"):
+        require_parity(fit_pipeline(single, rows, y, named(name)), single, rows, most=1e-15)
+
+
+def test_a_scale_of_almost_one_is_not_lost() -> None:
+    single = Contract.from_dict(
+        {"columns": {"x": {"type": "number", "minimum": -9, "maximum": 9}}, "target": {"name": "bought"}}
+    )
+    rows = sample_rows(single, 400, seed=2)
+    pipeline = fit_pipeline(single, rows, np.arange(400) % 2, named("decision_tree"))
+    pipeline["preprocess"].named_transformers_["numeric"]["scale"].scale_[:] = 1 + 2e-8
+    probes = split_probes(pipeline, single, rows, n_probes=2000)
+    require_parity(pipeline, single, probes, most=0.0)
+
+
+def test_formulas_without_columns_have_a_row_for_each_row() -> None:
+    only_text = Contract.from_dict(
+        {"columns": {"note": {"type": "text"}}, "features": {"one": "1"}, "target": {"name": "bought"}}
+    )
+    assert input_types(only_text) == {"note": "string"}
+    rows = sample_rows(only_text, 10, seed=2)
+    pipeline = fit_pipeline(only_text, rows, np.arange(10) % 2, named("logistic_regression"))
+    require_parity(pipeline, only_text, rows, most=1e-15)

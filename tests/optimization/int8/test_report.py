@@ -1,0 +1,84 @@
+"""A verdict follows from sizes, intervals and parity; timing ends when it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+from tests.optimization.fitted_pipelines import fit_pipeline, named
+
+from tabloop.contract.contract import Contract
+from tabloop.inference.predictor import Predictor
+from tabloop.inference.records.frame_columns import columns_of_frame
+from tabloop.optimization.export.pipeline import export_pipeline, save_model
+from tabloop.optimization.int8.report import gains_and_losses, judge, measure_latency
+from tabloop.optimization.parity.check import ParityReport
+
+
+def _figure(value: float, low: float | None = None, high: float | None = None) -> dict[str, float]:
+    return {"value": value, "low": low or value, "high": high or value}
+
+
+PARITY = ParityReport(
+    samples=100, max_abs_diff=0.01, mean_abs_diff=0.001, decision_flips=0, invalid_probabilities=0,
+    abs_tol=0.04, mean_tol=0.01, allow_flips=False, threshold=0.5, excused_ties=0, passed=True, worst_rows=(),
+)  # fmt: skip
+
+
+def _measured(*, int8: int = 100, fp32: int = 100, float32: int = 100, **speedup: Any) -> dict[str, Any]:
+    ratios = {"speedup_over_fp32": _figure(1.0), "speedup_over_float32": _figure(1.0)} | speedup
+    return {
+        "bytes": {"int8": int8, "fp32": fp32, "float32": float32},
+        "latency": [{"batch_size": 1, **ratios}],
+    }
+
+
+def test_the_verdict() -> None:
+    names = ("fp32", "float32")
+    assert judge(_measured(), PARITY, names)["status"] == "no_gain"
+    assert judge(_measured(int8=90, float32=92), PARITY, names)["status"] == "no_gain"
+    small = _measured(int8=50)
+    assert judge(small, PARITY, names)["status"] == "applied"
+    flipped = replace(PARITY, passed=False, decision_flips=2)
+    verdict = judge(small, flipped, names)
+    assert (verdict["status"], verdict["reason"]) == ("out_of_tolerance", "2 of 100 decisions flipped")
+    # an interval that reaches below a gain is none
+    unsure: dict[str, Any] = {
+        "speedup_over_fp32": _figure(1.5, 1.04, 2.0),
+        "speedup_over_float32": _figure(1.5, 1.3, 2.0),
+    }
+    assert judge(_measured(**unsure), PARITY, names)["status"] == "no_gain"
+    sure: dict[str, Any] = {name: _figure(1.5, 1.06, 2.0) for name in unsure}
+    verdict = judge(_measured(fp32=80, **sure), PARITY, names)
+    assert (verdict["status"], verdict["gains"], verdict["losses"]) == ("applied", ["latency_1"], ["bytes"])
+    assert verdict["reason"] == "better in latency_1, worse in bytes"
+    slow = _measured(int8=50, speedup_over_fp32=_figure(0.5, 0.4, 0.6))
+    assert gains_and_losses(slow, "fp32") == (["bytes"], ["latency_1"])
+
+
+def test_timing_ends_and_meets_other_rows_each_time(contract: Contract, students: pl.DataFrame) -> None:
+    rows = students.head(500)
+    pipeline = fit_pipeline(contract, rows, rows["purchased"].to_numpy(), named("logistic_regression"))
+    predictor = Predictor(save_model(export_pipeline(pipeline, contract)))
+    seen: list[bytes] = []
+
+    class Watching(Predictor):
+        def __init__(self) -> None: ...
+
+        def predict(self, columns: Any) -> Any:
+            seen.append(columns["minutes_watched"].tobytes())
+            return predictor.predict(columns)
+
+    columns = columns_of_frame(contract, rows)
+    found = measure_latency(
+        {"int8": Watching(), "fp32": predictor}, columns, 700, rounds=3, confidence=0.95, timed_s=0.0
+    )
+    assert (found["rounds"], found["calls"], found["batch_size"]) == (3, 3, 700)  # more than there are rows
+    assert len(set(seen)) == len(seen) == 4
+    ratio = found["speedup_over_fp32"]
+    assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
+    longest = measure_latency(
+        {"int8": predictor, "fp32": predictor}, columns, 1, rounds=3, confidence=0.95, timed_s=60.0
+    )
+    assert longest["rounds"] == 60

@@ -1,0 +1,71 @@
+"""Split codes decide as the splits do where the cuts suffice, and err more the fewer there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.pipeline import Pipeline
+from tests.optimization.fitted_pipelines import fit_pipeline, named
+
+from tabloop.contract.contract import Contract
+from tabloop.inference.predictor import Predictor
+from tabloop.optimization.export.graph import OnnxGraph
+from tabloop.optimization.export.pipeline import save_model
+from tabloop.optimization.export.trees import tree_sum_of
+from tabloop.optimization.int8.trees import TreePlan, choose_cuts, quantized_tree_scores
+
+
+def _fitted(contract: Contract, students: pl.DataFrame, name: str) -> Pipeline:
+    rows = students.head(1500)
+    return fit_pipeline(contract, rows, rows["purchased"].to_numpy(), named(name))
+
+
+def _tree_proba(pipeline: Pipeline, x: Any, plan: TreePlan) -> Any:
+    graph = OnnxGraph({f"x{i}": "double" for i in range(x.shape[1])})
+    row = graph.add("Concat", *graph.inputs, axis=1)
+    trees = tree_sum_of(pipeline[-1])
+    assert trees is not None
+    session = Predictor(save_model(graph.model(quantized_tree_scores(graph, row, trees, plan), "p")))
+    return session.predict({f"x{i}": x[:, i] for i in range(x.shape[1])})
+
+
+@pytest.mark.parametrize("name", ["decision_tree", "hist_gradient_boosting"])
+def test_few_enough_thresholds_become_codes_without_loss(
+    contract: Contract, students: pl.DataFrame, name: str
+) -> None:
+    pipeline = _fitted(contract, students, name)
+    trees = tree_sum_of(pipeline[-1])
+    assert trees is not None
+    cuts = choose_cuts(trees)
+    assert max(len(each) for each in cuts.values()) < 255
+    x = np.asarray(pipeline[:-1].transform(students[1500:]), dtype=np.float64)
+    # on the cuts themselves, and one step to each side
+    for feature, found in cuts.items():
+        on_cut = x[: len(found)].copy()
+        kept = found[: len(on_cut)]
+        kept = kept.astype(np.float32).astype(np.float64) if trees.rounds_to_float32 else kept
+        for value in (kept, np.nextafter(kept, -np.inf), np.nextafter(kept, np.inf)):
+            on_cut[:, feature] = value
+            expected = pipeline[-1].predict_proba(on_cut)[:, 1]
+            got = _tree_proba(pipeline, on_cut, TreePlan(splits=True, leaves=False))
+            assert np.abs(got - expected).max() < 1e-6
+
+
+def test_too_many_thresholds_become_255_codes(contract: Contract, students: pl.DataFrame) -> None:
+    pipeline = _fitted(contract, students, "random_forest")
+    trees = tree_sum_of(pipeline[-1])
+    assert trees is not None
+    x = np.asarray(pipeline[:-1].transform(students[1500:]), dtype=np.float64)
+    expected = pipeline.predict_proba(students[1500:])[:, 1]
+    errors = {}
+    for most in (255, 40, 5, 1):
+        assert max(len(each) for each in choose_cuts(trees, max_cuts=most).values()) <= most
+        got = _tree_proba(pipeline, x, TreePlan(splits=True, leaves=False, max_cuts=most))
+        errors[most] = float(np.abs(got - expected).mean())
+    assert 0 < errors[255] < errors[40] < errors[5] < errors[1]
+    assert errors[255] < 0.01
+    leaves = _tree_proba(pipeline, x, TreePlan(splits=False, leaves=True))
+    assert 0 < np.abs(leaves - expected).max() <= 1 / 510 + 1e-12  # half a level, on average of trees

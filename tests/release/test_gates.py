@@ -1,0 +1,341 @@
+"""Each gate is seen to refuse on a planted fault, and to name it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from tests.conftest import QuietProgress, Workspace
+
+from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
+from tabloop.data.run_data import RunData, load_run_data
+from tabloop.drift.reference import DriftReference
+from tabloop.lifecycle.optimize import parity_run
+from tabloop.lifecycle.run_all import run_all
+from tabloop.release.release import release
+from tabloop.release.rollback import rollback
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that is ready to be released, to be copied and broken."""
+
+    workspace: Workspace
+    run_id: str
+
+    def copy(self, folder: Path) -> tuple[Project, RunFolder]:
+        project = self.workspace.copy(folder).project()
+        return project, RunStore(project.model_dir).get(self.run_id)
+
+
+@pytest.fixture(scope="module", name="ready")
+def ready_run(ready: Workspace) -> Ready:
+    (run,) = RunStore(ready.model_dir).runs()
+    return Ready(ready, run.run_id)
+
+
+def rewrite(run: RunFolder, name: str, content: bytes) -> None:
+    """Plant a file as if its stage had written it so: its hash is in the manifest."""
+    forget(run, name)
+    run.write(name, content)
+
+
+def forget(run: RunFolder, name: str) -> None:
+    """Take a file out of the run as if no stage had written it."""
+    (run.path / name).unlink()
+    manifest = json.loads((run.path / "manifest.json").read_bytes())
+    del manifest["files"][name]
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    del run._manifest["files"][name]
+
+
+def change_json(run: RunFolder, name: str, change: Callable[[Any], None]) -> None:
+    value = run.read_json(name)
+    change(value)
+    rewrite(run, name, json.dumps(value).encode())
+
+
+def refused_gates(project: Project, run: RunFolder) -> dict[str, str]:
+    decision = release(project, RunFolder(run.path))
+    assert RunFolder(run.path).state == ("passed" if decision.promoted else "refused")
+    recorded = json.loads((project.model_dir / "decisions.jsonl").read_text().splitlines()[-1])
+    assert recorded["gates"] == [gate.to_dict() for gate in decision.gates]
+    return {gate.name: gate.reason for gate in decision.gates if not gate.passed}
+
+
+def test_a_sound_run_passes_every_gate(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    decision = release(project, run)
+    assert [gate.name for gate in decision.gates] == [
+        "hashes", "parity", "schema", "queue", "drift_monitor", "quality",
+    ]  # fmt: skip
+    assert decision.promoted, decision.gates
+    assert RunStore(project.model_dir).require_champion().run_id == run.run_id
+
+
+def with_threshold_moved(model: bytes, metadata: dict[str, str]) -> bytes:
+    graph = onnx.load_from_string(model)
+    props = {prop.key: prop.value for prop in graph.metadata_props} | metadata
+    del graph.metadata_props[:]
+    onnx.helper.set_model_props(graph, props)
+    return bytes(graph.SerializeToString())
+
+
+def shifted(model: bytes, by: float) -> bytes:
+    """A graph whose probabilities are off by a little."""
+    graph = onnx.load_from_string(model)
+    output = graph.graph.output[0].name
+    for node in graph.graph.node:
+        node.output[:] = ["before" if name == output else name for name in node.output]
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.array(by), "by"))
+    graph.graph.node.append(onnx.helper.make_node("Add", ["before", "by"], [output]))
+    return bytes(graph.SerializeToString())
+
+
+def test_parity_drift_blocks(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    rewrite(run, "model.onnx", shifted(run.read("model.onnx"), 1e-5))
+    forget(run, "parity_report.json")
+    data: RunData = load_run_data(project, run)
+    report = parity_run(run, data, project.config, run.write)
+    assert not report["passed"]
+    refused = refused_gates(project, run)
+    assert "max |Δp| 1.0" in refused["parity"]
+    assert "replayed training rows differ" in refused["schema"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("run_id", "another", "its run_id is another"),
+        ("contract_sha256", "0" * 64, "its contract_sha256 is 000"),
+        ("decision_threshold", "0.5", "its decision threshold is 0.5"),
+    ],
+)
+def test_a_graph_of_another_run_blocks(ready: Ready, tmp_path: Path, key: str, value: str, said: str) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    rewrite(run, "model.onnx", with_threshold_moved(run.read("model.onnx"), {key: value}))
+    assert said in refused_gates(project, run)["schema"]
+
+
+def test_a_contract_that_has_changed_since_blocks(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    changed = Workspace(project.folder).project("contract.columns.days_on_platform.maximum=365")
+    assert "maximum 36500 became 365" in refused_gates(changed, run)["schema"]
+
+
+def test_scores_that_do_not_come_out_again_block(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+
+    def change(self_test: Any) -> None:
+        self_test["probabilities"][3] += 0.001
+
+    change_json(run, "self_test.json", change)
+    assert "replayed training rows differ by 0.001" in refused_gates(project, run)["schema"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["release.expected_rows_per_s=20000", "stream.max_queue_rows=8"], "found the queue of 8 full"),
+        (["release.max_wait_p99_ms=0.001"], "at most 0.001 is tolerable"),
+    ],
+)
+def test_a_saturated_queue_blocks(ready: Ready, tmp_path: Path, overrides: list[str], said: str) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert said in refused_gates(Workspace(project.folder).project(*overrides), run)["queue"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda b: b["numeric"]["days_on_platform"].update(std=-1.0), "cannot compute"),
+        (lambda b: b["numeric"].pop("engagement_score"), "engagement_score: not in the drift baseline"),
+        (lambda b: b["numeric"]["minutes_watched"].update(std=1e9), None),
+        (
+            lambda b: [b["numeric"][n].update(mean=b["numeric"][n]["mean"] + 9 * b["numeric"][n]["std"])
+                       for n in ("days_on_platform", "minutes_watched")],
+            "it calls its own training rows drift: days_on_platform, minutes_watched",
+        ),
+        (lambda b: b.update(predicted_positive_rate=None), "cannot compute"),
+    ],
+)  # fmt: skip
+def test_a_drift_monitor_that_cannot_compute_blocks(
+    ready: Ready, tmp_path: Path, change: Callable[[Any], None], said: str | None
+) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    change_json(run, "drift_baseline.json", change)
+    refused = refused_gates(project, run)
+    if said is None:  # a wide spread is a poor baseline and still one that can be computed with
+        assert "drift_monitor" not in refused
+    else:
+        assert said in refused["drift_monitor"]
+
+
+def change_reference(run: RunFolder, change: Callable[[DriftReference], DriftReference]) -> None:
+    file = io.BytesIO()
+    change(DriftReference.load(run.read("drift_reference.npz"))).save(file)
+    rewrite(run, "drift_reference.npz", file.getvalue())
+
+
+def with_column(reference: DriftReference, at: int, values: Any) -> DriftReference:
+    numeric = reference.numeric.copy()
+    numeric[:, at] = values
+    return replace(reference, numeric=numeric)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda r: with_column(r, 0, r.numeric[:, 0] + 50),
+            "the windowed tests call its own training rows drift: days_on_platform",
+        ),
+        (
+            lambda r: with_column(r, 1, np.where(np.arange(r.n_rows) % 2, 1e12, -1e12)),
+            "the windowed tests call its own training rows drift: minutes_watched",
+        ),
+        (
+            lambda r: replace(r, numeric_features=("days", *r.numeric_features[1:])),
+            "the reference does not fit the contract: days, days_on_platform",
+        ),
+        (lambda r: replace(r, y_proba=r.y_proba[:-1]), "cannot be judged: drift_reference.npz: its parts"),
+    ],
+)
+def test_windowed_drift_tests_that_do_not_work_block(
+    ready: Ready, tmp_path: Path, change: Callable[[DriftReference], DriftReference], said: str
+) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    change_reference(run, change)
+    assert said in refused_gates(project, run)["drift_monitor"]
+
+
+def test_a_unit_error_that_is_not_seen_blocks(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    blind = Workspace(project.folder).project("monitoring.least_effect=10")
+    assert "do not see a unit error planted in" in refused_gates(blind, run)["drift_monitor"]
+
+
+def test_quality_floors_block(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    floors = Workspace(project.folder).project("release.min_roc_auc=0.9999")
+    assert "expected at least release.min_roc_auc = 0.9999" in refused_gates(floors, run)["quality"]
+
+
+def test_a_challenger_that_is_worse_than_the_champion_is_refused(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert release(project, run).promoted
+    worse = Workspace(project.folder).project(
+        "training.candidates={decision_tree: {max_depth: 1}}", "benchmarking.in_run=none"
+    )
+    challenger, decision = run_all(worse, QuietProgress())
+    assert not decision.promoted
+    (quality,) = [gate for gate in decision.gates if gate.name == "quality"]
+    assert f"against champion {run.run_id}" in quality.reason
+    assert quality.evidence["champion"]["interval"][1] < 0
+    assert RunStore(project.model_dir).require_champion().run_id == run.run_id
+    assert RunFolder(challenger.path).state == "refused"
+
+
+def test_the_same_again_is_no_worse(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert release(project, run).promoted
+    again, decision = run_all(project, QuietProgress())
+    assert decision.promoted, decision.gates
+    (quality,) = [gate for gate in decision.gates if gate.name == "quality"]
+    assert quality.evidence["champion"]["difference"] == 0.0
+    assert RunStore(project.model_dir).require_champion().run_id == again.run_id
+    back = rollback(project, None)
+    assert back.run_id == run.run_id == RunStore(project.model_dir).require_champion().run_id
+    with pytest.raises(Exception, match="was no champion before it"):
+        rollback(project, None)
+    assert rollback(project, again.run_id).run_id == again.run_id
+    recorded = [d["decision"] for d in RunStore(project.model_dir).decisions()]
+    assert recorded == ["promoted", "promoted", "rolled_back", "rolled_back"]
+
+
+def test_a_sealed_run_that_was_not_promoted_can_be(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert release(project, run).promoted
+    (project.model_dir / "champion").unlink()  # as if the process had died before the swap
+    assert release(project, RunFolder(run.path)).promoted
+    assert RunStore(project.model_dir).require_champion().run_id == run.run_id
+
+
+def test_a_champion_is_compared_on_rows_it_was_not_trained_on(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert release(project, run).promoted
+    reseeded = Workspace(project.folder).project(
+        "seed=7", "training.candidates={random_forest: {n_estimators: 20}}"
+    )
+    _, decision = run_all(reseeded, QuietProgress())
+    (quality,) = [gate for gate in decision.gates if gate.name == "quality"]
+    compared = quality.evidence["champion"]
+    # a fifth of a fifth of 2,000 rows; on the other test rows the champion would be flattered
+    assert 50 <= compared["test_rows"] < 150
+    assert quality.passed, quality.reason
+
+
+def test_a_broken_champion_blocks_neither_release_nor_a_named_rollback(ready: Ready, tmp_path: Path) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    assert release(project, run).promoted
+    again, decision = run_all(project, QuietProgress())
+    assert decision.promoted
+    shutil.move(again.path, tmp_path / "gone")
+    third, decision = run_all(project, QuietProgress())
+    assert decision.promoted
+    assert "not compared with the champion" in decision.gates[-1].reason
+    shutil.move(third.path, tmp_path / "gone too")
+    assert rollback(project, run.run_id).run_id == run.run_id
+
+
+def sealed_runs(project: Project, ready: Ready, count: int) -> list[str]:
+    """Runs that passed, by copying one: only their names matter here."""
+    store = RunStore(project.model_dir)
+    assert release(project, store.get(ready.run_id)).promoted
+    return [ready.run_id] + [run_all(project, QuietProgress())[0].run_id for _ in range(count - 1)]
+
+
+def test_going_back_follows_the_line_of_champions(ready: Ready, tmp_path: Path) -> None:
+    project, _ = ready.copy(tmp_path / "p")
+    store = RunStore(project.model_dir)
+    a, b, c = sealed_runs(project, ready, 3)
+    assert release(project, store.get(a)).promoted  # A, B, C, A again
+    decision = store.decisions()[-1]
+    assert (decision["run_id"], decision["judged_now"]) == (a, False)
+    assert [rollback(project, None).run_id for _ in range(3)] == [c, b, a]
+
+
+def test_a_promotion_whose_note_was_lost_is_noted_later(ready: Ready, tmp_path: Path) -> None:
+    project, _ = ready.copy(tmp_path / "p")
+    store = RunStore(project.model_dir)
+    a, b = sealed_runs(project, ready, 2)
+    path = project.model_dir / "decisions.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert rollback(project, None).run_id == a
+    assert [(d["decision"], d["run_id"]) for d in store.decisions()] == [
+        ("promoted", a), ("promoted", b), ("rolled_back", a),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("constant", [0.1, 372.6, 1.7e12])
+def test_a_constant_column_is_watched_and_does_not_drift_by_rounding(constant: float) -> None:
+    from tabloop.config.monitoring import MonitoringConfig
+    from tabloop.drift.baseline import describe_numbers
+    from tabloop.drift.zscore_rule import check_drift
+
+    baseline = {"numeric": {"c": describe_numbers(np.full(8000, constant))}, "predicted_positive_rate": 0.0}
+    config = MonitoringConfig(drift_min_features=1, drift_min_samples=1)
+    labels = np.zeros(77, dtype=np.int8)
+    assert check_drift(baseline, {"c": np.full(77, constant)}, labels, config).zscores == {"c": 0.0}
+    assert check_drift(baseline, {"c": np.full(77, constant * 1.01)}, labels, config).covariate_shift
