@@ -163,8 +163,8 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
 SCRIPT = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from tabloop.artifacts.feedback_store import FeedbackStore
-    from tabloop.contract.outcome import Outcome
+    from tabloop.outcomes.store import FeedbackStore
+    from tabloop.outcomes.outcome import Outcome
     import importlib.util
     spec = importlib.util.spec_from_file_location("ids", sys.argv[2])
     ids = importlib.util.module_from_spec(spec)

@@ -47,10 +47,12 @@ def train(settings: Settings) -> None:
 def release(settings: Settings, run_id: str | None) -> None:
     """Judge the newest open run (or RUN), seal it, and make it the champion if every gate holds."""
     from tabloop.release.release import release, require_promoted
+    from tabloop.retraining.challenger_gates import challenger_gates
 
     project = settings.project()
     store = _store(settings)
-    decision = release(project, store.get(run_id) if run_id else store.newest_open())
+    run = store.get(run_id) if run_id else store.newest_open()
+    decision = release(project, run, challenger_gates=challenger_gates)
     if not settings.as_json:
         for gate in decision.gates:
             click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")

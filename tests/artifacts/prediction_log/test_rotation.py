@@ -108,7 +108,7 @@ def test_a_file_that_was_compressed_since_it_was_listed_is_opened_all_the_same(t
 COMPRESS_FOR_EVER = """
 import sys
 from pathlib import Path
-from tabloop.artifacts.prediction_log_upkeep import keep_up
+from tabloop.artifacts.prediction_log.upkeep import keep_up
 from tabloop.config.prediction_log import PredictionLogConfig
 from tests.artifacts.prediction_log.test_rotation import filled
 print("ready", flush=True)

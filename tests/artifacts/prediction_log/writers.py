@@ -1,6 +1,6 @@
 """A program that writes a prediction log from several processes and kills some of them.
 
-``python prediction_log_writers.py FOLDER WRITERS SECONDS KILLS ROTATE_BYTES``: that many writers append until the seconds are
+``python writers.py FOLDER WRITERS SECONDS KILLS ROTATE_BYTES``: that many writers append until the seconds are
 over; one more is begun and killed, KILLS times. Each notes the ids that `append` gave it in a file of its own in
 FOLDER/given, after it has them: those are the rows that were answered.
 """
