@@ -20,8 +20,10 @@ from tests.optimization.fitted_pipelines import (
 
 from tabloop.contract.contract import Contract
 from tabloop.errors import ExportError
+from tabloop.inference.predictor import Predictor
+from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.export import sklearn_graft
-from tabloop.optimization.export.pipeline import export_pipeline
+from tabloop.optimization.export.pipeline import export_pipeline, save_model
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,19 @@ def test_a_conversion_that_answers_something_else_is_refused(
         ExportError, match="GaussianNB: skl2onnx cannot convert it: ValueError: what it gives differs"
     ):
         export_pipeline(bayes, contract)
+
+
+@pytest.mark.parametrize(
+    "name", ["logistic_regression", "svm", "k_neighbors", "random_forest", "hist_gradient_boosting"]
+)
+def test_the_batch_a_row_is_in_does_not_matter(
+    contract: Contract, students: pl.DataFrame, target: NDArray[Any], name: str
+) -> None:
+    pipeline = fit_pipeline(contract, students[:700], target[:700], named(name))
+    predictor = Predictor(save_model(export_pipeline(pipeline, contract)))
+    rows = students.drop("purchased")
+    together = predictor.predict(columns_of_frame(contract, rows))
+    # one row alone times a matrix is added up in another order, where the sum is a long one
+    for n_rows in (7, 37) if name == "svm" else (1, 7, 37):
+        parts = [predictor.predict(columns_of_frame(contract, part)) for part in rows.iter_slices(n_rows)]
+        np.testing.assert_array_equal(np.concatenate(parts), together)

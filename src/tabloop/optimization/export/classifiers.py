@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from tabloop.errors import ExportError
-from tabloop.optimization.export.graph import OnnxGraph
+from tabloop.optimization.export.graph import LANES, OnnxGraph
 from tabloop.optimization.export.sklearn_graft import graft_classifier
 from tabloop.optimization.export.trees import tree_sum_of, tree_sum_to_onnx
 
@@ -62,7 +62,7 @@ def _scores(graph: OnnxGraph, x: str, classifier: Any) -> str:
     is_probability = hasattr(classifier, "predict_proba")
     match classifier:
         case LogisticRegression() | LinearDiscriminantAnalysis():
-            return graph.add("Sigmoid", _linear(graph, x, classifier))
+            return graph.add_smooth("Sigmoid", _linear(graph, x, classifier))
         case RidgeClassifier() | LinearSVC() | SGDClassifier() if not is_probability:
             return _linear(graph, x, classifier)
         case SVC() | NuSVC() if not is_probability and classifier.kernel in _KERNELS:
@@ -108,9 +108,12 @@ _KERNELS: dict[str, Callable[[OnnxGraph, str, Any, NDArray[np.float64]], str]] =
 
 
 def _support_vectors(graph: OnnxGraph, x: str, svm: Any) -> str:
-    kernel = _KERNELS[svm.kernel](graph, x, svm, _doubles(svm.support_vectors_))
+    # vectors of no weight fill the last lanes: see `OnnxGraph.add_smooth`
+    missing = -len(svm.support_vectors_) % LANES
+    vectors = np.pad(_doubles(svm.support_vectors_), ((0, missing), (0, 0)))
     # dual_coef_ and intercept_ have the sign of scikit-learn's decision value, not libsvm's
-    total = graph.add("MatMul", kernel, graph.constant(_doubles(svm.dual_coef_).reshape(-1, 1)))
+    weights = np.pad(_doubles(svm.dual_coef_).ravel(), (0, missing)).reshape(-1, 1)
+    total = graph.add("MatMul", _KERNELS[svm.kernel](graph, x, svm, vectors), graph.constant(weights))
     return graph.add("Add", total, graph.constant(_doubles(svm.intercept_).reshape(1, 1)))
 
 
@@ -141,7 +144,7 @@ def _mapped(graph: OnnxGraph, scores: str, score_map: Any) -> str:
             slope, intercept = (
                 graph.constant(np.array([[float(value)]])) for value in (score_map.slope, score_map.intercept)
             )
-            return add("Sigmoid", add("Add", add("Mul", slope, scores), intercept))
+            return graph.add_smooth("Sigmoid", add("Add", add("Mul", slope, scores), intercept))
         case "IsotonicMap":
             return _interpolated(graph, scores, _doubles(score_map.knots), _doubles(score_map.values))
         case other:

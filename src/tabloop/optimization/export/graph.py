@@ -18,6 +18,8 @@ OPSET = 21
 ML_OPSET = 5
 ML_DOMAIN = "ai.onnx.ml"
 IR_VERSION = 10
+#: Numbers that the widest vector instructions take at once: 512 bits of doubles.
+LANES = 8
 
 INPUT_TYPES: Mapping[str, int] = {
     "int64": TensorProto.INT64,
@@ -81,6 +83,23 @@ class OnnxGraph:
         if key not in self._made:
             self._made[key] = self.add_large(op_type, *inputs, domain=domain, **attributes)
         return self._made[key]
+
+    def add_smooth(self, op_type: str, column: str) -> str:
+        """Add `Exp`, `Sigmoid` or the like on a column so that a row's result does not depend on its batch.
+
+        ONNX Runtime computes them several numbers at a time and what is left over one by one, which rounds
+        differently: the last row of an odd batch would differ in its last digit. Each number is therefore
+        computed `LANES` times over, of which the first is kept.
+
+        Parameters
+        ----------
+        op_type : str
+            An operation on each number alone.
+        column : str
+            Of shape (N, 1).
+        """
+        wide = self.add(op_type, self.add("Concat", *[column] * LANES, axis=1))
+        return self.add("Gather", wide, self.constant(np.array([0], dtype=np.int64)), axis=1)
 
     def add_large(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node in any case: its attributes are too large to compare."""

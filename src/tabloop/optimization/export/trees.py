@@ -160,7 +160,7 @@ def tree_sum_to_onnx(graph: OnnxGraph, x: str, model: TreeSum) -> str:
     total = graph.add_large("TreeEnsemble", x, domain=ML_DOMAIN, **_ensemble_attributes(trees))
     if model.divisor != 1:
         total = graph.add("Div", total, graph.constant(np.array([[model.divisor]])))
-    return graph.add("Sigmoid", total) if model.sigmoid else total
+    return graph.add_smooth("Sigmoid", total) if model.sigmoid else total
 
 
 def _constant_tree(value: float) -> Tree:

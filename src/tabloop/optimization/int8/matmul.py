@@ -133,7 +133,7 @@ def product_scores(graph: OnnxGraph, x: str, classifier: Any, plan: ProductPlan)
             intercept = _float(graph, np.reshape(classifier.intercept_, (1, 1)))
             scores = graph.add("Add", product, intercept)
     scores = graph.add("Cast", scores, to=TensorProto.DOUBLE)
-    return graph.add("Sigmoid", scores) if isinstance(classifier, LogisticRegression) else scores
+    return graph.add_smooth("Sigmoid", scores) if isinstance(classifier, LogisticRegression) else scores
 
 
 def _product(graph: OnnxGraph, rows: str, row_grid: Grid | None, weights: NDArray[np.float64]) -> str:

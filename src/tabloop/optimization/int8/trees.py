@@ -125,7 +125,7 @@ def quantized_tree_scores(graph: OnnxGraph, x: str, model: TreeSum, plan: TreePl
     total = graph.add("Mul", total, graph.constant(np.array([[step / model.divisor]])))
     base = (model.start + low * len(trees)) / model.divisor
     total = graph.add("Add", total, graph.constant(np.array([[base]])))
-    return graph.add("Sigmoid", total) if model.sigmoid else total
+    return graph.add_smooth("Sigmoid", total) if model.sigmoid else total
 
 
 def count_numbers(model: TreeSum) -> tuple[int, int]:
