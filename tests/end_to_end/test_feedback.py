@@ -73,8 +73,32 @@ def test_a_poisoned_file_changes_nothing_and_every_row_is_told(workspace: Worksp
     # with more tolerance the others are taken
     again = workspace.run("feedback", "import", "outcomes.csv", "--set", "data.max_quarantine_fraction=0.2")
     assert again.code == 0, again.err
-    assert "17 new, 0 corrections, 0 known already, 3 refused" in again.out
+    assert "17 new, 0 corrections, 0 known already, 0 pending, 3 refused" in again.out
     assert "row 8: prediction_id: got 'not-an-id'" in again.out
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_an_outcome_that_is_not_known_yet_is_pending_and_not_refused(workspace: Workspace, kind: str) -> None:
+    labels = ["1", None, "0", "NA", "1"]
+    table = frame(5, label=labels)
+    path = workspace.folder / f"outcomes.{kind}"
+    getattr(table, {"csv": "write_csv", "parquet": "write_parquet", "jsonl": "write_ndjson"}[kind])(path)
+    named = ("--set", "data.target.null_values=[NA]", "--set", "data.max_quarantine_fraction=0")
+    outcome = workspace.run("feedback", "import", path.name, "--json", *named)
+    assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out)
+    assert (told["read"], told["new"], told["pending"], told["refused"]) == (5, 3, 2, 0)
+    assert stored(workspace.model_dir, 5) == [1, -1, 0, -1, 1]
+    # nobody has said that NA means that nothing is known
+    unnamed = workspace.run("feedback", "import", path.name, "--json")
+    assert (unnamed.code, json.loads(unnamed.out)["refused"]) == (2, 1)
+
+
+def test_a_line_without_a_label_is_no_pending_outcome(default_project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"prediction_id": prediction_id(0), "lable": 1}) + "\n")
+    report = taken(default_project, tmp_path, path)
+    assert (report.pending_rows, report.refused_reasons) == (0, {"malformed": 1})
 
 
 def test_corrections_are_counted(default_project: Project, tmp_path: Path) -> None:

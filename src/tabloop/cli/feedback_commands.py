@@ -60,7 +60,8 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
     count = report.count
     click.echo(
         f"{file}: {report.rows_read:,} rows read: {count.new:,} new, {count.corrections:,} corrections, "
-        f"{count.duplicates:,} known already, {report.rows_refused:,} refused"
+        f"{count.duplicates:,} known already, {report.pending_rows:,} pending, "
+        f"{report.rows_refused:,} refused"
     )
     if not report.ids_checked:
         click.echo("  the ids were not looked up in the prediction log")

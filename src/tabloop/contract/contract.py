@@ -149,7 +149,7 @@ class Contract:
             "columns": {name: column.model_dump(mode="json") for name, column in self.columns.items()},
             "rules": list(self.config.rules),
             "features": dict(self.config.features),
-            "target": self.target.model_dump(mode="json", exclude_none=True),
+            "target": self.target.described(),
         }
 
     @classmethod

@@ -37,6 +37,9 @@ def row_hashes(frame: pl.DataFrame, *, seed: int = 0) -> NDArray[np.uint64]:
     >>> a, b, c = row_hashes(pl.DataFrame({"x": [1.5, 2.0, 1.5], "y": ["u", None, "u"]}), seed=42)
     >>> bool(a == c), bool(a == b)
     (True, False)
+    >>> plus, minus = row_hashes(pl.DataFrame({"x": [0.0, -0.0]}))
+    >>> bool(plus == minus)
+    True
     """
     texts = [_as_text(column) for column in frame.get_columns()]
     joined = frame.select(pl.concat_str(texts, separator="\0").alias("row"))["row"]
@@ -51,9 +54,9 @@ def row_hashes(frame: pl.DataFrame, *, seed: int = 0) -> NDArray[np.uint64]:
 
 def _as_text(column: pl.Series) -> pl.Series:
     if column.dtype.is_float():
-        # adding zero turns -0.0 into 0.0, so that equal numbers have equal bits
-        bits = (column.cast(pl.Float64).fill_null(0.0) + 0.0).to_numpy().view(np.int64)
-        text = pl.Series(bits).cast(pl.String)
+        # adding zero turns -0.0 into 0.0, so that equal numbers have equal bits; Polars leaves the sum out
+        numbers = column.cast(pl.Float64).fill_null(0.0).to_numpy() + 0.0
+        text = pl.Series(numbers.view(np.int64)).cast(pl.String)
     elif column.dtype == pl.String:
         text = column
     else:

@@ -19,6 +19,10 @@ class TargetConfig(Section):
     negative: bool | int | float | str | None = Field(
         None, description="The value that counts as 0; left out, it is the counterpart of 1, true or yes."
     )
+    null_values: tuple[str, ...] = Field(
+        (),
+        description="Texts that mean that the outcome is not known, besides the empty field.",
+    )
     prediction_name: str | None = Field(
         None,
         pattern="^[A-Za-z_][A-Za-z0-9_]*$",
@@ -33,7 +37,29 @@ class TargetConfig(Section):
                 raise ValueError(f"positive is {self.positive!r}: say what `negative` is")
         elif target_text(self.negative) == self.positive_text:
             raise ValueError(f"positive and negative are both {self.positive!r}")
+        classes = {self.positive_text, self.negative_text}
+        both = [text for text in self.null_values if target_text(text) in classes]
+        if both:
+            raise ValueError(f"null_values names {both[0]!r}, which is one of the two classes")
         return self
+
+    def is_null(self, value: Any) -> bool:
+        """Tell whether a value says that the outcome is not known: nothing, blanks, one of `null_values`.
+
+        Examples
+        --------
+        >>> target = TargetConfig(name="bought", null_values=("NA",))
+        >>> target.is_null(" "), target.is_null("NA"), target.is_null(0)
+        (True, True, False)
+        """
+        return value is None or (isinstance(value, str) and value.strip() in ("", *self.null_values))
+
+    def described(self) -> dict[str, Any]:
+        """Describe the target as plain JSON values; what is not set is left out."""
+        described = self.model_dump(mode="json", exclude_none=True)
+        if not self.null_values:
+            del described["null_values"]
+        return described
 
     @property
     def positive_text(self) -> str:

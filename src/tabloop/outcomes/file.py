@@ -105,6 +105,12 @@ def _read_lines(path: Path, target: str) -> Iterator[RawBatch]:
                 elif target != _LABEL and _LABEL in record and target in record:
                     problem = f"both {_LABEL} and {target} are given, expected one of them"
                     malformed.append(RefusedOutcome(number, "malformed", problem))
+                elif "prediction_id" in record and not {_LABEL, target} & record.keys():
+                    malformed.append(
+                        RefusedOutcome(
+                            number, "malformed", f"no {_LABEL}; one that is not known yet is written null"
+                        )
+                    )
                 else:
                     label = record.get(_LABEL, record.get(target))
                     rows.append((number, record.get("prediction_id"), label, record.get("time")))

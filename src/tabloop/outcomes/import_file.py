@@ -33,6 +33,8 @@ class ImportReport:
         Refused rows by reason.
     refused : list of RefusedOutcome
         The first `LISTED_ROWS` of them.
+    pending_rows : int
+        Rows whose outcome is blank, or one of `data.target.null_values`: it is not known yet.
     ids_checked : bool
         Whether ids were looked up in the prediction log.
     count : FeedbackCount
@@ -44,6 +46,7 @@ class ImportReport:
     rows_refused: int = 0
     refused_reasons: dict[str, int] = field(default_factory=dict)
     refused: list[RefusedOutcome] = field(default_factory=list)
+    pending_rows: int = 0
     ids_checked: bool = False
     count: FeedbackCount = field(default_factory=FeedbackCount)
 
@@ -55,6 +58,7 @@ class ImportReport:
             "new": self.count.new,
             "corrections": self.count.corrections,
             "duplicates": self.count.duplicates,
+            "pending": self.pending_rows,
             "refused": self.rows_refused,
             "refused_reasons": dict(self.refused_reasons),
             "refused_rows": [each.to_dict() for each in self.refused],
@@ -108,8 +112,9 @@ def import_feedback(
     report = ImportReport(path, ids_checked=known is not None)
     told = progress or (lambda _: None)
     told(f"checking {path}")
-    for batch in _checked(path, config, known):
-        report.rows_read += len(batch.accepted) + len(batch.refused)
+    for batch, pending_rows in _checked(path, config, known):
+        report.rows_read += len(batch.accepted) + len(batch.refused) + pending_rows
+        report.pending_rows += pending_rows
         report.rows_refused += len(batch.refused)
         for refused in batch.refused:
             reasons = report.refused_reasons
@@ -122,7 +127,7 @@ def import_feedback(
     if _too_many_refused(report, config):
         return report
     told(f"writing {store.path}")
-    for batch in _checked(path, config, known):
+    for batch, _ in _checked(path, config, known):
         report.count += store.append(batch.accepted, source=path.name)
     return report
 
@@ -153,10 +158,12 @@ def describe_refused(report: ImportReport) -> str:
     return "\n".join(lines)
 
 
-def _checked(path: Path, config: DataConfig, known: KnownIds | None) -> Iterator[OutcomeBatch]:
+def _checked(path: Path, config: DataConfig, known: KnownIds | None) -> Iterator[tuple[OutcomeBatch, int]]:
+    """Yield the outcomes that a file holds, and how many of its rows have none yet."""
     parser = OutcomeParser(config.target)
     for rows, malformed in read_feedback(path, config):
-        batch = check_outcomes(rows, parser, known)
+        matured = [row for row in rows if row[1] is None or not config.target.is_null(row[2])]
+        batch = check_outcomes(matured, parser, known)
         batch.refused.extend(malformed)
         batch.refused.sort(key=lambda refused: refused.row)
-        yield batch
+        yield batch, len(rows) - len(matured)

@@ -8,7 +8,7 @@ import pytest
 
 from tabloop.contract.checks.table import check_table, require_columns
 from tabloop.contract.contract import Contract
-from tabloop.errors import DataError
+from tabloop.errors import ContractError, DataError
 
 EVERY_TYPE = {
     "columns": {
@@ -180,3 +180,31 @@ def test_a_third_target_value_is_one_error(every_type: Contract) -> None:
 def test_without_target_the_target_is_left_out(every_type: Contract) -> None:
     report = check_table(every_type, table({"left": "maybe"}), with_target=False)
     assert "left" not in report.accepted.columns
+
+
+def test_a_target_says_which_texts_mean_that_nothing_is_known() -> None:
+    target = EVERY_TYPE["target"] | {"null_values": ["NA"]}
+    contract = Contract.from_dict(EVERY_TYPE | {"target": target})
+    report = check_table(contract, table({}, {"left": "NA"}, {"left": " "}), with_target=True)
+    assert [row.problems[0]["reason"] for row in report.refused] == ["null", "null"]
+    with pytest.raises(DataError, match=r"'NA' \(1 times\).*data\.target\.null_values"):
+        check_table(Contract.from_dict(EVERY_TYPE), table({"left": "NA"}), with_target=True)
+
+
+def test_a_target_without_null_values_is_described_as_it_always_was(every_type: Contract) -> None:
+    # the hash of a contract that was written down before must not change
+    assert every_type.to_dict()["target"] == EVERY_TYPE["target"]
+    named = Contract.from_dict(EVERY_TYPE | {"target": EVERY_TYPE["target"] | {"null_values": ["NA"]}})
+    assert Contract.from_dict(named.to_dict()) == named
+
+
+def test_a_class_cannot_mean_that_nothing_is_known() -> None:
+    with pytest.raises(ContractError, match="null_values names 'no', which is one of the two classes"):
+        Contract.from_dict(EVERY_TYPE | {"target": EVERY_TYPE["target"] | {"null_values": ["no"]}})
+
+
+def test_refused_rows_beyond_a_limit_are_counted_and_not_described(every_type: Contract) -> None:
+    rows = table(*({"count": "11"} if place % 2 else {} for place in range(10)))
+    report = check_table(every_type, rows, with_target=True, most_described_rows=2)
+    assert [row.line for row in report.refused] == [2, 4]
+    assert (report.accepted.height, report.refused_rows, report.reasons) == (5, 5, {"count: range": 5})

@@ -48,14 +48,17 @@ class TableReport:
         The good rows in the contract's types, the target (where there is one) as Int8 0/1 last.
     accepted_rows : ndarray of int
         Their places in the table, from 0.
+    refused_rows : int
+        How many other rows there are.
     refused : list of RefusedRow
-        The other rows, in order.
+        The other rows, in order; only the first of them where `most_described_rows` says so.
     reasons : dict of str to int
         How many rows broke each clause, by `column: reason`. A row may break several.
     """
 
     accepted: pl.DataFrame
     accepted_rows: NDArray[np.int64]
+    refused_rows: int
     refused: list[RefusedRow]
     reasons: dict[str, int] = field(default_factory=dict)
 
@@ -66,6 +69,7 @@ def require_columns(
     *,
     with_target: bool,
     ignored: tuple[str, ...] = (),
+    extra_allowed: bool = False,
     dtypes: list[pl.DataType] | None = None,
     where: str = "table",
 ) -> None:
@@ -81,6 +85,8 @@ def require_columns(
         Whether the target has to be there; where it need not be, it may be.
     ignored : tuple of str
         Columns that may be there and are left out (`data.ignore`).
+    extra_allowed : bool, default=False
+        Whether any other column may be there as well.
     dtypes : list of polars.DataType, optional
         The types of a typed table, checked too.
     where : str
@@ -103,8 +109,9 @@ def require_columns(
         problems.append(f"column {name}: missing{hint}")
     problems += [f"column {name}: stands there {found.count(name)} times" for name in dict.fromkeys(found)
                  if found.count(name) > 1]  # fmt: skip
-    problems += [f"column {_cut(name)!r}: not in the contract; list it under data.ignore to leave it out"
-                 for name in extra]  # fmt: skip
+    if not extra_allowed:
+        problems += [f"column {_cut(name)!r}: not in the contract; list it under data.ignore to leave it out"
+                     for name in extra]  # fmt: skip
     if len(found) == 1 and len(missing) > 1:
         problems.append("the header has one field only: is data.source.separator another?")
     for name, dtype in zip(found, dtypes or [], strict=False):
@@ -123,6 +130,7 @@ def check_table(
     *,
     with_target: bool,
     lines: NDArray[np.int64] | None = None,
+    most_described_rows: int | None = None,
 ) -> TableReport:
     """Check every row against columns, ranges, nulls and row rules.
 
@@ -136,11 +144,13 @@ def check_table(
         Whether rows need a target; otherwise a target in the table is left out.
     lines : ndarray of int, shape (n_rows,), optional
         Where each row stands, for the messages; by default its number, from 1.
+    most_described_rows : int, optional
+        Describe only the first so many refused rows; `reasons` counts the others too. By default all.
 
     Returns
     -------
     report : TableReport
-        `accepted.height + len(refused) == n_rows`, always.
+        `accepted.height + refused_rows == n_rows`, always.
 
     Raises
     ------
@@ -171,7 +181,8 @@ def check_table(
     return TableReport(
         accepted=checked if not bad.any() else checked.filter(pl.Series(~bad)),
         accepted_rows=np.flatnonzero(~bad),
-        refused=_refused_rows(contract, frame, problems, bad, lines),
+        refused_rows=int(np.count_nonzero(bad)),
+        refused=_refused_rows(contract, frame, problems, _first(bad, most_described_rows), lines),
         reasons=_count(problems),
     )
 
@@ -196,7 +207,7 @@ def _parse_target(
     if values.dtype.is_float():  # pandas writes a missing number as NaN
         values = values.fill_nan(None)
     texts = values.cast(pl.String) if values.dtype != pl.String else values
-    missing = (texts.is_null() | (texts.str.strip_chars() == "")).fill_null(True)
+    missing = texts.is_null() | texts.str.strip_chars().is_in(["", *target.null_values]).fill_null(True)
     distinct = texts.filter(~missing).unique(maintain_order=True).to_list()
     meaning = {text: target_text(text) for text in distinct}
     unknown = [t for t in distinct if meaning[t] not in (target.positive_text, target.negative_text)]
@@ -208,7 +219,8 @@ def _parse_target(
         raise DataError(
             f"column {target.name}: the target holds {shown}{more}, first in line {lines[first]}; "
             f"expected {target.positive_text!r} (positive) or {target.negative_text!r} (negative). "
-            "Correct data.target.positive and data.target.negative (quote yes, no, on and off), or the data."
+            "Correct data.target.positive and data.target.negative (quote yes, no, on and off), or the data; "
+            "data.target.null_values names texts that mean nothing is known."
         )
     positives = [t for t in distinct if meaning[t] == target.positive_text]
     parsed = texts.is_in(positives).fill_null(False).cast(pl.Int8).alias(target.name)
@@ -229,7 +241,7 @@ def _refused_rows(
         return []
     found: dict[int, list[ColumnProblem]] = {int(row): [] for row in np.flatnonzero(bad)}
     for problem in problems:
-        for place in np.flatnonzero(problem.rows):
+        for place in np.flatnonzero(problem.rows & bad):
             found[int(place)].append(problem)
     rule_columns = {str(rule): rule.columns for rule in contract.rules}
     refused = []
@@ -255,6 +267,11 @@ def _refused_rows(
             )
         )
     return refused
+
+
+def _first(rows: NDArray[np.bool_], most: int | None) -> NDArray[np.bool_]:
+    """Keep the first `most` true values."""
+    return rows if most is None else rows & (np.cumsum(rows) <= most)
 
 
 def _cut(text: str, most: int = 60) -> str:
