@@ -10,7 +10,7 @@ from tabloop.contract.checks.table import check_table, require_columns
 from tabloop.contract.contract import Contract
 from tabloop.errors import ContractError, DataError
 
-EVERY_TYPE = {
+EVERY_TYPE: dict[str, Any] = {
     "columns": {
         "count": {"type": "integer", "minimum": 0, "maximum": 10},
         "amount": {"type": "number", "minimum": -1.5, "nullable": True, "null_values": ["?"]},
