@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from tests.streaming.conftest import URLS
 from tests.streaming.servers import KafkaMock, require_answer
 from tests.streaming.stream_kit import Broker, assert_once
 
+from tabloop.artifacts.files import locked
 from tabloop.errors import ArtifactError
 from tabloop.streaming.brokers.decided_ledger import DecidedLedger
 from tabloop.streaming.brokers.ledger_sink import LedgerSink
@@ -80,3 +85,36 @@ def test_a_ledger_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     (tmp_path / "broken.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(ArtifactError, match="cannot be opened: file is not a database"):
         DecidedLedger(tmp_path / "broken.sqlite")
+
+
+def _open_and_close(folder: Path, rounds: int, together: Barrier) -> None:
+    for n in range(rounds):
+        together.wait(30)
+        ledger = DecidedLedger(folder / f"decided-{n}.sqlite")
+        ledger.note([str(os.getpid())], position="1")
+        ledger.close()
+
+
+def test_processes_that_open_and_close_a_ledger_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """SQLite says "database is locked" at once to who opens while another changes the journal mode."""
+    context = multiprocessing.get_context("fork")
+    together = context.Barrier(3)
+    writers = [context.Process(target=_open_and_close, args=(tmp_path, 40, together)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0] * 3
+    for n in range(40):
+        ledger = DecidedLedger(tmp_path / f"decided-{n}.sqlite")
+        assert len(ledger.unsettled()) == 3
+        ledger.close()
+
+
+def test_a_ledger_is_opened_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        with locked(tmp_path / "decided.opening.lock"):
+            opening = thread.submit(DecidedLedger, tmp_path / "decided.sqlite")
+            with pytest.raises(TimeoutError):
+                opening.result(0.2)
+        opening.result(30).close()

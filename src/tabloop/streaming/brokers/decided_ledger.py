@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from tabloop.artifacts.files import locked
 from tabloop.errors import ArtifactError
 
 _SCHEMA = """
@@ -47,10 +49,13 @@ class DecidedLedger:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # the consumer calls it from a thread of its own, never from two at once
-            self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(_SCHEMA)
+            with self._alone():
+                self._database = sqlite3.connect(
+                    path, timeout=30, isolation_level=None, check_same_thread=False
+                )
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute("PRAGMA synchronous = FULL")
+                self._database.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise ArtifactError(f"{path}: cannot be opened: {error}") from error
 
@@ -86,7 +91,16 @@ class DecidedLedger:
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        with self._alone():
+            self._database.close()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keep other processes from opening or closing the file at the same time.
+
+        Who changes the journal mode, and who closes the file as the last one, needs it alone. SQLite
+        answers "database is locked" at once to others who come then, without waiting for its timeout.
+        """
+        return locked(self._path.with_suffix(".opening.lock"))
 
     def _write(self, statement: str, rows: list[tuple[str, ...]]) -> None:
         try:
