@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedShuffleSplit
 
 from tabloop.contract.row_hash import row_hashes
-from tabloop.data.split import split_dataset
+from tabloop.data.split import in_test_part, split_dataset
 from tabloop.errors import TooFewRowsError
+from tabloop.training.cross_validation import assign_folds
 
 
 def contents(frame: pl.DataFrame) -> list[tuple[object, ...]]:
@@ -60,3 +64,97 @@ def test_hashes_are_the_same_on_every_machine_and_in_ten_years() -> None:
 def test_null_and_its_spelling_differ() -> None:
     hashes = row_hashes(pl.DataFrame({"a": [None, "n", "vn", ""], "b": ["n", None, "", "vn"]}))
     assert len(set(hashes.tolist())) == 4
+
+
+def few_values(rows: int, patterns: int, base_rate: float, spread: float, seed: int) -> pl.DataFrame:
+    """Make a table whose one feature takes few values, each with a rate of positives of its own."""
+    rng = np.random.default_rng(seed)
+    popularity = rng.dirichlet(np.full(patterns, 1.0))
+    rates = rng.beta(base_rate * spread, (1 - base_rate) * spread, size=patterns)
+    pattern = rng.choice(patterns, size=rows, p=popularity)
+    return pl.DataFrame({"x": pattern, "y": (rng.random(rows) < rates[pattern]).astype(np.int8)})
+
+
+def memorised_auc(train: pl.DataFrame, test: pl.DataFrame) -> float:
+    """Rank test rows by the rate of positives that their pattern had in training."""
+    prior = float(train["y"].to_numpy().mean())
+    rates = train.group_by("x").agg(rate=(pl.col("y").sum() + 2 * prior) / (pl.len() + 2))
+    scores = test.join(rates, on="x", how="left")["rate"].fill_null(prior).to_numpy()
+    return float(roc_auc_score(test["y"].to_numpy(), scores))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    rows=st.integers(400, 1500),
+    rows_a_pattern=st.floats(1.5, 300),
+    base_rate=st.floats(0.1, 0.6),
+    spread=st.floats(1.0, 10.0),
+    seed=st.integers(0, 2**16),
+)
+def test_figures_are_those_of_a_random_split_however_much_rows_repeat(
+    rows: int, rows_a_pattern: float, base_rate: float, spread: float, seed: int
+) -> None:
+    frame = few_values(rows, max(3, round(rows / rows_a_pattern)), base_rate, spread, seed)
+    y = frame["y"].to_numpy()
+    assume(40 <= y.sum() <= len(y) - 40)
+    ours, theirs, held = [], [], []
+    splitter = StratifiedShuffleSplit(n_splits=60, test_size=0.25, random_state=seed)
+    for number, (train, test) in enumerate(splitter.split(np.zeros(len(y)), y)):
+        theirs.append(memorised_auc(frame[train], frame[test]))
+        split = split_dataset(frame, "y", test_size=0.25, seed=number)
+        ours.append(memorised_auc(split.train, split.test))
+        held.append(split.test["y"].to_numpy().mean())
+    noise = float(np.hypot(np.std(ours), np.std(theirs)) / np.sqrt(len(ours)))
+    assert abs(np.mean(ours) - np.mean(theirs)) < 5 * noise + 0.01
+    assert abs(np.mean(held) - y.mean()) < 5 * np.std(held) / np.sqrt(len(held)) + 0.005
+
+
+def test_positives_of_a_pattern_are_not_set_aside_together() -> None:
+    frame = pl.DataFrame({"x": [0, 1] * 2000, "y": [0, 0, 0, 1, 0, 1, 1, 1] * 500})
+    split = split_dataset(frame, "y", test_size=0.25, seed=42)
+    assert split.rule == "apart"
+    for part in (split.train, split.test):
+        rates = part.group_by("x").agg(pl.col("y").mean()).sort("x")["y"].to_list()
+        assert rates == [pytest.approx(0.25, abs=0.06), pytest.approx(0.75, abs=0.06)]
+
+
+@settings(max_examples=20)
+@given(order=st.randoms(use_true_random=False), appended=st.integers(0, 300))
+def test_where_rows_repeat_neither_order_nor_appending_moves_a_row(order: object, appended: int) -> None:
+    frame = few_values(1000 + appended, 8, 0.3, 4.0, seed=3)
+    places = list(range(1000))
+    order.shuffle(places)  # type: ignore[attr-defined]
+    before = split_dataset(frame[places], "y", test_size=0.2, seed=5)
+    after = split_dataset(frame, "y", test_size=0.2, seed=5)
+    for old, new in ((before.train, after.train), (before.test, after.test)):
+        grown = old.group_by("x", "y").len().join(new.group_by("x", "y").len(), on=["x", "y"], how="left")
+        assert (grown["len"] <= grown["len_right"]).all()
+
+
+def test_a_part_of_a_dataset_finds_itself_by_its_copy_numbers() -> None:
+    frame = few_values(1000, 6, 0.4, 4.0, seed=1)
+    split = split_dataset(frame, "y", test_size=0.2, seed=5)
+    found = in_test_part(
+        split.test, "y", rule=split.rule, test_size=0.2, seed=5, copies=split.test_copies
+    )  # fmt: skip
+    assert found.all()
+    other = in_test_part(split.test, "y", rule=split.rule, test_size=0.2, seed=6, copies=split.test_copies)
+    assert 0.1 < other.mean() < 0.3
+
+
+def test_copies_are_in_one_part_and_one_fold() -> None:
+    once = pl.DataFrame({"x": [i / 7 for i in range(600)], "y": [0, 0, 1] * 200})
+    split = split_dataset(pl.concat([once, once]), "y", test_size=0.2, seed=42)
+    assert not set(split.train.rows()) & set(split.test.rows())
+    folds = assign_folds(split.train["y"].to_numpy(), n_splits=5, seed=42, groups=split.train_groups)
+    placed = split.train.with_columns(fold=pl.Series(folds)).group_by("x").agg(pl.col("fold").n_unique())
+    assert (placed["fold"] == 1).all()
+    assert np.bincount(folds).max() - np.bincount(folds).min() <= 4
+
+
+def test_a_run_of_version_0_1_0_is_split_as_it_was() -> None:
+    frame = pl.DataFrame({"x": [i % 50 for i in range(400)], "y": [0, 1, 0, 0] * 100})
+    split = split_dataset(frame, "y", test_size=0.2, seed=42, rule="content")
+    assert split.train_groups is None
+    hashes = row_hashes(frame, seed=42)
+    assert split.test.height == int((hashes < np.uint64(0.2 * 2.0**64)).sum())

@@ -171,6 +171,7 @@ def test_a_foreign_table_with_nulls_and_other_target_texts_comes_back_whole(tmp_
     project = load_project(tmp_path / "config.yaml", environ={})
     champion = RunStore(project.model_dir).create()
     champion.write("config.json", project.config.to_json().encode())
+    champion.write_json("lineage.json", {"split": {"rule": "together"}})
     with PredictionLogWriter(project.model_dir, project.config.prediction_log) as log:
         served = rows.drop("left").with_columns(pl.col("age") + 1_000).to_dicts()
         ids = log.append(served, [0.5] * n, [1] * n, run_id="r", threshold=0.5).prediction_ids

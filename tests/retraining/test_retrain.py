@@ -119,7 +119,9 @@ def test_nothing_that_it_is_judged_on_was_learned_from(retrained: Retrained, tra
         if name == "fresh":
             assert rows.join(traffic[1_000:1_500], on=rows.columns, how="anti").is_empty()
         else:
-            assert in_test_part(rows.cast(train.schema), test_size=0.2, seed=42).all()
+            assert in_test_part(
+                rows.cast(train.schema), "purchased", rule="together", test_size=0.2, seed=42
+            ).all()
 
 
 def test_the_decision_says_who_asked_what_it_rests_on_and_what_came_of_it(retrained: Retrained) -> None:

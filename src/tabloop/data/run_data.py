@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,7 +13,7 @@ from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.contract.contract import Contract
 from tabloop.data.dataset import Dataset, Progress, read_dataset
-from tabloop.data.split import Split, split_dataset
+from tabloop.data.split import Split, SplitRule, split_dataset
 from tabloop.errors import ArtifactError, HashMismatchError
 
 
@@ -49,14 +51,21 @@ def load_run_data(project: Project, run: RunFolder, progress: Progress | None = 
     """
     require_trained(run)
     config, contract = recorded_settings(project, run)
-    recorded = run.read_json("lineage.json")["dataset"]
+    lineage = run.read_json("lineage.json")
+    recorded = lineage["dataset"]
     dataset = read_dataset(config.data, contract, project.folder, progress=progress)
     if dataset.sha256 != recorded["sha256"]:
         raise HashMismatchError(
             f"run {run.run_id}: {dataset.where} has changed since: got sha256 {dataset.sha256}, "
             f"recorded {recorded['sha256']}; restore it, or train a new run"
         )
-    return RunData(config, contract, split(config, dataset))
+    return RunData(config, contract, split(config, dataset, rule=split_rule_of(lineage)))
+
+
+def split_rule_of(lineage: Mapping[str, Any]) -> SplitRule:
+    """Tell by which rule a run was split; until version 0.1.0 there was one only, and it was not recorded."""
+    rule: SplitRule = lineage["split"]["rule"] if "split" in lineage else "content"
+    return rule
 
 
 def recorded_settings(project: Project, run: RunFolder) -> tuple[Config, Contract]:
@@ -82,8 +91,12 @@ def require_trained(run: RunFolder) -> None:
         )
 
 
-def split(config: Config, dataset: Dataset) -> Split:
-    """Split a dataset as the config says."""
+def split(config: Config, dataset: Dataset, *, rule: SplitRule | None = None) -> Split:
+    """Split a dataset as the config says, by a recorded rule or the one that suits its rows."""
     return split_dataset(
-        dataset.frame, config.data.target.name, test_size=config.data.test_size, seed=config.seed
+        dataset.frame,
+        config.data.target.name,
+        test_size=config.data.test_size,
+        seed=config.seed,
+        rule=rule,
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 METRICS_FORMAT_VERSION = 1
 
 
-def describe_metrics(run_id: str, config: Config, result: TrainingResult) -> dict[str, Any]:
+def describe_metrics(run_id: str, config: Config, parts: Split, result: TrainingResult) -> dict[str, Any]:
     """Put the figures of a run together as `metrics.json` holds them."""
     evaluation = result.evaluation.to_dict()
     counts = {
@@ -35,6 +35,7 @@ def describe_metrics(run_id: str, config: Config, result: TrainingResult) -> dic
         "calibration": result.threshold.to_dict()
         | {"probability_calibration": config.training.probability_calibration},
         "rank_by": config.training.rank_by,
+        "repetition": parts.repetition.to_dict() | {"rule": parts.rule},
         "cv_n_splits": config.cv.n_splits,
         "cv_ranking": [
             report.to_dict() | {"decision_threshold": result.candidate_thresholds.get(report.name)}
@@ -71,6 +72,7 @@ def describe_lineage(
             "training": parts.train.height,
             "test": parts.test.height,
         },
+        split={"rule": parts.rule, "test_size": project.config.data.test_size},
         predictions=predictions_sha256(result),
         sources={
             "dataset": _describe_dataset(dataset, project.folder),

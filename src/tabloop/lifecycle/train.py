@@ -75,8 +75,14 @@ def _train_into(
 
     progress.step("training")
     data = RunData(config, contract, split(config, dataset))
-    train_rows, test_rows = data.split.train, data.split.test
-    result = train_model(config, contract, train_rows, test_rows, watch=progress.tasks)
+    result = train_model(
+        config,
+        contract,
+        data.split.train,
+        data.split.test,
+        groups=data.split.train_groups,
+        watch=progress.tasks,
+    )
 
     progress.step(f"writing {run.path}")
     with run.open_new("best_model.joblib") as file:
@@ -89,9 +95,9 @@ def _train_into(
                 joblib.dump(pipeline, file)
     threshold = result.threshold.threshold
     run.write("threshold.txt", f"{threshold!r}\n".encode())
-    metrics = describe_metrics(run.run_id, config, result)
+    metrics = describe_metrics(run.run_id, config, data.split, result)
     run.write_json("metrics.json", metrics)
-    y_train = train_rows[contract.target.name].to_numpy()
+    y_train = data.split.train[contract.target.name].to_numpy()
     baseline = build_drift_baseline(contract, result.features, y_train, result.oof_proba, threshold)
     run.write_json("drift_baseline.json", baseline)
     reference = build_drift_reference(

@@ -14,7 +14,7 @@ from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.contract.contract_diff import diff_contracts
 from tabloop.contract.feature_table import feature_frame, typed_columns
-from tabloop.data.run_data import RunData
+from tabloop.data.run_data import RunData, split_rule_of
 from tabloop.data.split import in_test_part
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftWindow
@@ -312,13 +312,21 @@ def _compare_with_champion(run: RunFolder, data: RunData, store: RunStore, champ
         other_run = RunFolder(store.runs_dir / champion)
         other = load_service(other_run)
         trained_as = Config.model_validate_json(other_run.read("config.json"))
+        rule = split_rule_of(other_run.read_json("lineage.json"))
         rows = typed_columns(other.contract, data.split.test).with_columns(
             data.split.test[data.contract.target.name].alias(other.contract.target.name)
         )
     except (TabloopError, ValueError) as error:
         return compared | {"not_compared": str(error)}
     # with another seed or test_size, most of these rows taught the champion
-    fresh = in_test_part(rows, test_size=trained_as.data.test_size, seed=trained_as.seed)
+    fresh = in_test_part(
+        rows,
+        other.contract.target.name,
+        rule=rule,
+        test_size=trained_as.data.test_size,
+        seed=trained_as.seed,
+        copies=data.split.test_copies,
+    )
     y = np.asarray(data.split.test[data.contract.target.name].to_numpy(), dtype=np.int8)[fresh]
     compared["test_rows"] = len(y)
     if len(y) < _LEAST_SHARED_ROWS or len(np.unique(y)) < 2:

@@ -19,8 +19,9 @@ from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.contract.row_hash import row_hashes
 from tabloop.data.dataset import Dataset, read_dataset, require_few_refused, require_quarantine_limit
-from tabloop.data.run_data import load_run_data
-from tabloop.data.split import in_test_part
+from tabloop.data.repetition import measure_repetition
+from tabloop.data.run_data import load_run_data, split_rule_of
+from tabloop.data.split import SplitRule, in_test_part
 from tabloop.errors import NothingToJudgeError, TabloopError, TooFewRowsError
 from tabloop.retraining.logged_rows import FeedbackRows, read_feedback_rows, require_whole_log
 
@@ -89,7 +90,8 @@ def build_retraining_data(
     -----
     The *fresh rows* are the latest labelled ones; the *frozen test rows* are those of the reference data
     that the split puts into the test part, for this config and for the champion's. Of both, a row goes whose
-    content either model was trained on: an equal row is not news.
+    content either model was trained on: an equal row is not news. Where rows repeat by nature, and so the
+    split draws each on its own, an equal row is another case, and stays.
     """
     config, contract, settings = project.config, project.contract, project.config.retraining
     require_whole_log(contract, config.prediction_log)
@@ -115,11 +117,13 @@ def build_retraining_data(
     table = learned if settings.data == "replace" else pl.concat([reference.frame, learned])
 
     champion_rows = _champion_training_rows(project, champion, reference)
-    in_test = in_test_part(table, test_size=config.data.test_size, seed=config.seed)
-    trained_on = np.union1d(champion_rows.hashes, row_hashes(table.filter(pl.Series(~in_test))))
-    frozen = _frozen_rows(config, champion_rows.config, reference.frame)
-    fresh, frozen = _news(held_out, trained_on), _news(frozen, trained_on)
     target = contract.target.name
+    features = row_hashes(table.drop(target), seed=config.seed)
+    setting = _SplitSetting(config, target, measure_repetition(features, table[target].to_numpy()).rule)
+    trained_on = np.union1d(champion_rows.hashes, setting.learned_contents(table))
+    in_test = setting.in_test(reference.frame) & champion_rows.setting.in_test(reference.frame)
+    frozen = reference.frame.filter(pl.Series(in_test))
+    fresh, frozen = _news(held_out, trained_on), _news(frozen, trained_on)
     _require_both_classes(fresh, target, "fresh rows", "more outcomes of it are needed")
     _require_both_classes(frozen, target, "frozen test rows", "check data.test_size and the reference data")
 
@@ -161,37 +165,54 @@ def build_retraining_data(
 
 
 @dataclass(frozen=True)
-class _ChampionRows:
-    """What the champion was trained on."""
+class _SplitSetting:
+    """How a model's dataset was split."""
 
     config: Config
+    target: str
+    rule: SplitRule
+
+    def in_test(self, frame: pl.DataFrame) -> NDArray[np.bool_]:
+        """Tell which rows of a dataset are in the test part."""
+        return in_test_part(
+            frame,
+            self.target,
+            rule=self.rule,
+            test_size=self.config.data.test_size,
+            seed=self.config.seed,
+        )
+
+    def learned_contents(self, frame: pl.DataFrame) -> NDArray[np.uint64]:
+        """Hash the training rows of a dataset, as far as an equal row would be no news."""
+        if self.rule == "apart":
+            return np.empty(0, dtype=np.uint64)
+        return row_hashes(frame.filter(pl.Series(~self.in_test(frame))))
+
+
+@dataclass(frozen=True)
+class _ChampionRows:
+    """What the champion was trained on, as far as an equal row would be no news."""
+
+    setting: _SplitSetting
     hashes: NDArray[np.uint64]
     words: str
 
 
 def _champion_training_rows(project: Project, champion: RunFolder, reference: Dataset) -> _ChampionRows:
     config = Config.model_validate_json(champion.read("config.json"))
+    setting = _SplitSetting(
+        config, project.contract.target.name, split_rule_of(champion.read_json("lineage.json"))
+    )
     try:
         train = load_run_data(project, champion).split.train
     except (TabloopError, OSError) as error:
         # Its data are gone or have changed: what it may have learned from, of what is here now
-        in_test = in_test_part(reference.frame, test_size=config.data.test_size, seed=config.seed)
-        return _ChampionRows(
-            config,
-            row_hashes(reference.frame.filter(pl.Series(~in_test))),
-            f"taken from today's reference data: {error}",
-        )
+        hashes = setting.learned_contents(reference.frame)
+        return _ChampionRows(setting, hashes, f"taken from today's reference data: {error}")
     same = train.columns == reference.frame.columns and train.dtypes == reference.frame.dtypes
     words = "read again" if same else "of other columns: none of its rows is one of these"
-    return _ChampionRows(config, row_hashes(train), words)
-
-
-def _frozen_rows(config: Config, champion: Config, reference: pl.DataFrame) -> pl.DataFrame:
-    """Give the reference rows that are in the test part of both."""
-    for each in (config, champion):
-        in_test = in_test_part(reference, test_size=each.data.test_size, seed=each.seed)
-        reference = reference.filter(pl.Series(in_test))
-    return reference
+    hashes = np.empty(0, dtype=np.uint64) if setting.rule == "apart" else row_hashes(train)
+    return _ChampionRows(setting, hashes, words)
 
 
 def _news(frame: pl.DataFrame, trained_on: NDArray[np.uint64]) -> pl.DataFrame:

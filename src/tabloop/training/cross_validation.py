@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +99,21 @@ class CandidateReport:
         return described
 
 
-def assign_folds(y: NDArray[np.int8], *, n_splits: int, seed: int) -> NDArray[np.int64]:
+def assign_folds(
+    y: NDArray[np.int8], *, n_splits: int, seed: int, groups: NDArray[np.uint64] | None = None
+) -> NDArray[np.int64]:
     """Give every training row its fold, stratified by class.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_train,)
+        Targets, 0 or 1.
+    n_splits : int
+        How many folds.
+    seed : int
+        Another seed gives an unrelated assignment.
+    groups : ndarray of uint64, shape (n_train,), optional
+        Rows of equal numbers come into one fold; by default each row is dealt on its own.
 
     Returns
     -------
@@ -109,7 +123,7 @@ def assign_folds(y: NDArray[np.int8], *, n_splits: int, seed: int) -> NDArray[np
     Raises
     ------
     TooFewRowsError
-        If a class has fewer rows than there are folds.
+        If a class has fewer rows than there are folds, or so many of them are copies that a fold lacks one.
 
     Examples
     --------
@@ -122,10 +136,29 @@ def assign_folds(y: NDArray[np.int8], *, n_splits: int, seed: int) -> NDArray[np
         raise TooFewRowsError(
             f"the rarer class has {rarest} training rows, expected at least cv.n_splits = {n_splits}"
         )
-    folds = np.empty(len(y), dtype=np.int64)
+    numbers = np.arange(len(y)) if groups is None else groups
+    _, first, unit, rows = np.unique(numbers, return_index=True, return_inverse=True, return_counts=True)
+    by_place = np.argsort(first)  # the order of the rows, not that of the numbers
+    positives = np.bincount(unit, weights=y).astype(np.int64)
+    # copies are dealt like other copies with as many rows of either class
+    stratum = positives[by_place] * (int(rows.max()) + 1) + (rows - positives)[by_place]
+    unit_fold = np.empty(len(rows), dtype=np.int64)
     splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(y)), y)):
-        folds[held_out] = fold
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # of rare kinds of copies
+        try:
+            for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(rows)), stratum)):
+                unit_fold[by_place[held_out]] = fold
+        except ValueError:  # fewer units of each kind than folds
+            unit_fold[:] = 0
+    folds: NDArray[np.int64] = unit_fold[unit]
+    for label in (0, 1):
+        held = len(np.unique(folds[y == label]))
+        if held < n_splits:
+            raise TooFewRowsError(
+                f"rows of equal features are kept in one fold, and those of class {label} fill {held} of "
+                f"cv.n_splits = {n_splits} folds only; take fewer folds, or bring more distinct rows"
+            )
     return folds
 
 

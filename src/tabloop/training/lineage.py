@@ -36,6 +36,7 @@ def build_lineage(
     run_id: str,
     seed: int,
     rows: dict[str, int],
+    split: dict[str, Any],
     predictions: dict[str, str],
     sources: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
@@ -49,6 +50,8 @@ def build_lineage(
         Fixed every random choice.
     rows : dict of str to int
         How many were read, quarantined, and went to the training and the test part.
+    split : dict
+        The rule and the size that tell again which rows are in the test part.
     predictions : dict of str to str
         SHA-256 of the winner's out-of-fold and test probabilities, as float64 in the order of the split.
     sources : dict of str to dict
@@ -65,6 +68,7 @@ def build_lineage(
         "run_id": run_id,
         "seed": seed,
         "rows": rows,
+        "split": split,
         "predictions_sha256": predictions,
         **sources,
         "code": {"package": "tabloop", "version": tabloop.__version__, "sha256": code_sha256()},

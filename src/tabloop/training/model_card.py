@@ -31,7 +31,7 @@ def render_model_card(
         _promise(metrics),
         _figures(metrics),
         _candidates(metrics),
-        _data(contract, lineage),
+        _data(contract, metrics, lineage),
         _limits(contract, metrics),
         _drift(operating_table),
         _lineage(lineage),
@@ -108,7 +108,7 @@ def _candidates(metrics: dict[str, Any]) -> str:
     )
 
 
-def _data(contract: Contract, lineage: dict[str, Any]) -> str:
+def _data(contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any]) -> str:
     rows = lineage["rows"]
     columns = "\n".join(
         f"| {name} | {column.type} | {column.description} |" for name, column in contract.columns.items()
@@ -117,11 +117,28 @@ def _data(contract: Contract, lineage: dict[str, Any]) -> str:
     rules = "\n".join(f"- `{rule}`" for rule in contract.rules)
     return (
         f"## Data\n\n{rows['read']:,} rows read, {rows['quarantined']:,} refused by the contract, "
-        f"{rows['training']:,} to train on, {rows['test']:,} to report on.\n\n"
+        f"{rows['training']:,} to train on, {rows['test']:,} to report on. "
+        f"{_repetition(metrics['repetition'])}\n\n"
         f"| column | type | meaning |\n|---|---|---|\n{columns}"
         + (f"\n\nEngineered features:\n\n{features}" if features else "")
         + (f"\n\nRow rules:\n\n{rules}" if rules else "")
     )
+
+
+def _repetition(found: dict[str, Any]) -> str:
+    """Say how many rows repeat, and what that meant for the split and the folds."""
+    if not found["repeating_rows"]:
+        return "No two rows have the same features."
+    said = (
+        f"{found['repeating_rows']:,} rows ({found['repeating_rows'] / found['rows']:.1%}) have the features "
+        f"of another row, {found['contradicting_rows']:,} of them with the other target: "
+    )
+    if found["rule"] == "apart":
+        return said + (
+            "the columns do not tell these cases apart, so each was drawn for the test part on its own, and "
+            "equal features stand in both parts."
+        )
+    return said + "rows of equal features were kept in one part and one fold, as copies."
 
 
 def _limits(contract: Contract, metrics: dict[str, Any]) -> str:

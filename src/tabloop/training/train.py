@@ -84,6 +84,7 @@ def train_model(
     train: pl.DataFrame,
     test: pl.DataFrame,
     *,
+    groups: NDArray[np.uint64] | None = None,
     watch: Watcher | None = None,
 ) -> TrainingResult:
     """Train on the training part and report on the test part.
@@ -96,6 +97,8 @@ def train_model(
         What the columns are.
     train, test : polars.DataFrame
         Checked rows with their 0/1 target. The test part decides nothing: it is looked at once, at the end.
+    groups : ndarray of uint64, shape (n_train,), optional
+        Training rows of equal numbers are kept in one fold, as copies of each other.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -113,7 +116,7 @@ def train_model(
     """
     y = _target(train, contract)
     features = feature_frame(contract, train)
-    folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed)
+    folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups)
     candidates = config.training.candidates
     for candidate in candidates.values():
         build_classifier(candidate, config.seed)  # a wrong setting is an error before the first fit
