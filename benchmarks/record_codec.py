@@ -35,7 +35,6 @@ from tabloop.contract.columns import (
     IntegerColumn,
     NumberColumn,
     TimestampColumn,
-    text_problem,
 )
 from tabloop.contract.contract import Contract
 from tabloop.contract.sampling.sampler import sample_rows
@@ -84,9 +83,9 @@ def _pydantic_type(column: Column) -> Any:
 
 
 def _checked_text(text: str, column: Any) -> str:
-    problem = text_problem(text, column)
+    problem = column.problem(text)
     if problem is not None:
-        raise ValueError(problem[1])
+        raise ValueError(problem.expected)
     return text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -232,7 +232,7 @@ def contract_show(settings: Settings, as_schema: bool) -> None:
     if settings.as_json:
         write_json(shown.to_dict() | {"sha256": shown.sha256})
         return
-    rows = [[name, column.type, "yes" if column.nullable else "", _limits(column)]
+    rows = [[name, column.type, "yes" if column.nullable else "", column.describe_limits()]
             for name, column in shown.columns.items()]  # fmt: skip
     write_table(["column", "type", "nullable", "limits"], rows)
     for rule in shown.rules:
@@ -281,17 +281,3 @@ def _contract_of(settings: Settings, name: str) -> Contract:
             raise ContractError(f"{path}: no contract: {error}") from error
     run = RunStore(settings.project().model_dir).get(name)
     return Contract.from_dict(run.read_json("contract.json"))
-
-
-def _limits(column: Any) -> str:
-    parts = []
-    if getattr(column, "minimum", None) is not None or getattr(column, "maximum", None) is not None:
-        low, high = column.minimum, column.maximum
-        parts.append(f"{'' if low is None else low} .. {'' if high is None else high}")
-    if getattr(column, "categories", None):
-        parts.append(f"{len(column.categories)} categories{', open' if column.open else ''}")
-    if getattr(column, "pattern", None):
-        parts.append(f"matches {column.pattern}")
-    if column.null_values:
-        parts.append(f"null: {', '.join(column.null_values)}")
-    return "; ".join(parts)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from tabloop.contract.columns import NUMERIC_TYPES, CategoryColumn, Column, Section, TextColumn
+from tabloop.contract.columns import CategoryColumn, Column, Section, TextColumn
 from tabloop.contract.formulas.parser import Formula, parse_formula
 from tabloop.contract.target import TargetConfig
 from tabloop.errors import ContractError, FormulaError
@@ -119,7 +119,7 @@ class Contract:
     @cached_property
     def numeric_features(self) -> tuple[str, ...]:
         """What reaches the model as float64: numeric columns in order, then engineered features."""
-        raw = [name for name, column in self.columns.items() if isinstance(column, NUMERIC_TYPES)]
+        raw = [name for name, column in self.columns.items() if column.formula_kind != "text"]
         return (*raw, *self.config.features)
 
     @cached_property

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabloop.contract.column_parsing import accepts_dtype, read_column
-from tabloop.contract.columns import TimestampColumn
 from tabloop.contract.contract import Contract
 from tabloop.contract.formulas.evaluation import evaluate_table
 from tabloop.errors import DataError
@@ -76,10 +74,10 @@ def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
             problems.append(f"column {name}: missing")
             continue
         series = _series(frame, name)
-        if not accepts_dtype(column, series.dtype):
+        if not column.accepts_dtype(series.dtype):
             problems.append(f"column {name}: got {series.dtype}, expected {column.type}")
             continue
-        columns[name], found = read_column(name, series, column)
+        columns[name], found = column.read_series(name, series)
         problems += [
             f"column {name}, row {int(np.argmax(p.rows))}: "
             f"got {series[int(np.argmax(p.rows))]!r}, expected {p.expected}"
@@ -98,15 +96,9 @@ def formula_values(contract: Contract, typed: pl.DataFrame) -> dict[str, NDArray
         series = typed[name]
         if column.formula_kind == "text":
             values[name] = series.is_null().to_numpy()
-        elif isinstance(column, TimestampColumn):
-            values[name] = _floats(series.to_physical()) / 1e6
         else:
-            values[name] = _floats(series)
+            values[name] = column.formula_numbers(series)
     return values
-
-
-def _floats(series: pl.Series) -> NDArray[np.float64]:
-    return np.asarray(series.cast(pl.Float64).fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
 def _series(frame: Any, name: str) -> pl.Series:

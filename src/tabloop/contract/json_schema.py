@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
 from typing import Any
 
-from tabloop.contract.columns import (
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    IntegerColumn,
-    NumberColumn,
-    TextColumn,
-    TimestampColumn,
-)
 from tabloop.contract.contract import Contract
 
 
@@ -43,69 +33,10 @@ def json_schema(contract: Contract) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Row",
         "type": "object",
-        "properties": {name: column_schema(column) for name, column in contract.columns.items()},
+        "properties": {name: column.json_schema() for name, column in contract.columns.items()},
         "required": [name for name, column in contract.columns.items() if not column.nullable],
         "additionalProperties": False,
     }
     if contract.rules:
         schema["x-rules"] = [str(rule) for rule in contract.rules]
-    return schema
-
-
-def column_schema(column: Column) -> dict[str, Any]:
-    """Describe one column's values; null is among them where the column is nullable."""
-    schema = _schema(column)
-    if column.nullable:
-        schema["type"] = [schema["type"], "null"]
-        if "enum" in schema:
-            schema["enum"] = [*schema["enum"], None]
-    if column.description:
-        schema["description"] = column.description
-    return schema
-
-
-@singledispatch
-def _schema(column: Any) -> dict[str, Any]:
-    raise TypeError(f"no schema for {type(column).__name__}")
-
-
-@_schema.register
-def _(column: IntegerColumn) -> dict[str, Any]:
-    return {"type": "integer", "minimum": column.minimum, "maximum": column.maximum}
-
-
-@_schema.register
-def _(column: NumberColumn) -> dict[str, Any]:
-    limits = {"minimum": column.minimum, "maximum": column.maximum}
-    return {"type": "number", **{key: limit for key, limit in limits.items() if limit is not None}}
-
-
-@_schema.register
-def _(column: BooleanColumn) -> dict[str, Any]:
-    return {"type": "boolean"}
-
-
-@_schema.register
-def _(column: TimestampColumn) -> dict[str, Any]:
-    limits = {"x-minimum": column.minimum, "x-maximum": column.maximum}
-    return {
-        "type": "string",
-        "format": "date-time",
-        **{key: limit.isoformat() for key, limit in limits.items() if limit is not None},
-    }
-
-
-@_schema.register(CategoryColumn)
-@_schema.register(TextColumn)
-def _(column: CategoryColumn | TextColumn) -> dict[str, Any]:
-    # an empty text is null, in a file as in a request, hence never a value
-    schema: dict[str, Any] = {
-        "type": "string",
-        "minLength": max(1, column.min_length),
-        "maxLength": column.max_length,
-    }
-    if column.pattern is not None:
-        schema["pattern"] = f"^(?:{column.pattern})$"
-    if isinstance(column, CategoryColumn) and column.categories is not None:
-        schema["examples" if column.open else "enum"] = list(column.categories)
     return schema

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import polars as pl
 
-from tabloop.contract.column_parsing import parse_column
 from tabloop.contract.columns import (
     LARGEST_EXACT_INTEGER,
     BooleanColumn,
@@ -228,7 +227,7 @@ def _as_timestamp(name: str, found: _Values, nullable: bool, nulls: tuple[str, .
     if not found.texts.str.contains(r"^\d{4}-\d{2}-\d{2}").all():
         return None
     column = TimestampColumn(type="timestamp", nullable=nullable, null_values=nulls)
-    moments, problems = parse_column(name, found.texts, column.model_copy(update={"nullable": True}))
+    moments, problems = column.model_copy(update={"nullable": True}).check_series(name, found.texts)
     if problems:
         return None
     return ColumnGuess(name, column, f"ISO 8601, {_seen_range(moments)}{_also(nulls)}")
@@ -273,7 +272,7 @@ def _judge(guess: ColumnGuess, values: pl.Series, is_positive: pl.Series, decima
     name, column = guess.name, guess.column
     if decimal_comma and isinstance(column, NumberColumn):
         values = values.str.replace(",", ".", literal=True)
-    parsed, _ = parse_column(name, values, column)
+    parsed, _ = column.check_series(name, values)
     table = pl.DataFrame({"value": parsed, "positive": is_positive})
     n_distinct = parsed.drop_nulls().n_unique()
     if n_distinct < 2:

@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 
 from tabloop.config.data import CsvSource, ParquetSource, Source
-from tabloop.contract.column_parsing import parse_column
 from tabloop.contract.columns import CategoryColumn, Column, IntegerColumn, NumberColumn, TextColumn, listing
 from tabloop.data.open_source import open_file
 from tabloop.errors import DataError, TooFewRowsError, nearest_name
@@ -246,7 +245,7 @@ def _count_refused(
         if guess.column is None or guess.ignore is not None:
             continue
         values = _pointed(frame[guess.name], guess.column) if decimal_comma else frame[guess.name]
-        for problem in parse_column(guess.name, values, guess.column)[1]:
+        for problem in guess.column.check_series(guess.name, values)[1]:
             refused |= problem.rows
     return int(np.count_nonzero(refused))
 

@@ -18,7 +18,6 @@ from tabloop.artifacts.prediction_log.ids import first_id_at
 from tabloop.artifacts.prediction_log.reader import LogBatch, LogPosition, PredictionLogReader
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.contract.checks.table import check_table
-from tabloop.contract.column_parsing import dtype_of
 from tabloop.contract.contract import Contract
 from tabloop.data.dataset import QuarantineCount
 from tabloop.errors import DataError
@@ -88,7 +87,7 @@ def frame_of_log(contract: Contract, batch: LogBatch, places: Sequence[int] | No
         values: list[Any] = batch.features.get(name) or [None] * len(batch)
         if places is not None:
             values = [values[place] for place in places]
-        columns.append(_series(name, values, dtype_of(column)))
+        columns.append(_series(name, values, column.dtype))
     return pl.DataFrame(columns)
 
 
@@ -204,5 +203,5 @@ def _with_target(
 
 
 def _no_rows(contract: Contract) -> pl.DataFrame:
-    schema = {name: dtype_of(column) for name, column in contract.columns.items()}
+    schema = {name: column.dtype for name, column in contract.columns.items()}
     return pl.DataFrame(schema=schema | {contract.target.name: pl.Int8()})

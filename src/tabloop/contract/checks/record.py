@@ -1,11 +1,9 @@
 """What a valid JSON record is: one row as plain values, or everything that is wrong with it.
 
 The definition for requests and streams, without Polars; `tabloop.contract.checks.table` says the same of
-tables. JSON has types of its own, so they are taken at their word:
+tables. JSON has types of its own, so they are taken at their word; each type's file in
+`tabloop.contract.columns` says how its values are written.
 
-- An integer is a JSON integer or a float that is whole, a number is either; both are finite and neither is
-  a boolean. A boolean is `true` or `false`. A category or text is a string.
-- A timestamp is a string in ISO 8601, as a file would hold it. The record keeps it in UTC, ending in Z.
 - `null` is null. So are, in columns whose values are strings, the empty text and the column's
   `null_values`. A nullable column may be left out.
 - A field that is no column, or that stands there twice, is refused.
@@ -16,55 +14,23 @@ tables. JSON has types of its own, so they are taken at their word:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import singledispatch
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 from tabloop.contract.checks.strict_json import OverflowedNumber
-from tabloop.contract.columns import (
-    LARGEST_EXACT_INTEGER,
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    IntegerColumn,
-    NumberColumn,
-    TextColumn,
-    TimestampColumn,
-    limit_text,
-    read_moment,
-    text_problem,
-)
+from tabloop.contract.columns import Reader, RecordValue, Refusal
 from tabloop.contract.contract import Contract
 from tabloop.contract.formulas.evaluation import Row, evaluate_row
 from tabloop.contract.formulas.parser import Formula
 from tabloop.errors import RecordProblem, nearest_name
 
-#: A checked value; a timestamp is its text.
-RecordValue: TypeAlias = int | float | str | bool | None
-
 #: How many problems are explained by default; the others are counted.
 MAX_PROBLEMS: Final = 100
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _SHOWN_CHARACTERS: Final = 60
 #: Suggestions compare texts letter by letter: a body full of unknown fields gets this many.
 _MOST_HINTS: Final = 5
-#: Accepted texts remembered for each column, so that a pattern is tried once for each distinct text.
-_MOST_KNOWN_TEXTS: Final = 4096
-
-
-class Refusal(NamedTuple):
-    """Why a value does not fit its column."""
-
-    code: str
-    expected: str
-
-
-#: Gives the value as the record holds it, or the refusal.
-Reader: TypeAlias = Callable[[Any], RecordValue | Refusal]
 
 
 @dataclass(frozen=True)
@@ -116,7 +82,7 @@ class RecordChecker:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         self.readers: Mapping[str, Reader] = {
-            name: _nullable(column, _reader(column)) for name, column in contract.columns.items()
+            name: column.json_reader() for name, column in contract.columns.items()
         }
         used = {name for rule in contract.rules for name in rule.columns}
         self._formula_columns = [(name, contract.columns[name]) for name in contract.columns if name in used]
@@ -176,7 +142,7 @@ class RecordChecker:
 
     def _broken_rules(self, values: dict[str, RecordValue], row: int | None) -> Iterator[RecordProblem]:
         numbers: Row = {
-            name: formula_value(column, values[name])
+            name: column.formula_value(values[name])
             for name, column in self._formula_columns
             if name in values
         }
@@ -194,26 +160,12 @@ def rule_holds(rule: Formula, row: Row) -> bool:
     rule : Formula
         The condition.
     row : mapping of str to float, bool, str or None
-        `formula_value` of each of the rule's columns.
+        `ColumnType.formula_value` of each of the rule's columns.
     """
     for name in rule.required_columns:  # not any(...): a generator costs as much as the rule
         if row[name] is None:
             return True
     return bool(evaluate_row(rule, row))
-
-
-def formula_value(column: Column, value: RecordValue) -> RecordValue:
-    """Give what formulas see of a record's value: of a timestamp, the seconds since 1970.
-
-    Examples
-    --------
-    >>> formula_value(TimestampColumn(type="timestamp"), "1970-01-01T00:01:00.5Z")
-    60.5
-    """
-    if isinstance(column, TimestampColumn) and isinstance(value, str):
-        # divided as float64, as tables do it: beyond 2255 the last bit would differ otherwise
-        return float((datetime.fromisoformat(value) - _EPOCH) // _MICROSECOND) / 1e6
-    return value
 
 
 def shown(value: Any) -> Any:
@@ -250,113 +202,3 @@ def shown_text(text: str) -> str:
     """Cut a text, and escape what is no valid Unicode in it."""
     cut = text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
     return cut if cut.isascii() else cut.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _nullable(column: Column, read: Reader) -> Reader:
-    """Take care of null before the column's own reader."""
-    null: Refusal | None = None
-    if not column.nullable:
-        null = Refusal("null", "a value: the column is not nullable")
-    if not isinstance(column, CategoryColumn | TextColumn | TimestampColumn):
-        return lambda value: null if value is None else read(value)
-    null_texts = frozenset(("", *column.null_values))
-
-    def read_text(value: Any) -> RecordValue | Refusal:
-        if value is None or (isinstance(value, str) and value in null_texts):
-            return null
-        return read(value)
-
-    return read_text
-
-
-@singledispatch
-def _reader(column: Any) -> Reader:
-    raise TypeError(f"no reader for {type(column).__name__}")
-
-
-@_reader.register
-def _(column: IntegerColumn) -> Reader:
-    refused = Refusal("type", "a whole number of at most 2**53 in size")
-    too_small = Refusal("range", f"at least {limit_text(column.minimum)}")
-    too_large = Refusal("range", f"at most {limit_text(column.maximum)}")
-    minimum, maximum = column.minimum, column.maximum
-
-    def read(value: Any) -> RecordValue | Refusal:
-        if isinstance(value, float):
-            # at 2**53 itself a float may be the rounding of its neighbour
-            if not value.is_integer() or abs(value) >= LARGEST_EXACT_INTEGER:
-                return refused
-        elif not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST_EXACT_INTEGER:
-            return refused
-        number = int(value)
-        return too_small if number < minimum else too_large if number > maximum else number
-
-    return read
-
-
-@_reader.register
-def _(column: NumberColumn) -> Reader:
-    refused = Refusal("type", "a finite number")
-    minimum = -math.inf if column.minimum is None else column.minimum
-    maximum = math.inf if column.maximum is None else column.maximum
-    too_small = Refusal("range", f"at least {limit_text(minimum)}")
-    too_large = Refusal("range", f"at most {limit_text(maximum)}")
-
-    def read(value: Any) -> RecordValue | Refusal:
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            return refused
-        try:
-            number = float(value)
-        except OverflowError:
-            return refused
-        if not math.isfinite(number):
-            return refused
-        return too_small if number < minimum else too_large if number > maximum else number
-
-    return read
-
-
-@_reader.register
-def _(column: BooleanColumn) -> Reader:
-    refused = Refusal("type", "true or false")
-    return lambda value: value if isinstance(value, bool) else refused
-
-
-@_reader.register
-def _(column: TimestampColumn) -> Reader:
-    refused = Refusal("type", "a moment in ISO 8601, such as 2026-01-31T12:00:00Z")
-
-    def read(value: Any) -> RecordValue | Refusal:
-        moment = read_moment(value) if isinstance(value, str) else None
-        if moment is None:
-            return refused
-        if column.minimum is not None and moment < column.minimum:
-            return Refusal("range", f"at least {limit_text(column.minimum)}")
-        if column.maximum is not None and moment > column.maximum:
-            return Refusal("range", f"at most {limit_text(column.maximum)}")
-        return f"{moment.isoformat().removesuffix('+00:00')}Z"
-
-    return read
-
-
-@_reader.register(CategoryColumn)
-@_reader.register(TextColumn)
-def _(column: CategoryColumn | TextColumn) -> Reader:
-    refused = Refusal("type", "a text")
-    known: set[str] = set()
-
-    def read(value: Any) -> RecordValue | Refusal:
-        if not isinstance(value, str):
-            return refused
-        if value in known:
-            return value
-        problem = text_problem(value, column)
-        if problem is not None:
-            return Refusal(*problem)
-        if len(value) <= 256:
-            if len(known) >= _MOST_KNOWN_TEXTS:
-                known.clear()
-            known.add(value)
-        return value
-
-    return read

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from tabloop.contract.checks.rules import broken_rules
-from tabloop.contract.column_parsing import ColumnProblem, accepts_dtype, parse_column
+from tabloop.contract.columns import ColumnProblem
 from tabloop.contract.contract import Contract
 from tabloop.contract.target import target_text
 from tabloop.errors import DataError, nearest_name
@@ -118,7 +118,7 @@ def require_columns(
         column = contract.columns.get(name)
         if with_target and name == contract.target.name and (dtype.is_nested() or dtype == pl.Binary):
             problems.append(f"column {name}: got type {dtype}, expected the two values of a target")
-        if column is not None and not accepts_dtype(column, dtype):
+        if column is not None and not column.accepts_dtype(dtype):
             problems.append(f"column {name}: got type {dtype}, expected {column.type}")
     if problems:
         raise DataError(f"{where}: the columns are not the contract's\n  " + "\n  ".join(problems))
@@ -166,7 +166,7 @@ def check_table(
     typed: dict[str, pl.Series] = {}
     problems: list[ColumnProblem] = []
     for name, column in contract.columns.items():
-        typed[name], found = parse_column(name, frame[name], column)
+        typed[name], found = column.check_series(name, frame[name])
         problems += found
     checked = pl.DataFrame(typed)
     problems += _rule_problems(contract, checked, problems)

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import random
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from tabloop.contract.checks.record import RecordChecker
-from tabloop.contract.columns import (
-    BooleanColumn,
-    Column,
-    IntegerColumn,
-    NumberColumn,
-    TimestampColumn,
-)
 from tabloop.contract.contract import Contract
-from tabloop.contract.sampling.texts import matching_texts
 from tabloop.errors import ContractError
 
-_ROUND_NUMBERS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
-_ROUND_MOMENTS: Final = tuple(datetime(2026, month, 1, 12, tzinfo=UTC) for month in range(1, 13))
 _ROUNDS: Final = 5000
 
 
@@ -52,7 +40,7 @@ def example_record(contract: Contract, *, seed: int = 0) -> dict[str, Any] | Non
     rng = random.Random(seed)  # noqa: S311 - an example, no secret
     checker = RecordChecker(contract)
     try:
-        choices = {name: _choices(name, column, rng) for name, column in contract.columns.items()}
+        choices = {name: column.examples(name, rng) for name, column in contract.columns.items()}
     except ContractError:
         return None
     for _ in range(_ROUNDS):
@@ -61,27 +49,3 @@ def example_record(contract: Contract, *, seed: int = 0) -> dict[str, Any] | Non
         if report.values is not None:
             return dict(zip(contract.columns, report.values, strict=True))
     return None
-
-
-def _choices(name: str, column: Column, rng: random.Random) -> list[Any]:
-    match column:
-        case IntegerColumn():
-            ends = [column.minimum, column.maximum]
-            return [n for n in _ROUND_NUMBERS if column.minimum <= n <= column.maximum] or ends
-        case NumberColumn():
-            low = -math.inf if column.minimum is None else column.minimum
-            high = math.inf if column.maximum is None else column.maximum
-            round_numbers = [float(n) for n in _ROUND_NUMBERS if low <= n <= high]
-            return round_numbers or [end for end in (low, high) if math.isfinite(end)]
-        case BooleanColumn():
-            return [True, False]
-        case TimestampColumn():
-            first, last = column.minimum, column.maximum
-            moments = [*_ROUND_MOMENTS, *(end for end in (first, last) if end is not None)]
-            return [
-                moment.isoformat()
-                for moment in moments
-                if (first is None or first <= moment) and (last is None or moment <= last)
-            ]
-        case _:
-            return matching_texts(name, column, rng, most=1)

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from tabloop.config.data import SqlSource
+from tabloop.contract.columns import DatabaseColumn
 from tabloop.data.sql.address import DatabaseAddress, require_file
 from tabloop.data.sql.connection import database_error, missing_driver, no_such_table
-from tabloop.data.sql.types import DatabaseColumn, read_type
+from tabloop.data.sql.types import read_type
 from tabloop.data.sql.values import RawColumn
 from tabloop.errors import DatabaseError
 

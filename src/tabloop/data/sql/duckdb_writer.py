@@ -12,10 +12,11 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from tabloop.contract.columns import DatabaseColumn
 from tabloop.data.sql.address import DatabaseAddress
 from tabloop.data.sql.connection import database_error
 from tabloop.data.sql.duckdb_reader import compile_sql, connect_duckdb
-from tabloop.data.sql.types import DatabaseColumn, read_type
+from tabloop.data.sql.types import read_type
 
 
 class DuckdbWriter:

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import CompileError, NoSuchTableError, SAWarning, SQLAlchemyError
 
 from tabloop.config.data import SqlSource
+from tabloop.contract.columns import DatabaseColumn
 from tabloop.data.sql import arrow_postgresql
 from tabloop.data.sql.address import DatabaseAddress
 from tabloop.data.sql.connection import connect_to_read, database_error, no_such_table, saying_where
-from tabloop.data.sql.types import DatabaseColumn, read_type
+from tabloop.data.sql.types import read_type
 from tabloop.data.sql.values import RawColumn
 
 

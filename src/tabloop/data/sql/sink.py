@@ -13,12 +13,12 @@ import polars as pl
 import sqlalchemy as sa
 
 from tabloop.config.scoring import SqlSink
+from tabloop.contract.columns import DatabaseColumn
 from tabloop.contract.contract import Contract
 from tabloop.data.row_source import RowSource
 from tabloop.data.sql.address import locate_database
 from tabloop.data.sql.source import SqlRows
 from tabloop.data.sql.tables import scores_table
-from tabloop.data.sql.types import DatabaseColumn
 from tabloop.data.sql.writer import Writer, open_writer
 from tabloop.errors import DatabaseError, DataError
 

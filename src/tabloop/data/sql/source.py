@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from tabloop.config.data import SqlSource
+from tabloop.contract.columns import DatabaseColumn
 from tabloop.contract.contract import Contract
 from tabloop.data.row_source import Chunk
 from tabloop.data.sql.address import DatabaseAddress, locate_database
 from tabloop.data.sql.content_hash import ContentHash
-from tabloop.data.sql.types import DatabaseColumn, check_column, check_target, frame_dtype
+from tabloop.data.sql.types import check_column, check_target, frame_dtype
 from tabloop.data.sql.values import RawColumn, convert
 from tabloop.errors import ConfigError, DataError, nearest_name
 

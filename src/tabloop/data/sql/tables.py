@@ -8,29 +8,19 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from tabloop.contract.columns import (
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    IntegerColumn,
-    NumberColumn,
-    TextColumn,
-    TimestampColumn,
-)
+from tabloop.contract.columns import BooleanColumn, Column, NumberColumn
 from tabloop.contract.contract import Contract
 from tabloop.contract.target import TargetConfig
 from tabloop.errors import DataError
-
-_LARGEST_INT32 = 2**31 - 1
 
 #: Longer texts get a type without a limit.
 _LONGEST_VARCHAR = 4000
 _LONGEST_KEY = 255
 
-SqlType = sa.types.TypeEngine[Any]
+DatabaseType = sa.types.TypeEngine[Any]
 
 
-def column_type(column: Column, *, dialect: str, is_key: bool = False) -> SqlType:
+def column_type(column: Column, *, dialect: str, is_key: bool = False) -> DatabaseType:
     """Choose the type in which a database keeps a contract's column, with nothing lost.
 
     Parameters
@@ -42,27 +32,29 @@ def column_type(column: Column, *, dialect: str, is_key: bool = False) -> SqlTyp
     is_key : bool, default=False
         MySQL makes no key of a text without a limit.
     """
-    match column:
-        case IntegerColumn():
-            fits = max(abs(column.minimum), abs(column.maximum)) <= _LARGEST_INT32
-            return sa.Integer() if fits else sa.BigInteger()
-        case NumberColumn():
+    kind, length = column.sql_type
+    match kind:
+        case "integer":
+            return sa.Integer()
+        case "big_integer":
+            return sa.BigInteger()
+        case "double":
             return sa.Double()
-        case BooleanColumn():
+        case "boolean":
             return sa.Boolean()
-        case TimestampColumn():
+        case "moment":
             return moment_type(dialect)
-        case CategoryColumn() | TextColumn():
-            length = column.max_length
-            if is_key and dialect in _MYSQL:
+        case "text":
+            if length is not None and is_key and dialect in _MYSQL:
                 length = min(length, _LONGEST_KEY)
-            return text_type(length if length <= _LONGEST_VARCHAR else None, dialect=dialect)
+            is_short = length is not None and length <= _LONGEST_VARCHAR
+            return text_type(length if is_short else None, dialect=dialect)
 
 
 _MYSQL = ("mysql", "mariadb")
 
 
-def text_type(length: int | None, *, dialect: str) -> SqlType:
+def text_type(length: int | None, *, dialect: str) -> DatabaseType:
     """Choose a type for texts that are equal only when every character is.
 
     MySQL's usual collations hold `a` and `A` equal, its binary one `a` and `a ` still.
@@ -75,14 +67,14 @@ def text_type(length: int | None, *, dialect: str) -> SqlType:
     return sa.Text() if length is None else sa.String(length)
 
 
-def moment_type(dialect: str) -> SqlType:
+def moment_type(dialect: str) -> DatabaseType:
     """Choose a type for moments to the microsecond; SQLite keeps them as ISO 8601 texts."""
     if dialect in _MYSQL:
         return mysql.DATETIME(fsp=6)
     return sa.Text() if dialect == "sqlite" else sa.TIMESTAMP(timezone=True)
 
 
-def key_type(name: str, contract: Contract, dtype: pl.DataType | None, *, dialect: str) -> SqlType:
+def key_type(name: str, contract: Contract, dtype: pl.DataType | None, *, dialect: str) -> DatabaseType:
     """Choose a type for a key: the contract's where it is a column of it, the input's otherwise.
 
     Raises
@@ -106,7 +98,7 @@ def key_type(name: str, contract: Contract, dtype: pl.DataType | None, *, dialec
     raise DataError(f"column {name}: got type {dtype}, expected a key of whole numbers or texts")
 
 
-def target_type(target: TargetConfig, *, dialect: str) -> SqlType:
+def target_type(target: TargetConfig, *, dialect: str) -> DatabaseType:
     """Choose a type for the target, so that its two values are kept as the config writes them."""
     values = (target.positive, target.negative)
     if any(isinstance(value, str) for value in values):

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
 
 import polars as pl
 
-from tabloop.contract.columns import (
-    LARGEST_EXACT_INTEGER,
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    IntegerColumn,
-    NumberColumn,
-    TextColumn,
-    TimestampColumn,
-)
-
-Family = Literal["integer", "decimal", "float", "boolean", "text", "moment", "date", "other", "dynamic"]
+from tabloop.contract.columns import Column, DatabaseColumn, Family
 
 #: Decimal numbers of so many digits come back unchanged from a float64 (DBL_DIG of C).
 EXACT_DIGITS = 15
@@ -65,41 +52,6 @@ _SINGLE = {
 
 #: Digits, and digits after the point, of a decimal type that says neither; elsewhere without limit.
 _BARE_DECIMAL = {"mysql": (10, 0), "mariadb": (10, 0), "duckdb": (18, 3)}
-
-
-@dataclass(frozen=True)
-class DatabaseColumn:
-    """One column as the database describes it.
-
-    Attributes
-    ----------
-    name : str
-        The column.
-    type_text : str
-        Its type as the database writes it; empty where the database does not say.
-    family : str
-        What kind of values that is: `integer`, `decimal`, `float`, `boolean`, `text`, `moment` (a date with
-        its time), `date`, `other`, or `dynamic` where every value has a type of its own.
-    wide : bool
-        Whether its numbers may have more digits than float64 keeps.
-    fractions : bool
-        Whether its numbers may have a fraction.
-    single : bool
-        Whether its numbers are of four bytes, which round a float64.
-    zoned : bool
-        Whether its moments are moments whatever the time zone.
-    nullable : bool or None
-        None where the database does not say.
-    """
-
-    name: str
-    type_text: str
-    family: Family
-    wide: bool = False
-    fractions: bool = False
-    single: bool = False
-    zoned: bool = False
-    nullable: bool | None = None
 
 
 def read_type(name: str, type_text: str, *, dialect: str, nullable: bool | None = None) -> DatabaseColumn:
@@ -191,17 +143,18 @@ def check_column(
 
     Examples
     --------
+    >>> from tabloop.contract.columns import NumberColumn
     >>> check_column(NumberColumn(type="number"), read_type("x", "numeric", dialect="postgresql"),
     ...              allow_rounding=False)[0]
     'column x: numeric may hold more digits than float64 keeps, expected number; ...'
     """
     if found.family == "dynamic":
         return None, []
-    problem, notes = _compare(column, found)
-    if problem == "rounding" and allow_rounding:
-        problem = None
+    problem, fit_notes, rounds = column.compare(found)
+    notes = list(fit_notes)
+    if rounds and allow_rounding:
         notes.append(f"column {found.name}: {found.type_text} is rounded to the nearest float64")
-    if problem == "rounding":
+    elif rounds:
         problem = (
             f"column {found.name}: {found.type_text} may hold more digits than float64 keeps, expected "
             f"{column.type}; " + _rounding_advice(found)
@@ -218,51 +171,6 @@ def _rounding_advice(found: DatabaseColumn) -> str:
         else "cast it in a query"
     )
     return f"{exact}, or set data.source.allow_rounding: true"
-
-
-def _compare(column: Column, found: DatabaseColumn) -> tuple[str | None, list[str]]:
-    name, said = found.name, found.type_text
-    family = found.family
-    match column, family:
-        case IntegerColumn(), "integer":
-            return None, []
-        case IntegerColumn(), "decimal" | "float":
-            if not found.fractions:
-                return None, []
-            return None, [f"column {name}: {said} may hold fractions; such rows are refused"]
-        case NumberColumn(), "float":
-            return None, []
-        case NumberColumn(), "integer" | "decimal":
-            confined = (
-                not found.fractions
-                and column.minimum is not None
-                and column.maximum is not None
-                and max(abs(column.minimum), abs(column.maximum)) <= LARGEST_EXACT_INTEGER
-            )
-            return ("rounding" if found.wide and not confined else None), []
-        case IntegerColumn(), "boolean" if said.lower().startswith("tinyint"):
-            return None, []
-        case NumberColumn(), "boolean" if said.lower().startswith("tinyint"):
-            return None, []
-        case BooleanColumn(), "boolean" | "text":
-            return None, []
-        case BooleanColumn(), "integer" | "decimal" | "float":
-            return None, [f"column {name}: {said} may hold more than 0 and 1; such rows are refused"]
-        case ((CategoryColumn() | TextColumn()), "text"):
-            return None, []
-        case ((CategoryColumn() | TextColumn()), "integer"):
-            return None, [f"column {name}: the whole numbers of {said} are read as texts"]
-        case TimestampColumn(), "moment":
-            notes = [] if found.zoned else [f"column {name}: {said} has no time zone; it is read as UTC"]
-            if "_ns" in said.lower():
-                notes.append(f"column {name}: {said} is cut to microseconds")
-            return None, notes
-        case TimestampColumn(), "date":
-            return None, [f"column {name}: {said} is read as midnight UTC"]
-        case TimestampColumn(), "text":
-            return None, [f"column {name}: the texts of {said} are read as ISO 8601"]
-        case _:
-            return f"column {name}: got {said}, expected {column.type}; cast it in a query", []
 
 
 def check_target(found: DatabaseColumn) -> str | None:
@@ -285,22 +193,17 @@ def frame_dtype(column: Column | None, found: DatabaseColumn, *, dialect: str) -
         The database. In SQLite each value has its own type, so the contract decides.
     """
     loose = dialect == "sqlite" or found.family == "dynamic"
-    match column, found.family:
-        case NumberColumn(), _:
+    chosen = None if column is None else column.database_dtype(found.family, loose=loose)
+    if chosen is not None:
+        return chosen
+    match found.family:
+        case "float":
             return pl.Float64()
-        case IntegerColumn() | BooleanColumn(), _ if loose:
+        case "integer":
             return pl.Int64()
-        case _, "float":
-            return pl.Float64()
-        case IntegerColumn(), "boolean":  # TINYINT(1), which is both
-            return pl.Int64()
-        case _, "integer":
-            return pl.Int64()
-        case _, "boolean":
+        case "boolean":
             return pl.Boolean()
-        case _, "moment" | "date":
+        case "moment" | "date":
             return pl.Datetime("us", "UTC")
-        case BooleanColumn(), "decimal":
-            return pl.Float64()
         case _:
             return pl.String()

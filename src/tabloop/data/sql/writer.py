@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import NoSuchTableError, SAWarning, SQLAlchemyError
 
+from tabloop.contract.columns import DatabaseColumn
 from tabloop.data.sql.address import DatabaseAddress
 from tabloop.data.sql.connection import database_error, make_engine, missing_driver, saying_where
-from tabloop.data.sql.types import DatabaseColumn, read_type
+from tabloop.data.sql.types import read_type
 from tabloop.errors import DatabaseError
 
 _BATCH = "tabloop_batch"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,17 +19,11 @@ from numpy.typing import NDArray
 from tabloop.contract.checks.record import (
     MAX_PROBLEMS,
     RecordChecker,
-    RecordValue,
-    formula_value,
     rule_holds,
     shown_text,
 )
 from tabloop.contract.checks.strict_json import RepeatedKeysObject, read_json
-from tabloop.contract.columns import (
-    CategoryColumn,
-    TextColumn,
-    TimestampColumn,
-)
+from tabloop.contract.columns import RecordValue, TextLikeColumn, TimestampColumn
 from tabloop.contract.contract import Contract
 from tabloop.contract.formulas.evaluation import evaluate_feature, evaluate_table
 from tabloop.contract.formulas.parser import Formula
@@ -102,7 +95,7 @@ class RecordCodec:
 
         self._optional = [field for field in self._fields if field.column.nullable]
         readers = [(field, self._checker.readers[field.name]) for field in self._fields]
-        self._texts = [(f, read) for f, read in readers if isinstance(f.column, CategoryColumn | TextColumn)]
+        self._texts = [(f, read) for f, read in readers if isinstance(f.column, TextLikeColumn)]
         self._moments = [(f, read) for f, read in readers if isinstance(f.column, TimestampColumn)]
         self._rules = [(rule, [self._by_name[name] for name in rule.columns]) for rule in contract.rules]
         self._inputs = [(self._by_name[name], kind) for name, kind in input_types(contract).items()]
@@ -284,7 +277,7 @@ class RecordCodec:
         # log1p is the one function whose last bits may differ between rows and tables
         if len(records) <= _FEW_RECORDS or "log1p" in rule.text:
             for record in records:
-                if not rule_holds(rule, {f.name: formula_value(f.column, f.get(record)) for f in fields}):
+                if not rule_holds(rule, {f.name: f.column.formula_value(f.get(record)) for f in fields}):
                     return False
             return True
         values = {field.name: _formula_array(field, field.of(records)) for field in fields}
@@ -366,8 +359,8 @@ def _kind(value: Any) -> str:
 
 def _formula_array(field: RecordField, values: list[RecordValue]) -> NDArray[Any]:
     """Prepare values as `evaluate_table` reads them: float64 with NaN for null, "is null" for text."""
-    if isinstance(field.column, CategoryColumn | TextColumn):
+    if isinstance(field.column, TextLikeColumn):
         return np.array([value is None for value in values], dtype=np.bool_)
     if isinstance(field.column, TimestampColumn):
-        values = list(map(partial(formula_value, field.column), values))
+        values = list(map(field.column.formula_value, values))
     return np.array(values, dtype=np.float64)

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tabloop.contract.columns import (
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    IntegerColumn,
-    TextColumn,
-    TimestampColumn,
-)
+from tabloop.contract.columns import InputType, TextColumn
 from tabloop.contract.contract import Contract
 from tabloop.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
-
-InputType = Literal["int64", "double", "bool", "string"]
 
 
 def input_types(contract: Contract) -> dict[str, InputType]:
@@ -42,7 +31,7 @@ def input_types(contract: Contract) -> dict[str, InputType]:
     """
     mentioned = {name for formula in contract.features.values() for name in formula.columns}
     types = {
-        name: _input_type(column)
+        name: column.input_type
         for name, column in contract.columns.items()
         if name in mentioned or not isinstance(column, TextColumn)
     }
@@ -86,24 +75,9 @@ def columns_of_frame(contract: Contract, frame: pl.DataFrame) -> dict[str, NDArr
         if kind == "string":
             arrays[name] = series.cast(pl.String).fill_null("").to_numpy().astype(object)
         elif kind == "double":
-            seconds = isinstance(contract.columns[name], TimestampColumn)
-            number = (series.to_physical() if seconds else series).cast(pl.Float64)
-            floats = number.fill_null(float("nan")).to_numpy()
-            arrays[name] = floats / 1e6 if seconds else np.array(floats)
+            arrays[name] = contract.columns[name].formula_numbers(series)
         elif series.null_count():
             raise DataError(f"column {name}: got a null, expected a value: the column is not nullable")
         else:
             arrays[name] = series.cast(pl.Int64 if kind == "int64" else pl.Boolean).to_numpy()
     return arrays
-
-
-def _input_type(column: Column) -> InputType:
-    match column:
-        case CategoryColumn() | TextColumn():
-            return "string"
-        case IntegerColumn(nullable=False):
-            return "int64"
-        case BooleanColumn(nullable=False):
-            return "bool"
-        case _:
-            return "double"

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from tabloop.contract.columns import (
-    BooleanColumn,
-    CategoryColumn,
-    Column,
-    IntegerColumn,
-    NumberColumn,
-    TextColumn,
-)
+from tabloop.contract.columns import Column
 from tabloop.contract.contract import Contract
 from tabloop.errors import ContractError
 
@@ -87,9 +80,9 @@ def make_record_type(fields: Sequence[RecordField]) -> type[Record]:
         "Record",
         [
             # a nullable field may be left out, and then has to be told from one that is null
-            (f.attribute, _json_type(f.column) | None | msgspec.UnsetType, msgspec.UNSET)
+            (f.attribute, f.column.msgspec_type | None | msgspec.UnsetType, msgspec.UNSET)
             if f.column.nullable
-            else (f.attribute, _json_type(f.column))
+            else (f.attribute, f.column.msgspec_type)
             for f in fields
         ],
         rename={f.attribute: f.name for f in fields},
@@ -98,23 +91,3 @@ def make_record_type(fields: Sequence[RecordField]) -> type[Record]:
         forbid_unknown_fields=True,
         gc=False,
     )
-
-
-def _json_type(column: Column) -> Any:
-    """Give the type by which `msgspec` refuses what the column refuses, as far as it can tell exactly."""
-    match column:
-        case IntegerColumn():
-            return Annotated[int, msgspec.Meta(ge=column.minimum, le=column.maximum)]
-        case NumberColumn():
-            return Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
-        case BooleanColumn():
-            return bool
-        case CategoryColumn(categories=categories, open=False) if categories is not None:
-            return Literal[categories]
-        case CategoryColumn() | TextColumn():
-            # an empty text is null
-            return Annotated[
-                str, msgspec.Meta(min_length=max(1, column.min_length), max_length=column.max_length)
-            ]
-        case _:
-            return Annotated[str, msgspec.Meta(min_length=1)]

@@ -17,7 +17,6 @@ from tabloop.optimization.export.trees import TreeSum, tree_sum_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_UNBOUNDED = 1e6
 #: Bisection over all float64 between two numbers ends after as many halvings.
 _HALVINGS = 64
 
@@ -219,8 +218,7 @@ def _bisect(
     """Change one column of each row to two neighbouring numbers between which the answer changes."""
     limits = contract.columns[column]
     assert isinstance(limits, NumberColumn)  # noqa: S101 - `_paths` gives no others
-    low_end = limits.minimum if limits.minimum is not None else min(-_UNBOUNDED, limits.maximum or 0.0)
-    high_end = limits.maximum if limits.maximum is not None else max(_UNBOUNDED, low_end)
+    low_end, high_end = limits.sampled_range()
 
     def with_values(values: NDArray[np.float64], kept: NDArray[Any]) -> pl.DataFrame:
         return rows[kept].with_columns(pl.Series(column, values))
