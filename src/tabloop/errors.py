@@ -10,13 +10,16 @@
     │   ├── QuarantineLimitError             more rows refused than the config allows
     │   ├── RecordError                      JSON records break the contract; knows every problem
     │   ├── MalformedBodyError               a body is not the JSON that was asked for
-    │   │   └── TooManyRecordsError          it holds more records than one request may
+    │   │   ├── TooManyRecordsError          it holds more records than one request may
+    │   │   └── NoOutcomesError              it holds no outcome
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
     ├── DatabaseError (RuntimeError)         a database cannot be reached, refuses, or broke off
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
     ├── ServingError (RuntimeError)          the service cannot start, or did not stop as it should
+    ├── MonitorError (RuntimeError)          the monitor process cannot answer; its message says why
+    │   └── MonitorUnavailableError          it is starting, or still reads the log; try again later
     ├── BrokerUnavailableError (ConnectionError)  a message broker does not answer
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
     │   ├── ArtifactMissingError (FileNotFoundError)
@@ -184,6 +187,10 @@ class TooManyRecordsError(MalformedBodyError):
     """A body holds more records than one request may; send several."""
 
 
+class NoOutcomesError(MalformedBodyError):
+    """A body hands in outcomes and holds none."""
+
+
 class DatabaseError(TabloopError, RuntimeError):
     """A database cannot be reached, refuses what was asked, or broke off.
 
@@ -210,6 +217,14 @@ class QueueFullError(TabloopError, RuntimeError):
 
 class ServingError(TabloopError, RuntimeError):
     """The service cannot start, or did not stop as it should."""
+
+
+class MonitorError(TabloopError, RuntimeError):
+    """The monitor process cannot answer a question; predictions are not affected."""
+
+
+class MonitorUnavailableError(MonitorError):
+    """The monitor process is not there yet, or still reads the log; try again later."""
 
 
 class BrokerUnavailableError(TabloopError, ConnectionError):

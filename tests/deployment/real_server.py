@@ -63,13 +63,22 @@ class Server:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def workers(self) -> list[int]:
-        """The process ids of the workers; Linux tells."""
+        """The process ids of the workers."""
+        return self._children("tabloop.deployment.worker")
+
+    def monitor(self) -> int:
+        """The process id of the monitor."""
+        (found,) = self._children("tabloop.monitoring.monitor_process")
+        return found
+
+    def _children(self, module: str) -> list[int]:
+        """The process ids of the children that run a module; Linux tells."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == self.process.pid and b"tabloop.deployment.worker" in words:
+                if parent == self.process.pid and module.encode() in words:
                     found.append(int(entry.name))
         return sorted(found)
 

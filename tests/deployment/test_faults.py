@@ -161,7 +161,17 @@ def test_a_broken_champion_is_refused_and_the_old_one_answers_on(two_runs: Works
         assert f"champion {second.run_id} is not fit to serve" in health["troubles"][0]
         assert "sha256" in health["troubles"][0]
         row = rows_of(workspace.project().contract, 1)[0]
-        assert server.client.post("/predict", json=row).json()["run_id"] == first
+        answered = server.client.post("/predict", json=row).json()
+        assert answered["run_id"] == first
+        # the monitor follows what is served, and not what the pointer names
+        wait_until(lambda: server.client.get("/monitoring/drift").json().get("samples_observed") == 1)
+        assert server.client.get("/monitoring/drift").json()["run_id"] == first
+        outcome = {"outcomes": [{"prediction_id": answered["prediction_id"], "label": 1}]}
+        taken = server.client.post("/feedback", json=outcome)
+        assert (taken.status_code, taken.json()["new"]) == (200, 1)
+        os.kill(server.monitor(), signal.SIGKILL)
+        wait_until(lambda: server.client.get("/monitoring/drift").status_code == 200)
+        assert server.client.get("/monitoring/drift").json()["run_id"] == first
         store.promote(store.get(first))
         wait_until(lambda: server.client.get("/health").json()["status"] == "ok")
 

@@ -213,18 +213,6 @@ def watched(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield server
 
 
-def monitor_of(server: Server) -> int:
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == server.process.pid and b"tabloop.monitoring.monitor_process" in words:
-            return int(entry.name)
-    raise AssertionError("no monitor process")
-
-
 def test_every_worker_answers_for_all_and_a_killed_monitor_comes_back(watched: Server) -> None:
     wait_until(lambda: watched.client.get("/monitoring/drift").status_code == 200)
     rows = students_like_the_training(watched.workspace, 300, 5).to_dicts()
@@ -240,7 +228,7 @@ def test_every_worker_answers_for_all_and_a_killed_monitor_comes_back(watched: S
             answers.append(client.get("/monitoring/drift").json())
     assert all(answer == answers[0] for answer in answers)
     assert answers[0]["samples_observed"] == 300
-    os.kill(monitor_of(watched), signal.SIGKILL)
+    os.kill(watched.monitor(), signal.SIGKILL)
     wait_until(lambda: watched.client.get("/monitoring/drift").status_code == 200)
     again = watched.client.get("/monitoring/drift").json()
     assert {**again, "refused": None} == {**answers[0], "refused": None}
@@ -327,7 +315,7 @@ def test_a_surge_of_refused_records_is_an_alarm_that_is_told_once(
         assert told[0]["data"]["alarm"] == "refused_records"
         assert told[0]["data"]["words"] == "60 of the latest 60 records break the contract"
         # a monitor that starts again knows what was told
-        os.kill(monitor_of(server), signal.SIGKILL)
+        os.kill(server.monitor(), signal.SIGKILL)
         wait_until(lambda: server.client.get("/monitoring/drift").status_code == 200)
         time.sleep(1.5)
         assert len(told) == 1

@@ -39,7 +39,10 @@ class PredictionLogConfig(Section):
     )
     compress: StrictBool = Field(True, description="Whether closed files are compressed (zstd).")
     keep_days: StrictFloat | None = Field(
-        None, gt=0, description="Closed files whose last row is older are removed; null to keep them."
+        400.0,
+        gt=0,
+        description="Closed files whose last row is older are removed; null to keep them for ever. The "
+        "default holds a whole year and a month, so that late outcomes still find their rows.",
     )
     keep_bytes: StrictInt | None = Field(
         None,

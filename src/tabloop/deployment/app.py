@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from tabloop import __version__
 from tabloop.deployment import metrics
 from tabloop.deployment.edge import Edge, Receive, Scope, Send, problem_body
-from tabloop.deployment.handlers import Service, media_type_of
+from tabloop.deployment.handlers import Service
 from tabloop.deployment.open_inference import OpenInference
 from tabloop.deployment.openapi_document import describe_operations, describe_service
 from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_of
@@ -137,8 +137,7 @@ def _add_reading_paths(
 
 
 async def _monitored(service: Service, question: str) -> Response:
-    status, body = await service.monitor.ask(question)
-    return Response(body, status_code=status, media_type=media_type_of(status).decode())
+    return Response(await service.monitor.ask(question), media_type="application/json")
 
 
 def _add_error_answers(app: FastAPI) -> None:

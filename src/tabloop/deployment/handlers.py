@@ -13,12 +13,12 @@ from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys
 from tabloop.deployment.edge import Receive, Scope, Send, read_body, send_body
 from tabloop.deployment.monitor_client import MonitorClient
-from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem
+from tabloop.deployment.problem_details import HttpProblem
 from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import LogUnwritableError, QueueFullError, RecordError
 from tabloop.inference.champion import ChampionFollower
 
-#: A monitor that has not looked for so long is not there; it is, once it has read a long log.
+#: `/health` names the monitor as a trouble when it has not looked at the log for so long.
 _MONITOR_SILENCE_S = 30.0
 
 
@@ -115,8 +115,7 @@ class Service:
     async def feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take outcomes of earlier predictions."""
         body = await self._json_body(scope, receive)
-        status, answer = await self.monitor.ask("feedback", body)
-        await send_body(send, answer, status=status, media_type=media_type_of(status))
+        await send_body(send, await self.monitor.ask("feedback", body))
 
     async def _json_body(self, scope: Scope, receive: Receive) -> bytes:
         for name, value in scope["headers"]:
@@ -159,8 +158,3 @@ class Service:
                 "refused_rows": int(figures["tabloop_log_refused_rows_total"]),
             },
         }
-
-
-def media_type_of(status: int) -> bytes:
-    """Name the media type of an answer of the monitor: JSON, or a problem."""
-    return MEDIA_TYPE if status >= 400 else b"application/json"

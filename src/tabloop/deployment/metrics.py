@@ -40,6 +40,12 @@ log_unwritable = Gauge(
     "1 while a worker's latest try to write the prediction log failed.",
     multiprocess_mode="livemax",
 )
+answers_since = Gauge(
+    "tabloop_run_answers_since",
+    "When a worker began to answer with a run, seconds since 1970.",
+    ["run_id"],
+    multiprocess_mode="mostrecent",
+)
 # what the monitor process knows; it alone sets these
 monitor_looked_at = Gauge(
     "tabloop_monitor_looked_at",
@@ -97,6 +103,16 @@ log_state = LogState()
 def total(name: str) -> float:
     """Add up one counter over all workers and labels."""
     return sum(value for sample, _, value in samples() if sample == f"{name}_total")
+
+
+def served_run_id() -> str | None:
+    """Name the run that a worker began to answer with last; None before the first worker did."""
+    since = {
+        labels["run_id"]: value
+        for sample, labels, value in samples()
+        if sample == "tabloop_run_answers_since" and value
+    }
+    return max(since, key=since.__getitem__, default=None)
 
 
 def forget_the_dead() -> None:

@@ -6,9 +6,17 @@ import asyncio
 import json
 from pathlib import Path
 
-from tabloop.deployment.problem_details import HttpProblem
+from tabloop.errors import (
+    MalformedBodyError,
+    MonitorError,
+    MonitorUnavailableError,
+    NoOutcomesError,
+    TabloopError,
+)
 
 _LONGEST_ANSWER_BYTES = 64 << 20
+#: The errors that keep their class on the way from the monitor; any other is a `MonitorError` here.
+_KEPT = {each.__name__: each for each in (MalformedBodyError, NoOutcomesError, MonitorUnavailableError)}
 
 
 class MonitorClient:
@@ -26,20 +34,19 @@ class MonitorClient:
         self._path = path
         self._timeout_s = timeout_s
 
-    async def ask(self, question: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Ask one question.
-
-        Returns
-        -------
-        status : int
-            HTTP status.
-        answer : bytes
-            JSON.
+    async def ask(self, question: str, body: bytes = b"") -> bytes:
+        """Ask one question; give the answer, which is JSON.
 
         Raises
         ------
-        HttpProblem
-            503 if the monitor does not answer: it is starting, or starting again.
+        MonitorUnavailableError
+            If the monitor does not answer: it is starting, starting again, or still reads the log.
+        MalformedBodyError, NoOutcomesError
+            If it cannot read the body.
+        MonitorError
+            If it cannot answer for another reason, which the message says.
+        TabloopError
+            If it has a defect.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -50,13 +57,16 @@ class MonitorClient:
                     )
                     await writer.drain()
                     head = json.loads(await reader.readline())
-                    return int(head["status"]), await reader.readexactly(int(head["bytes"]))
+                    answer = await reader.readexactly(int(head["bytes"]))
+                    failed = head.get("error")
                 finally:
                     writer.close()
         except (OSError, ValueError, KeyError, asyncio.IncompleteReadError, TimeoutError) as error:
-            raise HttpProblem(
-                503,
-                "monitor-unavailable",
-                "the monitor process does not answer yet; predictions are not affected, try again later",
-                headers={"retry-after": "2"},
+            raise MonitorUnavailableError(
+                "the monitor process does not answer yet; predictions are not affected, try again later"
             ) from error
+        if failed == "defect":
+            raise TabloopError("the monitor failed; its log tells more")
+        if failed is not None:
+            raise _KEPT.get(failed, MonitorError)(answer.decode())
+        return answer

@@ -10,6 +10,9 @@ from typing import Any
 from tabloop.errors import (
     LogUnwritableError,
     MalformedBodyError,
+    MonitorError,
+    MonitorUnavailableError,
+    NoOutcomesError,
     QueueFullError,
     RecordError,
     TabloopError,
@@ -84,6 +87,8 @@ _TITLES = {
     "not-found": "No such path",
     "method-not-allowed": "The path does not take this method",
     "monitor-unavailable": "The monitor does not answer yet",
+    "monitor-cannot-answer": "The monitor cannot answer",
+    "no-outcomes": "There is no outcome in the body",
     "defect": "A defect of the service",
 }
 
@@ -106,10 +111,16 @@ def problem_of(error: TabloopError) -> HttpProblem:
             )
         case TooManyRecordsError():
             return HttpProblem(422, "too-many-records", str(error))
+        case NoOutcomesError():
+            return HttpProblem(422, "no-outcomes", str(error))
         case MalformedBodyError():
             return HttpProblem(400, "malformed-body", str(error))
         case QueueFullError():
             return HttpProblem(503, "queue-full", str(error), headers=_RETRY_SOON)
+        case MonitorUnavailableError():
+            return HttpProblem(503, "monitor-unavailable", str(error), headers=_RETRY_SOON)
+        case MonitorError():
+            return HttpProblem(503, "monitor-cannot-answer", str(error), headers=_RETRY_LATER)
         case LogUnwritableError():
             return HttpProblem(503, "log-unwritable", str(error), headers=_RETRY_LATER)
         case _:

@@ -70,6 +70,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
             loop.create_task(sweep_connections(server.server_state.connections)),
         ]
         metrics.worker_starts.inc()
+        metrics.answers_since.labels(champion.service.run_id).set_to_current_time()
         # a scored batch does not wait long for a loop that is reading or writing
         sys.setswitchinterval(_SWITCH_S)
         # what was loaded stays: the collector need not look at it again and again
@@ -115,6 +116,8 @@ async def follow_champion(champion: ChampionFollower[ServedModel], interval_s: f
         if champion.has_moved:
             await asyncio.to_thread(champion.follow)
             metrics.champion_changes.labels("refused" if champion.problem else "served").inc()
+            if champion.problem is None:
+                metrics.answers_since.labels(champion.service.run_id).set_to_current_time()
 
 
 def _allow_descriptors(n_wanted: int) -> None:

@@ -39,6 +39,8 @@ from tabloop.retraining.evidence import (
 from tabloop.retraining.trigger import RetrainingDecision, decide_retraining
 
 _KEPT_VERDICTS = 64
+#: Rows that are taken in without a pause, about a tenth of a second.
+_BATCH_ROWS = 4096
 
 
 class RunMonitor:
@@ -77,7 +79,9 @@ class RunMonitor:
         self._monitor = DriftMonitor(
             reference, self._baseline, project.config.monitoring, not_monitored=self._rows.not_monitored
         )
-        self._reader = PredictionLogReader(project.model_dir, list(self._contract.columns))
+        self._reader = PredictionLogReader(
+            project.model_dir, list(self._contract.columns), batch_rows=_BATCH_ROWS
+        )
         self._position = self._beginning()
         self._reading: Iterator[LogBatch] | None = None
         self._ids: deque[str] = deque(maxlen=self._monitor.window.capacity_rows)

@@ -138,7 +138,11 @@ def test_upkeep_killed_anywhere_loses_nothing(tmp_path: Path) -> None:
 
 def test_nothing_is_removed_unless_the_config_says_so(tmp_path: Path) -> None:
     filled(tmp_path)
-    assert keep_up(tmp_path, PredictionLogConfig(), clock_s=lambda: time.time() + 1e9) == []
+    later = time.time() + 399 * 86_400
+    assert keep_up(tmp_path, PredictionLogConfig(), clock_s=lambda: later) == []
+    for_ever = PredictionLogConfig(keep_days=None)
+    assert keep_up(tmp_path, for_ever, clock_s=lambda: later + 1e9) == []
+    assert len(keep_up(tmp_path, PredictionLogConfig(), clock_s=lambda: later + 2 * 86_400)) >= 3
 
 
 def test_old_files_are_removed_whole_the_oldest_first_and_are_no_gap(tmp_path: Path) -> None:
@@ -187,3 +191,19 @@ def test_a_file_that_somebody_removed_is_a_gap(tmp_path: Path) -> None:
     assert (report.gaps[0].first, report.gaps[0].last) == (place, place + n_rows - 1)
     assert f"rows {place} to {place + n_rows - 1} are missing" in report.problems[0]
     assert PredictionLogReader(tmp_path).lookup(given_ids).prediction_id == ids(tmp_path)
+
+
+def test_a_clock_that_was_ahead_does_not_keep_files_for_ever(tmp_path: Path) -> None:
+    now_s = time.time()
+    ahead = time.time_ns() + 10 * 365 * 24 * HOUR_NS
+    with open_log(tmp_path, rotate_bytes=2048, compress=False, clock_ns=lambda: ahead) as log:
+        for _ in range(20):
+            append(log, 2)
+    filled(tmp_path)  # the clock is right again; the ids go on in the future
+    files = rotated_files(tmp_path)
+    for file in files[:2]:  # written while the clock was ahead
+        os.utime(file.path, (now_s + 1e8, now_s + 1e8))
+    config = PredictionLogConfig(keep_days=30.0, compress=False)
+    assert keep_up(tmp_path, config, clock_s=lambda: now_s) == []
+    assert keep_up(tmp_path, config, clock_s=lambda: now_s + 29 * 86_400) == []
+    assert keep_up(tmp_path, config, clock_s=lambda: now_s + 31 * 86_400) == files

@@ -150,8 +150,8 @@ def _expired(folder: Path, config: PredictionLogConfig, now_s: float) -> list[Ro
     with contextlib.suppress(FileNotFoundError):
         total += (folder / LIVE_NAME).stat().st_size
     n_expired = 0
-    for file, size in zip(files, sizes, strict=True):
-        last_s = split_id(file.last).time.timestamp()
+    last_rows_s = [_last_row_s(file, now_s) for file in files]
+    for size, last_s in zip(sizes, last_rows_s, strict=True):
         is_old = config.keep_days is not None and last_s < now_s - config.keep_days * _DAY_S
         is_too_much = config.keep_bytes is not None and total > config.keep_bytes
         if not (is_old or is_too_much):
@@ -159,6 +159,23 @@ def _expired(folder: Path, config: PredictionLogConfig, now_s: float) -> list[Ro
         total -= size
         n_expired += 1
     return files[:n_expired]
+
+
+def _last_row_s(file: RotatedFile, now_s: float) -> float:
+    """Tell when the last row of a closed file was written, in seconds since 1970.
+
+    A clock that once was ahead leaves ids in the future, and every later id follows them. Such an id says
+    nothing of a file's age; its modification time does. Where that is in the future too the file is as old
+    as the first look at it, which is noted as its modification time.
+    """
+    by_id_s = split_id(file.last).time.timestamp()
+    if by_id_s <= now_s + _DAY_S:
+        return by_id_s
+    by_file_s = file.path.stat().st_mtime
+    if by_file_s > now_s:
+        os.utime(file.path, (now_s, now_s))
+        by_file_s = now_s
+    return by_file_s
 
 
 def _remove(file: RotatedFile) -> None:

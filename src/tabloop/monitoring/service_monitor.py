@@ -1,0 +1,270 @@
+"""What the monitor process knows of the service, and its answers to questions about it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
+from tabloop.deployment import metrics
+from tabloop.deployment.runtime_snapshots import RuntimeSnapshots
+from tabloop.errors import (
+    MalformedBodyError,
+    MonitorError,
+    MonitorUnavailableError,
+    NoOutcomesError,
+    TabloopError,
+)
+from tabloop.monitoring.alarm_board import AlarmBoard
+from tabloop.monitoring.alerts import Alerts
+from tabloop.monitoring.refusal_watch import RefusalWatch
+from tabloop.monitoring.run_monitor import RunMonitor, live_since
+from tabloop.outcomes.outcome import OutcomeParser, check_outcomes
+from tabloop.outcomes.store import FeedbackStore
+
+_LOG = logging.getLogger("tabloop.monitor")
+
+_TICK_S = 1.0
+_SNAPSHOT_S = 60.0
+#: Figures that need resampling are computed again after this time.
+_FIGURES_EVERY_S = 30.0
+#: A question waits about this long for rows that were just logged; a longer log is read between questions.
+_CATCH_UP_S = 0.3
+#: A run that could not be followed is tried again after this time.
+_TRY_AGAIN_S = 30.0
+
+
+class ServiceMonitor:
+    """Follows the run that the workers answer with.
+
+    Parameters
+    ----------
+    project : Project
+        The settings in force.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._store = RunStore(project.model_dir)
+        self._outcomes = FeedbackStore(project.model_dir)
+        self._decided = self._store.decisions_state()
+        self._following = RunMonitor(project, self._store.get(self._served_run_id()))
+        self._unfollowed = ("", 0.0, "")  # the run that could not be followed, when that was, and why
+        self._snapshots = RuntimeSnapshots(project.model_dir)
+        self._snapshot_at = self._figures_at = time.monotonic()
+        monitoring = project.config.monitoring
+        self._refusals = RefusalWatch(
+            max_fraction=monitoring.max_refused_fraction,
+            level=monitoring.false_alarms_per_1000_windows / 1000,
+            min_records=monitoring.drift_min_samples,
+            window_records=monitoring.test_window_rows,
+        )
+        # what was counted before this process began was looked at by the one before
+        self._refused_seen = metrics.total("tabloop_invalid_rows")
+        self._records_seen = metrics.total("tabloop_predictions") + self._refused_seen
+        self._alerts = Alerts(project.config.alerts, project.model_dir)
+        self._alarms = AlarmBoard(project.model_dir, self._alerts)
+        self._of_figures: dict[str, str] = {}
+        metrics.monitor_looked_at.set_to_current_time()
+
+    async def follow(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                _LOG.exception("the monitor could not look; it tries again")
+            await asyncio.sleep(_TICK_S)
+
+    async def look(self) -> None:
+        """Look once: at the run that is served, the log, the counters."""
+        with contextlib.suppress(MonitorError):  # it was logged, and whoever asks is told
+            self._follow_served_run()
+        for _ in self._following.catching_up():
+            metrics.monitor_looked_at.set_to_current_time()
+            await asyncio.sleep(0)  # questions are answered while a long log is read
+        metrics.monitor_looked_at.set_to_current_time()
+        now = time.monotonic()
+        if now - self._figures_at >= _FIGURES_EVERY_S:
+            self._note_figures()
+            self._figures_at = time.monotonic()
+        self._note_alarms()
+        if now - self._snapshot_at >= _SNAPSHOT_S:
+            self._snapshot_at = now
+            self._snapshots.write(self._following.run.run_id)
+
+    def close(self) -> None:
+        """Write the last snapshot; alarms that were not delivered wait on disk."""
+        self._snapshots.write(self._following.run.run_id)
+        self._alerts.close()
+
+    def answer(self, question: str, body: bytes) -> Any:
+        """Answer one question.
+
+        Parameters
+        ----------
+        question : str
+            `drift`, `retraining_trigger`, `performance` or `feedback`.
+        body : bytes
+            Of the request; only `feedback` has one.
+
+        Returns
+        -------
+        answer : object
+            JSON-ready.
+
+        Raises
+        ------
+        MonitorUnavailableError
+            If the log is longer than can be read while somebody waits. Outcomes are taken all the same.
+        MonitorError
+            If the run that is served cannot be followed, or there is no such question.
+        MalformedBodyError, NoOutcomesError
+            If the body holds no outcomes.
+        """
+        match question:
+            case "feedback":
+                return self._take_outcomes(body)
+            case "drift":
+                return self._current().describe_drift() | {"refused": self._describe_refusals()}
+            case "retraining_trigger":
+                return self._current().decide_retraining().to_dict()
+            case "performance":
+                return self._current().describe_performance()
+            case _:
+                raise MonitorError(f"the monitor knows no question {question!r}")
+
+    def _current(self) -> RunMonitor:
+        """Give what is known of the served run, with every row that is logged by now."""
+        self._follow_served_run()
+        until, is_late = time.monotonic() + _CATCH_UP_S, False
+        for _ in self._following.catching_up():
+            if is_late:
+                raise MonitorUnavailableError(
+                    f"the monitor still reads the prediction log, {self._following.rows_seen:,} rows so "
+                    "far; predictions and outcomes are taken meanwhile, ask again later"
+                )
+            is_late = time.monotonic() > until
+        return self._following
+
+    def _served_run_id(self) -> str:
+        """Name the run that the workers answer with; the champion, before they said."""
+        return metrics.served_run_id() or self._store.require_champion().run_id
+
+    def _follow_served_run(self) -> None:
+        pointed_at = self._store.champion_name()
+        following = self._following
+        decided = self._store.decisions_state()
+        if pointed_at == following.run.run_id:
+            # the same run may have gone live again
+            moved = decided != self._decided and live_since(self._store, pointed_at) != following.since
+            served = pointed_at
+        else:
+            # a champion that the workers refuse is not followed: they answer with the run before
+            served = metrics.served_run_id() or pointed_at or following.run.run_id
+            moved = served != following.run.run_id
+        self._decided = decided
+        if not moved:
+            return
+        name, tried_at, problem = self._unfollowed
+        if name != served or time.monotonic() - tried_at >= _TRY_AGAIN_S:
+            try:
+                self._following = RunMonitor(self.project, self._store.get(served))
+            except (TabloopError, OSError) as error:
+                problem = f"run {served} is served and cannot be followed: {error}"
+                self._unfollowed = (served, time.monotonic(), problem)
+                _LOG.error(problem)
+            else:
+                self._of_figures = {}
+                self._unfollowed = ("", 0.0, "")
+                return
+        raise MonitorError(problem)
+
+    def _describe_refusals(self) -> dict[str, Any] | None:
+        return None if self._refusals.latest is None else self._refusals.latest.to_dict()
+
+    def _note_alarms(self) -> None:
+        rule = self._following.check_rule()
+        metrics.drift_max_abs_z.set(rule.drift_score_max_abs_z)
+        metrics.drift_samples.set(rule.samples_observed)
+        metrics.predicted_positive_rate.set(rule.predicted_positive_rate)
+        on = dict(self._of_figures)
+        if rule.covariate_shift:
+            on["drift_rule"] = f"drifted: {', '.join(rule.drifted_features)}"
+        if rule.prediction_shift:
+            on["prediction_shift"] = f"{rule.predicted_positive_rate:.3f} predicted positive"
+        for alarm in self._following.active_alarms():
+            on[f"windowed:{alarm.feature}"] = alarm.words
+        refused = metrics.total("tabloop_invalid_rows")
+        records = metrics.total("tabloop_predictions") + refused
+        self._refusals.update(int(records - self._records_seen), int(refused - self._refused_seen))
+        self._records_seen, self._refused_seen = records, refused
+        if self._refusals.latest is not None and self._refusals.latest.alarmed:
+            on["refused_records"] = self._refusals.latest.words
+        self._alarms.show(on, run_id=self._following.run.run_id)
+
+    def _note_figures(self) -> None:
+        """Look at what takes longer: performance, and whether to retrain."""
+        described = self._following.describe_performance()
+        self._of_figures = {}
+        for side, gauge in (
+            ("estimated", metrics.estimated_performance),
+            ("realized", metrics.realized_performance),
+        ):
+            for name, figure in described[side]["figures"].items():
+                gauge.labels(name).set(figure["value"])
+            decision = described[f"{side}_degradation"]
+            if decision["degraded"]:
+                self._of_figures[f"{side}_performance"] = decision["reason"]
+        promise = described["promise"]
+        if promise["verdict"] == "refuted":
+            self._of_figures["promise"] = (
+                f"{promise['true_positive_rows']} of {promise['predicted_positive_rows']} positive decisions "
+                f"were right; {promise['target_precision']:g} was promised"
+            )
+        trigger = self._following.decide_retraining()
+        if trigger.should_retrain:
+            self._of_figures["retraining"] = trigger.reason
+
+    def _take_outcomes(self, body: bytes) -> dict[str, Any]:
+        rows = list(_outcomes_in(body))
+        known = PredictionLogReader(self.project.model_dir, []).known_ids
+        batch = check_outcomes(rows, OutcomeParser(self._following.contract.target), known)
+        count = self._outcomes.append(batch.accepted, source="http")
+        for outcome in ("new", "corrections", "duplicates"):
+            metrics.feedback_rows.labels(outcome).inc(getattr(count, outcome))
+        if batch.refused:
+            metrics.feedback_rows.labels("refused").inc(len(batch.refused))
+        return {
+            "accepted": len(batch.accepted),
+            "new": count.new,
+            "corrections": count.corrections,
+            "duplicates": count.duplicates,
+            "refused": [each.to_dict() for each in batch.refused[:100]],
+            "refused_rows": len(batch.refused),
+        }
+
+
+def _outcomes_in(body: bytes) -> Iterator[tuple[int, Any, Any, Any]]:
+    """Read row number, prediction_id, label and time of each outcome in a request."""
+    try:
+        given = msgspec.json.decode(body)["outcomes"]
+        rows = [
+            (place, row.get("prediction_id"), row.get("label"), row.get("time"))
+            for place, row in enumerate(given)
+        ]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
+        raise MalformedBodyError(
+            'expected {"outcomes": [{"prediction_id": ..., "label": ...}, ...]} in UTF-8 JSON'
+        ) from None
+    if not rows:
+        raise NoOutcomesError("outcomes is empty, expected at least one")
+    yield from rows
