@@ -13,6 +13,7 @@
     │   │   ├── TooManyRecordsError          it holds more records than one request may
     │   │   └── NoOutcomesError              it holds no outcome
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
+    ├── MissingExtraError (ImportError)      an optional library is not installed
     ├── DatabaseError (RuntimeError)         a database cannot be reached, refuses, or broke off
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
@@ -203,6 +204,10 @@ class DatabaseError(TabloopError, RuntimeError):
     passing: bool = False
 
 
+class MissingExtraError(TabloopError, ImportError):
+    """An optional library is not installed; the message says which command brings it."""
+
+
 class TrainingError(TabloopError, RuntimeError):
     """No candidate could be trained."""
 
@@ -277,6 +282,49 @@ class NothingToJudgeError(CheckFailedError):
 
 class NotReproducedError(CheckFailedError):
     """Training again gave other metrics or predictions than the run recorded."""
+
+
+#: Which extra of tabloop brings a library, by the name it is imported by.
+_EXTRA_OF_LIBRARY = {
+    "adbc_driver_manager": "postgresql",
+    "adbc_driver_postgresql": "postgresql",
+    "aio_pika": "rabbitmq",
+    "apprise": "apprise",
+    "confluent_kafka": "kafka",
+    "duckdb": "duckdb",
+    "hiredis": "redis",
+    "nats": "nats",
+    "opentelemetry": "opentelemetry",
+    "psycopg": "postgresql",
+    "pymysql": "mysql",
+    "redis": "redis",
+}
+
+
+def missing_extra(error: ModuleNotFoundError, needed_by: str) -> MissingExtraError:
+    """Say which command installs a library that could not be imported.
+
+    Parameters
+    ----------
+    error : ModuleNotFoundError
+        What the import raised.
+    needed_by : str
+        What cannot work without it, such as a setting.
+
+    Examples
+    --------
+    >>> print(missing_extra(ModuleNotFoundError(name="redis.asyncio"), "stream.source"))
+    stream.source needs redis, which is not installed: pip install 'tabloop[redis]'
+    """
+    library = (error.name or "").partition(".")[0]
+    extra = _EXTRA_OF_LIBRARY.get(library)
+    install = f"pip install 'tabloop[{extra}]'" if extra else f"pip install {library}"
+    return MissingExtraError(f"{needed_by} needs {library}, which is not installed: {install}")
+
+
+def is_optional(library: str) -> bool:
+    """Tell whether an extra of tabloop brings the library of this import name."""
+    return library.partition(".")[0] in _EXTRA_OF_LIBRARY
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

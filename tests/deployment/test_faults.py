@@ -83,7 +83,7 @@ def everything_happens(workspace: Workspace, n_requests: int, tmp_path: Path) ->
     second = next(run.run_id for run in store.runs() if run.run_id != first)
     rows = rows_of(workspace.project().contract, 500)
     requests = [post("/predict", json.dumps(row).encode()) for row in rows]
-    with serving(workspace, "--workers", "2", "--set", "serving.champion_check_s=0.1") as server:
+    with serving(workspace, "--workers", "2") as server:
         loads: list[Load] = []
 
         def ask(most: int) -> None:
@@ -153,7 +153,7 @@ def test_a_broken_champion_is_refused_and_the_old_one_answers_on(two_runs: Works
     content = graph.read_bytes()
     graph.chmod(0o644)
     graph.write_bytes(content[:-1] + b"\0")
-    with serving(workspace, "--set", "serving.champion_check_s=0.1") as server:
+    with serving(workspace) as server:
         store.promote(second)
         wait_until(lambda: server.client.get("/health").json()["status"] == "degraded")
         health = server.client.get("/health").json()

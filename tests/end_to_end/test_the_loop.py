@@ -15,7 +15,6 @@ from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "serving": {"champion_check_s": 0.1},
     "training": {"candidates": {"random_forest": {"n_estimators": 60, "min_samples_leaf": 5}}},
     # two thousand rows prove little: what counts here is that the loop closes
     "retraining": {

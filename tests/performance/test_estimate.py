@@ -10,7 +10,14 @@ from scipy.special import expit
 from tabloop.config.performance import PerformanceConfig
 from tabloop.performance.degradation import decide_degradation
 from tabloop.performance.density_ratio import LARGEST_WEIGHT, estimate_density_ratio
-from tabloop.performance.estimate import Method, PerformanceEstimate, RatedRows, estimate_performance
+from tabloop.performance.estimate import (
+    MIN_EFFECTIVE_ROWS,
+    MIN_ROWS,
+    Method,
+    PerformanceEstimate,
+    RatedRows,
+    estimate_performance,
+)
 from tabloop.performance.figures import METRICS
 from tabloop.performance.realized import measure_performance
 
@@ -129,9 +136,9 @@ def test_a_window_unlike_the_reference_is_left_out() -> None:
 
 def test_too_few_rows_are_left_out() -> None:
     reference, _ = world(1000, seed=0)
-    window, _ = world(CONFIG.min_rows - 1, seed=1, labelled=False)
+    window, _ = world(MIN_ROWS - 1, seed=1, labelled=False)
     assert "99 rows" in estimate(reference, window).left_out["roc_auc"]
-    small, _ = world(CONFIG.min_effective_rows - 1, seed=0)
+    small, _ = world(MIN_EFFECTIVE_ROWS - 1, seed=0)
     window, _ = world(500, seed=1, labelled=False)
     assert "reference rows" in estimate(small, window).left_out["roc_auc"]
     nothing = RatedRows({"x": np.empty(0)}, {"segment": np.empty(0, dtype=np.int64)}, np.empty(0))

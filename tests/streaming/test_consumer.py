@@ -103,8 +103,8 @@ def await_lag(source: MemoryEventSource) -> Any:
             "4 invalid events in a row; stream.max_consecutive_invalid allows 3",
         ),
         (
-            {"max_invalid_fraction": 0.05, "invalid_window_events": 100},
-            "6 of the latest 100 events are invalid; stream.max_invalid_fraction allows 5.00%",
+            {"max_invalid_fraction": 0.005},
+            "6 of the latest 1000 events are invalid; stream.max_invalid_fraction allows 0.50%",
         ),
     ],
 )

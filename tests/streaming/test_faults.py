@@ -58,7 +58,7 @@ def test_a_consumer_killed_at_any_moment_loses_and_repeats_nothing(
     sent += sent[::2]
     random.Random(2).shuffle(sent)
     asyncio.run(broker.send(sent))
-    section = broker.settings | {"max_batch_rows": 30, "invalid_window_events": 10}
+    section = broker.settings | {"max_batch_rows": 30}
     for moment in MOMENTS:
         doomed = start_consumer(workspace.folder, section, broker.environ, die_when=moment, batch=2)
         doomed.join(60)

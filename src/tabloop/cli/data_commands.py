@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import Settings, with_optional_settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--target", required=True, metavar="COL", help="The column to predict.")
 @click.option("--positive", metavar="VALUE", help="The value that counts as 1; by default the rarer one.")
 @click.option("--force", is_flag=True, help="Replace a config.yaml that is there.")
-@with_settings
+@with_optional_settings
 def init(settings: Settings, file: Path, target: str, positive: str | None, force: bool) -> None:
     """Write a commented config.yaml for your own table, every guess marked."""
     from tabloop.artifacts.files import require_other_file, write_atomic
@@ -196,14 +196,20 @@ def data_load(
 @data.command("synthesize", epilog="Example: tabloop data synthesize --rows 1000000 --output students.csv")
 @click.option("--rows", type=click.IntRange(min=1), required=True, help="How many students.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet file.")
-@with_settings
-def data_synthesize(settings: Settings, rows: int, output: Path) -> None:
-    """Make synthetic students of an e-learning platform; the settings' `seed` fixes them."""
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), help="Fixes the students; by default the settings' `seed`."
+)
+@with_optional_settings
+def data_synthesize(settings: Settings, rows: int, output: Path, seed: int | None) -> None:
+    """Make synthetic students of an e-learning platform; the same seed makes the same students."""
     from tabloop.data.students import write_students
 
-    seed = 42
-    if settings.config.exists() or settings.overrides or settings.config.name != "config.yaml":
+    if seed is not None:
+        pass
+    elif settings.config.exists() or settings.overrides or settings.config.name != "config.yaml":
         seed = settings.project().config.seed
+    else:
+        seed = 42
     with ProgressDisplay() as progress:
         progress.step(f"writing {output}")
         write_students(output, rows, seed, progress=lambda written: progress.fraction(written / rows))
@@ -245,7 +251,7 @@ def contract_show(settings: Settings, as_schema: bool) -> None:
 @contract.command("diff", epilog="Example: tabloop contract diff 20261123T2115 config.yaml")
 @click.argument("first")
 @click.argument("second")
-@with_settings
+@with_optional_settings
 def contract_diff(settings: Settings, first: str, second: str) -> None:
     """Compare two contracts, each a config.yaml, a contract.json or a run.
 

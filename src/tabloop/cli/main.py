@@ -19,7 +19,7 @@ from tabloop.cli.run_commands import config, release, reproduce, run, runs, trai
 from tabloop.cli.serve_commands import serve
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
 from tabloop.cli.stream_commands import stream
-from tabloop.errors import CheckFailedError, TabloopError
+from tabloop.errors import CheckFailedError, TabloopError, is_optional, missing_extra
 
 EXIT_CHECK_FAILED = 1
 EXIT_WRONG_INPUT = 2
@@ -74,6 +74,9 @@ def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
         return code if isinstance(code, int) else 0
     except (click.Abort, KeyboardInterrupt):
         return _fail(EXIT_INTERRUPTED, "Interrupted", "interrupted; what was finished is kept", as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return EXIT_WRONG_INPUT
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(error.ctx.get_usage(), err=True)
@@ -89,10 +92,19 @@ def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(EXIT_WRONG_INPUT, type(error).__name__, f"{where}{error.strerror or error}", as_json)
+    except ModuleNotFoundError as error:
+        if not is_optional(error.name or ""):
+            return _fail_as_defect(error, as_json)
+        missing = missing_extra(error, "this")
+        return _fail(EXIT_WRONG_INPUT, type(missing).__name__, str(missing), as_json)
     except Exception as error:
-        logging.getLogger("tabloop").exception("a defect of tabloop's own")
-        message = f"{error}\nThis is a defect: please report the traceback."
-        return _fail(EXIT_DEFECT, type(error).__name__, message, as_json)
+        return _fail_as_defect(error, as_json)
+
+
+def _fail_as_defect(error: Exception, as_json: bool) -> int:
+    logging.getLogger("tabloop").exception("a defect of tabloop's own")
+    message = f"{error}\nThis is a defect: please report the traceback."
+    return _fail(EXIT_DEFECT, type(error).__name__, message, as_json)
 
 
 def _fail(code: int, kind: str, message: str, as_json: bool, report: dict[str, Any] | None = None) -> int:

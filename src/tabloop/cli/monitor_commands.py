@@ -27,6 +27,7 @@ def monitor(settings: Settings, watch: bool, every: float) -> None:
     All of it is computed from the prediction log and the feedback; no service has to run.
     """
     from tabloop.artifacts.store import RunStore
+    from tabloop.monitoring.alerts import read_alert_troubles
     from tabloop.monitoring.run_monitor import RunMonitor
 
     project = settings.project()
@@ -40,6 +41,7 @@ def monitor(settings: Settings, watch: bool, every: float) -> None:
             "drift": following.describe_drift(),
             "performance": following.describe_performance(),
             "retraining_trigger": following.decide_retraining().to_dict(),
+            "alerts": {"troubles": read_alert_troubles(project.model_dir)},
         }
         if settings.as_json:
             write_json(described)
@@ -94,6 +96,8 @@ def _show(following: RunMonitor, described: dict[str, Any]) -> None:
     )
     trigger = described["retraining_trigger"]
     click.echo(f"retraining: {trigger['reason']}; next: {trigger['recommended_action']}")
+    for trouble in described["alerts"]["troubles"]:
+        click.echo(f"trouble: {trouble}")
 
 
 def _number(value: float | None) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tabloop.config.config_file import require_config_file
+
 if TYPE_CHECKING:
     from tabloop.config.loading import Project
 
@@ -32,8 +34,19 @@ class Settings:
 
 
 def with_settings(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command `--config`, `--set` and `--json`, and hand them to it as `settings`."""
+    """Give a command `--config`, `--set` and `--json`, and hand them to it as `settings`.
 
+    The file is looked for before anything slow is imported.
+    """
+    return _with_settings(function, is_file_needed=True)
+
+
+def with_optional_settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Do as `with_settings` for a command that can do without the file."""
+    return _with_settings(function, is_file_needed=False)
+
+
+def _with_settings(function: Callable[..., None], *, is_file_needed: bool) -> Callable[..., None]:
     @click.option(
         "--config",
         "config",
@@ -52,6 +65,8 @@ def with_settings(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
     @wraps(function)
     def command(config: Path, overrides: tuple[str, ...], as_json: bool, **arguments: Any) -> None:
+        if is_file_needed and click.get_current_context().invoked_subcommand is None:
+            require_config_file(config)
         function(Settings(config, overrides, as_json), **arguments)
 
     return command

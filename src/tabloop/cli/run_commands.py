@@ -178,9 +178,9 @@ def config_show(settings: Settings) -> None:
     if settings.as_json:
         write_json(described)
     else:
-        import yaml
+        from tabloop.config.yaml_text import write_yaml
 
-        click.echo(yaml.safe_dump(described, sort_keys=False, allow_unicode=True).rstrip())
+        click.echo(write_yaml(described).rstrip())
 
 
 def _store(settings: Settings) -> RunStore:

@@ -9,6 +9,7 @@ from pydantic import Field, StrictInt, model_validator
 
 from tabloop.config.alerts import AlertsConfig
 from tabloop.config.data import DataConfig
+from tabloop.config.gone_settings import without_gone_settings
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig
 from tabloop.config.prediction_log import PredictionLogConfig
@@ -94,6 +95,11 @@ class Config(Section):
                 f"those are: {', '.join(known) or 'none'}"
             )
         return self
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Config:
+        """Read what `to_json` wrote, also by an earlier version whose settings are gone since."""
+        return cls.model_validate_json(json.dumps(without_gone_settings(json.loads(text))))
 
     def to_json(self) -> str:
         """Write every setting in force as JSON text; the order of columns and candidates is part of it."""

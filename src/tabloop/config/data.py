@@ -75,7 +75,6 @@ class SqlSource(Section):
     batch_rows: StrictInt = Field(
         50_000, ge=1, le=1_000_000, description="Rows fetched at a time; what is in memory."
     )
-    connect_timeout_s: StrictInt = Field(10, ge=1, description="Most seconds to wait for a connection.")
     statement_timeout_s: StrictFloat | None = Field(
         None, gt=0, description="Most seconds that one statement may run; null leaves it to the database."
     )

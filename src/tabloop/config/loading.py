@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from tabloop.config.config import Config
+from tabloop.config.config_file import require_config_file
 from tabloop.config.problems import describe_problems
+from tabloop.config.yaml_text import parse_yaml
 from tabloop.contract.contract import Contract
 from tabloop.errors import ConfigError, ContractError
-
-# PyYAML lets the errors of the values it builds through: dates that are none, numbers of 5,000 digits
-_YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, RecursionError)
 
 _ENVIRONMENT_PREFIX = "TABLOOP_"
 
@@ -91,7 +88,7 @@ def load_project(
 
 def parse_project(text: str, path: Path, *, overrides: Sequence[str] = ()) -> Project:
     """Check a configuration that is not written yet; see `load_project`."""
-    return _override(_parse_yaml(text, path), path, overrides, os.environ)
+    return _override(_parse_settings(text, path), path, overrides, os.environ)
 
 
 def _override(
@@ -136,61 +133,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     ConfigError
         If there is no such file, it is not UTF-8, not YAML, names a key twice or is no mapping.
     """
+    require_config_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path}: no such file; `tabloop init FILE --target COL` writes one, --config PATH names another"
-        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    return _parse_yaml(text, path)
+    return _parse_settings(text, path)
 
 
-def _parse_yaml(text: str, path: Path) -> dict[str, Any]:
-    try:
-        # _Loader is a SafeLoader: it makes plain values only
-        settings = yaml.load(text, Loader=_Loader)  # noqa: S506
-    except _YAML_ERRORS as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+def _parse_settings(text: str, path: Path) -> dict[str, Any]:
+    settings = parse_yaml(text, str(path))
     if settings is None:
         settings = {}
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: got a {type(settings).__name__}, expected sections such as `data:`")
     return settings
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with two traps closed: a key given twice is an error, and `1e-6` is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a plain text", key_node.start_mark
-                )
-            key = key_node.value
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
-def _value(text: str, origin: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506
-    except _YAML_ERRORS as error:
-        raise ConfigError(f"{origin}: {text!r} is not a YAML value: {error}") from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> list[tuple[tuple[str, ...], Any, str]]:
@@ -199,7 +156,7 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[tuple[str, ...],
         # a single underscore is somebody else's variable: settings always have a section
         if name == "TABLOOP_SEED" or (name.startswith(_ENVIRONMENT_PREFIX) and "__" in name):
             keys = tuple(name.removeprefix(_ENVIRONMENT_PREFIX).lower().split("__"))
-            found.append((keys, _value(environ[name], name), name))
+            found.append((keys, parse_yaml(environ[name], name), name))
     return found
 
 
@@ -207,7 +164,7 @@ def _from_override(text: str) -> tuple[tuple[str, ...], Any, str]:
     name, sign, value = text.partition("=")
     if not sign or not name.strip():
         raise ConfigError(f"--set {text}: expected section.key=value")
-    return tuple(name.strip().split(".")), _value(value, f"--set {text}"), f"--set {name}"
+    return tuple(name.strip().split(".")), parse_yaml(value, f"--set {text}"), f"--set {name}"
 
 
 def _set(settings: dict[str, Any], keys: tuple[str, ...], value: Any, origin: str) -> tuple[str, ...]:

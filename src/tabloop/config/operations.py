@@ -28,7 +28,6 @@ class BenchmarkingConfig(Section):
     in_run: Literal["quick", "full", "none"] = Field(
         "quick", description="How `tabloop run` benchmarks; `tabloop benchmark` does so at any time."
     )
-    confidence: StrictFloat = Field(0.95, gt=0.5, lt=1, description="Confidence of bootstrap intervals.")
     parity_abs_tolerance: StrictFloat = Field(
         0.04, ge=0, description="Largest difference of one probability from the trained model's."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, StrictFloat, StrictInt, field_validator
+from pydantic import Field, StrictFloat, field_validator
 
 from tabloop.contract.columns import Section
 
@@ -24,16 +24,6 @@ class PerformanceConfig(Section):
     )
     watched: tuple[Literal["precision", "recall", "roc_auc"], ...] = Field(
         ("precision", "recall", "roc_auc"), min_length=1, description="The figures that may raise an alarm."
-    )
-    min_rows: StrictInt = Field(100, ge=10, description="Least rows of a window that is estimated.")
-    min_effective_rows: StrictInt = Field(
-        300, ge=10, description="Least reference rows that have to look like the window, after weighting."
-    )
-    max_uncovered_fraction: StrictFloat = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="Largest fraction of a window that may look like next to nothing in the reference.",
     )
 
     @field_validator("watched")

@@ -23,14 +23,6 @@ class PredictionLogConfig(Section):
         "refuse",
         description="When the log cannot be written: refuse predictions, or answer them unlogged and count.",
     )
-    flush_interval_s: StrictFloat = Field(
-        1.0, gt=0, le=60, description="Longest wait of a row in memory before it is written; `memory` only."
-    )
-    buffer_bytes: StrictInt = Field(
-        1 << 20,
-        ge=1 << 10,
-        description="Most bytes waiting in memory before they are written; `memory` only.",
-    )
     rotate_bytes: StrictInt = Field(
         256 << 20, ge=1 << 10, description="Size at which the file is closed and a new one begun."
     )

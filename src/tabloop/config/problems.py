@@ -7,10 +7,11 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from tabloop.config.config import Config
+from tabloop.config.gone_settings import GONE_SETTINGS
+from tabloop.config.yaml_text import write_yaml
 from tabloop.errors import suggestion
 
 _EXPECTED = {
@@ -71,8 +72,9 @@ def describe_problems(
         told[path] = f"{told[path]} or {more}" if expected and told.get(path, "").startswith(got) else said
     lines = []
     for path, said in told.items():
-        origin = next((o for k, o in origins.items() if path[: len(k)] == k or k[: len(path)] == path), None)
-        lines.append(f"  {'.'.join(path)}: {said}" + (f" (from {origin})" if origin else ""))
+        near = [key for key in origins if path[: len(key)] == key or key[: len(path)] == path]
+        origin = f" (from {origins[max(near, key=len)]})" if near else ""
+        lines.append(f"  {'.'.join(path)}: {said}{origin}")
     count = f"{len(lines)} settings are wrong" if len(lines) > 1 else "1 setting is wrong"
     return f"{where}: {count}\n" + "\n".join(lines)
 
@@ -80,6 +82,9 @@ def describe_problems(
 def _describe(problem: Any, path: tuple[str, ...], model: type[BaseModel] | None) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
+        gone = GONE_SETTINGS.get(".".join(path))
+        if gone is not None:
+            return f"this setting is gone: {gone}"
         known = list(model.model_fields) if model is not None else []
         return f"unknown setting{suggestion(path[-1], known)}"
     if kind == "missing":
@@ -103,7 +108,7 @@ def _describe(problem: Any, path: tuple[str, ...], model: type[BaseModel] | None
 
 def _shown(value: Any) -> str:
     """Write a value as it would stand in the file."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    text = write_yaml(value, default_flow_style=True, width=10_000)
     text = text.removesuffix("...\n").strip()
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -68,14 +68,16 @@ def _tables(prefix: str, section: type[BaseModel]) -> Iterator[str]:
             yield f"### `{prefix}.{name}`\n\n{_sentence(below)}\n\n" + "\n\n".join(
                 _tables(f"{prefix}.{name}", below)
             )
+        place = f"{prefix}.{name}.<name>" if _is_mapping(field) else f"{prefix}.{name}"
+        shared = _shared(_members(field))
+        if shared:
+            yield f"### `{place}` of every type\n\n" + _table("", place, shared)
         for member in _members(field):
             tag_name, tag = _tag(member)
-            place = f"{prefix}.{name}.<name>" if _is_mapping(field) else f"{prefix}.{name}"
+            own = {n: f for n, f in member.model_fields.items() if n != tag_name and n not in shared}
             yield (
                 f"### `{place}` with `{tag_name}: {tag}`\n\n{_sentence(member)}\n\n"
-                + _table(
-                    "", f"{place}[{tag}]", {n: f for n, f in member.model_fields.items() if n != tag_name}
-                )
+                + _table("", f"{place}[{tag}]", own)
             )
 
 
@@ -156,6 +158,19 @@ def _members(field: FieldInfo) -> list[type[BaseModel]]:
     if get_origin(annotation) not in (types.UnionType, typing.Union):
         return []
     return [m for m in get_args(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
+
+
+def _shared(members: list[type[BaseModel]]) -> dict[str, FieldInfo]:
+    """Find the settings that every member of a union has in the same words."""
+    if not members:
+        return {}
+    first, *others = (member.model_fields for member in members)
+    return {
+        name: field
+        for name, field in first.items()
+        if field.description
+        and all(name in fields and fields[name].description == field.description for fields in others)
+    }
 
 
 def _tag(member: type[BaseModel]) -> tuple[str, str]:

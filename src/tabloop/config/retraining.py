@@ -88,15 +88,6 @@ class RetrainingConfig(Section):
     confidence: StrictFloat = Field(
         0.95, gt=0.5, lt=1, description="Confidence of the one-sided bounds of these differences."
     )
-    resamples: StrictInt = Field(
-        2_000, ge=200, le=100_000, description="Bootstrap resamples behind these bounds."
-    )
-    replay_rows: StrictInt = Field(
-        20_000,
-        ge=0,
-        le=1_000_000,
-        description="The latest logged predictions that the challenger decides again.",
-    )
     max_changed_fraction: StrictFloat = Field(
         0.5,
         gt=0,

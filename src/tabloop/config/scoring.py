@@ -34,7 +34,6 @@ class SqlSink(Section):
     batch_rows: StrictInt = Field(
         10_000, ge=1, le=1_000_000, description="Answers written in one transaction."
     )
-    connect_timeout_s: StrictInt = Field(10, ge=1, description="Most seconds to wait for a connection.")
 
     @field_validator("url_env")
     @classmethod

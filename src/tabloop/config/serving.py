@@ -44,9 +44,6 @@ class ServingConfig(Section):
     drain_timeout_s: StrictInt = Field(
         30, ge=1, le=3600, description="How long a stopping worker waits for requests that are under way."
     )
-    champion_check_s: StrictFloat = Field(
-        0.5, ge=0.05, le=60, description="How often a worker looks whether the champion changed."
-    )
     api_keys_env: str | None = Field(
         None,
         min_length=1,

@@ -220,9 +220,6 @@ class StreamConfig(Section):
     max_invalid_fraction: StrictFloat = Field(
         0.05, ge=0, le=1, description="Largest fraction of invalid events in the window; above it, stop."
     )
-    invalid_window_events: StrictInt = Field(
-        1000, ge=1, description="The latest events over which that fraction is taken."
-    )
     max_consecutive_invalid: StrictInt = Field(
         20, ge=1, description="More invalid events in a row than this stop the consumer."
     )

@@ -29,8 +29,6 @@ from tabloop.data.sql.tables import rows_table
 from tabloop.data.sql.writer import Writer, open_writer
 from tabloop.errors import ConfigError, DataError
 
-_CONNECT_TIMEOUT_S = 10
-
 #: Written as a database would write it back, within 64 bits.
 _WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
 
@@ -130,7 +128,7 @@ def load_table(
             where=rows.where,
         )
         loading = _Loading(rows, config, contract, tuple(key), with_target, quarantine_file, progress)
-        writer = open_writer(address, connect_timeout_s=_CONNECT_TIMEOUT_S)
+        writer = open_writer(address)
         try:
             where = _fill(writer, loading, address, table, table_schema, replace=replace)
         finally:

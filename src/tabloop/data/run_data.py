@@ -77,7 +77,7 @@ def recorded_settings(project: Project, run: RunFolder) -> tuple[Config, Contrac
         If the config is of another version.
     """
     try:
-        config = Config.model_validate_json(run.read("config.json"))
+        config = Config.from_json(run.read("config.json"))
     except ValidationError as error:
         raise ArtifactError(f"run {run.run_id}: its config is not of this version: {error}") from error
     return config, Project(config, project.config_path).contract

@@ -143,7 +143,12 @@ class Service:
         if time.time() - (looked_at or self.started_at) > _MONITOR_SILENCE_S:
             monitor_problem = "the monitor process has not looked for a while; its log tells why"
         keys_problem = self.keys.problem if self.keys else None
-        troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem]
+        undelivered = int(figures["tabloop_undelivered_alarms"])
+        alerts_problem = None
+        if undelivered:
+            alarms = "1 alarm was" if undelivered == 1 else f"{undelivered:,} alarms were"
+            alerts_problem = f"{alarms} not delivered; `tabloop monitor` says why"
+        troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem, alerts_problem]
         return {
             "status": "degraded" if any(troubles) else "ok",
             "ready": True,

@@ -61,6 +61,11 @@ predicted_positive_rate = Gauge(
 )
 alarm_state = Gauge("tabloop_alarm", "1 while an alarm is on.", ["alarm"], multiprocess_mode="mostrecent")
 alarms = Counter("tabloop_alarms", "Alarms raised.", ["alarm"])
+undelivered_alarms = Gauge(
+    "tabloop_undelivered_alarms",
+    "Alarms that a receiver did not take, or that were given up since it took one.",
+    multiprocess_mode="mostrecent",
+)
 estimated_performance = Gauge(
     "tabloop_estimated_performance", "Without labels.", ["figure"], multiprocess_mode="mostrecent"
 )

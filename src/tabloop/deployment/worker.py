@@ -30,6 +30,8 @@ from tabloop.deployment.served_model import ServedModel, load_served_model
 from tabloop.inference.champion import ChampionFollower
 
 _SWITCH_S = 0.0005
+#: How often a worker looks whether the champion changed.
+_CHAMPION_CHECK_S = 0.5
 
 _OTHER_DESCRIPTORS = 256
 
@@ -66,7 +68,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         loop = asyncio.get_running_loop()
         stop_with_parent(loop, lambda: setattr(server, "should_exit", True))
         tasks = [
-            loop.create_task(follow_champion(champion, config.champion_check_s)),
+            loop.create_task(follow_champion(champion, _CHAMPION_CHECK_S)),
             loop.create_task(sweep_connections(server.server_state.connections)),
         ]
         metrics.worker_starts.inc()

@@ -97,6 +97,7 @@ class ServiceMonitor:
             self._note_figures()
             self._figures_at = time.monotonic()
         self._note_alarms()
+        metrics.undelivered_alarms.set(self._alerts.undelivered)
         if now - self._snapshot_at >= _SNAPSHOT_S:
             self._snapshot_at = now
             self._snapshots.write(self._following.run.run_id)

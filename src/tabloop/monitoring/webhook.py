@@ -15,23 +15,10 @@ from urllib.parse import SplitResult, urlsplit
 import tabloop
 from tabloop.config.alerts import AlertsConfig
 from tabloop.errors import ConfigError
+from tabloop.monitoring.outbox import DeliveryError
 
 _PREFIX = "whsec_"
 _LEAST_SECRET_CHARACTERS = 16
-
-
-class DeliveryError(Exception):
-    """A message was not taken.
-
-    Attributes
-    ----------
-    is_of_message : bool
-        Whether the receiver refused this message; otherwise it takes none at present.
-    """
-
-    def __init__(self, problem: str, *, is_of_message: bool = False) -> None:
-        self.is_of_message = is_of_message
-        super().__init__(problem)
 
 
 def sign(secret: bytes, message_id: str, timestamp: str, body: bytes) -> str:
@@ -90,11 +77,14 @@ class Webhook:
         Messages are signed with it.
     timeout_s : float
         For the connection, and for the answer.
+    name : str
+        What a person calls it.
     """
 
     url: SplitResult
     secret: bytes
-    timeout_s: float
+    timeout_s: float = 5.0
+    name: str = "webhook"
 
     @classmethod
     def from_config(cls, config: AlertsConfig, environ: Mapping[str, str]) -> Webhook | None:
@@ -128,7 +118,7 @@ class Webhook:
                 )
         if problems:
             raise ConfigError("the webhook cannot be used\n  " + "\n  ".join(problems))
-        return cls(url, secret, config.timeout_s)
+        return cls(url, secret)
 
     def post(self, message_id: str, timestamp: str, body: bytes) -> None:
         """Deliver a message; redirects are not followed.
@@ -155,8 +145,8 @@ class Webhook:
         finally:
             connection.close()
         if not 200 <= status < 300:
-            of_message = 400 <= status < 500 and status not in (401, 403, 404, 408, 429)
-            raise DeliveryError(f"answered with status {status}", is_of_message=of_message)
+            is_refusal = 400 <= status < 500 and status not in (408, 429)
+            raise DeliveryError(f"answered with status {status}", is_refusal=is_refusal)
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port, timeout_s = self.url.hostname or "", self.url.port, self.timeout_s

@@ -21,6 +21,12 @@ Method = Literal["weighted", "unweighted"]
 
 # Below this many expected rows of a class a recall or a ranking is a matter of single rows
 _LEAST_EXPECTED_ROWS = 5.0
+#: A window of fewer rows is not estimated.
+MIN_ROWS = 100
+#: So many reference rows have to look like the window, after weighting.
+MIN_EFFECTIVE_ROWS = 300
+#: No larger fraction of a window may look like next to nothing in the reference.
+_MAX_UNCOVERED_FRACTION = 0.1
 # No feature has this name: the contract refuses it
 _SCORE = ""
 
@@ -179,7 +185,7 @@ def estimate_performance(
         )
     decided = window.y_proba >= threshold
     n_rows, n_reference = len(window.y_proba), len(reference.y_proba)
-    enough = n_rows >= config.min_rows and n_reference >= config.min_effective_rows
+    enough = n_rows >= MIN_ROWS and n_reference >= MIN_EFFECTIVE_ROWS
     ratio = DensityRatio(np.ones(n_reference), float(n_reference), 0.0, 0.0)
     if method == "weighted" and enough:
         ratio = estimate_density_ratio(
@@ -198,17 +204,17 @@ def estimate_performance(
         uncovered_fraction=ratio.uncovered_fraction,
         confidence=config.confidence,
     )
-    if n_rows < config.min_rows:
-        reason = f"{n_rows} rows in the window, expected at least {config.min_rows}"
-    elif ratio.effective_rows < config.min_effective_rows:
+    if n_rows < MIN_ROWS:
+        reason = f"{n_rows} rows in the window, expected at least {MIN_ROWS}"
+    elif ratio.effective_rows < MIN_EFFECTIVE_ROWS:
         reason = (
             f"of {n_reference:,} reference rows as good as {ratio.effective_rows:,.0f} look like the window, "
-            f"expected at least {config.min_effective_rows}"
+            f"expected at least {MIN_EFFECTIVE_ROWS}"
         )
-    elif ratio.uncovered_fraction > config.max_uncovered_fraction:
+    elif ratio.uncovered_fraction > _MAX_UNCOVERED_FRACTION:
         reason = (
             f"{ratio.uncovered_fraction:.0%} of the window's rows look like next to none of the reference, "
-            f"expected at most {config.max_uncovered_fraction:.0%}"
+            f"expected at most {_MAX_UNCOVERED_FRACTION:.0%}"
         )
     else:
         labelled = LabelledScores(reference.y_true, reference.y_proba)

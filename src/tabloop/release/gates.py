@@ -311,7 +311,7 @@ def _compare_with_champion(run: RunFolder, data: RunData, store: RunStore, champ
     try:
         other_run = RunFolder(store.runs_dir / champion)
         other = load_service(other_run)
-        trained_as = Config.model_validate_json(other_run.read("config.json"))
+        trained_as = Config.from_json(other_run.read("config.json"))
         rule = split_rule_of(other_run.read_json("lineage.json"))
         rows = typed_columns(other.contract, data.split.test).with_columns(
             data.split.test[data.contract.target.name].alias(other.contract.target.name)

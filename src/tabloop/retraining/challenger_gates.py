@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REPLAY = "replay.jsonl"
+#: The latest logged predictions that a challenger decides again.
+_REPLAY_ROWS = 20_000
 
 
 def challenger_gates(
@@ -92,7 +94,7 @@ def judge_replay(project: Project, run: RunFolder, store: RunStore) -> Gate:
     folder.mkdir(parents=True, exist_ok=True)
     log = PredictionLogReader(store.model_dir, list(service.contract.columns))
     with open_atomic(folder / REPLAY) as file:
-        report = replay_log(service, log, n_rows=settings.replay_rows, write=file.write)
+        report = replay_log(service, log, n_rows=_REPLAY_ROWS, write=file.write)
     said = (
         f"{report.changed_rows:,} of the latest {report.rows:,} logged decisions would change: "
         f"{report.to_positive_rows:,} to positive, {report.to_negative_rows:,} to negative"
@@ -112,7 +114,6 @@ def _compare(project: Project, run: RunFolder, store: RunStore, sha256: str) -> 
         _score(load_service(run, released_only=False), frame),
         _score(load_service(store.require_champion()), frame),
         confidence=settings.confidence,
-        resamples=settings.resamples,
         seed=project.config.seed,
     )
 

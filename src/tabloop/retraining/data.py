@@ -199,7 +199,7 @@ class _ChampionRows:
 
 
 def _champion_training_rows(project: Project, champion: RunFolder, reference: Dataset) -> _ChampionRows:
-    config = Config.model_validate_json(champion.read("config.json"))
+    config = Config.from_json(champion.read("config.json"))
     setting = _SplitSetting(
         config, project.contract.target.name, split_rule_of(champion.read_json("lineage.json"))
     )

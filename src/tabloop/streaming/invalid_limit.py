@@ -7,6 +7,8 @@ from collections import deque
 from tabloop.config.streaming import StreamConfig
 from tabloop.errors import InvalidEventsError
 
+_WINDOW_EVENTS = 1_000
+
 
 class InvalidLimit:
     """Counts invalid events among the latest, and in a row.
@@ -30,7 +32,7 @@ class InvalidLimit:
 
     def __init__(self, config: StreamConfig) -> None:
         self._config = config
-        self._latest: deque[bool] = deque(maxlen=config.invalid_window_events)
+        self._latest: deque[bool] = deque(maxlen=_WINDOW_EVENTS)
         self._invalid = 0
         self._in_a_row = 0
 
@@ -48,7 +50,7 @@ class InvalidLimit:
         invalid event is not all invalid.
         """
         config = self._config
-        if len(self._latest) == config.invalid_window_events:
+        if len(self._latest) == _WINDOW_EVENTS:
             self._invalid -= not self._latest[0]
         self._latest.append(valid)
         self._invalid += not valid
@@ -59,8 +61,8 @@ class InvalidLimit:
                 f"{self._in_a_row} invalid events in a row; stream.max_consecutive_invalid allows "
                 f"{config.max_consecutive_invalid}; {advice}"
             )
-        if self._invalid > config.max_invalid_fraction * config.invalid_window_events:
+        if self._invalid > config.max_invalid_fraction * _WINDOW_EVENTS:
             raise InvalidEventsError(
-                f"{self._invalid} of the latest {config.invalid_window_events} events are invalid; "
+                f"{self._invalid} of the latest {_WINDOW_EVENTS} events are invalid; "
                 f"stream.max_invalid_fraction allows {config.max_invalid_fraction:.2%}; {advice}"
             )

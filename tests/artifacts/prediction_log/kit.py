@@ -20,9 +20,13 @@ class Student(msgspec.Struct):
     minutes: float
 
 
-def open_log(folder: Path, clock_ns: Any = None, **settings: Any) -> PredictionLogWriter:
-    clock = {} if clock_ns is None else {"clock_ns": clock_ns}
-    return PredictionLogWriter(folder, PredictionLogConfig(**settings), **clock)
+def open_log(folder: Path, **settings: Any) -> PredictionLogWriter:
+    given = {
+        name: settings.pop(name)
+        for name in ("clock_ns", "flush_interval_s", "buffer_bytes")
+        if name in settings
+    }
+    return PredictionLogWriter(folder, PredictionLogConfig(**settings), **given)
 
 
 def append(log: PredictionLogWriter, n_rows: int = 1, run_id: str = "run", **more: Any) -> list[str]:

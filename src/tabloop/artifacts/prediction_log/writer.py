@@ -62,6 +62,8 @@ class PredictionLogWriter:
         Where the key for hashed columns is; by default the process's environment.
     clock_ns : callable, optional
         The wall clock, nanoseconds since 1970.
+    flush_interval_s, buffer_bytes : float, int
+        With durability `memory`: how long rows wait at most, and how many bytes of them.
 
     Attributes
     ----------
@@ -93,10 +95,14 @@ class PredictionLogWriter:
         *,
         environ: Mapping[str, str] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
+        flush_interval_s: float = 1.0,
+        buffer_bytes: int = 1 << 20,
     ) -> None:
         self.problem: str | None = None
         self._config = config
         self._clock_ns = clock_ns
+        self._flush_interval_s = flush_interval_s
+        self._buffer_bytes = buffer_bytes
         self._encoder = LineEncoder(config, environ)
         self._ids = PredictionIds(clock_ns)
         self._newest_prefix = ""
@@ -315,7 +321,7 @@ class PredictionLogWriter:
             self._upkeep.request()
 
     def _put_in_memory(self, batch: Batch) -> None:
-        if self._waiting_bytes + len(batch.content) > self._config.buffer_bytes:
+        if self._waiting_bytes + len(batch.content) > self._buffer_bytes:
             self._flush()
         self._waiting.append(batch)
         self._waiting_bytes += len(batch.content)
@@ -333,7 +339,7 @@ class PredictionLogWriter:
         self._waiting, self._waiting_bytes = [], 0
 
     def _flush_regularly(self) -> None:
-        while not self._ending.wait(self._config.flush_interval_s):
+        while not self._ending.wait(self._flush_interval_s):
             with self._mutex:
                 try:
                     self._flush()

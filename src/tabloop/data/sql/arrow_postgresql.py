@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from tabloop.data.sql.address import DatabaseAddress
-from tabloop.data.sql.connection import database_error
+from tabloop.data.sql.connection import CONNECT_TIMEOUT_S, database_error
 
 
 def has_arrow_driver() -> bool:
@@ -26,7 +26,6 @@ def read_batches(
     *,
     snapshot_id: str,
     batch_rows: int,
-    connect_timeout_s: int,
     statement_timeout_s: float | None,
 ) -> Iterator[pl.DataFrame]:
     """Yield what a SELECT gives, at most `batch_rows` rows at a time.
@@ -41,8 +40,8 @@ def read_batches(
         From `pg_export_snapshot()` of a transaction that is still open.
     batch_rows : int
         Rows of a FETCH.
-    connect_timeout_s, statement_timeout_s : number of seconds
-        Limits; None for none.
+    statement_timeout_s : float or None
+        Most seconds that a statement may run; None for any.
 
     Raises
     ------
@@ -58,7 +57,7 @@ def read_batches(
     import adbc_driver_postgresql.dbapi as adbc
 
     try:
-        connection = adbc.connect(_uri(address, connect_timeout_s), autocommit=True)
+        connection = adbc.connect(_uri(address), autocommit=True)
     except adbc_driver_manager.Error as error:
         raise database_error(address, error, "cannot connect") from error
     try:
@@ -82,8 +81,8 @@ def read_batches(
         connection.close()
 
 
-def _uri(address: DatabaseAddress, connect_timeout_s: int) -> str:
-    query = {"connect_timeout": str(connect_timeout_s), "application_name": "tabloop",
+def _uri(address: DatabaseAddress) -> str:
+    query = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "tabloop",
              "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}  # fmt: skip
     url = address.url.set(drivername="postgresql", query={**query, **address.url.query})
     return url.render_as_string(hide_password=False)

@@ -18,11 +18,13 @@ from tabloop.errors import DatabaseError, suggestion
 #: Which extra of tabloop brings the driver of a database.
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "duckdb": "duckdb"}
 
+#: A connection is awaited for so long.
+CONNECT_TIMEOUT_S = 10
 #: SQLite looks at its clock after so many steps of its virtual machine, about a millisecond.
 _STEPS_BETWEEN_LOOKS = 100_000
 
 
-def make_engine(address: DatabaseAddress, *, connect_timeout_s: int) -> sqlalchemy.Engine:
+def make_engine(address: DatabaseAddress) -> sqlalchemy.Engine:
     """Make the engine of a database; nothing is connected yet, and no connection is kept.
 
     Raises
@@ -34,10 +36,10 @@ def make_engine(address: DatabaseAddress, *, connect_timeout_s: int) -> sqlalche
     match address.dialect:
         case "postgresql":
             # a server that vanished without a word is noticed after a minute, not after two hours
-            arguments = {"connect_timeout": connect_timeout_s, "application_name": "tabloop",
+            arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "tabloop",
                          "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}  # fmt: skip
         case "mysql" | "mariadb":
-            arguments = {"connect_timeout": connect_timeout_s, "charset": "utf8mb4"}
+            arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "charset": "utf8mb4"}
     for name in address.url.query:  # what the URL says, holds
         arguments.pop(name, None)
     try:
@@ -160,9 +162,7 @@ def limit_statements(connection: sqlalchemy.Connection, address: DatabaseAddress
             )
 
 
-def connect_to_read(
-    address: DatabaseAddress, *, connect_timeout_s: int, statement_timeout_s: float | None
-) -> sqlalchemy.Connection:
+def connect_to_read(address: DatabaseAddress, *, statement_timeout_s: float | None) -> sqlalchemy.Connection:
     """Open a connection whose statements all see one snapshot and change nothing.
 
     Raises
@@ -178,7 +178,7 @@ def connect_to_read(
     """
     if address.file is not None:
         require_file(address.file)
-    engine = make_engine(address, connect_timeout_s=connect_timeout_s)
+    engine = make_engine(address)
     if address.dialect == "sqlite":
         event.listen(engine, "do_connect", _read_only_sqlite)
     try:

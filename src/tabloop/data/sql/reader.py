@@ -44,7 +44,6 @@ class SqlReader:
         self.dialect = address.dialect
         self._connection = connect_to_read(
             address,
-            connect_timeout_s=source.connect_timeout_s,
             statement_timeout_s=source.statement_timeout_s,
         )
 
@@ -176,7 +175,6 @@ class SqlReader:
             sql,
             snapshot_id=snapshot_id,
             batch_rows=self._source.batch_rows,
-            connect_timeout_s=self._source.connect_timeout_s,
             statement_timeout_s=self._source.statement_timeout_s,
         ):
             yield list(frame.get_columns())

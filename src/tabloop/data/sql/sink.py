@@ -121,7 +121,7 @@ class TableOutput:
         return [self._contract.probability_name, self._contract.decision_name]
 
     def _open(self) -> None:
-        self._writer = open_writer(self._address, connect_timeout_s=self._config.connect_timeout_s)
+        self._writer = open_writer(self._address)
         table = scores_table(
             self._contract,
             self._config.table,
@@ -169,9 +169,7 @@ class TableOutput:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 if self._writer is None:
-                    self._writer = open_writer(
-                        self._address, connect_timeout_s=self._config.connect_timeout_s
-                    )
+                    self._writer = open_writer(self._address)
                 with self._writer.transaction():
                     self._writer.upsert(self._require_table(), self.key, batch)
             except DatabaseError as error:

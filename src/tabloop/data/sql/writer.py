@@ -59,7 +59,7 @@ class Writer(Protocol):
         ...
 
 
-def open_writer(address: DatabaseAddress, *, connect_timeout_s: int) -> Writer:
+def open_writer(address: DatabaseAddress) -> Writer:
     """Connect to a database to write.
 
     Raises
@@ -73,7 +73,7 @@ def open_writer(address: DatabaseAddress, *, connect_timeout_s: int) -> Writer:
         from tabloop.data.sql.duckdb_writer import DuckdbWriter
 
         return DuckdbWriter(address)
-    return SqlWriter(address, connect_timeout_s=connect_timeout_s)
+    return SqlWriter(address)
 
 
 class SqlWriter:
@@ -83,13 +83,11 @@ class SqlWriter:
     ----------
     address : DatabaseAddress
         The database.
-    connect_timeout_s : int
-        Most seconds to wait for it.
     """
 
-    def __init__(self, address: DatabaseAddress, *, connect_timeout_s: int) -> None:
+    def __init__(self, address: DatabaseAddress) -> None:
         self._address = address
-        engine = make_engine(address, connect_timeout_s=connect_timeout_s)
+        engine = make_engine(address)
         try:
             with saying_where(address, "cannot connect"):
                 self._connection = engine.connect()

@@ -22,6 +22,7 @@ from tabloop.optimization.benchmark.measured_variant import MeasuredVariant, Var
 from tabloop.optimization.benchmark.plan import Cell, Plan, order_of_rounds, plan_calls, plan_cells
 from tabloop.optimization.benchmark.process import THREAD_SETTINGS, WorkerProcess
 from tabloop.optimization.benchmark.report import BenchmarkReport, Omission
+from tabloop.optimization.benchmark.statistics import CONFIDENCE
 from tabloop.optimization.benchmark.worker import ARRAYS_FILE, FRAME_FILE, EnergyMeter
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def run_benchmark(
         rounds=config.repeated_runs,
         headline_batch_size=config.batch_size,
         batch_sizes=tuple(sorted({cell.batch_size for cell in cells})),
-        confidence=config.confidence,
+        confidence=CONFIDENCE,
         test_rows=len(y_true),
         positive_rows=int(y_true.sum()),
         duration_s=time.monotonic() - begun,
@@ -143,8 +144,8 @@ def run_benchmark(
         threads=THREAD_SETTINGS | {"onnxruntime_intra_op": "1"},
         libraries=library_versions(),
         energy_measured=EnergyMeter(POWERCAP).available,
-        variants=tuple(describe(each, running, y_true, config.confidence, seed) for each in running),
-        comparisons=tuple(compare(running, config.confidence, seed)),
+        variants=tuple(describe(each, running, y_true, CONFIDENCE, seed) for each in running),
+        comparisons=tuple(compare(running, CONFIDENCE, seed)),
         omissions=(*skipped, *omitted),
     )
 

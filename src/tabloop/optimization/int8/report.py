@@ -13,7 +13,13 @@ from onnx import TensorProto
 
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.optimization.benchmark.statistics import Figure, latency_quantiles, measure_quality, paired_ratio
+from tabloop.optimization.benchmark.statistics import (
+    CONFIDENCE,
+    Figure,
+    latency_quantiles,
+    measure_quality,
+    paired_ratio,
+)
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.parity.check import ParityReport
 
@@ -243,7 +249,7 @@ def measure(
     quality: dict[str, Any] | None = None
     # a graph that answers NaN has no quality, and parity says so
     if 0 < int(y_true.sum()) < len(y_true) and np.isfinite(proba).all():
-        settings = {"confidence": config.confidence, "seed": _SEED}
+        settings = {"confidence": CONFIDENCE, "seed": _SEED}
         ours = measure_quality(y_true, proba, threshold, baseline_proba=trained_proba, **settings)  # type: ignore[arg-type]
         trained = measure_quality(y_true, trained_proba, threshold, **settings)  # type: ignore[arg-type]
         quality = {"int8": asdict(ours), "sklearn": asdict(trained)}
@@ -260,7 +266,7 @@ def measure(
                 columns,
                 size,
                 rounds=config.repeated_runs,
-                confidence=config.confidence,
+                confidence=CONFIDENCE,
                 timed_s=TIMED_S,
             )
             for size in sizes

@@ -1,0 +1,165 @@
+"""Read and write YAML as its version 1.2 means it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from tabloop.errors import ConfigError
+
+#: More values than this that aliases repeat are no settings: they are an attack, or a mistake.
+MOST_REPEATED_VALUES = 10_000
+
+# PyYAML lets the errors of the values it builds through: numbers of 5,000 digits, `!!bool maybe`
+_ERRORS = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+_CORE_SCHEMA = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+)
+
+
+def _speak_core_schema(kind: type[Any]) -> None:
+    """Let a loader or dumper know a plain text's type by the core schema of YAML 1.2, and nothing else."""
+    kind.yaml_implicit_resolvers = {}
+    for name, pattern, first in _CORE_SCHEMA:
+        kind.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(f"(?:{pattern})$"), first)
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader of plain values that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a plain text", key_node.start_mark
+                )
+            key = key_node.value
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+    def construct_core_int(self, node: yaml.ScalarNode) -> int:
+        text = self.construct_scalar(node)
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text, base)
+
+
+class _Dumper(yaml.SafeDumper):
+    """A dumper that quotes every text which `_Loader` would not read as that text."""
+
+
+_speak_core_schema(_Loader)
+_speak_core_schema(_Dumper)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_core_int)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Read one YAML document.
+
+    Parameters
+    ----------
+    text : str
+        The document. Plain texts mean what the core schema of YAML 1.2 says: `010` is ten, and `12:30`,
+        `yes`, `NO` and `2024-01-31` are texts.
+    where : str
+        Where it stands, for the error.
+
+    Returns
+    -------
+    value : object
+        Mappings, lists, texts, numbers, truth values and None.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, repeats a key, or repeats too much through aliases.
+
+    References
+    ----------
+    .. [1] YAML 1.2.2, section 10.3, https://yaml.org/spec/1.2.2/#103-core-schema.
+
+    Examples
+    --------
+    >>> parse_yaml("[010, 12:30, yes, 1e3, true]", "here")
+    [10, '12:30', 'yes', 1000.0, True]
+    """
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _require_bounded_aliases(node)
+        return loader.construct_document(node)
+    except _ERRORS as error:
+        raise ConfigError(f"{where}: not YAML: {_sentence(error)}") from error
+
+
+def write_yaml(value: Any, **options: Any) -> str:
+    r"""Write plain values so that `parse_yaml` reads the same values back.
+
+    Parameters
+    ----------
+    value : object
+        Mappings, lists, texts, numbers, truth values and None.
+    **options
+        As `yaml.dump` takes them.
+
+    Examples
+    --------
+    >>> write_yaml({"a": "1e3", "b": "yes"})
+    "a: '1e3'\nb: yes\n"
+    """
+    written: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **options)
+    return written
+
+
+def _require_bounded_aliases(root: yaml.Node) -> None:
+    """Refuse a document whose aliases contain themselves or repeat very much, before it is built.
+
+    Each node is visited once; how many values it stands for is the sum over what it holds.
+    """
+    sizes: dict[int, int] = {}
+    under_way: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        if id(node) in sizes:
+            return sizes[id(node)]
+        if id(node) in under_way:
+            raise yaml.constructor.ConstructorError(None, None, "an alias holds itself", node.start_mark)
+        under_way.add(id(node))
+        below = node.value if isinstance(node, yaml.CollectionNode) else []
+        total = 1
+        for each in below:
+            total += sum(map(size, each)) if isinstance(each, tuple) else size(each)
+        under_way.remove(id(node))
+        sizes[id(node)] = total
+        return total
+
+    repeated = size(root) - len(sizes)
+    if repeated > MOST_REPEATED_VALUES:
+        raise yaml.constructor.ConstructorError(
+            None, None,
+            f"its aliases repeat more than {MOST_REPEATED_VALUES:,} values; write out what is needed",
+            root.start_mark,
+        )  # fmt: skip
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error) if isinstance(error, yaml.YAMLError | ValueError) else "a tag does not fit its value"
