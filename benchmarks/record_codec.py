@@ -142,7 +142,7 @@ def main() -> None:
         records = codec.decode_records(body)
         for name, way in ways(contract).items():
             tasks.setdefault(name, {})[n_rows] = lambda way=way, body=body: way(body)  # type: ignore[misc]
-        for name, unpack in {"columns_of": codec.columns_of, "feature_values": codec.feature_values}.items():
+        for name, unpack in {"columns_of": codec.columns_of}.items():
             tasks.setdefault(f"RecordCodec.{name}", {})[n_rows] = (
                 lambda unpack=unpack, records=records: unpack(records)  # type: ignore[misc]
             )

@@ -19,6 +19,7 @@ from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
 from tabloop.contract.sampling.example import example_record
 from tabloop.contract.sampling.sampler import sample_rows
+from tabloop.drift.scored_rows import RowReader
 from tabloop.errors import ContractError, MalformedBodyError, RecordError
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.records.frame_columns import columns_of_frame
@@ -383,13 +384,25 @@ def test_arrays_are_those_of_the_table(contract: Contract, seed: int, n_rows: in
     for name, array in expected.items():
         assert inputs[name].dtype == array.dtype
         np.testing.assert_array_equal(inputs[name], array)
-    features, table = codec.feature_values(records), feature_frame(contract, frame)
-    assert list(features) == table.columns
-    for name in contract.numeric_features:
-        assert features[name].dtype == np.float64
-        np.testing.assert_array_equal(features[name], table[name].to_numpy())
+
+
+@given(contracts(log1p=True), st.integers(0, 3), st.integers(1, 6))
+@relaxed
+def test_the_monitor_sees_of_logged_records_what_training_saw(
+    contract: Contract, seed: int, n_rows: int
+) -> None:
+    frame = sampled(contract, n_rows, seed)
+    codec = RecordCodec(contract)
+    records = [codec.record_of(as_json(contract, row)) for row in frame.iter_rows(named=True)]
+    logged = [json.loads(msgspec.json.encode(record)) for record in records]
+    seen = RowReader(contract).read(logged, [0.5] * n_rows, [1] * n_rows)
+    table = feature_frame(contract, frame)
+    assert list(seen.features) == list(contract.numeric_features)
+    for name, values in seen.features.items():
+        assert values.dtype == np.float64
+        np.testing.assert_array_equal(values, table[name].to_numpy())
     for name in contract.category_features:
-        assert features[name].tolist() == table[name].to_list()
+        assert list(seen.categories[name]) == table[name].to_list()
 
 
 @given(contracts(), st.integers(0, 3))

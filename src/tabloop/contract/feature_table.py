@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from tabloop.contract.contract import Contract
-from tabloop.contract.formulas.evaluation import evaluate_table
+from tabloop.contract.formula_inputs import inputs_of_table, numeric_features
 from tabloop.errors import DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def feature_frame(contract: Contract, frame: Any) -> pl.DataFrame:
@@ -46,14 +43,9 @@ def feature_frame(contract: Contract, frame: Any) -> pl.DataFrame:
     [(7.0, 1.0), (14.0, 2.0)]
     """
     typed = typed_columns(contract, frame)
-    values = formula_values(contract, typed)
-    features: dict[str, pl.Series] = {}
-    for name in contract.numeric_features:
-        if name in values:
-            features[name] = pl.Series(name, values[name])
-        else:
-            result = evaluate_table(contract.features[name], values, n_rows=typed.height)
-            features[name] = pl.Series(name, np.where(np.isfinite(result), result, np.nan))
+    prepared = inputs_of_table(contract, typed)
+    numeric = numeric_features(contract, prepared, n_rows=typed.height)
+    features = {name: pl.Series(name, values) for name, values in numeric.items()}
     for name in contract.category_features:
         features[name] = typed[name]
     return pl.DataFrame(features)
@@ -61,6 +53,8 @@ def feature_frame(contract: Contract, frame: Any) -> pl.DataFrame:
 
 def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
     """Take the contract's columns out of a Polars or pandas frame, in the contract's types.
+
+    What `check_table` accepted is typed already, for its own contract.
 
     Raises
     ------
@@ -87,18 +81,6 @@ def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
     if problems:
         raise DataError("the table does not fit the contract:\n  " + "\n  ".join(problems))
     return pl.DataFrame(columns)
-
-
-def formula_values(contract: Contract, typed: pl.DataFrame) -> dict[str, NDArray[Any]]:
-    """Prepare typed columns as `evaluate_table` reads them: float64, and "is null" for text."""
-    values: dict[str, NDArray[Any]] = {}
-    for name, column in contract.columns.items():
-        series = typed[name]
-        if column.formula_kind == "text":
-            values[name] = series.is_null().to_numpy()
-        else:
-            values[name] = column.formula_numbers(series)
-    return values
 
 
 def _series(frame: Any, name: str) -> pl.Series:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tabloop.contract.columns import CategoryColumn, TextColumn, TimestampColumn, as_utc
 from tabloop.contract.contract import Contract
-from tabloop.contract.formulas.evaluation import evaluate_feature
+from tabloop.contract.formula_inputs import input_of_values, numeric_features
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -77,20 +75,15 @@ class RowReader:
         left_out = set(omitted)
         engineered = {n for n, formula in contract.features.items() if left_out & set(formula.columns)}
         known = (*contract.numeric_features, *contract.category_features)
+        self._contract = contract
         self.not_monitored = tuple(n for n in known if n in left_out or n in engineered)
-        self._columns = {n: column for n, column in contract.columns.items() if n not in left_out}
-        self._formulas = {n: f for n, f in contract.features.items() if n not in engineered}
-        mentioned = {n for formula in self._formulas.values() for n in formula.columns}
-        self._categories = [n for n, c in self._columns.items() if isinstance(c, CategoryColumn)]
-        self._numbers = [
-            n for n, c in self._columns.items() if not isinstance(c, CategoryColumn | TextColumn)
-        ]
-        self._moments = {n for n, c in self._columns.items() if isinstance(c, TimestampColumn)}
-        self._texts = [
-            n
-            for n, c in self._columns.items()
-            if isinstance(c, CategoryColumn | TextColumn) and n in mentioned
-        ]
+        mentioned = {n for formula in contract.features.values() for n in formula.columns}
+        self._inputs = {
+            name: column
+            for name, column in contract.columns.items()
+            if name not in left_out and (name in mentioned or column.formula_kind != "text")
+        }
+        self._categories = [name for name in contract.category_features if name not in left_out]
 
     def read(self, rows: Sequence[Mapping[str, Any]], probability: ArrayLike, label: ArrayLike) -> ScoredRows:
         """Compute the features of some rows.
@@ -107,23 +100,12 @@ class RowReader:
         -------
         scored : ScoredRows
         """
-        features: dict[str, NDArray[np.float64]] = {}
-        for name in self._numbers:
-            values: list[Any] = [row.get(name) for row in rows]
-            if name not in self._moments:  # a text stands where the column was hashed when the row was logged
-                values = [None if isinstance(v, str) else v for v in values]
-            else:
-                values = [
-                    None if v is None else as_utc(datetime.fromisoformat(v)).timestamp() for v in values
-                ]
-            features[name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-        columns: dict[str, NDArray[Any]] = dict(features)
-        for name in self._texts:
-            columns[name] = np.array([row.get(name) is None for row in rows], dtype=np.bool_)
-        for name, formula in self._formulas.items():
-            features[name] = evaluate_feature(formula, columns, n_rows=len(rows))
+        prepared = {
+            name: input_of_values(column, [row.get(name) for row in rows])
+            for name, column in self._inputs.items()
+        }
         return ScoredRows(
-            features,
+            numeric_features(self._contract, prepared, n_rows=len(rows), without=self.not_monitored),
             {name: [row.get(name) for row in rows] for name in self._categories},
             np.asarray(probability, dtype=np.float64),
             np.asarray(label, dtype=np.int8),

@@ -13,7 +13,6 @@ from tabloop.artifacts.files import json_bytes, write_atomic
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
-from tabloop.contract.feature_table import typed_columns
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactError, ParityError
@@ -108,7 +107,7 @@ def _metadata(run: RunFolder, contract: Contract, source: str, threshold: float 
 
 
 def _self_test(run: RunFolder, contract: Contract, rows: pl.DataFrame) -> dict[str, Any]:
-    columns = columns_of_frame(contract, typed_columns(contract, rows))
+    columns = columns_of_frame(contract, rows)
     probabilities = load_pipeline(run, "best_model.joblib").predict_proba(rows)[:, 1]
     return {
         "format_version": 1,

@@ -150,7 +150,7 @@ def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
     """Check that the way from an event to its decision keeps up with the configured rate."""
     floors = config.release
     service = load_service(run, released_only=False)
-    rows = typed_columns(data.contract, data.split.test.head(_LOAD_ROWS)).to_dicts()
+    rows = data.split.test.head(_LOAD_ROWS).select(list(data.contract.columns)).to_dicts()
     # also where the consumer would wait: a queue that was full is a queue that saturates
     simulator = LoadSimulator(
         service, rows, config.stream.model_copy(update={"policy": "shed"}), seed=config.seed
@@ -183,9 +183,7 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     """
     baseline = run.read_json("drift_baseline.json")
     service = load_service(run, released_only=False)
-    typed = typed_columns(
-        data.contract, data.split.train.head(max(5_000, config.monitoring.drift_min_samples))
-    )
+    typed = data.split.train.head(max(5_000, config.monitoring.drift_min_samples))
     frame = feature_frame(data.contract, typed)
     features = {name: frame[name].to_numpy() for name in data.contract.numeric_features}
     labels = service.decide(columns_of_frame(data.contract, typed)).label
@@ -332,9 +330,9 @@ def _compare_with_champion(run: RunFolder, data: RunData, store: RunStore, champ
     if len(y) < _LEAST_SHARED_ROWS or len(np.unique(y)) < 2:
         return compared | {"not_compared": f"only {len(y)} test rows that the champion was not trained on"}
     shared = data.split.test.filter(pl.Series(fresh))
-    old = other.decide(columns_of_frame(other.contract, typed_columns(other.contract, shared))).probability
+    old = other.decide(columns_of_frame(other.contract, rows.filter(pl.Series(fresh)))).probability
     service = load_service(run, released_only=False)
-    new = service.decide(columns_of_frame(data.contract, typed_columns(data.contract, shared))).probability
+    new = service.decide(columns_of_frame(data.contract, shared)).probability
     difference, interval = roc_auc_difference(y, new, old)
     return compared | {"difference": difference, "interval": list(interval)}
 

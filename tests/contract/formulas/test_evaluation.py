@@ -13,7 +13,6 @@ import pytest
 from tabloop.contract.formulas.evaluation import (
     Row,
     evaluate_feature,
-    evaluate_feature_row,
     evaluate_row,
     evaluate_table,
 )
@@ -158,7 +157,7 @@ def test_number_semantics(text: str, expected: float) -> None:
     assert table.shape == (3,)
     assert table.dtype == np.float64
     assert all(same(float(value), expected) for value in table)
-    assert same(evaluate_feature_row(formula, {}), expected if math.isfinite(expected) else NAN)
+    assert same(evaluate_feature(formula, {}, n_rows=1)[0], expected if math.isfinite(expected) else NAN)
 
 
 @pytest.mark.parametrize(("text", "expected"), CONDITIONS)

@@ -13,7 +13,6 @@ import pytest
 
 from tabloop.contract.checks.record import MAX_PROBLEMS, RecordChecker
 from tabloop.contract.contract import Contract
-from tabloop.contract.feature_table import feature_frame
 from tabloop.contract.formulas.evaluation import evaluate_row, evaluate_table
 from tabloop.contract.formulas.parser import parse_formula
 from tabloop.errors import ContractError, MalformedBodyError, RecordError, TooManyRecordsError
@@ -183,9 +182,6 @@ def test_arrays_of_the_students_are_those_of_the_table(
         found = codec.columns_of(records)[name]
         assert found.dtype == array.dtype
         np.testing.assert_array_equal(found, array)
-    features = codec.feature_values(records)
-    for series in feature_frame(contract, rows):
-        np.testing.assert_array_equal(features[series.name], series.to_numpy())
 
 
 def test_a_record_of_values_is_checked(codec: RecordCodec) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from tabloop.contract.contract import Contract
-from tabloop.contract.feature_table import formula_values
+from tabloop.contract.formula_inputs import inputs_of_table
 from tabloop.contract.formulas.evaluation import evaluate_table
 from tabloop.contract.formulas.parser import Formula
 
@@ -32,7 +32,7 @@ def broken_rules(contract: Contract, typed: pl.DataFrame) -> dict[Formula, NDArr
         One entry for each rule. As with `CHECK` in SQL, a rule is not broken where one of its columns
         (outside `isnull`) is null.
     """
-    values = formula_values(contract, typed) if contract.rules else {}
+    values = inputs_of_table(contract, typed) if contract.rules else {}
     broken = {}
     for rule in contract.rules:
         applies = np.ones(typed.height, dtype=np.bool_)

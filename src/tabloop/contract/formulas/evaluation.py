@@ -82,7 +82,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 def evaluate_row(formula: Formula, row: Row) -> float | bool:
     """Compute a formula for one row in plain Python.
 
-    An infinite or NaN result is returned as it is; `evaluate_feature_row` makes it null.
+    An infinite or NaN result is returned as it is; only a feature of it would be null.
 
     Parameters
     ----------
@@ -113,19 +113,6 @@ def evaluate_row(formula: Formula, row: Row) -> float | bool:
     if formula.kind == "number":
         return _row_number(cast("NumberNode", formula.root), row)
     return _row_condition(cast("ConditionNode", formula.root), row)
-
-
-def evaluate_feature_row(formula: Formula, row: Row) -> float:
-    """Compute an engineered feature for one row: `evaluate_row`, with NaN (null) for an infinite result.
-
-    Examples
-    --------
-    >>> from tabloop.contract.formulas.parser import parse_formula
-    >>> evaluate_feature_row(parse_formula("1 / a", {"a": "number"}, expected="number"), {"a": 0})
-    nan
-    """
-    result = float(evaluate_row(formula, row))
-    return result if math.isfinite(result) else math.nan
 
 
 def evaluate_table(

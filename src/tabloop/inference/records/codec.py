@@ -25,7 +25,8 @@ from tabloop.contract.checks.record import (
 from tabloop.contract.checks.strict_json import RepeatedKeysObject, read_json
 from tabloop.contract.columns import RecordValue, TextLikeColumn, TimestampColumn
 from tabloop.contract.contract import Contract
-from tabloop.contract.formulas.evaluation import evaluate_feature, evaluate_table
+from tabloop.contract.formula_inputs import input_of_values
+from tabloop.contract.formulas.evaluation import evaluate_table
 from tabloop.contract.formulas.parser import Formula
 from tabloop.errors import (
     MalformedBodyError,
@@ -194,41 +195,10 @@ class RecordCodec:
                 texts = [text or "" for text in values] if field.column.nullable else values
                 columns[field.name] = np.array(texts, dtype=object)
             elif kind == "double":
-                columns[field.name] = _formula_array(field, values)
+                columns[field.name] = input_of_values(field.column, values)
             else:
                 columns[field.name] = np.array(values, dtype=np.int64 if kind == "int64" else np.bool_)
         return columns
-
-    def feature_values(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
-        """Compute the features that a model sees of records, for watching them.
-
-        Parameters
-        ----------
-        records : sequence of n_rows records
-            From this codec.
-
-        Returns
-        -------
-        features : dict of str to ndarray of shape (n_rows,)
-            `contract.numeric_features` as float64, NaN for null, then `contract.category_features` as
-            str objects, None for null: the values of `tabloop.contract.feature_table.feature_frame`.
-        """
-        contract = self._contract
-        used = {name for formula in contract.features.values() for name in formula.columns}
-        values = {
-            field.name: _formula_array(field, field.of(records))
-            for field in self._fields
-            if field.name in used or field.name in contract.numeric_features
-        }
-        features: dict[str, NDArray[Any]] = {}
-        for name in contract.numeric_features:
-            formula = contract.features.get(name)
-            features[name] = (
-                values[name] if formula is None else evaluate_feature(formula, values, n_rows=len(records))
-            )
-        for name in contract.category_features:
-            features[name] = np.array(self._by_name[name].of(records), dtype=object)
-        return features
 
     def _settle(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
         """Do what the decoder cannot: absent fields, repeated keys, texts, timestamps, rules.
@@ -251,10 +221,14 @@ class RecordCodec:
         return all(self._rule_holds(rule, fields, records) for rule, fields in self._rules)
 
     def _settle_fields(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
-        """Fill in absent fields with null and make sure that no key stands there twice.
+        """Fill in absent fields with null, and make sure that no key stands there twice.
 
-        The decoder lets the last of equal keys win. Each key is followed by a colon, so there is one too
-        many unless the number of colons is exactly that of the fields present and of their texts.
+        `msgspec` lets the last of equal keys win, so a repeated key shows in the body alone. The proof that
+        there is none counts colons. Outside of texts, JSON has one colon behind each key and no other. A
+        body that was decoded holds only known keys, each at least once but for the absent ones; so it has
+        at least the colons expected here, and exactly as many only if no key is repeated. Colons inside
+        keys and values add to both sides alike, as long as none is written as `\\u003a`. Where the numbers
+        differ, nothing is refused yet: the caller reads the body again, strictly.
         """
         n_colons = n_outer_colons + self._n_colons * len(records)
         for field in self._optional:
@@ -266,8 +240,9 @@ class RecordCodec:
                         n_colons -= 1 + field.name.count(":")
         found = body.count(b":")
         if found == n_colons and not self._names_have_colons:
+            # a text could only have hidden a repeated key by taking colons away
             return True
-        if b"\\u003a" in body or b"\\u003A" in body:  # an escaped colon, so that counting is no use
+        if b"\\u003a" in body or b"\\u003A" in body:
             return False
         for field, _ in (*self._texts, *self._moments):
             n_colons += sum(text.count(":") for text in field.of(records) if text)
@@ -280,7 +255,7 @@ class RecordCodec:
                 if not rule_holds(rule, {f.name: f.column.formula_value(f.get(record)) for f in fields}):
                     return False
             return True
-        values = {field.name: _formula_array(field, field.of(records)) for field in fields}
+        values = {field.name: input_of_values(field.column, field.of(records)) for field in fields}
         broken = ~evaluate_table(rule, values, n_rows=len(records))
         for name in rule.required_columns:
             broken &= ~np.isnan(values[name])
@@ -355,12 +330,3 @@ def _kind(value: Any) -> str:
             return "an array"
         case _:
             return "an object"
-
-
-def _formula_array(field: RecordField, values: list[RecordValue]) -> NDArray[Any]:
-    """Prepare values as `evaluate_table` reads them: float64 with NaN for null, "is null" for text."""
-    if isinstance(field.column, TextLikeColumn):
-        return np.array([value is None for value in values], dtype=np.bool_)
-    if isinstance(field.column, TimestampColumn):
-        values = list(map(field.column.formula_value, values))
-    return np.array(values, dtype=np.float64)
