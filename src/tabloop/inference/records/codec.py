@@ -221,13 +221,13 @@ class RecordCodec:
         return all(self._rule_holds(rule, fields, records) for rule, fields in self._rules)
 
     def _settle_fields(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
-        """Fill in absent fields with null, and make sure that no key stands there twice.
+        r"""Fill in absent fields with null, and make sure that no key stands there twice.
 
         `msgspec` lets the last of equal keys win, so a repeated key shows in the body alone. The proof that
         there is none counts colons. Outside of texts, JSON has one colon behind each key and no other. A
         body that was decoded holds only known keys, each at least once but for the absent ones; so it has
         at least the colons expected here, and exactly as many only if no key is repeated. Colons inside
-        keys and values add to both sides alike, as long as none is written as `\\u003a`. Where the numbers
+        keys and values add to both sides alike, as long as none is written as `\u003a`. Where the numbers
         differ, nothing is refused yet: the caller reads the body again, strictly.
         """
         n_colons = n_outer_colons + self._n_colons * len(records)
@@ -240,7 +240,7 @@ class RecordCodec:
                         n_colons -= 1 + field.name.count(":")
         found = body.count(b":")
         if found == n_colons and not self._names_have_colons:
-            # a text could only have hidden a repeated key by taking colons away
+            # a repeated key adds a colon, and nothing takes one away: these names have none to escape
             return True
         if b"\\u003a" in body or b"\\u003A" in body:
             return False
