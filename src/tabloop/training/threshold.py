@@ -158,9 +158,10 @@ def calibrate_threshold(
     :math:`\alpha` = 1 - confidence enters at several starts, which makes it the fallback procedure [3]_:
     90% at the cut of 0.35 rows per positive, 10% evenly at 1/2, 1/4, 1/8, ... of that, down to a cut that
     bears two misses. If the small cuts pass, their share joins the main one and nothing was lost; if the
-    main start fails, they still promise something. The largest cut that passed is the answer. The cuts
-    depend on the number of rows and of positives, the target, the confidence and which scores tie; on no
-    label beyond that count.
+    main start fails, they still promise something. The answer is the cut of largest recall among those that
+    passed, and of equal recalls the one of fewest rows: with the stated confidence all that passed keep the
+    promise, so any choice among them does. The cuts depend on the number of rows and of positives, the
+    target, the confidence and which scores tie; on no label beyond that count.
 
     *Why it is valid.* Given the scores, labels are independent, each with its own probability, and the
     mean of these over a cut is its precision; for such sums the binomial test stays valid [4]_ (at levels
@@ -215,7 +216,8 @@ def calibrate_threshold(
     level, passed = _walk(_p_value(hits, rows, target_precision), budget)
     feasible = bool(passed.any())
     if feasible:
-        chosen = int(np.flatnonzero(passed)[-1])
+        # of equal recalls the strictest
+        chosen = int(np.flatnonzero(passed & (hits == hits[passed][-1]))[0])
         bound = max(target_precision, float(_lower_bound(hits, rows, level)[chosen]))
     else:
         promises = np.where(budget > 0, _lower_bound(hits, rows, budget), -1.0)
