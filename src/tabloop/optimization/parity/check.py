@@ -10,7 +10,7 @@ import numpy as np
 
 from tabloop.errors import TooFewRowsError
 from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.optimization.parity.probes import tied_rows
+from tabloop.optimization.parity.ties import tied_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ class ParityReport:
         Rows are decided positive from this probability on.
     excused_ties : int
         Rows over a tolerance or flipped whose answer is decided by rounding alone; see
-        `tabloop.optimization.parity.probes.tied_rows`.
+        `tabloop.optimization.parity.ties.tied_rows`.
     passed : bool
         Whether all of this is tolerable.
     worst_rows : tuple of RowDifference
