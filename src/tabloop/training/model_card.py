@@ -179,9 +179,9 @@ def _drift(table: dict[str, Any]) -> str:
         cells = " | ".join(f"{fraction:.1%}" for fraction in shift["alarm_fraction"])
         lines.append(f"| {shift['shift']} | {cells} |")
     return (
-        f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, measured on training "
-        f"rows: one half, {table['reference_rows']:,}, makes the limits, the other gives the windows.\n\n"
-        + "\n".join(lines)
+        f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, by resampling the "
+        f"{table['reference_rows']:,} training rows kept as reference; the quiet windows' 95% intervals are in "
+        f"`drift_operating_table.json`.\n\n" + "\n".join(lines)
     )
 
 
