@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tabloop.contract.contract import Contract
+from tabloop.drift.moments import mean_and_std
 
 if TYPE_CHECKING:
     import polars as pl
@@ -80,21 +81,25 @@ def describe_numbers(values: NDArray[np.float64]) -> dict[str, Any]:
     if not len(present):
         return described | {"mean": None, "std": None, "minimum": None, "maximum": None,
                             "quantiles": {}, "histogram": {"edges": [], "counts": []}}  # fmt: skip
-    edges = np.unique(np.quantile(present, np.linspace(0, 1, _N_BINS + 1)))
+    edges = np.unique(_quantiles(present, np.linspace(0, 1, _N_BINS + 1)))
     if len(edges) == 1:
         edges = np.array([edges[0], edges[0]])
-    constant = bool(present.min() == present.max())
+    mean, std = mean_and_std(present)
     counts, _ = np.histogram(present, bins=edges)
-    quantiles = np.quantile(present, _QUANTILES)
+    quantiles = _quantiles(present, np.array(_QUANTILES))
     return described | {
-        # the mean of a constant is off by rounding, and its deviations are nothing but that
-        "mean": float(present[0] if constant else present.mean()),
-        "std": 0.0 if constant else float(present.std()),
+        "mean": mean,
+        "std": std,
         "minimum": float(present.min()),
         "maximum": float(present.max()),
         "quantiles": {f"{q:g}": float(v) for q, v in zip(_QUANTILES, quantiles, strict=True)},
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
     }
+
+
+def _quantiles(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give quantiles; of halves, so that the difference between two values is a double."""
+    return np.asarray(np.quantile(values / 2, at) * 2)
 
 
 def _describe_categories(values: pl.Series) -> dict[str, Any]:

@@ -44,7 +44,7 @@ _REFERENCES = 8
 _LEAST_WINDOWS, _MOST_WINDOWS = 2_000, 20_000
 _WINDOWS_PER_ALARM = 40
 _MOST_DRAWN_ROWS, _LEAST_DRAWN_ROWS = 2_000, 500
-# beyond so many cells of rows and features in a window fewer rows are drawn: wide tables cost no more a feature
+# beyond so many values in a window fewer rows are drawn, so that a wide table costs no more a feature
 _MOST_DRAWN_VALUES = 200_000
 # what is held in memory at once: the cells of so many features in every window
 _FEATURES_AT_ONCE = 12

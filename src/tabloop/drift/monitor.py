@@ -1,4 +1,4 @@
-"""Follow the scored rows of one run: the documented rule on the latest, the windowed tests on each window."""
+"""Follow the scored rows of one run: the z-score rule on the latest, the windowed tests on each window."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DriftHistory:
     rows : int
         How many there were.
     rule : DriftReport
-        The documented rule on the latest `monitoring.window_rows` of them.
+        The z-score rule on the latest `monitoring.window_rows` of them.
     windows : int
         Complete windows that were tested.
     alarmed : tuple of WindowVerdict
@@ -155,7 +155,7 @@ class DriftMonitor:
         return verdicts
 
     def check_rule(self) -> DriftReport:
-        """Apply the documented rule to the latest `window_rows` rows."""
+        """Apply the z-score rule to the latest `window_rows` rows."""
         rows = self.window.latest(self.config.window_rows)
         return check_drift(self._baseline, rows.numeric, rows.label, self.config)
 

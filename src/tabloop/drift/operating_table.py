@@ -46,7 +46,7 @@ _NULLS = 0.05
 
 
 class _Plant(NamedTuple):
-    """A shift: what stands in each row's place (or in every row's), by feature, and how many rows it touches."""
+    """A shift: the code of each row (or of every row) by feature, and the share of rows that it touches."""
 
     codes: dict[int, NDArray[np.int64] | int]
     fraction: float = 1.0

@@ -18,6 +18,7 @@ from tabloop.drift.limits import (
     code_reference,
     measure,
 )
+from tabloop.drift.moments import mean_and_std
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.share_test import alarming_counts, share_effect, share_p_value
 from tabloop.drift.window import DriftRows
@@ -404,7 +405,13 @@ def _values(cells: NumberCells, rows: DriftRows) -> NDArray[np.float64]:
 def _centre(values: NDArray[np.float64]) -> tuple[float, float]:
     """Give mean and median of what is there."""
     values = values[~np.isnan(values)]
-    return (float(values.mean()), float(np.median(values))) if len(values) else (np.nan, np.nan)
+    return (mean_and_std(values)[0], _median(values)) if len(values) else (np.nan, np.nan)
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    middle = len(values) // 2
+    first, second = np.partition(values, [max(0, middle - 1), middle])[[max(0, middle - 1), middle]]
+    return float(second) if len(values) % 2 else float(first / 2 + second / 2)
 
 
 def _in_segment(segment: str | None, words: str) -> str:

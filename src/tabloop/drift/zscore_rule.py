@@ -1,4 +1,4 @@
-"""The documented drift rule: means in units of the training standard deviation, and the decision rate."""
+"""The z-score rule: means in units of the training standard deviation, and the decision rate."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tabloop.config.monitoring import MonitoringConfig
+from tabloop.drift.moments import mean_and_std
 from tabloop.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What the documented rule says of a window.
+    """What the z-score rule says of a window.
 
     Attributes
     ----------
@@ -111,7 +112,7 @@ def check_drift(
             continue
         present = values[~np.isnan(values)]
         if len(present):
-            zscores[name] = _zscore(float(present.mean()), mean, std)
+            zscores[name] = _zscore(mean_and_std(present)[0], mean, std)
     reference = baseline["predicted_positive_rate"]
     if not (isinstance(reference, int | float) and 0 <= reference <= 1):
         problems.append(f"predicted_positive_rate: the baseline has {reference}, expected a rate")
@@ -138,8 +139,9 @@ def check_drift(
 
 
 def _zscore(mean_now: float, mean: float, std: float) -> float:
+    most = float(np.finfo(np.float64).max)
     distance = abs(mean_now - mean)
     if std > 1e-12 * max(1.0, abs(mean)):  # less is the rounding of a constant
-        return distance / std
+        return min(distance / std, most)
     # sums of equal numbers differ in the last bits
-    return 0.0 if distance <= 1e-9 * max(1.0, abs(mean)) else float(np.finfo(np.float64).max)
+    return 0.0 if distance <= 1e-9 * max(1.0, abs(mean)) else most

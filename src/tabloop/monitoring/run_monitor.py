@@ -126,7 +126,7 @@ class RunMonitor:
             yield verdicts
 
     def check_rule(self) -> DriftReport:
-        """Apply the documented rule to the latest rows."""
+        """Apply the z-score rule to the latest rows."""
         return self._monitor.check_rule()
 
     def active_alarms(self) -> list[FeatureTest]:
@@ -384,7 +384,7 @@ def _reason(rule: DriftReport, config: Config) -> str:
             f"{rule.predicted_positive_rate:.3f} of the rows are predicted positive, "
             f"{rule.reference_positive_rate:.3f} were in training"
         )
-    return "; ".join(parts) or "no drift by the documented rule"
+    return "; ".join(parts) or "no drift by the z-score rule"
 
 
 def _action(rule: DriftReport, has_alarms: bool) -> str:

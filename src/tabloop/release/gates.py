@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _LOAD_ROWS = 2_000
 _LEAST_SHARED_ROWS = 50
-# Twice what the documented rule calls drift
+# Twice what the z-score rule calls drift
 _PLANTED_SHIFT = 2.0
 # seconds for minutes
 _PLANTED_UNIT = 60.0
@@ -179,7 +179,7 @@ def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
 def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     """Check that drift can be computed, that the run's own rows show none, and that planted drift is seen.
 
-    The documented rule is shown a shift in each feature, the windowed tests a unit error in each with a unit.
+    The z-score rule is shown a shift in each feature, the windowed tests a unit error in each with a unit.
     """
     baseline = run.read_json("drift_baseline.json")
     service = load_service(run, released_only=False)

@@ -76,7 +76,7 @@ def observe_window(
     stop, time : int, str
         See `WindowEvidence`.
     rule : DriftReport, optional
-        The documented rule on the latest `monitoring.window_rows` rows.
+        The z-score rule on the latest `monitoring.window_rows` rows.
     drift : WindowVerdict, optional
         Of the window. Of one that is not complete only an alarm says something.
     estimated, realized : DegradationDecision, optional

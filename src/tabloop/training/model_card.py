@@ -180,8 +180,8 @@ def _drift(table: dict[str, Any]) -> str:
         lines.append(f"| {shift['shift']} | {cells} |")
     return (
         f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, by resampling the "
-        f"{table['reference_rows']:,} training rows kept as reference; the quiet windows' 95% intervals are in "
-        f"`drift_operating_table.json`.\n\n" + "\n".join(lines)
+        f"{table['reference_rows']:,} training rows kept as reference; `drift_operating_table.json` has the "
+        f"95% intervals of the quiet windows.\n\n" + "\n".join(lines)
     )
 
 
