@@ -37,6 +37,6 @@ def test_numbers_whose_sum_is_no_double_are_drift(numbers: list[float]) -> None:
     quiet = np.random.default_rng(0).normal(100.0, 10.0, 500)
     baseline = {"numeric": {"days": describe_numbers(quiet)}, "predicted_positive_rate": 0.1}
     config = MonitoringConfig(drift_min_samples=2, drift_min_features=1)
-    report = check_drift(baseline, {"days": np.array(numbers)}, np.zeros(len(numbers)), config)
+    report = check_drift(baseline, {"days": np.array(numbers)}, np.zeros(len(numbers), np.int8), config)
     assert math.isfinite(report.drift_score_max_abs_z)
     assert report.drifted_features == ("days",)
