@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
+from tabloop.artifacts.documents.document import document_bytes
+from tabloop.artifacts.documents.metrics import ThresholdReport
 from tabloop.errors import TooFewRowsError
-from tabloop.training.threshold import ThresholdReport, calibrate_threshold
+from tabloop.training.threshold import calibrate_threshold
 
 
 def calibrate(y: object, scores: object, target: float = 0.9, confidence: float = 0.95) -> ThresholdReport:
@@ -194,7 +196,7 @@ def test_report_is_json_and_its_walk_can_be_drawn() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(200_000)
     report = calibrate(rng.random(200_000) < scores**0.3, scores)
-    written = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    written = json.loads(document_bytes(report))
     assert written["type"] == "fixed_sequence"
     assert written["threshold"] == report.threshold
     assert len(written["steps"]) <= 201

@@ -21,7 +21,6 @@ from tabloop.inference.scoring_service import (
     Decisions,
     ScoringService,
     load_tested_service,
-    served_model,
 )
 
 #: From so many rows on, scoring is worth a thread: the loop reads and writes meanwhile.
@@ -146,27 +145,27 @@ def load_served_model(
 
 
 def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
-    metrics, lineage = run.read_json("metrics.json"), run.read_json("lineage.json")
-    baseline = run.read_json("drift_baseline.json")
-    if not baseline.get("numeric") and not baseline.get("categories"):
+    metrics, baseline = run.metrics, run.drift_baseline
+    if not baseline.numeric and not baseline.categories:
         raise ArtifactError(f"run {run.run_id}: its drift baseline holds no feature")
     return {
         "run_id": run.run_id,
         "created_at": run.created_at,
-        "model": metrics["best_model_name"],
-        "graph": served_model(run),
+        "model": metrics.best_model_name,
+        "graph": run.served_model,
         "decision_threshold": service.threshold,
         "promise": {
-            name: metrics["calibration"].get(name)
+            name: getattr(metrics.calibration, name)
             for name in ("target_precision", "promised_precision", "confidence", "feasible", "recall")
         },
         "test": {
-            name: metrics[name] for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
+            name: getattr(metrics, name)
+            for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
         },
-        "rows": lineage["rows"],
+        "rows": msgspec.to_builtins(run.lineage.rows),
         "hashes": {name: entry["sha256"] for name, entry in sorted(run.files.items())},
         "contract": service.contract.to_dict(),
-        "card": run.read("model_card.md").decode(),
+        "card": run.model_card,
     }
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
@@ -91,8 +94,8 @@ class DriftMonitor:
     ----------
     reference : DriftReference
         What `drift_reference.npz` holds.
-    baseline : mapping
-        What `drift_baseline.json` holds.
+    baseline : DriftBaseline
+        What the training rows looked like.
     config : MonitoringConfig
         The config's `monitoring` section.
     not_monitored : tuple of str
@@ -107,7 +110,7 @@ class DriftMonitor:
     def __init__(
         self,
         reference: DriftReference,
-        baseline: Mapping[str, Any],
+        baseline: DriftBaseline,
         config: MonitoringConfig,
         *,
         not_monitored: tuple[str, ...] = (),
@@ -118,10 +121,10 @@ class DriftMonitor:
             reference, max(config.window_rows, config.test_window_rows), not_monitored=not_monitored
         )
         self.latest: WindowVerdict | None = None
-        self._baseline = {
-            **baseline,
-            "numeric": {n: d for n, d in baseline["numeric"].items() if n not in not_monitored},
-        }
+        self._baseline = msgspec.structs.replace(
+            baseline,
+            numeric={n: d for n, d in baseline.numeric.items() if n not in not_monitored},
+        )
         self._start = 0  # of the window that is filling
         self._surges: dict[tuple[str, str], FeatureTest] = {}
 
@@ -189,7 +192,7 @@ class DriftMonitor:
 def drift_of_rows(
     batches: Iterable[ScoredRows],
     reference: DriftReference,
-    baseline: Mapping[str, Any],
+    baseline: DriftBaseline,
     config: MonitoringConfig,
     *,
     not_monitored: tuple[str, ...] = (),
@@ -200,7 +203,7 @@ def drift_of_rows(
     ----------
     batches : iterable of ScoredRows
         The rows of one run in the order of the log, in batches of any size; see `RowReader`.
-    reference, baseline : DriftReference, mapping
+    reference, baseline : DriftReference, DriftBaseline
         The run's.
     config : MonitoringConfig
         The config's `monitoring` section.

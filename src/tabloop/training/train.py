@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 
+from tabloop.artifacts.documents.metrics import EvaluationReport, ThresholdReport
 from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
@@ -24,11 +25,11 @@ from tabloop.training.cross_validation import (
     rank_candidates,
     report_candidate,
 )
-from tabloop.training.evaluation import EvaluationReport, evaluate
+from tabloop.training.evaluation import evaluate
 from tabloop.training.pool import Watcher, run_tasks
 from tabloop.training.preprocessing import ContractFeatures
 from tabloop.training.task import Task, TaskOutcome, Workbench
-from tabloop.training.threshold import ThresholdReport, calibrate_threshold
+from tabloop.training.threshold import calibrate_threshold
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import polars as pl
 
+from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.predictor import Predictor
@@ -20,7 +21,7 @@ from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
 from tabloop.optimization.int8.report import Rival, changed_nothing, describe_numbers, judge, measure
 from tabloop.optimization.int8.techniques import ScoresToOnnx, techniques_of
-from tabloop.optimization.parity.check import ParityReport, check_parity
+from tabloop.optimization.parity.check import check_parity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
