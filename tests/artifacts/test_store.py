@@ -142,7 +142,7 @@ def test_a_release_that_died_between_its_two_writes_can_be_done_again(store: Run
     again = RunFolder(run.path)
     again.seal("passed", Gates(True, ()))
     assert again.check_hashes() == []
-    assert again.read_json("gates.json") == {"passed": True}
+    assert again.gates == Gates(True, ())
 
 
 def write_and_fail(path: Path) -> None:
