@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from tabloop.config.serving import ServingConfig
 from tabloop.contract.contract import Contract
 from tabloop.deployment import metrics
 from tabloop.errors import ArtifactError, LogUnwritableError
+from tabloop.inference.answers import AnswerWriter
 from tabloop.inference.micro_batcher import MicroBatcher
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import (
@@ -81,7 +81,7 @@ class ServedModel:
             max_queue_rows=config.max_queue_rows,
         )
         self._log = log
-        self._form = _answer_form(service)
+        self._writer = AnswerWriter(service.contract, service.run_id)
 
     @property
     def run_id(self) -> str:
@@ -116,13 +116,13 @@ class ServedModel:
 
     def answer_one(self, prediction: Prediction) -> bytes:
         """Write the answer to one record as JSON."""
-        return (self._form % (prediction.probability, prediction.label, prediction.prediction_id)).encode()
+        answer = self._writer.answer(prediction.probability, prediction.label, prediction.prediction_id)
+        return answer.encode()
 
     def answer_many(self, predictions: Sequence[Prediction]) -> bytes:
         """Write the answer to several records as JSON, in their order."""
-        form = self._form
-        answers = ",".join([form % (p.probability, p.label, p.prediction_id) for p in predictions])
-        return f'{{"predictions":[{answers}]}}'.encode()
+        decisions = [(p.probability, p.label, p.prediction_id) for p in predictions]
+        return self._writer.answers(decisions).encode()
 
 
 def load_served_model(
@@ -167,12 +167,3 @@ def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
         "contract": service.contract.to_dict(),
         "card": run.model_card,
     }
-
-
-def _answer_form(service: ScoringService) -> str:
-    """Lay out an answer for the `%` operator: `%r` of a float is its shortest exact JSON."""
-    probability, label, run_id = (
-        json.dumps(text, ensure_ascii=False).replace("%", "%%")
-        for text in (service.contract.probability_name, service.contract.decision_name, service.run_id)
-    )
-    return f'{{{probability}:%r,{label}:%d,"prediction_id":"%s","run_id":{run_id}}}'
