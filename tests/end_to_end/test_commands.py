@@ -282,7 +282,10 @@ def test_too_many_refused_rows_stop_the_run_and_are_kept(workspace: Workspace) -
             "student_country,days_on_platfrm,minutes_watched",
             "column days_on_platform: missing; is it the unknown column 'days_on_platfrm'",
         ),
-        ("student_country,days_on_platform,days_on_platform", "days_on_platform: stands there 2 times"),
+        (
+            "student_country,days_on_platform,days_on_platform",
+            "'days_on_platform' (2 times); expected each name once",
+        ),
         ("student_country,days_on_platform,minutes_watched,extra", "column 'extra': not in the contract"),
     ],
 )

@@ -12,12 +12,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tabloop.artifacts.layout import FEEDBACK
 from tabloop.config.loading import Project
 from tabloop.errors import DataError, QuarantineLimitError, TooFewRowsError
-from tabloop.outcomes.import_file import ImportReport, import_feedback, require_few_refused
+from tabloop.outcomes.import_file import ImportReport, import_feedback, require_few_outcomes_refused
 from tabloop.outcomes.index import OutcomeIndex
-from tabloop.outcomes.store import FeedbackCount, FeedbackStore
+from tabloop.outcomes.store import FEEDBACK, FeedbackCount, FeedbackStore
 from tests.conftest import Workspace
 
 
@@ -120,14 +119,14 @@ def test_unknown_ids_are_refused_where_a_log_says_so(default_project: Project, t
 
     quarantine = io.BytesIO()
     report = taken(default_project, tmp_path, path, known=known, quarantine_file=quarantine)
-    require_few_refused(report, default_project.config.data)
+    require_few_outcomes_refused(report, default_project.config.data)
     assert (report.count.new, report.refused_reasons) == (199, {"unknown_id": 1})
     assert report.refused[0].row == 7
     assert prediction_id(5) in quarantine.getvalue().decode()
     assert stored(tmp_path, 7) == [0, 1, 0, 1, 0, -1, 0]
     nothing = taken(default_project, tmp_path / "other", path, known=lambda ids: set())
-    with pytest.raises(QuarantineLimitError, match="200 of 200 rows are refused"):
-        require_few_refused(nothing, default_project.config.data)
+    with pytest.raises(QuarantineLimitError, match="refuses 200 of 200 rows"):
+        require_few_outcomes_refused(nothing, default_project.config.data)
     assert not (tmp_path / "other").exists()
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.sampling.sampler import sample_rows
+from tabloop.data import checked_rows
 from tabloop.inference.scoring_service import load_service
 from tabloop.scoring import tables as batch_scoring
 from tests.conftest import SharedFolders, Workspace
@@ -83,7 +84,7 @@ def test_the_pieces_of_a_file_do_not_matter(project: Workspace, monkeypatch: pyt
     service = load_service(RunStore(settings.model_dir).require_champion())
     outputs = []
     for rows in (50_000, 37):
-        monkeypatch.setattr(batch_scoring, "_SLICE_ROWS", rows)
+        monkeypatch.setattr(checked_rows, "_SLICE_ROWS", rows)
         output = project.folder / f"scored-{rows}.csv"
         batch_scoring.score_rows(
             service,

@@ -148,7 +148,7 @@ ERRORS = {
     "a, a ,y\n1,2,0\n2,1,1\n": r"same name: 'a' \(2 times\)",
     "a,y\n1,0\n1,1\n": r"no column besides the target to learn from\n  column 'a': it holds only 1",
     "y\n0\n1\n": "no column besides the target",
-    'a,y\n"1,0\n2,1\n': "quote",
+    'a,y\n"1,0\n2,1\n': "the target 'y' holds only '1'",  # the quote costs its own line
     "a\0b,y\n1,0\n": "holds NUL bytes",
     "PK\x03\x04": "is a zip archive or Excel sheet, expected delimited text",
 }

@@ -3,8 +3,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tabloop.artifacts.documents.metrics import ThresholdReport
-from tabloop.training.threshold import calibrate_threshold
+from tabloop.training.threshold import ThresholdReport, calibrate_threshold
 
 Table = tuple[np.ndarray, np.ndarray]
 

@@ -32,7 +32,7 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
     from tabloop.artifacts.files import open_atomic, require_other_file
     from tabloop.artifacts.prediction_log.folder import has_log
     from tabloop.artifacts.prediction_log.reader import PredictionLogReader
-    from tabloop.outcomes.import_file import describe_refused, import_feedback, require_few_refused
+    from tabloop.outcomes.import_file import describe_refused, import_feedback, require_few_outcomes_refused
     from tabloop.outcomes.store import FeedbackStore
 
     project = settings.project()
@@ -54,7 +54,7 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
             progress=progress.step,
         )
     with reported(settings, report.to_dict()):
-        require_few_refused(report, project.config.data)
+        require_few_outcomes_refused(report, project.config.data)
     if settings.as_json:
         return
     count = report.count

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tabloop.artifacts.layout import SIMULATION_PLOT
 from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
@@ -105,7 +104,7 @@ def _simulate(
     project = Settings(settings.config, settings.overrides + overrides, settings.as_json).project()
     with ProgressDisplay() as progress:
         report = simulate_stream(project, progress)
-    path = plot or project.model_dir / SIMULATION_PLOT
+    path = plot or project.model_dir / "stream" / "simulation.png"
     if not no_search or plot is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, report.png())

@@ -12,7 +12,7 @@ from tabloop.contract.target import TargetConfig
 
 
 class CsvSource(Section):
-    """A delimited text file with a header."""
+    """A delimited text file."""
 
     kind: Literal["csv"]
     path: str = Field(min_length=1, description="The file, relative to the config's folder.")
@@ -23,16 +23,41 @@ class CsvSource(Section):
         pattern=r"^[\t\x20\x21\x23-\x7e]$",
         description="What stands between two fields.",
     )
-    decimal_comma: StrictBool = Field(False, description="Whether numbers are written `3,5`.")
+    header: StrictBool = Field(True, description="Whether the first line names the columns.")
+    names: tuple[str, ...] = Field(
+        (),
+        description="The columns' names in order, where no header has them; left out, they are `column_1`, "
+        "`column_2` and so on.",
+    )
+    repeated_names: Literal["refuse", "number"] = Field(
+        "refuse",
+        description="What becomes of a name that stands in the header again: `refuse` the file, or `number` "
+        "the columns from the left: `amount`, `amount_2`, `amount_3`.",
+    )
+    comment: str | None = Field(
+        None,
+        pattern=r"^[\x21\x23-\x7e]{1,8}$",
+        description="What a line begins with that is no row, such as `#`; left out, every line is a row.",
+    )
+    decimal_comma: StrictBool = Field(
+        False,
+        description="Whether numbers are written `3,5`; where fields stand between commas, such numbers are "
+        "in quotes.",
+    )
     strip_spaces: StrictBool = Field(False, description="Whether spaces around a field are left out.")
     encoding: Literal["utf-8", "latin-1", "cp1252", "utf-16"] = Field(
         "utf-8", description="How the text is encoded; a byte order mark is accepted."
     )
 
     @model_validator(mode="after")
-    def _comma_once(self) -> CsvSource:
-        if self.decimal_comma and self.separator == ",":
-            raise ValueError("decimal_comma needs another separator than the comma")
+    def _one_source_of_names(self) -> CsvSource:
+        if self.names and self.header:
+            raise ValueError("names goes with header: false; a header names the columns itself")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise ValueError(f"names holds {', '.join(twice)} more than once")
+        if self.comment is not None and self.comment.startswith(self.separator):
+            raise ValueError("comment begins with the separator")
         return self
 
 
@@ -113,6 +138,23 @@ def require_variable_name(name: str | None) -> str | None:
 Source = Annotated[CsvSource | ParquetSource | SqlSource, Field(discriminator="kind")]
 
 
+class ReadingLimits(Section):
+    """What is too much: nobody's file can fill the memory or the disk."""
+
+    line_characters: StrictInt = Field(
+        4_194_304,
+        ge=1024,
+        description="Longest line of a text file, and so its longest field; a longer one is refused.",
+    )
+    columns: StrictInt = Field(10_000, ge=1, description="Most columns of a file; one with more is not read.")
+    quarantine_rows: StrictInt = Field(
+        100_000, ge=1, description="Refused rows that are written down; those beyond are counted by reason."
+    )
+    quarantine_bytes: StrictInt = Field(
+        268_435_456, ge=1024, description="Size that the file of refused rows does not pass, likewise."
+    )
+
+
 class DataConfig(Section):
     """Where the rows come from, what is predicted, what is set aside."""
 
@@ -127,3 +169,4 @@ class DataConfig(Section):
     max_quarantine_fraction: StrictFloat = Field(
         0.01, ge=0, le=1, description="Largest fraction of refused rows with which a run goes on."
     )
+    limits: ReadingLimits = Field(default_factory=ReadingLimits, description="What is too much to be read.")

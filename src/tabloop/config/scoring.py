@@ -55,4 +55,9 @@ Sink = Annotated[NoSink | SqlSink, Field(discriminator="kind")]
 class ScoringConfig(Section):
     """How whole tables are scored."""
 
+    extra_columns: Literal["pass", "refuse"] = Field(
+        "pass",
+        description="What becomes of columns of the input that the model does not know: they `pass` through "
+        "to the output, or `refuse` the input.",
+    )
     sink: Sink = Field(default_factory=NoSink, description="Where `tabloop score INPUT --sink` writes.")

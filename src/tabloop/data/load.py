@@ -13,16 +13,10 @@ import polars as pl
 import sqlalchemy as sa
 
 from tabloop.config.data import CsvSource, DataConfig, ParquetSource
-from tabloop.contract.checks.table import check_table, require_columns
 from tabloop.contract.contract import Contract
-from tabloop.data.dataset import (
-    QuarantineCount,
-    as_refused,
-    point_decimals,
-    require_few_refused,
-    without_null_keys,
-)
+from tabloop.data.checked_rows import CheckedRows, read_checked_rows
 from tabloop.data.open_source import open_file
+from tabloop.data.quarantine import Quarantine, require_few_refused
 from tabloop.data.row_source import RowSource
 from tabloop.data.sql.address import DatabaseAddress
 from tabloop.data.sql.tables import rows_table
@@ -46,14 +40,14 @@ class LoadReport:
         The database and the table.
     rows_read, rows_loaded : int
         Rows; those not loaded were refused by the contract.
-    quarantine : QuarantineCount
+    quarantine : Quarantine
         The refused rows.
     """
 
     where: str
     rows_read: int
     rows_loaded: int
-    quarantine: QuarantineCount
+    quarantine: Quarantine
 
 
 def load_table(
@@ -114,20 +108,16 @@ def load_table(
     source = config.source
     if not isinstance(source, CsvSource | ParquetSource):
         raise ConfigError(f"{path}: is no file; `data load` makes a table from a file")
-    with contextlib.closing(open_file(source, path)) as rows:
+    with contextlib.closing(open_file(source, path, config.limits)) as rows:
         with_target = contract.target.name in rows.columns
         missing = [name for name in key if name not in rows.columns]
         if missing:
             raise DataError(f"{path}: has no column {', '.join(missing)}, which --key names")
-        require_columns(
-            contract,
-            rows.columns,
-            with_target=with_target,
-            ignored=(*config.ignore, *key),
-            dtypes=rows.dtypes,
-            where=rows.where,
+        quarantine = Quarantine(config.limits, quarantine_file)
+        checked = read_checked_rows(
+            rows, config, contract, quarantine, with_target=with_target, key=key, progress=progress
         )
-        loading = _Loading(rows, config, contract, tuple(key), with_target, quarantine_file, progress)
+        loading = _Loading(rows, config, contract, tuple(key), with_target, quarantine, checked)
         writer = open_writer(address)
         try:
             where = _fill(writer, loading, address, table, table_schema, replace=replace)
@@ -146,17 +136,16 @@ class _Loading:
         contract: Contract,
         key: tuple[str, ...],
         with_target: bool,
-        quarantine_file: BinaryIO | None,
-        progress: Callable[[float], None] | None,
+        quarantine: Quarantine,
+        checked: Iterator[CheckedRows],
     ) -> None:
         self.rows = rows
         self.contract = contract
         self.key = key
         self.with_target = with_target
         self._config = config
-        self._file = quarantine_file
-        self._progress = progress
-        self.quarantine = QuarantineCount()
+        self._checked = checked
+        self.quarantine = quarantine
         self.rows_loaded = 0
 
     @cached_property
@@ -181,28 +170,18 @@ class _Loading:
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the valid rows in the table's columns; raise when too many are refused."""
-        contract = self.contract
-        kept = {n: dtype for n, dtype in self.key_dtypes.items() if n not in contract.columns}
-        for chunk in self.rows.chunks():
-            frame = point_decimals(chunk.frame, self._config.source, contract)
-            try:
-                report = check_table(contract, frame, with_target=self.with_target, lines=chunk.lines)
-            except DataError as error:
-                raise DataError(f"{self.rows.where}: {error}") from error
-            accepted, places, refused = without_null_keys(report, chunk, self.key)
-            malformed = [as_refused(row, self.rows.columns) for row in chunk.malformed]
-            for each in sorted([*refused, *malformed], key=lambda row: row.line):
-                self.quarantine.add(each, self._file)
+        kept = {n: dtype for n, dtype in self.key_dtypes.items() if n not in self.contract.columns}
+        for checked in self._checked:
+            typed = checked.typed
             if self.with_target:
-                accepted = accepted.with_columns(self._target(accepted))
-            keys = [
-                chunk.frame[name].gather(places).cast(dtype or pl.String()) for name, dtype in kept.items()
-            ]
-            self.rows_loaded += accepted.height
-            yield pl.DataFrame([*keys, *accepted.get_columns()])
-            if self._progress is not None and self.rows.fraction_read is not None:
-                self._progress(self.rows.fraction_read)
-        require_few_refused(self.quarantine, self.rows_read, self._config, self.rows.where)
+                typed = typed.with_columns(self._target(typed))
+            keys = [checked.as_read[name].cast(dtype or pl.String()) for name, dtype in kept.items()]
+            self.rows_loaded += typed.height
+            yield pl.DataFrame([*keys, *typed.get_columns()])
+        refused = self.quarantine
+        require_few_refused(
+            self.rows.where, refused.rows, self.rows_read, self._config, described=refused.describe()
+        )
 
     def _target(self, accepted: pl.DataFrame) -> pl.Series:
         """Write the target's two values as the config does."""

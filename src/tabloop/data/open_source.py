@@ -1,4 +1,4 @@
-"""What every source of rows looks like, and which one a config names."""
+"""Open the source that a config, a run or a command line names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tabloop.artifacts.files import sha256_of_file
-from tabloop.config.data import CsvSource, ParquetSource, Source, SqlSource
+from tabloop.config.data import CsvSource, ParquetSource, ReadingLimits, Source, SqlSource
 from tabloop.contract.contract import Contract
 from tabloop.data.row_source import RowSource
 from tabloop.errors import ConfigError
@@ -18,6 +18,7 @@ def open_source(
     folder: Path,
     contract: Contract,
     *,
+    limits: ReadingLimits | None = None,
     with_target: bool | None = True,
     extra: Sequence[str] = (),
 ) -> RowSource:
@@ -31,6 +32,8 @@ def open_source(
         What its path is relative to.
     contract : Contract
         What the rows have to be; a database selects its columns only.
+    limits : ReadingLimits, optional
+        The config's `data.limits`; by default its defaults.
     with_target : bool or None, default=True
         Whether the target is read; None reads it where it is.
     extra : sequence of str, default=()
@@ -48,22 +51,24 @@ def open_source(
     """
     match source:
         case CsvSource() | ParquetSource():
-            return open_file(source, folder / source.path)
+            return open_file(source, folder / source.path, limits)
         case SqlSource():
             from tabloop.data.sql.source import SqlRows
 
             return SqlRows(source, folder, contract, with_target=with_target, extra=extra)
 
 
-def open_file(source: CsvSource | ParquetSource, path: Path) -> RowSource:
+def open_file(
+    source: CsvSource | ParquetSource, path: Path, limits: ReadingLimits | None = None
+) -> RowSource:
     """Open a file whose contract may not be known yet; see `open_source`."""
     if isinstance(source, ParquetSource):
         from tabloop.data.files.parquet import ParquetRows
 
-        return ParquetRows(path)
+        return ParquetRows(path, limits)
     from tabloop.data.files.csv import CsvRows
 
-    return CsvRows(source, path)
+    return CsvRows(source, path, limits)
 
 
 def content_sha256(source: Source, folder: Path, contract: Contract) -> str:

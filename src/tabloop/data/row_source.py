@@ -15,9 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MalformedRow:
-    """A row that does not have as many fields as the header."""
+    """A line that cannot be put into columns.
+
+    Attributes
+    ----------
+    line : int
+        Its number.
+    reason : str
+        `fields`, `quotes` or `length`: there are too many or too few fields, quotes that do not fit, or too
+        many characters.
+    got, expected : object and str
+        What is wrong.
+    fields : list of str
+        What it says; the beginning where it is too long.
+    """
 
     line: int
+    reason: str
+    got: int | str
+    expected: str
     fields: list[str]
 
 
@@ -32,12 +48,15 @@ class Chunk:
     lines : ndarray of int, shape (n_rows,)
         Where each row stands: the line of a text file, the row number (from 1) of a table.
     malformed : list of MalformedRow
-        Rows that could not be put into columns.
+        Rows that could not be put into columns, in order; of very many in a file, the first.
+    malformed_reasons : dict of str to int
+        How many rows could not be, described or not, by reason.
     """
 
     frame: pl.DataFrame
     lines: NDArray[np.int64]
     malformed: list[MalformedRow] = field(default_factory=list)
+    malformed_reasons: dict[str, int] = field(default_factory=dict)
 
 
 class RowSource(Protocol):

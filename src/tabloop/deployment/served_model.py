@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,13 +15,13 @@ from tabloop.config.serving import ServingConfig
 from tabloop.contract.contract import Contract
 from tabloop.deployment import metrics
 from tabloop.errors import ArtifactError, LogUnwritableError
-from tabloop.inference.answers import AnswerWriter
 from tabloop.inference.micro_batcher import MicroBatcher
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import (
     Decisions,
     ScoringService,
     load_tested_service,
+    served_model,
 )
 
 #: From so many rows on, scoring is worth a thread: the loop reads and writes meanwhile.
@@ -81,7 +82,7 @@ class ServedModel:
             max_queue_rows=config.max_queue_rows,
         )
         self._log = log
-        self._writer = AnswerWriter(service.contract, service.run_id)
+        self._form = _answer_form(service)
 
     @property
     def run_id(self) -> str:
@@ -116,13 +117,13 @@ class ServedModel:
 
     def answer_one(self, prediction: Prediction) -> bytes:
         """Write the answer to one record as JSON."""
-        answer = self._writer.answer(prediction.probability, prediction.label, prediction.prediction_id)
-        return answer.encode()
+        return (self._form % (prediction.probability, prediction.label, prediction.prediction_id)).encode()
 
     def answer_many(self, predictions: Sequence[Prediction]) -> bytes:
         """Write the answer to several records as JSON, in their order."""
-        decisions = [(p.probability, p.label, p.prediction_id) for p in predictions]
-        return self._writer.answers(decisions).encode()
+        form = self._form
+        answers = ",".join([form % (p.probability, p.label, p.prediction_id) for p in predictions])
+        return f'{{"predictions":[{answers}]}}'.encode()
 
 
 def load_served_model(
@@ -145,25 +146,34 @@ def load_served_model(
 
 
 def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
-    metrics, baseline = run.metrics, run.drift_baseline
-    if not baseline.numeric and not baseline.categories:
+    metrics, lineage = run.read_json("metrics.json"), run.read_json("lineage.json")
+    baseline = run.read_json("drift_baseline.json")
+    if not baseline.get("numeric") and not baseline.get("categories"):
         raise ArtifactError(f"run {run.run_id}: its drift baseline holds no feature")
     return {
         "run_id": run.run_id,
         "created_at": run.created_at,
-        "model": metrics.best_model_name,
-        "graph": run.served_model,
+        "model": metrics["best_model_name"],
+        "graph": served_model(run),
         "decision_threshold": service.threshold,
         "promise": {
-            name: getattr(metrics.calibration, name)
+            name: metrics["calibration"].get(name)
             for name in ("target_precision", "promised_precision", "confidence", "feasible", "recall")
         },
         "test": {
-            name: getattr(metrics, name)
-            for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
+            name: metrics[name] for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
         },
-        "rows": msgspec.to_builtins(run.lineage.rows),
+        "rows": lineage["rows"],
         "hashes": {name: entry["sha256"] for name, entry in sorted(run.files.items())},
         "contract": service.contract.to_dict(),
-        "card": run.model_card,
+        "card": run.read("model_card.md").decode(),
     }
+
+
+def _answer_form(service: ScoringService) -> str:
+    """Lay out an answer for the `%` operator: `%r` of a float is its shortest exact JSON."""
+    probability, label, run_id = (
+        json.dumps(text, ensure_ascii=False).replace("%", "%%")
+        for text in (service.contract.probability_name, service.contract.decision_name, service.run_id)
+    )
+    return f'{{{probability}:%r,{label}:%d,"prediction_id":"%s","run_id":{run_id}}}'

@@ -1,14 +1,11 @@
-"""Follow the scored rows of one run: the z-score rule on the latest, the windowed tests on each window."""
+"""Follow the scored rows of one run: the documented rule on the latest, the windowed tests on each window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
@@ -61,7 +58,7 @@ class DriftHistory:
     rows : int
         How many there were.
     rule : DriftReport
-        The z-score rule on the latest `monitoring.window_rows` of them.
+        The documented rule on the latest `monitoring.window_rows` of them.
     windows : int
         Complete windows that were tested.
     alarmed : tuple of WindowVerdict
@@ -94,8 +91,8 @@ class DriftMonitor:
     ----------
     reference : DriftReference
         What `drift_reference.npz` holds.
-    baseline : DriftBaseline
-        What the training rows looked like.
+    baseline : mapping
+        What `drift_baseline.json` holds.
     config : MonitoringConfig
         The config's `monitoring` section.
     not_monitored : tuple of str
@@ -110,7 +107,7 @@ class DriftMonitor:
     def __init__(
         self,
         reference: DriftReference,
-        baseline: DriftBaseline,
+        baseline: Mapping[str, Any],
         config: MonitoringConfig,
         *,
         not_monitored: tuple[str, ...] = (),
@@ -121,10 +118,10 @@ class DriftMonitor:
             reference, max(config.window_rows, config.test_window_rows), not_monitored=not_monitored
         )
         self.latest: WindowVerdict | None = None
-        self._baseline = msgspec.structs.replace(
-            baseline,
-            numeric={n: d for n, d in baseline.numeric.items() if n not in not_monitored},
-        )
+        self._baseline = {
+            **baseline,
+            "numeric": {n: d for n, d in baseline["numeric"].items() if n not in not_monitored},
+        }
         self._start = 0  # of the window that is filling
         self._surges: dict[tuple[str, str], FeatureTest] = {}
 
@@ -158,7 +155,7 @@ class DriftMonitor:
         return verdicts
 
     def check_rule(self) -> DriftReport:
-        """Apply the z-score rule to the latest `window_rows` rows."""
+        """Apply the documented rule to the latest `window_rows` rows."""
         rows = self.window.latest(self.config.window_rows)
         return check_drift(self._baseline, rows.numeric, rows.label, self.config)
 
@@ -192,7 +189,7 @@ class DriftMonitor:
 def drift_of_rows(
     batches: Iterable[ScoredRows],
     reference: DriftReference,
-    baseline: DriftBaseline,
+    baseline: Mapping[str, Any],
     config: MonitoringConfig,
     *,
     not_monitored: tuple[str, ...] = (),
@@ -203,7 +200,7 @@ def drift_of_rows(
     ----------
     batches : iterable of ScoredRows
         The rows of one run in the order of the log, in batches of any size; see `RowReader`.
-    reference, baseline : DriftReference, DriftBaseline
+    reference, baseline : DriftReference, mapping
         The run's.
     config : MonitoringConfig
         The config's `monitoring` section.

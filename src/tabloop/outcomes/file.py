@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from tabloop.config.data import DataConfig
+from tabloop.config.data import DataConfig, ReadingLimits
 from tabloop.data.open_source import open_file, source_of_file
 from tabloop.errors import DataError
 from tabloop.outcomes.outcome import RefusedOutcome
@@ -17,11 +18,28 @@ _LABEL = "label"
 
 #: Row number, prediction_id, label and time, as `check_outcomes` takes them.
 RawOutcome = tuple[int, Any, Any, Any]
-#: Some rows, and those among them that could not be put into columns.
-RawBatch = tuple[list[RawOutcome], list[RefusedOutcome]]
 
 
-def read_feedback(path: Path, config: DataConfig) -> Iterator[RawBatch]:
+@dataclass(frozen=True)
+class RawOutcomes:
+    """Some rows of a file of outcomes, not judged yet.
+
+    Attributes
+    ----------
+    rows : list of tuple
+        As `check_outcomes` takes them.
+    malformed : list of RefusedOutcome
+        Lines that could not be put into columns; of very many in a file, the first.
+    malformed_rows : int
+        All of them.
+    """
+
+    rows: list[RawOutcome]
+    malformed: list[RefusedOutcome]
+    malformed_rows: int
+
+
+def read_feedback(path: Path, config: DataConfig) -> Iterator[RawOutcomes]:
     """Read outcomes as they were written; they are judged by `check_outcomes`.
 
     Parameters
@@ -35,8 +53,8 @@ def read_feedback(path: Path, config: DataConfig) -> Iterator[RawBatch]:
 
     Yields
     ------
-    batch : tuple
-        Rows, numbered by line in a text file and from 1 in a table, and the malformed ones.
+    batch : RawOutcomes
+        Rows are numbered by line in a text file and from 1 in a table.
 
     Raises
     ------
@@ -44,18 +62,14 @@ def read_feedback(path: Path, config: DataConfig) -> Iterator[RawBatch]:
         If there is no such file, it cannot be read, or a column is missing.
     """
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        yield from _read_lines(path, config.target.name)
+        yield from _read_lines(path, config.target.name, config.limits)
         return
-    source = open_file(source_of_file(config.source, path), path)
+    source = open_file(source_of_file(config.source, path), path, config.limits)
     label, time = _columns(path, source.columns, config.target.name)
     wanted = ["prediction_id", label, *([time] if time else [])]
     for chunk in source.chunks():
         malformed = [
-            RefusedOutcome(
-                row.line,
-                "malformed",
-                f"got {len(row.fields)} fields, expected {len(source.columns)} as in the header",
-            )
+            RefusedOutcome(row.line, "malformed", f"{row.reason}: got {row.got}, expected {row.expected}")
             for row in chunk.malformed
         ]
         lines = chunk.lines.tolist()
@@ -69,7 +83,10 @@ def read_feedback(path: Path, config: DataConfig) -> Iterator[RawBatch]:
                     strict=True,
                 )
             ]
-            yield rows, malformed if start == 0 else []
+            if start == 0:
+                yield RawOutcomes(rows, malformed, sum(chunk.malformed_reasons.values()))
+            else:
+                yield RawOutcomes(rows, [], 0)
 
 
 def _columns(path: Path, columns: list[str], target: str) -> tuple[str, str | None]:
@@ -88,35 +105,52 @@ def _columns(path: Path, columns: list[str], target: str) -> tuple[str, str | No
     return labels[0], "time" if "time" in columns else None
 
 
-def _read_lines(path: Path, target: str) -> Iterator[RawBatch]:
+def _read_lines(path: Path, target: str, limits: ReadingLimits) -> Iterator[RawOutcomes]:
     rows: list[RawOutcome] = []
     malformed: list[RefusedOutcome] = []
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    record = json.loads(line)
-                except (ValueError, RecursionError):
-                    record = None
-                if not isinstance(record, dict):
-                    malformed.append(RefusedOutcome(number, "malformed", "expected a JSON object"))
-                elif target != _LABEL and _LABEL in record and target in record:
-                    problem = f"both {_LABEL} and {target} are given, expected one of them"
+            for number, line in enumerate(_lines(file, limits.line_characters), start=1):
+                if line is None:
+                    problem = f"longer than {limits.line_characters:,} bytes (data.limits.line_characters)"
                     malformed.append(RefusedOutcome(number, "malformed", problem))
-                elif "prediction_id" in record and not {_LABEL, target} & record.keys():
-                    malformed.append(
-                        RefusedOutcome(
-                            number, "malformed", f"no {_LABEL}; one that is not known yet is written null"
-                        )
-                    )
-                else:
-                    label = record.get(_LABEL, record.get(target))
-                    rows.append((number, record.get("prediction_id"), label, record.get("time")))
+                elif line.strip():
+                    read = _read_line(number, line, target)
+                    if isinstance(read, RefusedOutcome):
+                        malformed.append(read)
+                    else:
+                        rows.append(read)
                 if len(rows) + len(malformed) >= _BATCH_ROWS:
-                    yield rows, malformed
+                    yield RawOutcomes(rows, malformed, len(malformed))
                     rows, malformed = [], []
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    yield rows, malformed
+    yield RawOutcomes(rows, malformed, len(malformed))
+
+
+def _lines(file: BinaryIO, most_bytes: int) -> Iterator[bytes | None]:
+    """Yield lines; None in place of one that is too long, which is never held whole."""
+    while line := file.readline(most_bytes + 1):
+        if len(line) <= most_bytes or line.endswith(b"\n"):
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = file.readline(most_bytes)
+        yield None
+
+
+def _read_line(number: int, line: bytes, target: str) -> RawOutcome | RefusedOutcome:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        return RefusedOutcome(number, "malformed", "expected a JSON object")
+    if target != _LABEL and _LABEL in record and target in record:
+        problem = f"both {_LABEL} and {target} are given, expected one of them"
+        return RefusedOutcome(number, "malformed", problem)
+    if "prediction_id" in record and not {_LABEL, target} & record.keys():
+        problem = f"no {_LABEL}; one that is not known yet is written null"
+        return RefusedOutcome(number, "malformed", problem)
+    label = record.get(_LABEL, record.get(target))
+    return number, record.get("prediction_id"), label, record.get("time")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
-
 from tabloop.config.data import DataConfig
-from tabloop.errors import QuarantineLimitError, TooFewRowsError
+from tabloop.data.quarantine import QuarantineFile, exceeds_limit, require_few_refused
+from tabloop.errors import TooFewRowsError
 from tabloop.outcomes.file import read_feedback
 from tabloop.outcomes.outcome import KnownIds, OutcomeBatch, OutcomeParser, RefusedOutcome, check_outcomes
 from tabloop.outcomes.store import FeedbackCount, FeedbackStore
@@ -100,7 +100,7 @@ def import_feedback(
     -------
     report : ImportReport
         Where more than `max_quarantine_fraction` of the rows were refused nothing was taken; see
-        `require_few_refused`.
+        `require_few_outcomes_refused`.
 
     Raises
     ------
@@ -112,38 +112,37 @@ def import_feedback(
     report = ImportReport(path, ids_checked=known is not None)
     told = progress or (lambda _: None)
     told(f"checking {path}")
-    for batch, pending_rows in _checked(path, config, known):
-        report.rows_read += len(batch.accepted) + len(batch.refused) + pending_rows
-        report.pending_rows += pending_rows
-        report.rows_refused += len(batch.refused)
-        for refused in batch.refused:
-            reasons = report.refused_reasons
-            reasons[refused.reason] = reasons.get(refused.reason, 0) + 1
-            if quarantine_file is not None:
-                quarantine_file.write(msgspec.json.encode(refused.to_dict()) + b"\n")
-        report.refused += batch.refused[: LISTED_ROWS - len(report.refused)]
+    quarantine = QuarantineFile(quarantine_file, config.limits)
+    for checked in _checked(path, config, known):
+        refused = checked.batch.refused
+        report.rows_read += len(checked.batch.accepted) + checked.pending_rows
+        report.rows_read += len(refused) + checked.more_malformed_rows
+        report.pending_rows += checked.pending_rows
+        report.rows_refused += len(refused) + checked.more_malformed_rows
+        reasons = Counter(each.reason for each in refused)
+        reasons["malformed"] += checked.more_malformed_rows
+        for reason, count in reasons.items():
+            if count:
+                report.refused_reasons[reason] = report.refused_reasons.get(reason, 0) + count
+        for each in refused:
+            quarantine.write(each.to_dict())
+        report.refused += refused[: LISTED_ROWS - len(report.refused)]
     if not report.rows_read:
         raise TooFewRowsError(f"{path}: no outcome in it")
-    if _too_many_refused(report, config):
+    if exceeds_limit(report.rows_refused, report.rows_read, config):
         return report
     told(f"writing {store.path}")
-    for batch, _ in _checked(path, config, known):
-        report.count += store.append(batch.accepted, source=path.name)
+    for checked in _checked(path, config, known):
+        report.count += store.append(checked.batch.accepted, source=path.name)
     return report
 
 
-def require_few_refused(report: ImportReport, config: DataConfig) -> None:
+def require_few_outcomes_refused(report: ImportReport, config: DataConfig) -> None:
     """Raise `QuarantineLimitError` when so many rows were refused that nothing was taken."""
-    if _too_many_refused(report, config):
-        raise QuarantineLimitError(
-            f"{report.path}: {report.rows_refused:,} of {report.rows_read:,} rows are refused; "
-            f"data.max_quarantine_fraction allows {config.max_quarantine_fraction:.2%}. Nothing was taken.\n"
-            f"{describe_refused(report)}"
-        )
-
-
-def _too_many_refused(report: ImportReport, config: DataConfig) -> bool:
-    return report.rows_refused > config.max_quarantine_fraction * report.rows_read
+    require_few_refused(
+        str(report.path), report.rows_refused, report.rows_read, config,
+        described=describe_refused(report), then="Nothing was taken.",
+    )  # fmt: skip
 
 
 def describe_refused(report: ImportReport) -> str:
@@ -158,12 +157,20 @@ def describe_refused(report: ImportReport) -> str:
     return "\n".join(lines)
 
 
-def _checked(path: Path, config: DataConfig, known: KnownIds | None) -> Iterator[tuple[OutcomeBatch, int]]:
-    """Yield the outcomes that a file holds, and how many of its rows have none yet."""
+@dataclass(frozen=True)
+class _Checked:
+    """Some rows of the file: those with an outcome, how many have none yet, how many more are malformed."""
+
+    batch: OutcomeBatch
+    pending_rows: int
+    more_malformed_rows: int
+
+
+def _checked(path: Path, config: DataConfig, known: KnownIds | None) -> Iterator[_Checked]:
     parser = OutcomeParser(config.target)
-    for rows, malformed in read_feedback(path, config):
-        matured = [row for row in rows if row[1] is None or not config.target.is_null(row[2])]
+    for raw in read_feedback(path, config):
+        matured = [row for row in raw.rows if row[1] is None or not config.target.is_null(row[2])]
         batch = check_outcomes(matured, parser, known)
-        batch.refused.extend(malformed)
+        batch.refused.extend(raw.malformed)
         batch.refused.sort(key=lambda refused: refused.row)
-        yield batch, len(rows) - len(matured)
+        yield _Checked(batch, len(raw.rows) - len(matured), raw.malformed_rows - len(raw.malformed))

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tabloop.artifacts.layout import FEEDBACK
 from tabloop.artifacts.prediction_log.folder import rotated_files
 from tabloop.artifacts.prediction_log.ids import first_id_at
 from tabloop.artifacts.prediction_log.reader import LogBatch, LogPosition, PredictionLogReader
 from tabloop.config.prediction_log import PredictionLogConfig
-from tabloop.contract.checks.table import check_table
 from tabloop.contract.contract import Contract
-from tabloop.data.dataset import QuarantineCount
+from tabloop.data.checked_rows import check_rows
+from tabloop.data.quarantine import Quarantine
+from tabloop.data.row_source import Chunk
 from tabloop.errors import DataError
 from tabloop.outcomes.index import OutcomeIndex
+from tabloop.outcomes.store import FEEDBACK
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class FeedbackRows:
         Outcomes of predictions that are old enough.
     lost_rows : int
         Those of them whose features the log does not hold any more.
-    quarantine : QuarantineCount
+    quarantine : Quarantine
         Those whose features the contract refuses.
     quarantine_lines : bytes
         The same, one JSON line each.
@@ -50,7 +51,7 @@ class FeedbackRows:
     matured_rows: int
     matured_positives: int
     lost_rows: int
-    quarantine: QuarantineCount
+    quarantine: Quarantine
     quarantine_lines: bytes
 
 
@@ -144,7 +145,8 @@ def read_feedback_rows(
     end = first_id_at(matured_before)
     matured, positives = outcomes.count_before(end)
     frames: deque[tuple[pl.DataFrame, list[str]]] = deque()
-    quarantine, quarantine_file = QuarantineCount(), io.BytesIO()
+    quarantine_file = io.BytesIO()
+    quarantine = Quarantine(file=quarantine_file)
     found = kept = 0
     for batch in _batches(model_dir, contract, outcomes.first_id) if matured else ():
         label = outcomes.find(batch.prediction_id).label
@@ -152,17 +154,12 @@ def read_feedback_rows(
         if not places:
             continue
         ids = [batch.prediction_id[place] for place in places]
-        report = check_table(
-            contract,
-            _with_target(frame_of_log(contract, batch, places), contract, label[places].tolist(), ids),
-            with_target=True,
-            lines=np.arange(found + 1, found + len(ids) + 1),
-        )
-        for refused in report.refused:
-            quarantine.add(refused, quarantine_file)
-        frames.append((report.accepted, [ids[place] for place in report.accepted_rows]))
+        joined = _with_target(frame_of_log(contract, batch, places), contract, label[places].tolist(), ids)
+        lines = np.arange(found + 1, found + len(ids) + 1)
+        checked = check_rows(Chunk(joined, lines), contract, quarantine, with_target=True)
+        frames.append((checked.typed, [ids[place] for place in checked.places]))
         found += len(ids)
-        kept += report.accepted.height
+        kept += checked.typed.height
         while latest_rows is not None and kept - frames[0][0].height >= latest_rows:
             kept -= frames.popleft()[0].height
         if progress is not None:

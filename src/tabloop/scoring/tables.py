@@ -14,23 +14,20 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from tabloop.artifacts.files import open_atomic
-from tabloop.config.data import DataConfig, Source
-from tabloop.contract.checks.table import check_table, require_columns
+from tabloop.config.data import DataConfig
 from tabloop.contract.contract import Contract
 from tabloop.cores import cpu_count
-from tabloop.data.dataset import QuarantineCount, as_refused, point_decimals, without_null_keys
+from tabloop.data.checked_rows import CheckedRows, read_checked_rows
 from tabloop.data.open_source import open_source
-from tabloop.data.row_source import Chunk, RowSource
-from tabloop.errors import DataError, QuarantineLimitError
+from tabloop.data.quarantine import Quarantine, require_few_refused
+from tabloop.data.row_source import RowSource
+from tabloop.errors import DataError
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import Decisions, ScoringService
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-# Rows checked and scored at a time: what is in memory, whatever the size of the file
-_SLICE_ROWS = 50_000
 
 _LEAST_ROWS_A_THREAD = 1024
 
@@ -43,7 +40,7 @@ class ScoringReport:
     ----------
     rows_read, rows_scored, positive_rows : int
         Rows; those not scored were refused by the contract.
-    quarantine : QuarantineCount
+    quarantine : Quarantine
         The refused rows.
     run_id : str
         The run that scored.
@@ -54,7 +51,7 @@ class ScoringReport:
     rows_read: int
     rows_scored: int
     positive_rows: int
-    quarantine: QuarantineCount
+    quarantine: Quarantine
     run_id: str
     where: str
 
@@ -115,6 +112,7 @@ def score_rows(
     output: Output,
     quarantine_path: Path,
     *,
+    extra_allowed: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> ScoringReport:
     """Score every valid row of a source.
@@ -131,6 +129,8 @@ def score_rows(
         Where the answers go.
     quarantine_path : pathlib.Path
         Refused rows, one JSON line each.
+    extra_allowed : bool, default=True
+        Whether the input may have columns that the model does not know; they pass through.
     progress : callable, optional
         Told the fraction read.
 
@@ -144,87 +144,66 @@ def score_rows(
         If the input cannot be read or its columns are not the contract's; no file appears.
     """
     contract = service.contract
-    opened = open_source(config.source, folder, contract, with_target=False, extra=output.key)
-    with contextlib.closing(opened) as rows:
+    opened = open_source(
+        config.source, folder, contract, limits=config.limits, with_target=False, extra=output.key
+    )
+    with contextlib.closing(opened) as rows, open_atomic(quarantine_path) as quarantine_file:
         output.prepare(rows, contract, service.run_id)
-        # a target in the input is no input of the model, and does no harm
-        ignored = (*config.ignore, *output.key, *rows.extra, contract.target.name)
-        require_columns(
-            contract, rows.columns, with_target=False, ignored=ignored, dtypes=rows.dtypes, where=rows.where
-        )
-        scoring = _Scoring(service, config, rows, output.key)
-        with ThreadPoolExecutor(cpu_count()) as pool, open_atomic(quarantine_path) as quarantine_file:
+        quarantine = Quarantine(config.limits, quarantine_file)
+        checked = read_checked_rows(
+            rows, config, contract, quarantine,
+            with_target=False, key=output.key, extra_allowed=extra_allowed, progress=progress,
+        )  # fmt: skip
+        scoring = _Scoring(service, output.key)
+        with ThreadPoolExecutor(cpu_count()) as pool:
             schema = _schema(rows.columns, rows.dtypes, contract)
-            output.write(scoring.answers(pool, quarantine_file, progress), schema)
-        return scoring.report()
+            output.write(scoring.answers(checked, pool), schema)
+        return ScoringReport(
+            scoring.rows + quarantine.rows,
+            scoring.rows,
+            scoring.positive_rows,
+            quarantine,
+            service.run_id,
+            rows.where,
+        )
 
 
 class _Scoring:
     """One pass over a source, and its counts."""
 
-    def __init__(
-        self, service: ScoringService, config: DataConfig, rows: RowSource, key: tuple[str, ...]
-    ) -> None:
+    def __init__(self, service: ScoringService, key: tuple[str, ...]) -> None:
         self._service = service
-        self._source: Source = config.source
-        self._rows = rows
         self._key = key
-        self._quarantine = QuarantineCount()
-        self._scored = 0
-        self._positive = 0
+        self.rows = 0
+        self.positive_rows = 0
 
     def answers(
-        self,
-        pool: ThreadPoolExecutor,
-        quarantine_file: BinaryIO,
-        progress: Callable[[float], None] | None,
+        self, checked_rows: Iterator[CheckedRows], pool: ThreadPoolExecutor
     ) -> Iterator[pl.DataFrame]:
-        """Check and score slice by slice."""
-        contract, rows = self._service.contract, self._rows
-        for chunk in rows.chunks():
-            for part in _slices(chunk):
-                checked = point_decimals(part.frame, self._source, contract)
-                report = check_table(contract, checked, with_target=False, lines=part.lines)
-                typed, places, refused = without_null_keys(report, part, self._key)
-                malformed = [as_refused(row, rows.columns) for row in part.malformed]
-                for each in sorted([*refused, *malformed], key=lambda row: row.line):
-                    self._quarantine.add(each, quarantine_file)
-                decisions = _decide(self._service, columns_of_frame(contract, typed), pool)
-                self._scored += len(decisions.label)
-                self._positive += int(decisions.label.sum())
-                keys = [typed[name] for name in self._key if name in contract.columns]
-                yield part.frame[places].with_columns(
-                    *keys,
-                    pl.Series(contract.probability_name, decisions.probability, dtype=pl.Float64),
-                    pl.Series(contract.decision_name, decisions.label, dtype=pl.Int8),
-                )
-            if progress is not None and rows.fraction_read is not None:
-                progress(rows.fraction_read)
-
-    def report(self) -> ScoringReport:
-        """Sum up."""
-        return ScoringReport(
-            self._scored + self._quarantine.rows,
-            self._scored,
-            self._positive,
-            self._quarantine,
-            self._service.run_id,
-            self._rows.where,
-        )
+        """Score slice by slice: the input's columns as they were read, then the answers."""
+        contract = self._service.contract
+        for checked in checked_rows:
+            decisions = _decide(self._service, columns_of_frame(contract, checked.typed), pool)
+            self.rows += len(decisions.label)
+            self.positive_rows += int(decisions.label.sum())
+            keys = [checked.typed[name] for name in self._key if name in contract.columns]
+            yield checked.as_read.with_columns(
+                *keys,
+                pl.Series(contract.probability_name, decisions.probability, dtype=pl.Float64),
+                pl.Series(contract.decision_name, decisions.label, dtype=pl.Int8),
+            )
 
 
-def require_few_refused(report: ScoringReport, config: DataConfig) -> None:
+def require_most_scored(report: ScoringReport, config: DataConfig) -> None:
     """Raise `QuarantineLimitError` when more rows were refused than the config allows.
 
     The output is there all the same: what could be scored was.
     """
-    if report.quarantine.rows > config.max_quarantine_fraction * report.rows_read:
-        raise QuarantineLimitError(
-            f"{report.where}: the contract refuses {report.quarantine.rows:,} of {report.rows_read:,} rows; "
-            f"data.max_quarantine_fraction allows {config.max_quarantine_fraction:.2%}. "
-            "The others are scored.\n"
-            f"{report.quarantine.describe()}"
-        )
+    refused = report.quarantine
+    require_few_refused(
+        report.where, refused.rows, report.rows_read, config,
+        described=refused.describe(), then="The others are scored.",
+    )  # fmt: skip
 
 
 def _decide(
@@ -241,18 +220,6 @@ def _decide(
     return Decisions(
         np.concatenate([each.probability for each in done]), np.concatenate([each.label for each in done])
     )
-
-
-def _slices(chunk: Chunk) -> Iterator[Chunk]:
-    if chunk.frame.height <= _SLICE_ROWS:
-        yield chunk
-        return
-    for start in range(0, chunk.frame.height, _SLICE_ROWS):
-        yield Chunk(
-            chunk.frame.slice(start, _SLICE_ROWS),
-            chunk.lines[start : start + _SLICE_ROWS],
-            chunk.malformed if start == 0 else [],
-        )
 
 
 def _schema(columns: list[str], dtypes: list[pl.DataType] | None, contract: Contract) -> pl.Schema:

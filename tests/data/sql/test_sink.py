@@ -243,13 +243,13 @@ def test_nobody_sees_half_a_table(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half way, another connection sees the old table whole; what stops there leaves it."""
-    from tabloop.data.files import csv as csv_source
+    from tabloop.data.files import text_lines
 
     load(database, written(ROWS.head(1), tmp_path), key=["id"])
     plain = ROWS.with_columns(country=pl.lit("NA"))  # quotes would put all rows into one chunk
     many = pl.concat([plain.with_columns(pl.col("id") + 4 * n) for n in range(50)])
     file = written(many, tmp_path)
-    monkeypatch.setattr(csv_source, "_BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(text_lines, "_BLOCK_BYTES", 2_000)
     seen: list[int] = []
 
     def look(fraction: float) -> None:

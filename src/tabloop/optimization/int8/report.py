@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.benchmark.statistics import (
@@ -22,6 +21,7 @@ from tabloop.optimization.benchmark.statistics import (
     paired_ratio,
 )
 from tabloop.optimization.export.pipeline import save_model
+from tabloop.optimization.parity.check import ParityReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
