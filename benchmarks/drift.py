@@ -11,7 +11,7 @@ error of the fifth in it, on top of its own: it is quiet all the same, and no de
 The detectors, each at its defaults:
 
 - tabloop: the windowed tests.
-- rule: the documented rule alone, means in units of the training standard deviation.
+- rule: the z-score rule alone, means in units of the training standard deviation.
 - evidently: a column drifts at a normalised Wasserstein distance (numbers with more than five values) or a
   Jensen-Shannon distance of 0.1, where the reference has more than 1,000 rows [1]_; "any" is one column,
   "half" the dataset's verdict, half of the columns.
@@ -167,7 +167,7 @@ def as_rows(reference: DriftReference, window: Window) -> DriftRows:
 
 
 def rule(world: World) -> Detector:
-    """Apply the documented rule."""
+    """Apply the z-score rule."""
     baseline = build_drift_baseline(world.contract, world.features, world.y, world.oof, world.threshold)
     config = MonitoringConfig()
     return lambda windows: [

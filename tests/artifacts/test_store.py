@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tabloop.artifacts.documents.gates import Gates
 from tabloop.artifacts.files import append_line, open_atomic, write_atomic
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
@@ -23,7 +24,7 @@ def store(tmp_path: Path) -> RunStore:
 def sealed(store: RunStore, verdict: str = "passed") -> RunFolder:
     run = store.create()
     run.write("threshold.txt", b"0.5\n")
-    run.seal(verdict, {"passed": verdict == "passed"})  # type: ignore[arg-type]
+    run.seal(verdict, Gates(verdict == "passed", ()))  # type: ignore[arg-type]
     return run
 
 
@@ -40,7 +41,7 @@ def test_a_sealed_run_takes_nothing_more(store: RunStore) -> None:
     with pytest.raises(ArtifactError, match="sealed"):
         run.write("more.txt", b"")
     with pytest.raises(ArtifactError, match="sealed"):
-        run.seal("passed", {})
+        run.seal("passed", Gates(True, ()))
     assert RunFolder(run.path).state == "passed"
 
 
@@ -67,7 +68,7 @@ def test_a_stage_that_is_still_running_cannot_unseal_a_run(store: RunStore) -> N
     slow.write("a.txt", b"1")  # neither loses what the other noted
     assert set(RunFolder(slow.path).files) == {"a.txt", "b.txt"}
     judged = RunFolder(slow.path)
-    judged.seal("passed", {"passed": True})
+    judged.seal("passed", Gates(True, ()))
     before = (slow.path / "manifest.json").read_bytes()
     with pytest.raises(ArtifactError, match="sealed"):
         slow.write("c.txt", b"1")
@@ -81,7 +82,7 @@ def test_a_run_that_changed_while_it_was_judged_is_not_sealed(store: RunStore) -
     judged = store.create()
     RunFolder(judged.path).write("late.txt", b"1")
     with pytest.raises(ArtifactError, match="while it was judged"):
-        judged.seal("passed", {"passed": True})
+        judged.seal("passed", Gates(True, ()))
     assert RunFolder(judged.path).state == "open"
 
 
@@ -139,9 +140,9 @@ def test_a_release_that_died_between_its_two_writes_can_be_done_again(store: Run
     run = store.create()
     write_atomic(run.path / "gates.json", b"{}")  # the manifest does not name it yet
     again = RunFolder(run.path)
-    again.seal("passed", {"passed": True})
+    again.seal("passed", Gates(True, ()))
     assert again.check_hashes() == []
-    assert again.read_json("gates.json") == {"passed": True}
+    assert again.gates == Gates(True, ())
 
 
 def write_and_fail(path: Path) -> None:

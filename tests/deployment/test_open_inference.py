@@ -223,6 +223,7 @@ def test_wrong_tensors_are_named(
     [b"", b"{", b"[]", b"null", b"\xff", b'{"inputs": []}', b'{"inputs": {}}', b'{"inputs": [7]}', b"[" * 99_999,
      b'{"inputs": [{"name": "a", "shape": [0], "datatype": "BOOL", "data": []}]}',
      b'{"inputs": [{"name": "a", "shape": [1], "datatype": "BOOL", "data": [true]}], "outputs": 3}',
+     b'{"inputs": [{"name": "a", "name": "b", "shape": [1], "datatype": "BOOL", "data": [true]}]}',
      b'{"inputs": [{"name": "\\ud800", "shape": [1], "datatype": "\\ud800", "data": [true]}]}'],
     ids=lambda body: repr(body[:20]),
 )  # fmt: skip

@@ -24,8 +24,8 @@ def test_a_run_knows_its_training_rows_and_judges_others(trained: Workspace, stu
     parts = split_dataset(students, "purchased", test_size=0.2, seed=42)
     assert reference.n_rows == parts.train.height
     np.testing.assert_array_equal(reference.y_true, parts.train["purchased"].to_numpy())
-    baseline = run.read_json("drift_baseline.json")
-    assert (reference.y_proba >= baseline["decision_threshold"]).mean() == baseline["predicted_positive_rate"]
+    baseline = run.drift_baseline
+    assert (reference.y_proba >= baseline.decision_threshold).mean() == baseline.predicted_positive_rate
 
     rows = parts.test.select(list(contract.columns)).to_dicts()
     proba = np.resize(reference.y_proba, len(rows))

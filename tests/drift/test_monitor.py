@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.drift.conftest import COUNTRIES, Population
 
+from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.baseline import describe_numbers
 from tabloop.drift.monitor import DriftMonitor, WindowVerdict, drift_of_rows
@@ -39,12 +40,17 @@ def with_feature(rows: ScoredRows, name: str, values: Any) -> ScoredRows:
 
 
 @pytest.fixture(scope="module")
-def baseline(reference: DriftReference) -> dict[str, Any]:
+def baseline(reference: DriftReference) -> DriftBaseline:
     columns = zip(reference.numeric_features, reference.numeric.T, strict=True)
-    return {
-        "numeric": {name: describe_numbers(values) for name, values in columns},
-        "predicted_positive_rate": float((reference.y_proba > 0.5).mean()),
-    }
+    return DriftBaseline(
+        rows=reference.n_rows,
+        training_positive_rate=float(reference.y_true.mean()),
+        predicted_positive_rate=float((reference.y_proba > 0.5).mean()),
+        decision_threshold=0.5,
+        numeric={name: describe_numbers(values) for name, values in columns},
+        categories={},
+        probability=describe_numbers(reference.y_proba),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def drifting(population: Population) -> ScoredRows:
 
 
 def follow(
-    reference: DriftReference, baseline: dict[str, Any], rows: ScoredRows, cuts: list[int]
+    reference: DriftReference, baseline: DriftBaseline, rows: ScoredRows, cuts: list[int]
 ) -> tuple[list[WindowVerdict], DriftMonitor]:
     monitor = DriftMonitor(reference, baseline, CONFIG)
     verdicts = []
@@ -68,7 +74,7 @@ def follow(
 
 
 def test_what_is_decided_when(
-    reference: DriftReference, baseline: dict[str, Any], drifting: ScoredRows
+    reference: DriftReference, baseline: DriftBaseline, drifting: ScoredRows
 ) -> None:
     verdicts, monitor = follow(reference, baseline, drifting, [])
     told = [(v.start, v.stop, v.complete, {a.feature for a in v.alarms}) for v in verdicts]
@@ -86,7 +92,7 @@ def test_what_is_decided_when(
 
 @pytest.fixture(scope="module")
 def followed(
-    reference: DriftReference, baseline: dict[str, Any], drifting: ScoredRows
+    reference: DriftReference, baseline: DriftBaseline, drifting: ScoredRows
 ) -> tuple[list[WindowVerdict], DriftMonitor]:
     return follow(reference, baseline, drifting, [])
 
@@ -95,7 +101,7 @@ def followed(
 @given(cuts=st.lists(st.integers(0, 1550), max_size=30))
 def test_batches_do_not_matter(
     reference: DriftReference,
-    baseline: dict[str, Any],
+    baseline: DriftBaseline,
     drifting: ScoredRows,
     followed: tuple[list[WindowVerdict], DriftMonitor],
     cuts: list[int],
@@ -107,7 +113,7 @@ def test_batches_do_not_matter(
 
 
 def test_the_documented_rule_is_that_of_the_latest_rows(
-    reference: DriftReference, baseline: dict[str, Any], drifting: ScoredRows
+    reference: DriftReference, baseline: DriftBaseline, drifting: ScoredRows
 ) -> None:
     _, monitor = follow(reference, baseline, drifting, list(range(16, 1550, 16)))
     latest = drifting.cut(850, 1550)
@@ -117,7 +123,7 @@ def test_the_documented_rule_is_that_of_the_latest_rows(
 
 
 def test_a_log_says_what_a_monitor_said(
-    reference: DriftReference, baseline: dict[str, Any], drifting: ScoredRows
+    reference: DriftReference, baseline: DriftBaseline, drifting: ScoredRows
 ) -> None:
     verdicts, monitor = follow(reference, baseline, drifting, [])
     batches = (drifting.cut(start, start + 77) for start in range(0, 1550, 77))
@@ -134,7 +140,7 @@ def test_a_log_says_what_a_monitor_said(
 
 
 def test_a_log_that_omits_columns_is_read_without_them(
-    reference: DriftReference, baseline: dict[str, Any], drifting: ScoredRows
+    reference: DriftReference, baseline: DriftBaseline, drifting: ScoredRows
 ) -> None:
     left = drifting._replace(
         features={n: v for n, v in drifting.features.items() if n != "tail"}, categories={}
@@ -146,7 +152,7 @@ def test_a_log_that_omits_columns_is_read_without_them(
 
 
 def test_quiet_rows_hardly_ever_alarm_on_the_way(
-    population: Population, reference: DriftReference, baseline: dict[str, Any]
+    population: Population, reference: DriftReference, baseline: DriftBaseline
 ) -> None:
     rows = scored(population, 60_000, seed=8)
     history = drift_of_rows([rows], reference, baseline, CONFIG)

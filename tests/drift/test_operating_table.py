@@ -15,7 +15,7 @@ def test_the_table_holds_what_was_measured(reference: DriftReference) -> None:
     table = build_operating_table(reference, MonitoringConfig(), seed=1)
     json.dumps(table, allow_nan=False)
     assert table["window_rows"] == [50, 100, 200, 500, 1000]
-    assert table["reference_rows"] == 2000
+    assert table["reference_rows"] == 4000
     rows = {shift["shift"]: shift for shift in table["shifts"]}
     quiet = rows["none"]
     for fraction, n, (low, high) in zip(
@@ -31,6 +31,34 @@ def test_the_table_holds_what_was_measured(reference: DriftReference) -> None:
     weak, strong = (rows[f"mean by {s} sd, one feature"]["alarm_fraction"][0] for s in ("0.1", "1"))
     assert weak < strong
     assert table == build_operating_table(reference, MonitoringConfig(), seed=1)
+
+
+def test_a_small_table_is_called_quiet_as_often_as_it_is(population: Population) -> None:
+    # windows from the second half of so few rows differ from the first half whatever they are: 28% alarmed
+    table = build_operating_table(population.reference(1600, seed=5), MonitoringConfig(), seed=2)
+    quiet = table["shifts"][0]
+    assert quiet["shift"] == "none"
+    assert max(quiet["alarm_fraction"]) <= 0.03
+
+
+def test_a_wide_table_has_fewer_windows_and_says_so() -> None:
+    rng = np.random.default_rng(3)
+    n_rows, n_features = 250, 120
+    wide = DriftReference(
+        numeric_features=tuple(f"f{at}" for at in range(n_features)),
+        category_features=(),
+        numeric=rng.normal(size=(n_rows, n_features)),
+        codes=np.zeros((n_rows, 0), dtype=np.int32),
+        vocabulary=(),
+        y_true=np.zeros(n_rows, dtype=np.int8),
+        y_proba=rng.random(n_rows),
+        training_rows=n_rows,
+    )
+    table = build_operating_table(wide, MonitoringConfig(), seed=4)
+    quiet = table["shifts"][0]
+    assert quiet["windows"] == sorted(quiet["windows"], reverse=True)
+    assert quiet["windows"][-1] < 2_000
+    assert quiet["interval"][-1][1] > 0.003
 
 
 def test_few_rows_have_no_table_and_no_error(population: Population) -> None:

@@ -5,17 +5,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from tabloop.artifacts.documents.document import document_bytes, parse_document
+from tabloop.artifacts.documents.drift_baseline import DriftBaseline, NumericBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.baseline import build_drift_baseline, describe_numbers
 from tabloop.drift.zscore_rule import check_drift
 from tabloop.errors import DataError
 
 CONFIG = MonitoringConfig()
-BASELINE: dict[str, Any] = {
-    "numeric": {name: {"mean": 10.0, "std": 2.0} for name in ("a", "b", "c")},
-    "predicted_positive_rate": 0.1,
-}
+NUMERIC = {name: NumericBaseline(mean=10.0, std=2.0) for name in ("a", "b", "c")}
+BASELINE = DriftBaseline(
+    rows=100,
+    training_positive_rate=0.1,
+    predicted_positive_rate=0.1,
+    decision_threshold=0.5,
+    numeric=NUMERIC,
+    categories={},
+    probability=NumericBaseline(mean=0.2, std=0.1),
+)
 
 
 def window(n: int = 100, **means: float) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
@@ -52,7 +61,7 @@ def test_nothing_is_said_before_there_are_enough_rows() -> None:
 
 
 def test_missing_values_are_left_out_and_a_constant_that_moves_is_seen() -> None:
-    baseline = BASELINE | {"numeric": BASELINE["numeric"] | {"c": {"mean": 5.0, "std": 0.0}}}
+    baseline = replace(BASELINE, numeric=NUMERIC | {"c": NumericBaseline(mean=5.0, std=0.0)})
     values = window(4)
     values["a"] = np.array([np.nan, 12.0, 12.0, np.nan])
     values["c"] = np.full(4, 5.5)
@@ -67,26 +76,26 @@ def test_missing_values_are_left_out_and_a_constant_that_moves_is_seen() -> None
     ("change", "said"),
     [
         (
-            {"numeric": BASELINE["numeric"] | {"a": {"mean": float("nan"), "std": 1.0}}},
+            {"numeric": NUMERIC | {"a": NumericBaseline(mean=float("nan"), std=1.0)}},
             "feature a: the baseline has mean nan",
         ),
-        ({"numeric": BASELINE["numeric"] | {"a": {"mean": 1.0, "std": -1.0}}}, "std -1.0"),
-        ({"numeric": {"a": {"mean": 1.0, "std": 1.0}}}, "feature b: not in the drift baseline"),
-        ({"numeric": BASELINE["numeric"] | {"d": {"mean": 1.0, "std": 1.0}}}, "feature d: not in the window"),
-        ({"predicted_positive_rate": None}, "predicted_positive_rate: the baseline has None"),
+        ({"numeric": NUMERIC | {"a": NumericBaseline(mean=1.0, std=-1.0)}}, "std -1.0"),
+        ({"numeric": {"a": NumericBaseline(mean=1.0, std=1.0)}}, "feature b: not in the drift baseline"),
+        ({"numeric": NUMERIC | {"d": NumericBaseline(mean=1.0, std=1.0)}}, "feature d: not in the window"),
+        ({"predicted_positive_rate": 1.5}, "predicted_positive_rate: the baseline has 1.5"),
     ],
 )
 def test_a_monitor_that_cannot_compute_says_why(change: dict[str, Any], said: str) -> None:
     with pytest.raises(DataError, match="the drift monitor cannot compute") as error:
-        check_drift(BASELINE | change, window(), labels(100, 10), CONFIG)
+        check_drift(replace(BASELINE, **change), window(), labels(100, 10), CONFIG)
     assert said in str(error.value)
 
 
 def test_the_baseline_of_a_column_without_values_and_of_a_constant() -> None:
     nothing = describe_numbers(np.full(3, np.nan))
-    assert (nothing["count"], nothing["missing"], nothing["mean"]) == (0, 3, None)
+    assert (nothing.count, nothing.missing, nothing.mean) == (0, 3, None)
     constant = describe_numbers(np.full(5, 7.0))
-    assert (constant["std"], constant["histogram"]["counts"]) == (0.0, [5])
+    assert (constant.std, constant.histogram.counts) == (0.0, (5,))
 
 
 def test_rates_of_the_baseline(contract: Any, students: Any) -> None:
@@ -95,6 +104,6 @@ def test_rates_of_the_baseline(contract: Any, students: Any) -> None:
     y = students["purchased"].to_numpy()
     proba = np.linspace(0, 1, len(y))
     baseline = build_drift_baseline(contract, feature_frame(contract, students), y, proba, 0.75)
-    assert baseline["training_positive_rate"] == pytest.approx(y.mean())
-    assert baseline["predicted_positive_rate"] == pytest.approx(0.25, abs=0.001)
-    json.dumps(baseline, allow_nan=False)
+    assert baseline.training_positive_rate == pytest.approx(y.mean())
+    assert baseline.predicted_positive_rate == pytest.approx(0.25, abs=0.001)
+    assert parse_document(document_bytes(baseline), DriftBaseline, "here") == baseline

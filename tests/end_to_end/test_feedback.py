@@ -12,11 +12,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tabloop.artifacts.layout import FEEDBACK
 from tabloop.config.loading import Project
 from tabloop.errors import DataError, QuarantineLimitError, TooFewRowsError
 from tabloop.outcomes.import_file import ImportReport, import_feedback, require_few_outcomes_refused
 from tabloop.outcomes.index import OutcomeIndex
-from tabloop.outcomes.store import FEEDBACK, FeedbackCount, FeedbackStore
+from tabloop.outcomes.store import FeedbackCount, FeedbackStore
 from tests.conftest import Workspace
 
 

@@ -120,4 +120,4 @@ def test_the_loop_closes(trained: Workspace, tmp_path: Path) -> None:
     assert reproduced.code == 0, reproduced.err
     shown = workspace.run_process("monitor")
     assert shown.code == 0, shown.err
-    assert "documented rule" in shown.out
+    assert "z-score rule" in shown.out

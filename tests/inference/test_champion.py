@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import pytest
 from tests.conftest import Workspace
 
+from tabloop.artifacts.layout import CHAMPION
 from tabloop.artifacts.run import RunFolder
-from tabloop.artifacts.store import CHAMPION, RunStore
+from tabloop.artifacts.store import RunStore
 from tabloop.inference.champion import ChampionFollower
 
 

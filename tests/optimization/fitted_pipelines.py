@@ -18,7 +18,7 @@ from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
-from tabloop.optimization.parity.probes import tied_rows
+from tabloop.optimization.parity.ties import tied_rows
 from tabloop.training.calibration import MappedClassifier, fit_isotonic, fit_sigmoid, scores_of
 from tabloop.training.candidates import build_classifier
 from tabloop.training.preprocessing import ContractFeatures, build_preprocessor

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tabloop.artifacts.layout import FEEDBACK
 from tabloop.errors import ArtifactError
 from tabloop.outcomes.index import OutcomeIndex
 from tabloop.outcomes.line import decode_feedback, encode_feedback
 from tabloop.outcomes.outcome import Outcome, prediction_time_ms
-from tabloop.outcomes.store import FEEDBACK, FeedbackCount, FeedbackStore
+from tabloop.outcomes.store import FeedbackCount, FeedbackStore
 
 TIME = "2026-01-31T11:00:00.000000Z"
 START_MS = 1_767_225_600_000

@@ -3,7 +3,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tabloop.training.threshold import ThresholdReport, calibrate_threshold
+from tabloop.artifacts.documents.metrics import ThresholdReport
+from tabloop.training.threshold import calibrate_threshold
 
 Table = tuple[np.ndarray, np.ndarray]
 

@@ -15,12 +15,13 @@ import onnx
 import pytest
 from tests.conftest import QuietProgress, Workspace
 
+from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData, load_run_data
 from tabloop.drift.reference import DriftReference
-from tabloop.lifecycle.optimize import parity_run
+from tabloop.lifecycle.parity import parity_run
 from tabloop.lifecycle.run_all import run_all
 from tabloop.release.release import release
 from tabloop.release.rollback import rollback
@@ -107,8 +108,8 @@ def test_parity_drift_blocks(ready: Ready, tmp_path: Path) -> None:
     rewrite(run, "model.onnx", shifted(run.read("model.onnx"), 1e-5))
     forget(run, "parity_report.json")
     data: RunData = load_run_data(project, run)
-    report = parity_run(run, data, project.config, run.write)
-    assert not report["passed"]
+    report = parity_run(run, data, project.config)
+    assert not report.passed
     refused = refused_gates(project, run)
     assert "max |Δp| 1.0" in refused["parity"]
     assert "replayed training rows differ" in refused["schema"]
@@ -167,7 +168,8 @@ def test_a_saturated_queue_blocks(ready: Ready, tmp_path: Path, overrides: list[
                        for n in ("days_on_platform", "minutes_watched")],
             "it calls its own training rows drift: days_on_platform, minutes_watched",
         ),
-        (lambda b: b.update(predicted_positive_rate=None), "cannot compute"),
+        (lambda b: b.update(predicted_positive_rate=None), "drift_baseline.json: Expected `float`, got `null`"),
+        (lambda b: b.update(predicted_positive_rate=7), "cannot compute"),
     ],
 )  # fmt: skip
 def test_a_drift_monitor_that_cannot_compute_blocks(
@@ -334,7 +336,16 @@ def test_a_constant_column_is_watched_and_does_not_drift_by_rounding(constant: f
     from tabloop.drift.baseline import describe_numbers
     from tabloop.drift.zscore_rule import check_drift
 
-    baseline = {"numeric": {"c": describe_numbers(np.full(8000, constant))}, "predicted_positive_rate": 0.0}
+    numbers = describe_numbers(np.full(8000, constant))
+    baseline = DriftBaseline(
+        rows=8000,
+        training_positive_rate=0.0,
+        predicted_positive_rate=0.0,
+        decision_threshold=0.5,
+        numeric={"c": numbers},
+        categories={},
+        probability=numbers,
+    )
     config = MonitoringConfig(drift_min_features=1, drift_min_samples=1)
     labels = np.zeros(77, dtype=np.int8)
     assert check_drift(baseline, {"c": np.full(77, constant)}, labels, config).zscores == {"c": 0.0}

@@ -12,6 +12,16 @@ import yaml
 from tests.retraining.retraining_kit import Live
 
 from tabloop.artifacts.datasets import DatasetStore
+from tabloop.artifacts.documents.lineage import (
+    Code,
+    Ingredient,
+    Lineage,
+    Machine,
+    PredictionHashes,
+    RowCounts,
+    SplitSetting,
+)
+from tabloop.artifacts.layout import CONFIG, LINEAGE
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import load_project
@@ -56,12 +66,12 @@ def test_each_mode_learns_from_what_it_says(
     rows = table(copy, data)
     feedback = rows[reference_rows:]
     assert feedback.equals(traffic[slice(*learned)].cast(feedback.schema))
-    assert data.described["dataset"]["rows"] == rows.height
-    assert data.described["feedback"]["matured_rows"] == 1_500
-    assert data.described["feedback"]["learned_rows"] == learned[1] - learned[0]
+    assert data.record.dataset.rows == rows.height
+    assert data.record.feedback.matured_rows == 1_500
+    assert data.record.feedback.learned_rows == learned[1] - learned[0]
     # whatever is learned from, the frozen test rows are those of the reference data
-    frozen = load_judged_rows(copy.model_dir, copy.project(), data.described["frozen_test"]["sha256"])
-    assert frozen.height == data.described["frozen_test"]["rows"] > 250
+    frozen = load_judged_rows(copy.model_dir, copy.project(), data.record.frozen_test.sha256)
+    assert frozen.height == data.record.frozen_test.rows > 250
 
 
 def test_the_same_rows_are_the_same_file(live: Live, tmp_path: Path) -> None:
@@ -74,7 +84,7 @@ def test_the_same_rows_are_the_same_file(live: Live, tmp_path: Path) -> None:
 
 def test_an_altered_or_lost_table_is_noticed(live: Live, tmp_path: Path) -> None:
     copy = live.copy(tmp_path / "p")
-    sha256 = build(copy).described["fresh"]["sha256"]
+    sha256 = build(copy).record.fresh.sha256
     path = DatasetStore(copy.model_dir).checked_path(sha256)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes() + b"x")
@@ -91,9 +101,9 @@ def test_rows_that_the_champion_knows_are_no_fresh_rows(
     """Traffic that repeats training rows says nothing new; the test rows among it do."""
     copy = live.copy(tmp_path / "p")
     copy.serve_and_tell(every_student[:900])
-    fresh = build(copy, "retraining.fresh_rows=900").described["fresh"]
-    assert fresh["held_out_rows"] == 900
-    assert 120 < fresh["rows"] < 240  # about data.test_size of them
+    fresh = build(copy, "retraining.fresh_rows=900").record.fresh
+    assert fresh.held_out_rows == 900
+    assert 120 < fresh.rows < 240  # about data.test_size of them
 
 
 def test_a_champion_whose_data_changed_is_compared_with_care(
@@ -101,10 +111,10 @@ def test_a_champion_whose_data_changed_is_compared_with_care(
 ) -> None:
     copy = live.copy(tmp_path / "p")
     every_student[:1_700].write_csv(copy.workspace.folder / "data" / "ml_datasource.csv")
-    described = build(copy).described
-    assert "taken from today's reference data: run" in described["frozen_test"]["champion_data"]
-    assert described["reference"]["rows"] == 1_700
-    assert described["fresh"]["rows"] > 450
+    record = build(copy).record
+    assert "taken from today's reference data: run" in record.frozen_test.champion_data
+    assert record.reference.rows == 1_700
+    assert record.fresh.rows > 450
 
 
 def test_unripe_outcomes_are_left_out(live: Live) -> None:
@@ -127,7 +137,7 @@ def test_too_many_refused_rows_stop_it(live: Live, traffic: pl.DataFrame, tmp_pa
     settings = copy.workspace.settings()
     settings["contract"]["columns"]["days_on_platform"]["maximum"] = 100
     copy.workspace.change(contract=settings["contract"], data={"max_quarantine_fraction": 1.0})
-    assert build(copy).described["feedback"]["refused_rows"] > 500
+    assert build(copy).record.feedback.refused_rows > 500
     copy.workspace.change(data={"max_quarantine_fraction": 0.01})
     with pytest.raises(QuarantineLimitError, match="days_on_platform: range"):
         build(copy)
@@ -170,8 +180,24 @@ def test_a_foreign_table_with_nulls_and_other_target_texts_comes_back_whole(tmp_
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     project = load_project(tmp_path / "config.yaml", environ={})
     champion = RunStore(project.model_dir).create()
-    champion.write("config.json", project.config.to_json().encode())
-    champion.write_json("lineage.json", {"split": {"rule": "together"}})
+    champion.write(CONFIG, project.config.to_json().encode())
+    gone = Ingredient(sha256="0" * 64, path="gone.csv")
+    lineage = Lineage(
+        run_id=champion.run_id,
+        seed=project.config.seed,
+        rows=RowCounts(read=n, quarantined=0, training=n, test=0),
+        predictions_sha256=PredictionHashes(out_of_fold="", test=""),
+        dataset=gone,
+        config=gone,
+        contract=gone,
+        model=gone,
+        threshold=gone,
+        code=Code(package="tabloop", version="0", sha256=""),
+        libraries={},
+        platform=Machine(system="", machine=""),
+        split=SplitSetting(rule="together", test_size=project.config.data.test_size),
+    )
+    champion.write_document(LINEAGE, lineage)
     with PredictionLogWriter(project.model_dir, project.config.prediction_log) as log:
         served = rows.drop("left").with_columns(pl.col("age") + 1_000).to_dicts()
         ids = log.append(served, [0.5] * n, [1] * n, run_id="r", threshold=0.5).prediction_ids

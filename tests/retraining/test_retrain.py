@@ -14,6 +14,7 @@ from tests.conftest import QuietProgress
 from tests.retraining.retraining_kit import Live, files_of
 
 from tabloop.artifacts.files import locked
+from tabloop.artifacts.layout import RETRAINING_LOCK
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project
@@ -129,7 +130,8 @@ def test_the_decision_says_who_asked_what_it_rests_on_and_what_came_of_it(retrai
     assert decision["decision"] == "promoted"
     assert decision["run_id"] == retrained.run.run_id
     noted = decision["retraining"]
-    assert noted == retrained.run.read_json("retraining.json") == retrained.report.retraining
+    assert retrained.report.retraining == retrained.run.retraining
+    assert noted == retrained.run.read_json("retraining.json")
     assert noted["trigger"] == {"requested": "by hand"}
     assert noted["champion_run_id"] == retrained.champion
     assert noted["feedback"]["learned_rows"] == 1_000
@@ -275,7 +277,7 @@ def test_labels_of_one_class_are_refused_before_anything_is_trained(live: Live, 
 def test_a_second_retraining_is_told_to_wait(live: Live, tmp_path: Path) -> None:
     copy = live.copy(tmp_path / "p")
     with (
-        locked(copy.model_dir / retraining.LOCK),
+        locked(copy.model_dir / RETRAINING_LOCK),
         pytest.raises(ArtifactError, match="another retraining is at work"),
     ):
         retrain(copy.project(), QUIET)
@@ -286,7 +288,9 @@ def test_a_champion_that_went_live_meanwhile_refuses_the_challenger(
 ) -> None:
     """The judged rows were chosen for the one before it."""
     live = retrained.live.copy(tmp_path / "p")
-    gate = judge_champion(retrained.run, live.store)
+    record = retrained.run.retraining
+    assert record is not None
+    gate = judge_champion(record, live.store)
     assert not gate.passed
     assert f"were chosen for {retrained.champion}" in gate.reason
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
+from tabloop.artifacts.documents.document import document_bytes
+from tabloop.artifacts.documents.metrics import ThresholdReport
 from tabloop.errors import TooFewRowsError
-from tabloop.training.threshold import ThresholdReport, calibrate_threshold
+from tabloop.training.threshold import calibrate_threshold
 
 
 def calibrate(y: object, scores: object, target: float = 0.9, confidence: float = 0.95) -> ThresholdReport:
@@ -194,7 +196,7 @@ def test_report_is_json_and_its_walk_can_be_drawn() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(200_000)
     report = calibrate(rng.random(200_000) < scores**0.3, scores)
-    written = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    written = json.loads(document_bytes(report))
     assert written["type"] == "fixed_sequence"
     assert written["threshold"] == report.threshold
     assert len(written["steps"]) <= 201
@@ -240,3 +242,24 @@ def test_shapes_must_agree(y: list[object], scores: list[object]) -> None:
 def test_target_and_confidence_have_ranges(target: float, confidence: float) -> None:
     with pytest.raises(ValueError, match=r"target_precision: got|confidence: got"):
         calibrate([0, 1], [0.1, 0.2], target, confidence)
+
+
+def test_of_equal_recalls_the_strictest_is_taken() -> None:
+    """Below the last positive the walk may pass many more cuts, each with more errors and no more hits."""
+    y = np.array([1] * 300 + [0] * 700)
+    scores = np.linspace(1.0, 0.0, 1_000)
+    report = calibrate(y, scores)
+    assert report.recall == 1.0
+    assert report.precision_observed >= 0.99
+    looser = [step for step in report.steps if step.passed and step.threshold < report.threshold]
+    assert looser, "the walk went on below"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_passed_cut_of_fewer_rows_has_the_recall_of_the_chosen_one(seed: int) -> None:
+    y, scores, _ = student_like(3_000, seed=seed, ceiling=1.0)
+    report = calibrate(y, scores, target=0.8)
+    passed = [step for step in report.steps if step.passed]
+    best = max(step.recall for step in passed)
+    assert report.recall == best
+    assert report.predicted_positive_rows == min(step.rows for step in passed if step.recall == best)

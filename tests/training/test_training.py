@@ -53,6 +53,17 @@ def test_the_pipeline_takes_raw_rows_of_either_kind(
         np.testing.assert_allclose(from_polars[:5, 1], one_by_one, rtol=1e-12)
 
 
+def test_the_pipeline_decides_at_its_threshold_and_names_its_columns(
+    result: TrainingResult, contract: Contract, students: pl.DataFrame
+) -> None:
+    for name, pipeline in result.pipelines.items():
+        expected = pipeline.predict_proba(students)[:, 1] >= result.candidate_thresholds[name]
+        np.testing.assert_array_equal(pipeline.predict(students), expected.astype(int))
+        assert pipeline.feature_names_in_.tolist() == list(contract.columns)
+    proba = result.best_pipeline.predict_proba(students)[:, 1]
+    assert ((proba >= 0.5) != (proba >= result.threshold.threshold)).any(), "or 0.5 would do as well"
+
+
 def test_svm_probabilities_rank_as_its_decision_values(
     default_project: Project, contract: Contract, students: pl.DataFrame
 ) -> None:

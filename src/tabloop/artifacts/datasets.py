@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tabloop.artifacts.files import sha256_of_file, sync_folder
+from tabloop.artifacts.layout import DATASETS
 from tabloop.errors import ArtifactError, HashMismatchError
-
-DATASETS = "datasets"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from pydantic import ValidationError
+
+from tabloop.artifacts.documents.document import Document, document_bytes, parse_document
+from tabloop.artifacts.documents.drift_baseline import DriftBaseline
+from tabloop.artifacts.documents.gates import Gates
+from tabloop.artifacts.documents.graphs import ExportReport, QuantizeReport, RunParity, SelfTest
+from tabloop.artifacts.documents.lineage import Lineage
+from tabloop.artifacts.documents.metrics import Metrics
+from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.files import (
     json_bytes,
     locked,
@@ -17,13 +26,29 @@ from tabloop.artifacts.files import (
     utc_now,
     write_atomic,
 )
+from tabloop.artifacts.layout import (
+    CONFIG,
+    CONTRACT,
+    DRIFT_BASELINE,
+    EXPORT_REPORT,
+    FP32_MODEL,
+    GATES,
+    INT8_MODEL,
+    LINEAGE,
+    MANIFEST,
+    METRICS,
+    MODEL_CARD,
+    PARITY_REPORT,
+    QUANTIZE_REPORT,
+    RETRAINING,
+    SELF_TEST,
+    THRESHOLD,
+)
+from tabloop.config.config import Config
+from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
 
 FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-GATES = "gates.json"
-#: The file of a run that says it is a challenger, and what it has to be judged on.
-RETRAINING = "retraining.json"
 
 RunState = Literal["open", "passed", "refused"]
 
@@ -142,9 +167,9 @@ class RunFolder:
         with self.open_new(name) as file:
             file.write(content)
 
-    def write_json(self, name: str, value: Any) -> None:
-        """Write one JSON file of the run; see `open_new`."""
-        self.write(name, json_bytes(value))
+    def write_document(self, name: str, document: Any) -> None:
+        """Write one JSON file of the run from its type; see `open_new`."""
+        self.write(name, document_bytes(document))
 
     def link(self, name: str, existing: str) -> None:
         """Give a file of the run a second name, without a second copy of it."""
@@ -166,14 +191,14 @@ class RunFolder:
         self._manifest["files"][name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
         write_atomic(self.path / MANIFEST, json_bytes(self._manifest))
 
-    def seal(self, verdict: Literal["passed", "refused"], gates: dict[str, Any]) -> None:
+    def seal(self, verdict: Literal["passed", "refused"], gates: Gates) -> None:
         """Write `gates.json` and close the run for good.
 
         Parameters
         ----------
         verdict : {"passed", "refused"}
             What the gates said together.
-        gates : dict
+        gates : Gates
             Every gate's verdict with its evidence.
 
         Raises
@@ -191,7 +216,7 @@ class RunFolder:
                     f"run {self.run_id}: a stage wrote into it while it was judged; release it again"
                 )
             # gates.json may be there from a release that died here: it counts once the manifest names it
-            write_atomic(self.path / GATES, json_bytes(gates))
+            write_atomic(self.path / GATES, document_bytes(gates))
             self._manifest |= {"state": verdict, "sealed_at": utc_now()}
             self._note(GATES)
             (self.path / MANIFEST).chmod(0o444)
@@ -215,9 +240,103 @@ class RunFolder:
         self._require_hash(name)
         return content
 
+    def read_as(self, kind: type[Document], name: str) -> Document:
+        """Read a JSON file of the run as the type that it was written from; see `read`.
+
+        Raises
+        ------
+        ArtifactError
+            If a field is missing or of another type.
+        """
+        return parse_document(self.read(name), kind, f"run {self.run_id}: {name}")
+
     def read_json(self, name: str) -> Any:
-        """Read a JSON file of the run; see `read`."""
+        """Read a JSON file of the run to show it as it is; see `read`."""
         return json.loads(self.read(name))
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its training finished."""
+        return self.has(MODEL_CARD)
+
+    @property
+    def is_challenger(self) -> bool:
+        """Whether a retraining made it, so that further gates have to judge it."""
+        return self.has(RETRAINING)
+
+    @property
+    def config(self) -> Config:
+        """The settings that it was made with; raises `ArtifactError` where they are of another version."""
+        try:
+            return Config.from_json(self.read(CONFIG))
+        except ValidationError as error:
+            raise ArtifactError(f"run {self.run_id}: its config is not of this version: {error}") from error
+
+    @property
+    def contract(self) -> Contract:
+        """What a valid row of it is."""
+        return Contract.from_dict(json.loads(self.read(CONTRACT)))
+
+    @property
+    def threshold(self) -> float:
+        """The decision threshold."""
+        return float(self.read(THRESHOLD))
+
+    @property
+    def metrics(self) -> Metrics:
+        """What it is worth."""
+        return self.read_as(Metrics, METRICS)
+
+    @property
+    def lineage(self) -> Lineage:
+        """What it was made of."""
+        return self.read_as(Lineage, LINEAGE)
+
+    @property
+    def drift_baseline(self) -> DriftBaseline:
+        """What its training rows looked like."""
+        return self.read_as(DriftBaseline, DRIFT_BASELINE)
+
+    @property
+    def model_card(self) -> str:
+        """What a person should know of it, in Markdown."""
+        return self.read(MODEL_CARD).decode()
+
+    @property
+    def retraining(self) -> RetrainingRecord | None:
+        """What it was made of and is judged on as a challenger; None for a run that is none."""
+        return self.read_as(RetrainingRecord, RETRAINING) if self.is_challenger else None
+
+    @property
+    def export_report(self) -> ExportReport:
+        """Which candidates have a graph."""
+        return self.read_as(ExportReport, EXPORT_REPORT)
+
+    @property
+    def self_test(self) -> SelfTest:
+        """Rows that a graph has to score as the trained model did."""
+        return self.read_as(SelfTest, SELF_TEST)
+
+    @property
+    def quantize_report(self) -> QuantizeReport | None:
+        """What 8 bits brought; None where nobody tried."""
+        return self.read_as(QuantizeReport, QUANTIZE_REPORT) if self.has(QUANTIZE_REPORT) else None
+
+    @property
+    def parity_report(self) -> RunParity:
+        """How far the graph that it serves is from the trained model."""
+        return self.read_as(RunParity, PARITY_REPORT)
+
+    @property
+    def served_model(self) -> str:
+        """The file of the graph that it serves: the 8-bit one only where it was measured to be worth it."""
+        report = self.quantize_report
+        return INT8_MODEL if report is not None and report.served == "onnx_int8" else FP32_MODEL
+
+    @property
+    def gates(self) -> Gates:
+        """The verdict on it; it is sealed."""
+        return self.read_as(Gates, GATES)
 
     def checked_path(self, name: str) -> Path:
         """Give the path of a file whose hash is right, for readers that open it themselves."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from tabloop.artifacts.layout import CONFIG
 from tabloop.artifacts.run import RunFolder
 
 _FIGURES = ("best_model_name", "roc_auc", "average_precision", "accuracy", "precision", "recall", "f1",
@@ -34,16 +37,16 @@ def compare_runs(first: RunFolder, second: RunFolder) -> dict[str, dict[str, Any
 
 
 def _flat_run(run: RunFolder) -> dict[str, Any]:
-    metrics, lineage = run.read_json("metrics.json"), run.read_json("lineage.json")
-    flat: dict[str, Any] = _flatten("config", run.read_json("config.json"))
-    flat |= {f"rows.{name}": count for name, count in lineage["rows"].items()}
-    flat["dataset.sha256"] = lineage["dataset"]["sha256"]
-    flat["code.sha256"] = lineage["code"]["sha256"]
-    flat |= {f"libraries.{name}": found for name, found in lineage["libraries"].items()}
-    flat |= {name: metrics[name] for name in _FIGURES}
-    flat |= {f"calibration.{name}": metrics["calibration"][name] for name in _PROMISE}
-    for report in metrics["cv_ranking"]:
-        flat[f"cv.{report['name']}.roc_auc"] = report.get("roc_auc")
+    metrics, lineage = run.metrics, run.lineage
+    flat: dict[str, Any] = _flatten("config", run.read_json(CONFIG))
+    flat |= {f"rows.{name}": count for name, count in msgspec.structs.asdict(lineage.rows).items()}
+    flat["dataset.sha256"] = lineage.dataset.sha256
+    flat["code.sha256"] = lineage.code.sha256
+    flat |= {f"libraries.{name}": found for name, found in lineage.libraries.items()}
+    flat |= {name: getattr(metrics, name) for name in _FIGURES}
+    flat |= {f"calibration.{name}": getattr(metrics.calibration, name) for name in _PROMISE}
+    for candidate in metrics.cv_ranking:
+        flat[f"cv.{candidate.name}.roc_auc"] = candidate.roc_auc if candidate.failure is None else None
     return flat
 
 

@@ -11,32 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from tabloop.artifacts.files import append_line, locked, sha256_of_file, swap_link, utc_now
-from tabloop.artifacts.run import MANIFEST, RunFolder
-from tabloop.errors import ArtifactError, ArtifactMissingError
-
-CHAMPION = "champion"
-DECISIONS = "decisions.jsonl"
-
-#: Links in the artifact folder that lead through the champion.
-FAMILIAR_FILES = (
-    "best_model.joblib",
-    "contract.json",
-    "benchmark.json",
-    "drift_baseline.json",
-    "drift_operating_table.json",
-    "drift_reference.npz",
-    "gates.json",
-    "lineage.json",
-    "metrics.json",
-    "model.onnx",
-    "model_card.md",
-    "parity_report.json",
-    "quantize_report.json",
-    "self_test.json",
-    "threshold.txt",
-    "tradeoffs.html",
-    "tradeoffs.png",
+from tabloop.artifacts.layout import (
+    CHAMPION,
+    DECISIONS,
+    FAMILIAR_FILES,
+    MANIFEST,
+    RELEASE_LOCK,
+    RUNS,
 )
+from tabloop.artifacts.run import RunFolder
+from tabloop.errors import ArtifactError, ArtifactMissingError
 
 
 class RunStore:
@@ -50,7 +34,7 @@ class RunStore:
 
     def __init__(self, model_dir: Path) -> None:
         self.model_dir = model_dir
-        self.runs_dir = model_dir / "runs"
+        self.runs_dir = model_dir / RUNS
         self._live_since: str | None = None
 
     def create(self) -> RunFolder:
@@ -110,9 +94,22 @@ class RunStore:
             If no such run is open.
         """
         for run in reversed(self.runs()):
-            if run.state == "open" and run.has("model_card.md"):
+            if run.state == "open" and run.is_trained:
                 return run
         raise ArtifactMissingError(f"{self.model_dir}: no open run; `tabloop train` opens one")
+
+    def newest_open_or_champion(self) -> RunFolder:
+        """Find the run that a stage is about when nobody names one.
+
+        Raises
+        ------
+        ArtifactMissingError
+            If no trained run is open and there is no champion.
+        """
+        try:
+            return self.newest_open()
+        except ArtifactMissingError:
+            return self.require_champion()
 
     def champion(self) -> RunFolder | None:
         """Find the run that is live, if one was ever released.
@@ -147,7 +144,7 @@ class RunStore:
     @contextlib.contextmanager
     def deciding(self) -> Iterator[None]:
         """Hold the lock under which the champion changes."""
-        with locked(self.model_dir / ".lock"):
+        with locked(self.model_dir / RELEASE_LOCK):
             yield
 
     def promote(self, run: RunFolder) -> None:
@@ -162,7 +159,7 @@ class RunStore:
             raise ArtifactError(f"run {run.run_id}: {run.state}; only a run that passed its gates goes live")
         # before the swap: whatever the run answers is at or after this moment
         self._live_since = utc_now()
-        swap_link(self.model_dir / CHAMPION, f"runs/{run.run_id}")
+        swap_link(self.model_dir / CHAMPION, f"{RUNS}/{run.run_id}")
         for name in FAMILIAR_FILES:
             link = self.model_dir / name
             if run.has(name) and not link.is_symlink():

@@ -286,4 +286,4 @@ def _contract_of(settings: Settings, name: str) -> Contract:
         except ValueError as error:
             raise ContractError(f"{path}: no contract: {error}") from error
     run = RunStore(settings.project().model_dir).get(name)
-    return Contract.from_dict(run.read_json("contract.json"))
+    return run.contract

@@ -70,7 +70,7 @@ def _show(following: RunMonitor, described: dict[str, Any]) -> None:
             for name, f in drift["features"].items()
         ],
     )  # fmt: skip
-    click.echo(f"documented rule: {drift['reason']}")
+    click.echo(f"z-score rule: {drift['reason']}")
     for alarm in drift["alarms"]:
         click.echo(f"alarm ({alarm['statistic']}): {alarm['words']}")
     if drift["windowed"]["latest"] is None:
@@ -118,7 +118,7 @@ def _figure(figure: dict[str, float] | None) -> str:
 def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
     """Recompute drift from any prediction log, in bounded memory.
 
-    Every row of the run is taken, whenever it went live: the documented rule on the latest rows, and the
+    Every row of the run is taken, whenever it went live: the z-score rule on the latest rows, and the
     verdict of each window that alarmed.
     """
     from tabloop.artifacts.store import RunStore
@@ -137,7 +137,7 @@ def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
     rule = history.rule
     click.echo(f"run {run.run_id}: {history.rows:,} rows, {history.windows:,} complete windows")
     click.echo(
-        f"documented rule on the latest {rule.samples_observed:,}: max |z| {rule.drift_score_max_abs_z:.2f}, "
+        f"z-score rule on the latest {rule.samples_observed:,}: max |z| {rule.drift_score_max_abs_z:.2f}, "
         f"drifted: {', '.join(rule.drifted_features) or 'none'}, predicted positive "
         f"{rule.predicted_positive_rate:.3f} (training {rule.reference_positive_rate:.3f})"
     )

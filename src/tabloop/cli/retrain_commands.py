@@ -51,12 +51,12 @@ def _tell(report: RetrainingReport) -> None:
             click.echo(f"waiting: {reason}")
         click.echo(f"run {report.champion_run_id} stays")
         return
-    learned, fresh = made_of["feedback"], made_of["fresh"]
+    learned, fresh = made_of.feedback, made_of.fresh
     click.echo(
-        f"{made_of['dataset']['rows']:,} rows to learn from and report on, "
-        f"{learned['learned_rows']:,} of them feedback ({learned['learned_positives']:,} positive); "
-        f"{learned['refused_rows']:,} refused, {learned['lost_rows']:,} no longer in the log; "
-        f"{fresh['rows']:,} fresh rows to judge on"
+        f"{made_of.dataset.rows:,} rows to learn from and report on, "
+        f"{learned.learned_rows:,} of them feedback ({learned.learned_positives:,} positive); "
+        f"{learned.refused_rows:,} refused, {learned.lost_rows:,} no longer in the log; "
+        f"{fresh.rows:,} fresh rows to judge on"
     )
     if report.release is None:
         return

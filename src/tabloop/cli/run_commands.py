@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tabloop.artifacts.layout import GATES, LINEAGE, METRICS
 from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
@@ -111,13 +112,13 @@ def runs_show(settings: Settings, run_id: str | None) -> None:
     folder = _newest_or(store, run_id)
     if settings.as_json:
         described = _describe_run(store, folder) | {"files": folder.files}
-        for name in ("metrics.json", "lineage.json", "gates.json"):
-            described[name.removesuffix(".json")] = folder.read_json(name) if folder.has(name) else None
+        for key, name in (("metrics", METRICS), ("lineage", LINEAGE), ("gates", GATES)):
+            described[key] = folder.read_json(name) if folder.has(name) else None
         write_json(described)
         return
     click.echo(f"{folder.run_id}: {folder.state}, opened {folder.created_at}, in {folder.path}\n")
-    if folder.has("model_card.md"):
-        click.echo(folder.read("model_card.md").decode())
+    if folder.is_trained:
+        click.echo(folder.model_card)
     for name, entry in sorted(folder.files.items()):
         click.echo(f"{entry['bytes']:>12,}  {entry['sha256'][:16]}  {name}")
 
@@ -201,14 +202,16 @@ def _newest_or(store: RunStore, run_id: str | None) -> RunFolder:
 
 
 def _describe_run(store: RunStore, folder: RunFolder) -> dict[str, Any]:
-    metrics = folder.read_json("metrics.json") if folder.has("metrics.json") else {}
-    link = store.model_dir / "champion"
+    metrics = folder.metrics if folder.has(METRICS) else None
     return {
         "run_id": folder.run_id,
         "state": folder.state,
         "created_at": folder.created_at,
-        "champion": link.is_symlink() and link.readlink().name == folder.run_id,
-        **{name: metrics.get(name) for name in ("best_model_name", "roc_auc", "precision", "recall")},
+        "champion": store.champion_name() == folder.run_id,
+        **{
+            name: getattr(metrics, name, None)
+            for name in ("best_model_name", "roc_auc", "precision", "recall")
+        },
     }
 
 
@@ -222,44 +225,45 @@ def _describe_decision(decision: ReleaseDecision) -> dict[str, Any]:
 
 def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision | None) -> dict[str, Any]:
     """Print a run's summary for people; give what a script gets."""
-    metrics = folder.read_json("metrics.json")
-    lineage = folder.read_json("lineage.json")
+    from msgspec import to_builtins
+
+    metrics, lineage = folder.metrics, folder.lineage
     described = {
         "run_id": folder.run_id,
         "path": str(folder.path),
-        "metrics": metrics,
-        "rows": lineage["rows"],
+        "metrics": to_builtins(metrics),
+        "rows": to_builtins(lineage.rows),
         "release": _describe_decision(decision) if decision is not None else None,
     }
     if settings.as_json:
         return described
-    rows, promise = lineage["rows"], metrics["calibration"]
+    rows, promise = lineage.rows, metrics.calibration
     click.echo(
-        f"{rows['read']:,} rows read, {rows['quarantined']:,} refused, "
-        f"{rows['training']:,} to train on, {rows['test']:,} to report on\n"
+        f"{rows.read:,} rows read, {rows.quarantined:,} refused, "
+        f"{rows.training:,} to train on, {rows.test:,} to report on\n"
     )
     write_table(
         ["candidate", "ROC-AUC", "avg. precision", "Brier", "fit, s"],
         [
-            [r["name"], f"{r['roc_auc']:.4f}", f"{r['average_precision']:.4f}", f"{r['brier_score']:.4f}",
-             f"{r['fit_s']:.2f}"] if r["failure"] is None
-            else [r["name"], "failed", r["failure"].splitlines()[0][:60], "", ""]
-            for r in metrics["cv_ranking"]
+            [r.name, f"{r.roc_auc:.4f}", f"{r.average_precision:.4f}", f"{r.brier_score:.4f}",
+             f"{r.fit_s:.2f}"] if r.failure is None
+            else [r.name, "failed", r.failure.splitlines()[0][:60], "", ""]
+            for r in metrics.cv_ranking
         ],
     )  # fmt: skip
     kept = (
-        f"a precision of {promise['target_precision']:g} is promised"
-        if promise["feasible"]
-        else f"a precision of {promise['target_precision']:g} cannot be promised, "
-        f"{promise['promised_precision']:.3f} is"
+        f"a precision of {promise.target_precision:g} is promised"
+        if promise.feasible
+        else f"a precision of {promise.target_precision:g} cannot be promised, "
+        f"{promise.promised_precision:.3f} is"
     )
     click.echo(
-        f"\n{metrics['best_model_name']} wins; {kept} with confidence {promise['confidence']:g} "
-        f"at a probability of {promise['threshold']:.4f}"
+        f"\n{metrics.best_model_name} wins; {kept} with confidence {promise.confidence:g} "
+        f"at a probability of {promise.threshold:.4f}"
     )
     click.echo(
-        f"test part: ROC-AUC {metrics['roc_auc']:.4f}, precision {metrics['precision']:.3f}, "
-        f"recall {metrics['recall']:.3f}, accuracy {metrics['accuracy']:.3f}"
+        f"test part: ROC-AUC {metrics.roc_auc:.4f}, precision {metrics.precision:.3f}, "
+        f"recall {metrics.recall:.3f}, accuracy {metrics.accuracy:.3f}"
     )
     click.echo(f"run: {folder.path}")
     if decision is not None and decision.promoted:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from tabloop.artifacts.layout import BENCHMARK, EXPORT_REPORT, PARITY_REPORT, QUANTIZE_REPORT, TRADEOFFS_PAGE
 from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
@@ -21,15 +22,22 @@ if TYPE_CHECKING:
 def _open(
     settings: Settings, run_id: str | None, progress: ProgressDisplay
 ) -> tuple[RunFolder, RunData, Config]:
-    """Find the newest open run (or the one named) and read its rows."""
+    """Find the run named (or the newest open one, or the champion) and read its rows."""
     from tabloop.artifacts.store import RunStore
     from tabloop.data.run_data import load_run_data
 
     project = settings.project()
     store = RunStore(project.model_dir)
-    folder = store.get(run_id) if run_id else store.newest_open()
+    folder = store.get(run_id) if run_id else store.newest_open_or_champion()
     progress.step("reading the data")
     return folder, load_run_data(project, folder, progress.fraction), project.config
+
+
+def _place(run: RunFolder, name: str) -> dict[str, str]:
+    """Say where a report of a run is."""
+    from tabloop.artifacts.reports import report_path
+
+    return {"path": str(report_path(run, name))}
 
 
 @click.command(epilog="Example: tabloop export")
@@ -37,19 +45,21 @@ def _open(
 @with_settings
 def export(settings: Settings, run_id: str | None) -> None:
     """Write model.onnx: raw columns in, probability out, everything inside the graph."""
-    from tabloop.lifecycle.optimize import export_run
+    from msgspec import to_builtins
+
+    from tabloop.lifecycle.export import export_run
 
     with ProgressDisplay() as progress:
         folder, data, _ = _open(settings, run_id, progress)
         progress.step("exporting")
-        written = export_run(folder, data)
-    report = folder.read_json("export_report.json")
+        report = export_run(folder, data)
     if settings.as_json:
-        write_json({"run_id": folder.run_id, "written": written, "not_exported": report["not_exported"]})
+        write_json({"run_id": folder.run_id} | to_builtins(report) | _place(folder, EXPORT_REPORT))
         return
-    for name in written:
-        click.echo(f"{folder.files[name]['bytes']:>12,} bytes  {folder.path / name}")
-    for name, reason in report["not_exported"].items():
+    for name in report.written:
+        path = Path(_place(folder, name)["path"])
+        click.echo(f"{path.stat().st_size:>12,} bytes  {path}")
+    for name, reason in report.not_exported.items():
         click.echo(f"not exported: {name}: {reason}")
 
 
@@ -58,18 +68,21 @@ def export(settings: Settings, run_id: str | None) -> None:
 @with_settings
 def quantize(settings: Settings, run_id: str | None) -> None:
     """Try INT8 on every exported model and say honestly what it brings."""
-    from tabloop.lifecycle.optimize import quantize_run
+    from msgspec import to_builtins
+
+    from tabloop.lifecycle.quantize import quantize_run
 
     with ProgressDisplay() as progress:
         folder, data, config = _open(settings, run_id, progress)
         progress.step("quantizing")
         report = quantize_run(folder, data, config)
     if settings.as_json:
-        write_json({"run_id": folder.run_id} | report)
+        write_json({"run_id": folder.run_id} | to_builtins(report) | _place(folder, QUANTIZE_REPORT))
         return
-    for name, model in report["models"].items():
+    for name, model in report.models.items():
         click.echo(f"{name}: {model['status']} ({model['technique']}): {model['reason']}")
-    click.echo(f"served: {report['served']}")
+    click.echo(f"served: {report.served}")
+    click.echo(f"written: {_place(folder, QUANTIZE_REPORT)['path']}")
 
 
 @click.command(epilog="Example: tabloop parity")
@@ -77,18 +90,19 @@ def quantize(settings: Settings, run_id: str | None) -> None:
 @with_settings
 def parity(settings: Settings, run_id: str | None) -> None:
     """Compare the served graph with the trained model; exit code 1 when it disagrees."""
-    from tabloop.lifecycle.optimize import parity_run, require_parity, writer_of
+    from tabloop.lifecycle.parity import parity_run, require_parity
 
     with ProgressDisplay() as progress:
         folder, data, config = _open(settings, run_id, progress)
         progress.step("checking parity")
-        report = parity_run(folder, data, config, writer_of(folder))
+        report = parity_run(folder, data, config)
     if not settings.as_json:
         click.echo(
-            f"{report['model']}: {report['samples']:,} rows, max |Δp| {report['max_abs_diff']}, mean "
-            f"{report['mean_abs_diff']}, {report['decision_flips']} decisions flipped"
+            f"{report.model}: {report.samples:,} rows, max |Δp| {report.max_abs_diff}, mean "
+            f"{report.mean_abs_diff}, {report.decision_flips} decisions flipped"
         )
-    with reported(settings, report):
+        click.echo(f"written: {_place(folder, PARITY_REPORT)['path']}")
+    with reported(settings, report.to_dict() | _place(folder, PARITY_REPORT)):
         require_parity(report)
 
 
@@ -98,7 +112,7 @@ def parity(settings: Settings, run_id: str | None) -> None:
 @with_settings
 def benchmark(settings: Settings, run_id: str | None, full: bool) -> None:
     """Measure scikit-learn, ONNX and INT8 side by side, every figure with its interval."""
-    from tabloop.lifecycle.optimize import benchmark_run, writer_of
+    from tabloop.lifecycle.benchmark import benchmark_run
 
     with ProgressDisplay() as progress:
         folder, data, config = _open(settings, run_id, progress)
@@ -108,22 +122,22 @@ def benchmark(settings: Settings, run_id: str | None, full: bool) -> None:
             progress.fraction(done / max(1, total))
 
         progress.step("benchmarking")
-        report = benchmark_run(folder, data, config, writer_of(folder), full=full, progress=told)
+        report = benchmark_run(folder, data, config, full=full, progress=told)
+    where = _place(folder, BENCHMARK)
     if settings.as_json:
-        write_json(report)
+        write_json(report.to_dict() | where)
         return
-    rows = []
-    for variant in report["variants"]:
-        for timing in variant["timings"]:
-            rows.append(
-                [variant["candidate"], variant["kind"], str(timing["batch_size"]),
-                 *(_interval(timing[name]) for name in ("p50_ms", "p99_ms", "samples_per_s"))]
-            )  # fmt: skip
+    rows = [
+        [variant.candidate, variant.kind, str(timing.batch_size),
+         *(_rounded(figure.value) for figure in (timing.p50_ms, timing.p99_ms, timing.samples_per_s))]
+        for variant in report.variants
+        for timing in variant.timings
+    ]  # fmt: skip
     write_table(["candidate", "format", "batch", "p50, ms", "p99, ms", "rows/s"], rows)
+    click.echo(f"written: {where['path']}")
 
 
-def _interval(figure: Any) -> str:
-    value = figure["value"] if isinstance(figure, dict) else figure
+def _rounded(value: float) -> str:
     return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
@@ -132,33 +146,23 @@ def _interval(figure: Any) -> str:
 @with_settings
 def tradeoffs(settings: Settings, run_id: str | None) -> None:
     """Find the variants that no other beats, with plots and an HTML page."""
-    import json
-
     from tabloop.artifacts.store import RunStore
-    from tabloop.errors import ArtifactMissingError
-    from tabloop.lifecycle.optimize import tradeoffs_run, writer_of
+    from tabloop.lifecycle.benchmark import read_benchmark
+    from tabloop.lifecycle.tradeoffs import tradeoffs_run
 
     store = RunStore(settings.project().model_dir)
-    folder = store.get(run_id) if run_id else store.newest_open()
-    later = store.model_dir / "reports" / folder.run_id / "benchmark.json"
-    if folder.state != "open" and later.exists():
-        measured = json.loads(later.read_bytes())
-    elif folder.has("benchmark.json"):
-        measured = folder.read_json("benchmark.json")
-    else:
-        raise ArtifactMissingError(
-            f"run {folder.run_id}: has no benchmark yet; `tabloop benchmark` makes one"
-        )
-    report = tradeoffs_run(measured, writer_of(folder))
+    folder = store.get(run_id) if run_id else store.newest_open_or_champion()
+    report = tradeoffs_run(folder, read_benchmark(folder))
+    where = _place(folder, TRADEOFFS_PAGE)
     if settings.as_json:
-        write_json(report)
+        write_json(report.to_dict() | where)
         return
-    for point in report["points"]:
-        beaten = ", ".join(point["dominated_by"])
+    for point in report.points:
+        beaten = ", ".join(point.dominated_by)
         click.echo(
-            f"{point['candidate']} {point['kind']}: "
-            + (f"beaten by {beaten}" if beaten else "on the frontier")
+            f"{point.candidate} {point.kind}: " + (f"beaten by {beaten}" if beaten else "on the frontier")
         )
+    click.echo(f"written: {where['path']}")
 
 
 @click.command(epilog="Example: tabloop score march.parquet --output march-scored.parquet")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tabloop.artifacts.layout import SIMULATION_PLOT
 from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
@@ -104,7 +105,7 @@ def _simulate(
     project = Settings(settings.config, settings.overrides + overrides, settings.as_json).project()
     with ProgressDisplay() as progress:
         report = simulate_stream(project, progress)
-    path = plot or project.model_dir / "stream" / "simulation.png"
+    path = plot or project.model_dir / SIMULATION_PLOT
     if not no_search or plot is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, report.png())

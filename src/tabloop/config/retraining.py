@@ -12,9 +12,9 @@ from tabloop.contract.columns import Section
 class RetrainingTriggersConfig(Section):
     """What asks for a new model; each can be switched off."""
 
-    drift_rule: StrictBool = Field(True, description="The documented rule calls drift of the features.")
+    drift_rule: StrictBool = Field(True, description="The z-score rule calls drift of the features.")
     prediction_shift: StrictBool = Field(
-        True, description="The documented rule calls a shift of the predicted positive rate."
+        True, description="The z-score rule calls a shift of the predicted positive rate."
     )
     windowed_drift: StrictBool = Field(True, description="The windowed tests alarm.")
     estimated_performance: StrictBool = Field(
@@ -44,7 +44,7 @@ class RetrainingConfig(Section):
         ge=1,
         le=100,
         description="Consecutive windows in which a trigger has to hold before it fires, and to be quiet "
-        "before it is off again. The documented rule looks at many windows together and fires at once.",
+        "before it is off again. The z-score rule looks at many windows together and fires at once.",
     )
     cooldown_hours: StrictFloat = Field(
         24.0, ge=0, description="Least time between two triggered retrainings, refused ones included."

@@ -1,19 +1,17 @@
-"""The data that a run was made of, read again through its own config."""
+"""The rows that a run was made of, read again through its own config."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic import ValidationError
-
+from tabloop.artifacts.documents.lineage import Lineage, SplitRule
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.contract.contract import Contract
 from tabloop.data.dataset import Dataset, read_dataset
-from tabloop.data.split import Split, SplitRule, split_dataset
+from tabloop.data.split import Split, split_dataset
 from tabloop.errors import ArtifactError, HashMismatchError
 
 
@@ -52,42 +50,25 @@ def load_run_data(
         If the training did not finish, or the config is of another version.
     """
     require_trained(run)
-    config, contract = recorded_settings(project, run)
-    lineage = run.read_json("lineage.json")
-    recorded = lineage["dataset"]
+    config, contract, lineage = run.config, run.contract, run.lineage
+    recorded = lineage.dataset
     dataset = read_dataset(config.data, contract, project.folder, progress=progress)
-    if dataset.sha256 != recorded["sha256"]:
+    if dataset.sha256 != recorded.sha256:
         raise HashMismatchError(
             f"run {run.run_id}: {dataset.where} has changed since: got sha256 {dataset.sha256}, "
-            f"recorded {recorded['sha256']}; restore it, or train a new run"
+            f"recorded {recorded.sha256}; restore it, or train a new run"
         )
     return RunData(config, contract, split(config, dataset, rule=split_rule_of(lineage)))
 
 
-def split_rule_of(lineage: Mapping[str, Any]) -> SplitRule:
+def split_rule_of(lineage: Lineage) -> SplitRule:
     """Tell by which rule a run was split; until version 0.1.0 there was one only, and it was not recorded."""
-    rule: SplitRule = lineage["split"]["rule"] if "split" in lineage else "content"
-    return rule
-
-
-def recorded_settings(project: Project, run: RunFolder) -> tuple[Config, Contract]:
-    """Read the config and the contract that a run was made with.
-
-    Raises
-    ------
-    ArtifactError
-        If the config is of another version.
-    """
-    try:
-        config = Config.from_json(run.read("config.json"))
-    except ValidationError as error:
-        raise ArtifactError(f"run {run.run_id}: its config is not of this version: {error}") from error
-    return config, Project(config, project.config_path).contract
+    return "content" if lineage.split is None else lineage.split.rule
 
 
 def require_trained(run: RunFolder) -> None:
     """Raise `ArtifactError` when a run's training did not finish."""
-    if not run.has("model_card.md"):
+    if not run.is_trained:
         raise ArtifactError(
             f"run {run.run_id}: its training did not finish; train again with `tabloop train`"
         )

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from tabloop.artifacts.documents.lineage import SplitRule
 from tabloop.contract.row_hash import row_hashes
 from tabloop.data.repetition import Repetition, copy_numbers, measure_repetition
 from tabloop.errors import TooFewRowsError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: What a row's place is computed from: its features, its features with the number of its copy, or (until
-#: version 0.1.0, for runs that were made then) its whole content, the target included.
-SplitRule = Literal["together", "apart", "content"]
 
 
 @dataclass(frozen=True)

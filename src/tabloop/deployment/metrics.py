@@ -53,7 +53,7 @@ monitor_looked_at = Gauge(
     multiprocess_mode="mostrecent",
 )
 drift_max_abs_z = Gauge(
-    "tabloop_drift_max_abs_z", "Largest z-score of the documented rule.", multiprocess_mode="mostrecent"
+    "tabloop_drift_max_abs_z", "Largest z-score of the z-score rule.", multiprocess_mode="mostrecent"
 )
 drift_samples = Gauge("tabloop_drift_samples", "Rows in the drift window.", multiprocess_mode="mostrecent")
 predicted_positive_rate = Gauge(

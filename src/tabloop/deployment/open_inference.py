@@ -12,6 +12,7 @@ from fastapi import Request
 
 from tabloop import __version__
 from tabloop.contract.checks.record import shown
+from tabloop.contract.checks.strict_json import read_strict_json
 from tabloop.deployment.edge import Receive, Scope, Send, read_body, send_body
 from tabloop.deployment.problem_details import HttpProblem
 from tabloop.deployment.served_model import Prediction, ServedModel
@@ -190,10 +191,7 @@ def _split(scope: Scope, body: bytes) -> tuple[dict[str, Any], bytes]:
             is_json = is_json or value.partition(b";")[0].strip().lower() == b"application/json"
     if not is_json:
         raise HttpProblem(415, "not-json", "expected the header `Content-Type: application/json`")
-    try:
-        request = json.loads(body[:length].decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise MalformedBodyError(f"the body is no JSON in UTF-8: {error}") from error
+    request = read_strict_json(body[:length])
     if not isinstance(request, dict) or not isinstance(request.get("inputs"), list) or not request["inputs"]:
         raise MalformedBodyError("expected a JSON object with `inputs`, a list of tensors")
     if not isinstance(request.get("outputs") or [], list):

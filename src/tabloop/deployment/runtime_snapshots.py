@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tabloop.artifacts.files import append_line, utc_now
+from tabloop.artifacts.layout import RUNTIME_METRICS
 from tabloop.deployment import metrics
-
-RUNTIME_METRICS = "runtime_metrics.jsonl"
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,13 +14,13 @@ from tabloop.config.serving import ServingConfig
 from tabloop.contract.contract import Contract
 from tabloop.deployment import metrics
 from tabloop.errors import ArtifactError, LogUnwritableError
+from tabloop.inference.answers import AnswerWriter
 from tabloop.inference.micro_batcher import MicroBatcher
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import (
     Decisions,
     ScoringService,
     load_tested_service,
-    served_model,
 )
 
 #: From so many rows on, scoring is worth a thread: the loop reads and writes meanwhile.
@@ -82,7 +81,7 @@ class ServedModel:
             max_queue_rows=config.max_queue_rows,
         )
         self._log = log
-        self._form = _answer_form(service)
+        self._writer = AnswerWriter(service.contract, service.run_id)
 
     @property
     def run_id(self) -> str:
@@ -117,13 +116,13 @@ class ServedModel:
 
     def answer_one(self, prediction: Prediction) -> bytes:
         """Write the answer to one record as JSON."""
-        return (self._form % (prediction.probability, prediction.label, prediction.prediction_id)).encode()
+        answer = self._writer.answer(prediction.probability, prediction.label, prediction.prediction_id)
+        return answer.encode()
 
     def answer_many(self, predictions: Sequence[Prediction]) -> bytes:
         """Write the answer to several records as JSON, in their order."""
-        form = self._form
-        answers = ",".join([form % (p.probability, p.label, p.prediction_id) for p in predictions])
-        return f'{{"predictions":[{answers}]}}'.encode()
+        decisions = [(p.probability, p.label, p.prediction_id) for p in predictions]
+        return self._writer.answers(decisions).encode()
 
 
 def load_served_model(
@@ -146,34 +145,25 @@ def load_served_model(
 
 
 def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
-    metrics, lineage = run.read_json("metrics.json"), run.read_json("lineage.json")
-    baseline = run.read_json("drift_baseline.json")
-    if not baseline.get("numeric") and not baseline.get("categories"):
+    metrics, baseline = run.metrics, run.drift_baseline
+    if not baseline.numeric and not baseline.categories:
         raise ArtifactError(f"run {run.run_id}: its drift baseline holds no feature")
     return {
         "run_id": run.run_id,
         "created_at": run.created_at,
-        "model": metrics["best_model_name"],
-        "graph": served_model(run),
+        "model": metrics.best_model_name,
+        "graph": run.served_model,
         "decision_threshold": service.threshold,
         "promise": {
-            name: metrics["calibration"].get(name)
+            name: getattr(metrics.calibration, name)
             for name in ("target_precision", "promised_precision", "confidence", "feasible", "recall")
         },
         "test": {
-            name: metrics[name] for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
+            name: getattr(metrics, name)
+            for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
         },
-        "rows": lineage["rows"],
+        "rows": msgspec.to_builtins(run.lineage.rows),
         "hashes": {name: entry["sha256"] for name, entry in sorted(run.files.items())},
         "contract": service.contract.to_dict(),
-        "card": run.read("model_card.md").decode(),
+        "card": run.model_card,
     }
-
-
-def _answer_form(service: ScoringService) -> str:
-    """Lay out an answer for the `%` operator: `%r` of a float is its shortest exact JSON."""
-    probability, label, run_id = (
-        json.dumps(text, ensure_ascii=False).replace("%", "%%")
-        for text in (service.contract.probability_name, service.contract.decision_name, service.run_id)
-    )
-    return f'{{{probability}:%r,{label}:%d,"prediction_id":"%s","run_id":{run_id}}}'

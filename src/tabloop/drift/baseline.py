@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tabloop.artifacts.documents.drift_baseline import (
+    CategoryBaseline,
+    DriftBaseline,
+    Histogram,
+    NumericBaseline,
+)
 from tabloop.contract.contract import Contract
+from tabloop.drift.moments import mean_and_std
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
 _N_BINS = 20
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -23,7 +29,7 @@ def build_drift_baseline(
     y_true: NDArray[np.int8],
     y_proba: NDArray[np.float64],
     threshold: float,
-) -> dict[str, Any]:
+) -> DriftBaseline:
     """Describe the training part.
 
     Parameters
@@ -41,11 +47,7 @@ def build_drift_baseline(
 
     Returns
     -------
-    baseline : dict
-        JSON-ready. Per numeric feature: count, missing, mean, std (of the population, `ddof` 0),
-        minimum, maximum, quantiles and a histogram over quantile bins; per category column: counts and
-        missing; the probability as a numeric feature of its own; the training and the predicted
-        positive rate.
+    baseline : DriftBaseline
 
     Raises
     ------
@@ -54,54 +56,57 @@ def build_drift_baseline(
     """
     if not len(y_true):
         raise ValueError("a drift baseline needs at least one row")
-    return {
-        "format_version": FORMAT_VERSION,
-        "rows": len(y_true),
-        "training_positive_rate": float(y_true.mean()),
-        "predicted_positive_rate": float((y_proba >= threshold).mean()),
-        "decision_threshold": threshold,
-        "numeric": {name: describe_numbers(features[name].to_numpy()) for name in contract.numeric_features},
-        "categories": {name: _describe_categories(features[name]) for name in contract.category_features},
-        "probability": describe_numbers(y_proba),
-    }
+    return DriftBaseline(
+        rows=len(y_true),
+        training_positive_rate=float(y_true.mean()),
+        predicted_positive_rate=float((y_proba >= threshold).mean()),
+        decision_threshold=threshold,
+        numeric={name: describe_numbers(features[name].to_numpy()) for name in contract.numeric_features},
+        categories={name: _describe_categories(features[name]) for name in contract.category_features},
+        probability=describe_numbers(y_proba),
+    )
 
 
-def describe_numbers(values: NDArray[np.float64]) -> dict[str, Any]:
+def describe_numbers(values: NDArray[np.float64]) -> NumericBaseline:
     """Describe one numeric feature; NaN counts as missing.
 
     Examples
     --------
     >>> described = describe_numbers(np.array([1.0, 2.0, 3.0, np.nan]))
-    >>> described["mean"], described["missing"], sum(described["histogram"]["counts"])
+    >>> described.mean, described.missing, sum(described.histogram.counts)
     (2.0, 1, 3)
     """
     present = values[~np.isnan(values)]
-    described: dict[str, Any] = {"count": len(present), "missing": len(values) - len(present)}
     if not len(present):
-        return described | {"mean": None, "std": None, "minimum": None, "maximum": None,
-                            "quantiles": {}, "histogram": {"edges": [], "counts": []}}  # fmt: skip
-    edges = np.unique(np.quantile(present, np.linspace(0, 1, _N_BINS + 1)))
+        return NumericBaseline(mean=None, std=None, missing=len(values))
+    edges = np.unique(_quantiles(present, np.linspace(0, 1, _N_BINS + 1)))
     if len(edges) == 1:
         edges = np.array([edges[0], edges[0]])
-    constant = bool(present.min() == present.max())
+    mean, std = mean_and_std(present)
     counts, _ = np.histogram(present, bins=edges)
-    quantiles = np.quantile(present, _QUANTILES)
-    return described | {
-        # the mean of a constant is off by rounding, and its deviations are nothing but that
-        "mean": float(present[0] if constant else present.mean()),
-        "std": 0.0 if constant else float(present.std()),
-        "minimum": float(present.min()),
-        "maximum": float(present.max()),
-        "quantiles": {f"{q:g}": float(v) for q, v in zip(_QUANTILES, quantiles, strict=True)},
-        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
-    }
+    quantiles = _quantiles(present, np.array(_QUANTILES))
+    return NumericBaseline(
+        count=len(present),
+        missing=len(values) - len(present),
+        mean=mean,
+        std=std,
+        minimum=float(present.min()),
+        maximum=float(present.max()),
+        quantiles={f"{q:g}": float(v) for q, v in zip(_QUANTILES, quantiles, strict=True)},
+        histogram=Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist())),
+    )
 
 
-def _describe_categories(values: pl.Series) -> dict[str, Any]:
+def _quantiles(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give quantiles; of halves, so that the difference between two values is a double."""
+    return np.asarray(np.quantile(values / 2, at) * 2)
+
+
+def _describe_categories(values: pl.Series) -> CategoryBaseline:
     present = values.drop_nulls()
     counts = present.value_counts(sort=True)
-    return {
-        "count": len(present),
-        "missing": len(values) - len(present),
-        "counts": dict(sorted(zip(counts[values.name].to_list(), counts["count"].to_list(), strict=True))),
-    }
+    return CategoryBaseline(
+        count=len(present),
+        missing=len(values) - len(present),
+        counts=dict(sorted(zip(counts[values.name].to_list(), counts["count"].to_list(), strict=True))),
+    )

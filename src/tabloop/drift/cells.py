@@ -210,9 +210,9 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
     low, high = float(present[0]), float(present[-1])
     ranks = np.linspace(0, len(present) - 1, _RANK_EDGES).round().astype(np.int64)
     edges = present[ranks]
-    spread = high - low
-    if np.isfinite(spread) and spread > 0:
-        edges = np.append(edges, low + spread * np.arange(1, _VALUE_EDGES) / _VALUE_EDGES)
+    if low < high:  # each end times its weight: their difference may be no double
+        steps = np.arange(1, _VALUE_EDGES) / _VALUE_EDGES
+        edges = np.append(edges, low * (1 - steps) + high * steps)
     edges = np.unique(edges)
     below, up_to = np.searchsorted(present, edges, "left"), np.searchsorted(present, edges, "right")
     # cumulated counts before each cell, gaps and edges in turn
@@ -223,7 +223,7 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
     mid_rank = (before[:-1] + before[1:]) / 2 / len(present)
     position = np.empty(len(counts))
     position[1::2] = edges
-    position[2:-1:2] = (edges[:-1] + edges[1:]) / 2
+    position[2:-1:2] = edges[:-1] / 2 + edges[1:] / 2
     position[0], position[-1] = low, high  # what lies outside is held at the range
     shares = counts / len(present)
     weights: list[NDArray[np.float64]] = []
@@ -231,8 +231,8 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
     if kind == "numeric":
         weights.append(_steps(mid_rank, shares))
         names.append("rank")
-    if spread > 0:
-        weights.append(_steps(position, shares))
+    if low < high:  # distances are in standard deviations, whatever the unit is
+        weights.append(_steps(position / max(abs(low), abs(high)), shares))
         names.append("value")
     return NumberCells(feature, kind, edges, np.array(weights).reshape(-1, len(counts)).T, tuple(names))
 

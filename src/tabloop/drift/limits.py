@@ -43,9 +43,11 @@ PROBABILITY = "predicted_probability"
 _REFERENCES = 8
 _LEAST_WINDOWS, _MOST_WINDOWS = 2_000, 20_000
 _WINDOWS_PER_ALARM = 40
-_MOST_DRAWN_ROWS = 2_000
+_MOST_DRAWN_ROWS, _LEAST_DRAWN_ROWS = 2_000, 500
+# beyond so many values in a window fewer rows are drawn, so that a wide table costs no more a feature
+_MOST_DRAWN_VALUES = 200_000
 # what is held in memory at once: the cells of so many features in every window
-_FEATURES_AT_ONCE = 24
+_FEATURES_AT_ONCE = 12
 _CONFIDENCE = 0.9
 _UNIT_QUANTILE = 0.995
 # what hardly ever moves: a third of what other features have, so that a constant that moves is seen
@@ -297,10 +299,11 @@ def calibrate_sizes(
 ) -> list[WindowLimits]:
     """Find the limits for several sizes; smaller windows are the beginnings of larger ones."""
     n_windows = int(np.clip(_WINDOWS_PER_ALARM / alpha, _LEAST_WINDOWS, _MOST_WINDOWS))
-    drawn_sizes = tuple(min(size, _MOST_DRAWN_ROWS) for size in sizes)
+    n_features = len(coded.cells)
+    most = int(np.clip(_MOST_DRAWN_VALUES // n_features, _LEAST_DRAWN_ROWS, _MOST_DRAWN_ROWS))
+    drawn_sizes = tuple(min(size, most) for size in sizes)
     units: list[list[float]] = [[] for _ in sizes]
     largest = np.zeros((len(sizes), _REFERENCES, n_windows), dtype=np.float32)
-    n_features = len(coded.cells)
     for block, (_, member) in enumerate(coded.blocks):
         for first in range(0, n_features, _FEATURES_AT_ONCE):
             some = range(first, min(first + _FEATURES_AT_ONCE, n_features))

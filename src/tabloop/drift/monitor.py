@@ -1,11 +1,14 @@
-"""Follow the scored rows of one run: the documented rule on the latest, the windowed tests on each window."""
+"""Follow the scored rows of one run: the z-score rule on the latest, the windowed tests on each window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
@@ -58,7 +61,7 @@ class DriftHistory:
     rows : int
         How many there were.
     rule : DriftReport
-        The documented rule on the latest `monitoring.window_rows` of them.
+        The z-score rule on the latest `monitoring.window_rows` of them.
     windows : int
         Complete windows that were tested.
     alarmed : tuple of WindowVerdict
@@ -91,8 +94,8 @@ class DriftMonitor:
     ----------
     reference : DriftReference
         What `drift_reference.npz` holds.
-    baseline : mapping
-        What `drift_baseline.json` holds.
+    baseline : DriftBaseline
+        What the training rows looked like.
     config : MonitoringConfig
         The config's `monitoring` section.
     not_monitored : tuple of str
@@ -107,7 +110,7 @@ class DriftMonitor:
     def __init__(
         self,
         reference: DriftReference,
-        baseline: Mapping[str, Any],
+        baseline: DriftBaseline,
         config: MonitoringConfig,
         *,
         not_monitored: tuple[str, ...] = (),
@@ -118,10 +121,10 @@ class DriftMonitor:
             reference, max(config.window_rows, config.test_window_rows), not_monitored=not_monitored
         )
         self.latest: WindowVerdict | None = None
-        self._baseline = {
-            **baseline,
-            "numeric": {n: d for n, d in baseline["numeric"].items() if n not in not_monitored},
-        }
+        self._baseline = msgspec.structs.replace(
+            baseline,
+            numeric={n: d for n, d in baseline.numeric.items() if n not in not_monitored},
+        )
         self._start = 0  # of the window that is filling
         self._surges: dict[tuple[str, str], FeatureTest] = {}
 
@@ -155,7 +158,7 @@ class DriftMonitor:
         return verdicts
 
     def check_rule(self) -> DriftReport:
-        """Apply the documented rule to the latest `window_rows` rows."""
+        """Apply the z-score rule to the latest `window_rows` rows."""
         rows = self.window.latest(self.config.window_rows)
         return check_drift(self._baseline, rows.numeric, rows.label, self.config)
 
@@ -189,7 +192,7 @@ class DriftMonitor:
 def drift_of_rows(
     batches: Iterable[ScoredRows],
     reference: DriftReference,
-    baseline: Mapping[str, Any],
+    baseline: DriftBaseline,
     config: MonitoringConfig,
     *,
     not_monitored: tuple[str, ...] = (),
@@ -200,7 +203,7 @@ def drift_of_rows(
     ----------
     batches : iterable of ScoredRows
         The rows of one run in the order of the log, in batches of any size; see `RowReader`.
-    reference, baseline : DriftReference, mapping
+    reference, baseline : DriftReference, DriftBaseline
         The run's.
     config : MonitoringConfig
         The config's `monitoring` section.

@@ -18,6 +18,7 @@ from tabloop.drift.limits import (
     code_reference,
     measure,
 )
+from tabloop.drift.moments import mean_and_std
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.share_test import alarming_counts, share_effect, share_p_value
 from tabloop.drift.window import DriftRows
@@ -177,7 +178,7 @@ class WindowedDriftTest:
             )
         counts = self.coded.count(self.coded.encode(rows))
         low, high = self._early_counts
-        now = counts @ self._share_cells
+        now = self._count_shares(counts)
         if not ((now <= low) | (now >= high)).any():
             return ()
         tests = self._tests_of_shares(0, None, rows, counts, self.budget / alpha)
@@ -201,7 +202,7 @@ class WindowedDriftTest:
         effects, scales = self._measure(0, counts)
         ratios = effects * scales / limits.units[: effects.shape[1]]
         alarmed = ((ratios >= limits.limit) & (effects >= least)).any(axis=1)
-        p_values, moved = self._shares_of(0, counts @ self._share_cells, rows)
+        p_values, moved = self._shares_of(0, self._count_shares(counts), rows)
         surged = (p_values * (self._share_counts.size / _SHARES) <= self.budget) & (moved >= least)
         return np.asarray(alarmed | surged.any(axis=1))
 
@@ -258,6 +259,11 @@ class WindowedDriftTest:
                 words=_in_segment(segment, words),
             )
 
+    def _count_shares(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the rows of each share from those in each cell; shape (..., n_shares)."""
+        first, second = self._share_cells.T
+        return np.asarray(counts[..., first] + np.where(second >= 0, counts[..., second], 0))
+
     def _shares_of(
         self, block: int, now: NDArray[np.int64], rows: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -270,7 +276,7 @@ class WindowedDriftTest:
         self, block: int, segment: str | None, rows: DriftRows, counts: NDArray[np.int64], weight: float
     ) -> Iterator[FeatureTest]:
         """Test each share; a p-value is multiplied with `weight` to be comparable with the budget."""
-        now = counts @ self._share_cells
+        now = self._count_shares(counts)
         p_values, effects = self._shares_of(block, now, rows.n_rows)
         for at, (feature, statistic) in enumerate(self._shares):
             before, after = (
@@ -302,24 +308,24 @@ def _size_class(rows: int) -> int:
 
 
 def _share_tests(coded: CodedReference) -> tuple[list[tuple[str, ShareName]], NDArray[np.int64]]:
-    """List what is tested as a share, and which of all cells count for it, shape (n_all_cells, n_shares)."""
+    """List what is tested as a share, and the one or two cells that count for it.
+
+    The cells are of shape (n_shares, 2): the second is -1 where there is only one.
+    """
     tests: list[tuple[str, ShareName]] = []
-    counted: list[tuple[int, ...]] = []
+    counted: list[tuple[int, int]] = []
     for cells, start, stop in zip(coded.cells, coded.offsets[:-1], coded.offsets[1:], strict=True):
         if cells.kind == "probability":
             continue
         tests.append((cells.feature, "missing"))
-        counted.append((stop - 1,))
+        counted.append((stop - 1, -1))
         if cells.kind == "category":
             tests.append((cells.feature, "unseen"))
-            counted.append((stop - 2,))
+            counted.append((stop - 2, -1))
         elif cells.distances:  # there is a range to be outside of
             tests.append((cells.feature, "outside"))
             counted.append((start, stop - 2))
-    selected = np.zeros((int(coded.offsets[-1]), len(tests)), dtype=np.int64)
-    for test, at in enumerate(counted):
-        selected[list(at), test] = 1
-    return tests, selected
+    return tests, np.array(counted, dtype=np.int64).reshape(-1, 2)
 
 
 def _reference_count(
@@ -399,7 +405,13 @@ def _values(cells: NumberCells, rows: DriftRows) -> NDArray[np.float64]:
 def _centre(values: NDArray[np.float64]) -> tuple[float, float]:
     """Give mean and median of what is there."""
     values = values[~np.isnan(values)]
-    return (float(values.mean()), float(np.median(values))) if len(values) else (np.nan, np.nan)
+    return (mean_and_std(values)[0], _median(values)) if len(values) else (np.nan, np.nan)
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    middle = len(values) // 2
+    first, second = np.partition(values, [max(0, middle - 1), middle])[[max(0, middle - 1), middle]]
+    return float(second) if len(values) % 2 else float(first / 2 + second / 2)
 
 
 def _in_segment(segment: str | None, words: str) -> str:

@@ -1,4 +1,4 @@
-"""The documented drift rule: means in units of the training standard deviation, and the decision rate."""
+"""The z-score rule: means in units of the training standard deviation, and the decision rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
+from tabloop.drift.moments import mean_and_std
 from tabloop.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What the documented rule says of a window.
+    """What the z-score rule says of a window.
 
     Attributes
     ----------
@@ -54,7 +56,7 @@ class DriftReport:
 
 
 def check_drift(
-    baseline: Mapping[str, Any],
+    baseline: DriftBaseline,
     features: Mapping[str, NDArray[np.float64]],
     labels: NDArray[np.int8],
     config: MonitoringConfig,
@@ -63,8 +65,8 @@ def check_drift(
 
     Parameters
     ----------
-    baseline : mapping
-        What `drift_baseline.json` holds.
+    baseline : DriftBaseline
+        What the training rows looked like.
     features : mapping of str to ndarray of float64, shape (n_rows,)
         The numeric features, raw and engineered; NaN is left out of the means.
     labels : ndarray of shape (n_rows,)
@@ -89,13 +91,17 @@ def check_drift(
 
     Examples
     --------
-    >>> baseline = {"numeric": {"days": {"mean": 100.0, "std": 10.0}}, "predicted_positive_rate": 0.1}
+    >>> from tabloop.artifacts.documents.drift_baseline import NumericBaseline
+    >>> baseline = DriftBaseline(
+    ...     rows=10, training_positive_rate=0.1, predicted_positive_rate=0.1, decision_threshold=0.9,
+    ...     numeric={"days": NumericBaseline(mean=100.0, std=10.0)}, categories={},
+    ...     probability=NumericBaseline(mean=0.5, std=0.3))
     >>> config = MonitoringConfig(drift_min_samples=3, drift_min_features=1)
     >>> report = check_drift(baseline, {"days": np.array([140.0, 150.0, 160.0])}, np.array([0, 0, 0]), config)
     >>> report.drift_score_max_abs_z, report.drifted_features, report.should_retrain
     (5.0, ('days',), True)
     """
-    numeric = baseline["numeric"]
+    numeric = baseline.numeric
     problems = [f"feature {name}: not in the window" for name in numeric if name not in features]
     zscores: dict[str, float] = {}
     for name, values in features.items():
@@ -103,17 +109,17 @@ def check_drift(
         if described is None:
             problems.append(f"feature {name}: not in the drift baseline")
             continue
-        mean, std = described["mean"], described["std"]
-        if mean is None:  # it had no value in training either
+        mean, std = described.mean, described.std
+        if mean is None or std is None:  # it had no value in training either
             continue
         if not (np.isfinite(mean) and np.isfinite(std) and std >= 0):
             problems.append(f"feature {name}: the baseline has mean {mean} and std {std}")
             continue
         present = values[~np.isnan(values)]
         if len(present):
-            zscores[name] = _zscore(float(present.mean()), mean, std)
-    reference = baseline["predicted_positive_rate"]
-    if not (isinstance(reference, int | float) and 0 <= reference <= 1):
+            zscores[name] = _zscore(mean_and_std(present)[0], mean, std)
+    reference = baseline.predicted_positive_rate
+    if not 0 <= reference <= 1:
         problems.append(f"predicted_positive_rate: the baseline has {reference}, expected a rate")
     if problems:
         raise DataError("the drift monitor cannot compute\n  " + "\n  ".join(problems))
@@ -138,8 +144,9 @@ def check_drift(
 
 
 def _zscore(mean_now: float, mean: float, std: float) -> float:
+    most = float(np.finfo(np.float64).max)
     distance = abs(mean_now - mean)
     if std > 1e-12 * max(1.0, abs(mean)):  # less is the rounding of a constant
-        return distance / std
+        return min(distance / std, most)
     # sums of equal numbers differ in the last bits
-    return 0.0 if distance <= 1e-9 * max(1.0, abs(mean)) else float(np.finfo(np.float64).max)
+    return 0.0 if distance <= 1e-9 * max(1.0, abs(mean)) else most

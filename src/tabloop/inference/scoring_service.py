@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tabloop.artifacts.documents.graphs import SelfTest
+from tabloop.artifacts.layout import CONTRACT, FP32_MODEL
 from tabloop.artifacts.run import RunFolder
 from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, HashMismatchError
@@ -17,8 +19,6 @@ from tabloop.inference.records.frame_columns import input_types
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FP32_MODEL = "model.onnx"
-INT8_MODEL = "model.int8.onnx"
 
 #: The self-test may differ by no more than the exact export does.
 SELF_TEST_TOLERANCE = 2e-6
@@ -102,11 +102,11 @@ def load_service(run: RunFolder, *, threads: int = 1, released_only: bool = True
     """
     if released_only and run.state != "passed":
         raise ArtifactError(f"run {run.run_id}: {run.state}; only a run that passed its gates is served")
-    name = served_model(run)
+    name = run.served_model
     if not run.has(name):
         raise ArtifactError(f"run {run.run_id}: has no {name}; `tabloop export` writes it")
-    contract = Contract.from_dict(run.read_json("contract.json"))
-    threshold = float(run.read("threshold.txt"))
+    contract = run.contract
+    threshold = run.threshold
     predictor = Predictor(run.read(name), threads=threads)
     problems = describe_mismatches(run, contract, predictor, threshold)
     if problems:
@@ -126,22 +126,15 @@ def load_tested_service(run: RunFolder) -> ScoringService:
     """
     service = load_service(run)
     tolerance = SELF_TEST_TOLERANCE
-    if served_model(run) != FP32_MODEL:
-        tolerance = float(run.read_json("parity_report.json")["abs_tol"])
-    difference = replay_self_test(service.predictor, run.read_json("self_test.json"))
+    if run.served_model != FP32_MODEL:
+        tolerance = run.parity_report.abs_tol
+    difference = replay_self_test(service.predictor, run.self_test)
     if not difference <= tolerance:
         raise HashMismatchError(
             f"run {run.run_id}: its self-test rows come out {difference:g} away from the record, "
             f"at most {tolerance:g} is tolerable"
         )
     return service
-
-
-def served_model(run: RunFolder) -> str:
-    """Name the graph that a run serves: the INT8 one only where it was measured to be worth it."""
-    if run.has("quantize_report.json") and run.read_json("quantize_report.json")["served"] == "onnx_int8":
-        return INT8_MODEL
-    return FP32_MODEL
 
 
 def describe_mismatches(
@@ -155,7 +148,7 @@ def describe_mismatches(
         Empty when run id, contract, inputs and threshold agree.
     """
     problems = []
-    expected = {"run_id": run.run_id, "contract_sha256": run.files["contract.json"]["sha256"]}
+    expected = {"run_id": run.run_id, "contract_sha256": run.files[CONTRACT]["sha256"]}
     for key, value in expected.items():
         if predictor.metadata.get(key) != value:
             problems.append(f"its {key} is {predictor.metadata.get(key)}, the run's is {value}")
@@ -167,15 +160,15 @@ def describe_mismatches(
     return problems
 
 
-def replay_self_test(predictor: Predictor, self_test: Mapping[str, Any]) -> float:
+def replay_self_test(predictor: Predictor, self_test: SelfTest) -> float:
     """Score a run's self-test rows again.
 
     Parameters
     ----------
     predictor : Predictor
         The graph.
-    self_test : mapping
-        What `self_test.json` holds: `columns` and the `probabilities` that the trained model gave.
+    self_test : SelfTest
+        The rows, and the probabilities that the trained model gave.
 
     Returns
     -------
@@ -186,8 +179,8 @@ def replay_self_test(predictor: Predictor, self_test: Mapping[str, Any]) -> floa
         name: np.asarray([np.nan if v is None else v for v in values] if kind == "double" else values,
                          dtype=object if kind == "string" else None)
         for name, kind in predictor.input_types.items()
-        if (values := self_test["columns"][name]) is not None
+        if (values := self_test.columns[name]) is not None
     }  # fmt: skip
     found = predictor.predict(columns)
-    difference = np.abs(found - np.asarray(self_test["probabilities"], dtype=np.float64))
+    difference = np.abs(found - np.asarray(self_test.probabilities, dtype=np.float64))
     return float(difference.max()) if np.isfinite(difference).all() else float("inf")

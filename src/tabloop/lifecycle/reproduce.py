@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
+from tabloop.artifacts.documents.document import document_bytes
 from tabloop.artifacts.files import sha256_of_file
-from tabloop.artifacts.run import MANIFEST, RunFolder
+from tabloop.artifacts.layout import CONFIG, CONTRACT, MANIFEST, METRICS, PIPELINE, THRESHOLD
+from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.open_source import content_sha256
-from tabloop.data.run_data import load_run_data, recorded_settings
+from tabloop.data.run_data import load_run_data
 from tabloop.errors import (
     ArtifactError,
     ArtifactMissingError,
@@ -18,16 +22,9 @@ from tabloop.errors import (
     HashMismatchError,
     NotReproducedError,
 )
-from tabloop.lifecycle.records import describe_metrics, predictions_sha256
+from tabloop.lifecycle.lineage import library_versions
+from tabloop.lifecycle.metrics import describe_metrics, predictions_sha256
 from tabloop.progress import Progress
-from tabloop.training.lineage import library_versions
-
-_RECORDED_FILES = {
-    "config": "config.json",
-    "contract": "contract.json",
-    "model": "best_model.joblib",
-    "threshold": "threshold.txt",
-}
 
 
 def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: bool) -> dict[str, Any]:
@@ -86,23 +83,28 @@ def _check_manifest(store: RunStore, run: RunFolder) -> list[str]:
 
 
 def _check_lineage(project: Project, run: RunFolder) -> list[str]:
-    lineage = run.read_json("lineage.json")
+    lineage = run.lineage
+    recorded_files = (
+        ("config", lineage.config, CONFIG),
+        ("contract", lineage.contract, CONTRACT),
+        ("model", lineage.model, PIPELINE),
+        ("threshold", lineage.threshold, THRESHOLD),
+    )
     problems = [
         f"lineage.json: {name} has another hash than {file}"
-        for name, file in _RECORDED_FILES.items()
-        if lineage[name]["sha256"] != run.files[file]["sha256"]
+        for name, ingredient, file in recorded_files
+        if ingredient.sha256 != run.files[file]["sha256"]
     ]
-    recorded = lineage["dataset"]
-    place = str(project.folder / recorded["path"]) if "path" in recorded else str(recorded["database"])
-    config, contract = recorded_settings(project, run)
+    recorded = lineage.dataset
+    place = str(project.folder / recorded.path) if recorded.path is not None else str(recorded.database)
     try:
-        found = content_sha256(config.data.source, project.folder, contract)
+        found = content_sha256(run.config.data.source, project.folder, run.contract)
     except ArtifactMissingError:
         return [*problems, f"{place}: recorded but gone"]
     except DataError as error:  # the table of today no longer fits the contract of the run
         return [*problems, str(error)]
-    if found != recorded["sha256"]:
-        problems.append(f"{place}: got sha256 {found}, recorded {recorded['sha256']}")
+    if found != recorded.sha256:
+        problems.append(f"{place}: got sha256 {found}, recorded {recorded.sha256}")
     return problems
 
 
@@ -121,26 +123,25 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
         groups=data.split.train_groups,
         watch=progress.tasks,
     )
-    recorded = _without_times(run.read_json("metrics.json"))
-    found = _without_times(
-        json.loads(json.dumps(describe_metrics(run.run_id, data.config, data.split, result)))
-    )
+    recorded = _without_times(run.read_json(METRICS))
+    described = describe_metrics(run.run_id, data.config, data.split, result)
+    found = _without_times(json.loads(document_bytes(described)))
     problems = [
         f"metrics.json: {name} was {recorded.get(name)!r}, is {found.get(name)!r}"[:300]
         for name in sorted(recorded)  # a later version may have found out more
         if recorded.get(name) != found.get(name)
     ]
-    lineage = run.read_json("lineage.json")
+    lineage = run.lineage
     problems += [
         f"{name} predictions: differ"
-        for name, sha256 in predictions_sha256(result).items()
-        if sha256 != lineage["predictions_sha256"][name]
+        for name, sha256 in msgspec.structs.asdict(predictions_sha256(result)).items()
+        if sha256 != getattr(lineage.predictions_sha256, name)
     ]
     if problems:
         versions = library_versions()
         problems += [
             f"{name}: was {old}, is {versions.get(name)}"
-            for name, old in lineage["libraries"].items()
+            for name, old in lineage.libraries.items()
             if versions.get(name) != old
         ]
         listed = "\n  ".join(problems)

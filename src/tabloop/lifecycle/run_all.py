@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData
-from tabloop.lifecycle.optimize import benchmark_run, export_run, parity_run, quantize_run, tradeoffs_run
+from tabloop.lifecycle.benchmark import benchmark_run
+from tabloop.lifecycle.export import export_run
+from tabloop.lifecycle.parity import parity_run
+from tabloop.lifecycle.quantize import quantize_run
+from tabloop.lifecycle.tradeoffs import tradeoffs_run
 from tabloop.lifecycle.train import train
 from tabloop.progress import Progress
 from tabloop.release.release import GatesOfRun, ReleaseDecision, release
@@ -19,7 +21,7 @@ def run_all(
     project: Project,
     progress: Progress,
     *,
-    retraining: Mapping[str, Any] | None = None,
+    retraining: RetrainingRecord | None = None,
     challenger_gates: GatesOfRun | None = None,
 ) -> tuple[RunFolder, ReleaseDecision]:
     """Do the whole job, from the data to the release.
@@ -30,7 +32,7 @@ def run_all(
         The settings in force.
     progress : Progress
         Told what is going on.
-    retraining : mapping, optional
+    retraining : RetrainingRecord, optional
         What makes the run a challenger: where its data come from, and what it is judged on.
     challenger_gates : callable, optional
         What a challenger has to pass beside the gates of every run.
@@ -48,7 +50,7 @@ def run_all(
     progress.step("quantizing")
     quantize_run(run, data, project.config)
     progress.step("checking parity")
-    parity_run(run, data, project.config, run.write)
+    parity_run(run, data, project.config)
     if (mode := project.config.benchmarking.in_run) != "none":
         _measure(run, data, project.config, progress, full=mode == "full")
     progress.step("releasing")
@@ -61,6 +63,6 @@ def _measure(run: RunFolder, data: RunData, config: Config, progress: Progress, 
         progress.fraction(done / max(1, total))
 
     progress.step("benchmarking")
-    described = benchmark_run(run, data, config, run.write, full=full, progress=benchmarked)
+    benchmark = benchmark_run(run, data, config, full=full, progress=benchmarked)
     progress.step("weighing trade-offs")
-    tradeoffs_run(described, run.write)
+    tradeoffs_run(run, benchmark)

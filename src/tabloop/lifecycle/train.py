@@ -1,11 +1,24 @@
-"""The order of the stages: train, export, quantize, parity, benchmark, trade-offs, release; and back."""
+"""Train: read the data, compare the candidates, calibrate the threshold, write it all into a new run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from tabloop.artifacts.run import RETRAINING, RunFolder
+from tabloop.artifacts.documents.retraining import RetrainingRecord
+from tabloop.artifacts.layout import (
+    CONFIG,
+    CONTRACT,
+    DRIFT_BASELINE,
+    DRIFT_OPERATING_TABLE,
+    DRIFT_REFERENCE,
+    LINEAGE,
+    METRICS,
+    MODEL_CARD,
+    PIPELINE,
+    QUARANTINE,
+    RETRAINING,
+    THRESHOLD,
+    candidate_pipeline,
+)
+from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
@@ -13,13 +26,14 @@ from tabloop.data.run_data import RunData, split
 from tabloop.drift.baseline import build_drift_baseline
 from tabloop.drift.operating_table import build_operating_table
 from tabloop.drift.reference import build_drift_reference
-from tabloop.lifecycle.records import describe_lineage, describe_metrics
+from tabloop.lifecycle.lineage import describe_lineage
+from tabloop.lifecycle.metrics import describe_metrics
 from tabloop.progress import Progress
 from tabloop.training.model_card import render_model_card
 
 
 def train(
-    project: Project, progress: Progress, *, retraining: Mapping[str, Any] | None = None
+    project: Project, progress: Progress, *, retraining: RetrainingRecord | None = None
 ) -> tuple[RunFolder, RunData]:
     """Open a run: read the data, compare the candidates, calibrate the threshold, write it all down.
 
@@ -29,7 +43,7 @@ def train(
         The settings in force.
     progress : Progress
         Told what is going on.
-    retraining : mapping, optional
+    retraining : RetrainingRecord, optional
         What makes the run a challenger; see `run_all`.
 
     Returns
@@ -53,7 +67,7 @@ def train(
 
 
 def _train_into(
-    run: RunFolder, project: Project, progress: Progress, retraining: Mapping[str, Any] | None
+    run: RunFolder, project: Project, progress: Progress, retraining: RetrainingRecord | None
 ) -> RunData:
     # only here: a release or a rollback does not wait for scikit-learn
     import joblib
@@ -62,16 +76,16 @@ def _train_into(
 
     config, contract = project.config, project.contract
     progress.step("reading the data")
-    with run.open_new("quarantine.jsonl") as quarantine_file:
+    with run.open_new(QUARANTINE) as quarantine_file:
         dataset = read_dataset(
             config.data, contract, project.folder, quarantine_file=quarantine_file, progress=progress.fraction
         )
     require_quarantine_limit(dataset, config.data)
     require_both_classes(dataset, contract)
     if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
-        run.write_json(RETRAINING, retraining)
-    run.write("config.json", config.to_json().encode())
-    run.write("contract.json", contract.to_json().encode())
+        run.write_document(RETRAINING, retraining)
+    run.write(CONFIG, config.to_json().encode())
+    run.write(CONTRACT, contract.to_json().encode())
 
     progress.step("training")
     data = RunData(config, contract, split(config, dataset))
@@ -85,21 +99,21 @@ def _train_into(
     )
 
     progress.step(f"writing {run.path}")
-    with run.open_new("best_model.joblib") as file:
+    with run.open_new(PIPELINE) as file:
         joblib.dump(result.best_pipeline, file)
     for name, pipeline in result.pipelines.items() if config.training.keep == "all" else ():
         if name == result.best.name:
-            run.link(f"candidates/{name}.joblib", "best_model.joblib")
+            run.link(candidate_pipeline(name), PIPELINE)
         else:
-            with run.open_new(f"candidates/{name}.joblib") as file:
+            with run.open_new(candidate_pipeline(name)) as file:
                 joblib.dump(pipeline, file)
     threshold = result.threshold.threshold
-    run.write("threshold.txt", f"{threshold!r}\n".encode())
+    run.write(THRESHOLD, f"{threshold!r}\n".encode())
     metrics = describe_metrics(run.run_id, config, data.split, result)
-    run.write_json("metrics.json", metrics)
+    run.write_document(METRICS, metrics)
     y_train = data.split.train[contract.target.name].to_numpy()
     baseline = build_drift_baseline(contract, result.features, y_train, result.oof_proba, threshold)
-    run.write_json("drift_baseline.json", baseline)
+    run.write_document(DRIFT_BASELINE, baseline)
     reference = build_drift_reference(
         contract,
         result.features,
@@ -108,12 +122,12 @@ def _train_into(
         max_rows=config.monitoring.reference_rows,
         seed=config.seed,
     )
-    with run.open_new("drift_reference.npz") as file:
+    with run.open_new(DRIFT_REFERENCE) as file:
         reference.save(file)
     progress.step("measuring what drift alarms cost")
     operating_table = build_operating_table(reference, config.monitoring, seed=config.seed)
-    run.write_json("drift_operating_table.json", operating_table)
+    run.write_document(DRIFT_OPERATING_TABLE, operating_table)
     lineage = describe_lineage(run, project, dataset, data.split, result)
-    run.write_json("lineage.json", lineage)
-    run.write("model_card.md", render_model_card(contract, metrics, lineage, operating_table).encode())
+    run.write_document(LINEAGE, lineage)
+    run.write(MODEL_CARD, render_model_card(contract, metrics, lineage, operating_table).encode())
     return data

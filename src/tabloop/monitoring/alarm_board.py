@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tabloop.artifacts.files import json_bytes, write_atomic
+from tabloop.artifacts.layout import ALARMS
 from tabloop.deployment import metrics
 from tabloop.monitoring.alerts import Alerts
-
-ALARMS = "monitoring/alarms.json"
 
 _LOG = logging.getLogger("tabloop.monitor")
 

@@ -71,11 +71,11 @@ class RunMonitor:
         self.run = run
         self.since = since if since is not None else live_since(RunStore(project.model_dir), run.run_id)
         self._config: Config = project.config
-        self._contract = Contract.from_dict(run.read_json("contract.json"))
+        self._contract = run.contract
         log = project.config.prediction_log
         self._rows = RowReader(self._contract, omitted=(*log.omit, *log.hash))
         reference = DriftReference.load(run.read("drift_reference.npz"))
-        self._baseline: dict[str, Any] = run.read_json("drift_baseline.json")
+        self._baseline = run.drift_baseline
         self._monitor = DriftMonitor(
             reference, self._baseline, project.config.monitoring, not_monitored=self._rows.not_monitored
         )
@@ -126,7 +126,7 @@ class RunMonitor:
             yield verdicts
 
     def check_rule(self) -> DriftReport:
-        """Apply the documented rule to the latest rows."""
+        """Apply the z-score rule to the latest rows."""
         return self._monitor.check_rule()
 
     def active_alarms(self) -> list[FeatureTest]:
@@ -154,7 +154,7 @@ class RunMonitor:
             "prediction_shift": rule.prediction_shift,
             "predicted_positive_rate": rule.predicted_positive_rate,
             "training_positive_rate": rule.reference_positive_rate,
-            "training_label_rate": self._baseline["training_positive_rate"],
+            "training_label_rate": self._baseline.training_positive_rate,
             "should_retrain": rule.should_retrain,
             "reason": _reason(rule, self._config),
             "recommended_action": _action(rule, bool(alarms)),
@@ -187,7 +187,6 @@ class RunMonitor:
         ]
         now = datetime.now(UTC)
         self.performance.outcomes.refresh()
-        retraining = self.run.read_json("retraining.json") if self.run.has("retraining.json") else None
         return RetrainingEvidence(
             run_id=self.run.run_id,
             time=now,
@@ -198,7 +197,7 @@ class RunMonitor:
             else None,
             new_feedback=count_new_feedback(
                 self.performance.outcomes,
-                retraining,
+                self.run.retraining,
                 matured_before=now - timedelta(hours=config.maturity_hours),
             ),
         )
@@ -294,13 +293,13 @@ class RunMonitor:
         described: dict[str, Any] = {}
         for name, values in rows.numeric.items():
             present = values[~np.isnan(values)]
-            training = self._baseline["numeric"][name]
+            training = self._baseline.numeric[name]
             described[name] = {
                 "zscore": rule.zscores.get(name),
                 "drifted": name in rule.drifted_features,
                 "mean": float(present.mean()) if len(present) else None,
-                "training_mean": training["mean"],
-                "training_std": training["std"],
+                "training_mean": training.mean,
+                "training_std": training.std,
                 "missing": len(values) - len(present),
             }
         return described
@@ -325,7 +324,7 @@ def drift_of_log(project: Project, run: RunFolder, log_path: Path) -> DriftHisto
     log_path : pathlib.Path
         The folder of a log, or one file of it.
     """
-    contract = Contract.from_dict(run.read_json("contract.json"))
+    contract = run.contract
     log = project.config.prediction_log
     rows = RowReader(contract, omitted=(*log.omit, *log.hash))
     reader = PredictionLogReader(log_path, list(contract.columns))
@@ -339,7 +338,7 @@ def drift_of_log(project: Project, run: RunFolder, log_path: Path) -> DriftHisto
     history = drift_of_rows(
         batches(),
         DriftReference.load(run.read("drift_reference.npz")),
-        run.read_json("drift_baseline.json"),
+        run.drift_baseline,
         project.config.monitoring,
         not_monitored=rows.not_monitored,
     )
@@ -384,7 +383,7 @@ def _reason(rule: DriftReport, config: Config) -> str:
             f"{rule.predicted_positive_rate:.3f} of the rows are predicted positive, "
             f"{rule.reference_positive_rate:.3f} were in training"
         )
-    return "; ".join(parts) or "no drift by the documented rule"
+    return "; ".join(parts) or "no drift by the z-score rule"
 
 
 def _action(rule: DriftReport, has_alarms: bool) -> str:

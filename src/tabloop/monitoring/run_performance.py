@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tabloop.artifacts.layout import FEEDBACK
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftRows
 from tabloop.outcomes.index import OutcomeIndex
 from tabloop.outcomes.outcome import prediction_time_ms
-from tabloop.outcomes.store import FEEDBACK
 from tabloop.performance.degradation import DegradationDecision, decide_degradation
 from tabloop.performance.estimate import PerformanceEstimate, RatedRows, estimate_performance
 from tabloop.performance.realized import (
@@ -57,10 +57,10 @@ class RunPerformance:
     ) -> None:
         self._settings = project.config.monitoring.performance
         self._confidence = project.config.business.confidence
-        self._threshold = float(run.read("threshold.txt"))
-        calibration = run.read_json("metrics.json")["calibration"]
+        self._threshold = run.threshold
+        calibration = run.metrics.calibration
         # where the target was infeasible, what was promised instead
-        self._promised = float(calibration["promised_precision"] or calibration["target_precision"])
+        self._promised = calibration.promised_precision or calibration.target_precision
         self._reference = _rated_reference(reference, set(not_monitored))
         self.outcomes = OutcomeIndex(project.model_dir / FEEDBACK)
         self.at_release = measure_performance(

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tabloop.artifacts.files import locked, sync_folder
+from tabloop.artifacts.layout import FEEDBACK
 from tabloop.errors import ArtifactError
 from tabloop.outcomes.index import OutcomeIndex, lock_path
 from tabloop.outcomes.line import decode_feedback, encode_feedback
 from tabloop.outcomes.outcome import Outcome
-
-FEEDBACK = "feedback.jsonl"
 
 _LONGEST_LINE_BYTES = 1 << 16
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from tabloop.artifacts.documents.gates import Gate
+from tabloop.artifacts.layout import DRIFT_REFERENCE, FP32_MODEL
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.config import Config
@@ -28,9 +30,7 @@ from tabloop.inference.scoring_service import (
     describe_mismatches,
     load_service,
     replay_self_test,
-    served_model,
 )
-from tabloop.release.gate import Gate
 from tabloop.statistics.intervals import roc_auc_difference
 from tabloop.streaming.simulation.simulator import LoadSimulator
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _LOAD_ROWS = 2_000
 _LEAST_SHARED_ROWS = 50
-# Twice what the documented rule calls drift
+# Twice what the z-score rule calls drift
 _PLANTED_SHIFT = 2.0
 # seconds for minutes
 _PLANTED_UNIT = 60.0
@@ -109,33 +109,30 @@ def judge_hashes(run: RunFolder) -> Gate:
 
 def judge_parity(run: RunFolder) -> Gate:
     """Check that the served graph agrees with the trained pipeline."""
-    report = run.read_json("parity_report.json")
-    evidence = {name: report[name] for name in ("model", "samples", "max_abs_diff", "mean_abs_diff",
+    report = run.parity_report
+    evidence = {name: getattr(report, name) for name in ("model", "samples", "max_abs_diff", "mean_abs_diff",
                                                 "decision_flips", "abs_tol", "mean_tol")}  # fmt: skip
-    if report["model"] != served_model(run):
-        said = f"parity was checked on {report['model']}, the run serves {served_model(run)}; train a new run"
+    if report.model != run.served_model:
+        said = f"parity was checked on {report.model}, the run serves {run.served_model}; train a new run"
         return Gate("parity", passed=False, reason=said, evidence=evidence)
-    passed = bool(report["passed"])
-    said = (
-        f"{report['model']}: max |Δp| {report['max_abs_diff']}, {report['decision_flips']} decisions flipped"
-    )
-    return Gate("parity", passed, f"{said} on {report['samples']:,} rows", evidence)
+    said = f"{report.model}: max |Δp| {report.max_abs_diff}, {report.decision_flips} decisions flipped"
+    return Gate("parity", report.passed, f"{said} on {report.samples:,} rows", evidence)
 
 
 def judge_schema(config: Config, run: RunFolder) -> Gate:
     """Check that config, contract and graph agree, and that training rows come out of it as scored."""
-    contract = Contract.from_dict(run.read_json("contract.json"))
-    predictor = Predictor(run.read(served_model(run)))
-    problems = describe_mismatches(run, contract, predictor, float(run.read("threshold.txt")))
+    contract = run.contract
+    predictor = Predictor(run.read(run.served_model))
+    problems = describe_mismatches(run, contract, predictor, run.threshold)
     in_force = Contract(config.contract, config.data.target)
     problems += [
         f"the config's contract is no longer the run's: {change.where}: {change.what}"
         for change in diff_contracts(contract, in_force).changes
         if change.severity != "compatible"
     ]
-    difference = replay_self_test(predictor, run.read_json("self_test.json"))
+    difference = replay_self_test(predictor, run.self_test)
     tolerance = SELF_TEST_TOLERANCE
-    if served_model(run) != "model.onnx":
+    if run.served_model != FP32_MODEL:
         tolerance = config.benchmarking.parity_abs_tolerance
     if not difference <= tolerance:
         problems.append(
@@ -179,9 +176,9 @@ def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
 def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     """Check that drift can be computed, that the run's own rows show none, and that planted drift is seen.
 
-    The documented rule is shown a shift in each feature, the windowed tests a unit error in each with a unit.
+    The z-score rule is shown a shift in each feature, the windowed tests a unit error in each with a unit.
     """
-    baseline = run.read_json("drift_baseline.json")
+    baseline = run.drift_baseline
     service = load_service(run, released_only=False)
     typed = data.split.train.head(max(5_000, config.monitoring.drift_min_samples))
     frame = feature_frame(data.contract, typed)
@@ -191,11 +188,11 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     rule = config.monitoring.model_copy(update={"drift_min_features": 1, "drift_min_samples": 1})
     unseen = []
     for name, values in features.items():
-        std = baseline["numeric"][name]["std"]
-        if std is None:
+        mean, std = baseline.numeric[name].mean, baseline.numeric[name].std
+        if mean is None or std is None:
             continue  # it never had a value: nothing can be planted
         # a constant has no spread to measure in: any move that is more than rounding has to be seen
-        unit = std if std > 0 else 1e-6 * max(1.0, abs(baseline["numeric"][name]["mean"]))
+        unit = std if std > 0 else 1e-6 * max(1.0, abs(mean))
         step = _PLANTED_SHIFT * rule.drift_zscore_threshold * unit
         shifted = check_drift(baseline, features | {name: values + step}, labels, rule)
         if name not in shifted.drifted_features:
@@ -224,7 +221,7 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
 
 def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> dict[str, Any]:
     """Let the windowed tests look at the run's own rows, and at a window of them with a unit error."""
-    reference = DriftReference.load(run.read("drift_reference.npz"))
+    reference = DriftReference.load(run.read(DRIFT_REFERENCE))
     report: dict[str, Any] = {"reference_rows": reference.n_rows, "problems": [], "unseen": []}
     n_rows = min(frame.height, config.monitoring.test_window_rows)
     if reference.n_rows < _LEAST_REFERENCE_ROWS or n_rows < config.monitoring.drift_min_samples:
@@ -273,8 +270,8 @@ def judge_quality(config: Config, run: RunFolder, data: RunData, store: RunStore
     A challenger is refused when DeLong's paired 95% interval of the difference lies wholly below zero.
     """
     floors = config.release
-    metrics = run.read_json("metrics.json")
-    roc_auc, feasible = metrics["roc_auc"], metrics["calibration"]["feasible"]
+    metrics = run.metrics
+    roc_auc, feasible = metrics.roc_auc, metrics.calibration.feasible
     problems = []
     if not roc_auc >= floors.min_roc_auc:
         problems.append(
@@ -309,8 +306,8 @@ def _compare_with_champion(run: RunFolder, data: RunData, store: RunStore, champ
     try:
         other_run = RunFolder(store.runs_dir / champion)
         other = load_service(other_run)
-        trained_as = Config.from_json(other_run.read("config.json"))
-        rule = split_rule_of(other_run.read_json("lineage.json"))
+        trained_as = other_run.config
+        rule = split_rule_of(other_run.lineage)
         rows = typed_columns(other.contract, data.split.test).with_columns(
             data.split.test[data.contract.target.name].alias(other.contract.target.name)
         )

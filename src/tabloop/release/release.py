@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tabloop.artifacts.run import RETRAINING, RunFolder
+from tabloop.artifacts.documents.gates import Gate, Gates
+from tabloop.artifacts.layout import FP32_MODEL, PARITY_REPORT, RETRAINING
+from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData, load_run_data, require_trained
 from tabloop.errors import ArtifactError, GateRefusedError
-from tabloop.release.gate import Gate
 from tabloop.release.gates import judge
 
 #: Lists, by name, gates that a run has to pass beside those of every run.
@@ -80,18 +81,14 @@ def release(
         if run.state == "open":
             _require_stages(run)
             rows = data or load_run_data(project, run)
-            if run.has(RETRAINING) and challenger_gates is None:
+            if run.is_challenger and challenger_gates is None:
                 raise ArtifactError(f"run {run.run_id}: is a challenger; its further gates have to judge it")
             more = challenger_gates(project, run, store) if challenger_gates is not None else ()
             gates = judge(project.config, run, rows, store, more)
             passed = all(gate.passed for gate in gates)
-            run.seal(
-                "passed" if passed else "refused",
-                {"passed": passed, "gates": [gate.to_dict() for gate in gates]},
-            )
+            run.seal("passed" if passed else "refused", Gates(passed, gates))
         else:
-            recorded = run.read_json("gates.json")
-            gates, passed = tuple(Gate(**gate) for gate in recorded["gates"]), bool(recorded["passed"])
+            gates, passed = run.gates.gates, run.gates.passed
         if passed:
             store.promote(run)
         store.note_decision(
@@ -99,14 +96,14 @@ def release(
             run,
             judged_now=judged_now,
             gates=[gate.to_dict() for gate in gates],
-            **({"retraining": run.read_json(RETRAINING)} if run.has(RETRAINING) else {}),
+            **({"retraining": run.read_json(RETRAINING)} if run.is_challenger else {}),
         )
     return ReleaseDecision(run.run_id, passed, gates)
 
 
 def _require_stages(run: RunFolder) -> None:
     require_trained(run)
-    for name, command in (("model.onnx", "export"), ("parity_report.json", "parity")):
+    for name, command in ((FP32_MODEL, "export"), (PARITY_REPORT, "parity")):
         if not run.has(name):
             raise ArtifactError(f"run {run.run_id}: has no {name} yet; `tabloop {command}` writes it")
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import polars as pl
 
+from tabloop.artifacts.documents.gates import Gate
+from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.files import open_atomic
+from tabloop.artifacts.layout import REPLAY, reports_folder
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
-from tabloop.artifacts.run import RETRAINING, RunFolder
+from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.config.retraining import RetrainingConfig
 from tabloop.contract.feature_table import typed_columns
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import ScoringService, load_service
-from tabloop.release.gate import Gate
 from tabloop.retraining.data import load_judged_rows
 from tabloop.retraining.replay import replay_log
 from tabloop.statistics.paired_bootstrap import PairedComparison, compare_paired
@@ -26,7 +28,6 @@ from tabloop.statistics.paired_bootstrap import PairedComparison, compare_paired
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-REPLAY = "replay.jsonl"
 #: The latest logged predictions that a challenger decides again.
 _REPLAY_ROWS = 20_000
 
@@ -48,19 +49,20 @@ def challenger_gates(
     store : RunStore
         Knows the champion.
     """
-    if not run.has(RETRAINING):
+    retraining = run.retraining
+    if retraining is None:
         return ()
     return (
-        ("champion", lambda: judge_champion(run, store)),
-        ("frozen_test", lambda: judge_frozen_test(project, run, store)),
-        ("fresh_rows", lambda: judge_fresh_rows(project, run, store)),
+        ("champion", lambda: judge_champion(retraining, store)),
+        ("frozen_test", lambda: judge_frozen_test(project, run, store, retraining)),
+        ("fresh_rows", lambda: judge_fresh_rows(project, run, store, retraining)),
         ("replay", lambda: judge_replay(project, run, store)),
     )
 
 
-def judge_champion(run: RunFolder, store: RunStore) -> Gate:
+def judge_champion(retraining: RetrainingRecord, store: RunStore) -> Gate:
     """Check that the champion is still the one that the judged rows were chosen for."""
-    expected, found = run.read_json(RETRAINING)["champion_run_id"], store.champion_name()
+    expected, found = retraining.champion_run_id, store.champion_name()
     evidence = {"champion_run_id": found, "expected_run_id": expected}
     if found != expected:
         said = f"the champion is {found}, the rows to judge on were chosen for {expected}; retrain"
@@ -68,29 +70,31 @@ def judge_champion(run: RunFolder, store: RunStore) -> Gate:
     return Gate("champion", passed=True, reason=f"compared with {found}", evidence=evidence)
 
 
-def judge_frozen_test(project: Project, run: RunFolder, store: RunStore) -> Gate:
+def judge_frozen_test(
+    project: Project, run: RunFolder, store: RunStore, retraining: RetrainingRecord
+) -> Gate:
     """Check that the challenger is not worse on the test rows of the reference data."""
     settings = project.config.retraining
-    sha256 = run.read_json(RETRAINING)["frozen_test"]["sha256"]
+    sha256 = retraining.frozen_test.sha256
     compared = _compare(project, run, store, sha256)
     gate = judge_comparison("frozen_test", compared, settings, margin=settings.test_margin)
-    return replace(gate, evidence=gate.evidence | {"sha256": sha256})
+    return msgspec.structs.replace(gate, evidence=gate.evidence | {"sha256": sha256})
 
 
-def judge_fresh_rows(project: Project, run: RunFolder, store: RunStore) -> Gate:
+def judge_fresh_rows(project: Project, run: RunFolder, store: RunStore, retraining: RetrainingRecord) -> Gate:
     """Check that the challenger is not worse on the latest labelled rows, not even as measured."""
     settings = project.config.retraining
-    sha256 = run.read_json(RETRAINING)["fresh"]["sha256"]
+    sha256 = retraining.fresh.sha256
     compared = _compare(project, run, store, sha256)
     gate = judge_comparison("fresh_rows", compared, settings, margin=settings.fresh_margin, as_measured=True)
-    return replace(gate, evidence=gate.evidence | {"sha256": sha256})
+    return msgspec.structs.replace(gate, evidence=gate.evidence | {"sha256": sha256})
 
 
 def judge_replay(project: Project, run: RunFolder, store: RunStore) -> Gate:
     """List the logged decisions that would change, and check that they are not most of them."""
     settings = project.config.retraining
     service = load_service(run, released_only=False)
-    folder = store.model_dir / "reports" / run.run_id
+    folder = reports_folder(store.model_dir, run.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     log = PredictionLogReader(store.model_dir, list(service.contract.columns))
     with open_atomic(folder / REPLAY) as file:

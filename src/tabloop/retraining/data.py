@@ -7,12 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from tabloop.artifacts.datasets import DatasetStore, StoredTable
+from tabloop.artifacts.documents.lineage import SplitRule
+from tabloop.artifacts.documents.retraining import (
+    FreshTable,
+    FrozenTable,
+    LearnedFeedback,
+    ReferenceTable,
+    RetrainingRecord,
+    TableCounts,
+)
 from tabloop.artifacts.files import iso_utc
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
@@ -22,14 +31,13 @@ from tabloop.data.dataset import Dataset, read_dataset, require_quarantine_limit
 from tabloop.data.quarantine import require_few_refused
 from tabloop.data.repetition import measure_repetition
 from tabloop.data.run_data import load_run_data, split_rule_of
-from tabloop.data.split import SplitRule, in_test_part
+from tabloop.data.split import in_test_part
 from tabloop.errors import NothingToJudgeError, TabloopError, TooFewRowsError
-from tabloop.retraining.logged_rows import FeedbackRows, read_feedback_rows, require_whole_log
+from tabloop.retraining.logged_rows import read_feedback_rows, require_whole_log
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
 #: Fewer rows of a class say nothing about a ranking.
 LEAST_ROWS_A_CLASS = 10
 
@@ -42,14 +50,14 @@ class RetrainingData:
     ----------
     dataset : StoredTable
         What the challenger is trained on and reports on.
-    described : dict
-        What `retraining.json` holds of it, JSON-ready.
+    record : RetrainingRecord
+        What `retraining.json` holds of it, but for what triggered it.
     quarantine_lines : bytes
         Feedback rows that the contract refused, one JSON line each.
     """
 
     dataset: StoredTable
-    described: dict[str, Any]
+    record: RetrainingRecord
     quarantine_lines: bytes
 
 
@@ -135,37 +143,41 @@ def build_retraining_data(
     tables = {name: store.put(_with_target_texts(frame, project).write_parquet)
               for name, frame in (("dataset", table), ("fresh", fresh), ("frozen", frozen))}  # fmt: skip
 
-    def counted(frame: pl.DataFrame) -> dict[str, int]:
-        return {"rows": frame.height, "positives": int(frame[target].sum())}
-
     ids = feedback.prediction_id
-    described = {
-        "format_version": FORMAT_VERSION,
-        "champion_run_id": champion.run_id,
-        "time": iso_utc(now),
-        "data": settings.data,
-        "reference": {"source": config.data.source.model_dump(mode="json"), "sha256": reference.sha256}
-        | counted(reference.frame),
-        "feedback": _describe_feedback(feedback)
-        | {
-            "learned_rows": n_learned,
-            "learned_positives": int(learned[target].sum()),
-            "first_learned_id": ids[0],
-            "last_learned_id": ids[n_learned - 1],
-        },
-        "dataset": {"sha256": tables["dataset"].sha256} | counted(table),
-        "fresh": {
-            "sha256": tables["fresh"].sha256,
-            "held_out_rows": held_out.height,
-            "held_out_positives": int(held_out[target].sum()),
-            "first_id": ids[n_learned],
-            "last_id": ids[-1],
-        }
-        | counted(fresh),
-        "frozen_test": {"sha256": tables["frozen"].sha256, "champion_data": champion_rows.words}
-        | counted(frozen),
-    }
-    return RetrainingData(tables["dataset"], described, feedback.quarantine_lines)
+    record = RetrainingRecord(
+        champion_run_id=champion.run_id,
+        time=iso_utc(now),
+        data=settings.data,
+        reference=ReferenceTable(
+            source=config.data.source.model_dump(mode="json"),
+            sha256=reference.sha256,
+            **_counts(reference.frame, target),
+        ),
+        feedback=LearnedFeedback(
+            matured_rows=feedback.matured_rows,
+            matured_positives=feedback.matured_positives,
+            lost_rows=feedback.lost_rows,
+            refused_rows=refused.rows,
+            refused_reasons=refused.reasons,
+            learned_rows=n_learned,
+            learned_positives=int(learned[target].sum()),
+            first_learned_id=ids[0],
+            last_learned_id=ids[n_learned - 1],
+        ),
+        dataset=TableCounts(sha256=tables["dataset"].sha256, **_counts(table, target)),
+        fresh=FreshTable(
+            sha256=tables["fresh"].sha256,
+            **_counts(fresh, target),
+            held_out_rows=held_out.height,
+            held_out_positives=int(held_out[target].sum()),
+            first_id=ids[n_learned],
+            last_id=ids[-1],
+        ),
+        frozen_test=FrozenTable(
+            sha256=tables["frozen"].sha256, **_counts(frozen, target), champion_data=champion_rows.words
+        ),
+    )
+    return RetrainingData(tables["dataset"], record, feedback.quarantine_lines)
 
 
 @dataclass(frozen=True)
@@ -203,10 +215,7 @@ class _ChampionRows:
 
 
 def _champion_training_rows(project: Project, champion: RunFolder, reference: Dataset) -> _ChampionRows:
-    config = Config.from_json(champion.read("config.json"))
-    setting = _SplitSetting(
-        config, project.contract.target.name, split_rule_of(champion.read_json("lineage.json"))
-    )
+    setting = _SplitSetting(champion.config, project.contract.target.name, split_rule_of(champion.lineage))
     try:
         train = load_run_data(project, champion).split.train
     except (TabloopError, OSError) as error:
@@ -240,14 +249,8 @@ def _with_target_texts(frame: pl.DataFrame, project: Project) -> pl.DataFrame:
     return frame.with_columns(texts.otherwise(pl.lit(target.negative_text)).alias(target.name))
 
 
-def _describe_feedback(feedback: FeedbackRows) -> dict[str, Any]:
-    return {
-        "matured_rows": feedback.matured_rows,
-        "matured_positives": feedback.matured_positives,
-        "lost_rows": feedback.lost_rows,
-        "refused_rows": feedback.quarantine.rows,
-        "refused_reasons": feedback.quarantine.reasons,
-    }
+def _counts(frame: pl.DataFrame, target: str) -> dict[str, int]:
+    return {"rows": frame.height, "positives": int(frame[target].sum())}
 
 
 def challenger_project(project: Project, dataset: Path) -> Project:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.prediction_log.ids import first_id_at
 from tabloop.drift.monitor import WindowVerdict
 from tabloop.drift.zscore_rule import DriftReport
@@ -76,7 +77,7 @@ def observe_window(
     stop, time : int, str
         See `WindowEvidence`.
     rule : DriftReport, optional
-        The documented rule on the latest `monitoring.window_rows` rows.
+        The z-score rule on the latest `monitoring.window_rows` rows.
     drift : WindowVerdict, optional
         Of the window. Of one that is not complete only an alarm says something.
     estimated, realized : DegradationDecision, optional
@@ -138,7 +139,7 @@ class NewFeedback:
 
 
 def count_new_feedback(
-    outcomes: OutcomeIndex, retraining: Mapping[str, Any] | None, *, matured_before: datetime
+    outcomes: OutcomeIndex, retraining: RetrainingRecord | None, *, matured_before: datetime
 ) -> NewFeedback:
     """Count the matured labels that came since a run's data were put together.
 
@@ -146,8 +147,8 @@ def count_new_feedback(
     ----------
     outcomes : OutcomeIndex
         Brought up to date.
-    retraining : mapping or None
-        The run's `retraining.json`; None for a run that learned from no feedback.
+    retraining : RetrainingRecord or None
+        What the run was made of as a challenger; None for a run that learned from no feedback.
     matured_before : datetime
         Labels of later predictions do not count yet.
 
@@ -158,9 +159,9 @@ def count_new_feedback(
     """
     labels, positives = outcomes.count_before(first_id_at(matured_before))
     if retraining is not None:
-        matured, fresh = retraining["feedback"], retraining["fresh"]
-        labels -= matured["matured_rows"] - fresh["held_out_rows"]
-        positives -= matured["matured_positives"] - fresh["held_out_positives"]
+        matured, fresh = retraining.feedback, retraining.fresh
+        labels -= matured.matured_rows - fresh.held_out_rows
+        positives -= matured.matured_positives - fresh.held_out_positives
     return NewFeedback(max(0, labels), max(0, positives))
 
 

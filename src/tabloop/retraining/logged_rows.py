@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tabloop.artifacts.layout import FEEDBACK
 from tabloop.artifacts.prediction_log.folder import rotated_files
 from tabloop.artifacts.prediction_log.ids import first_id_at
 from tabloop.artifacts.prediction_log.reader import LogBatch, LogPosition, PredictionLogReader
@@ -23,7 +24,6 @@ from tabloop.data.quarantine import Quarantine
 from tabloop.data.row_source import Chunk
 from tabloop.errors import DataError
 from tabloop.outcomes.index import OutcomeIndex
-from tabloop.outcomes.store import FEEDBACK
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tabloop.artifacts.datasets import DatasetStore
-from tabloop.artifacts.files import locked, write_atomic
+from tabloop.artifacts.documents.retraining import RetrainingRecord
+from tabloop.artifacts.files import locked
+from tabloop.artifacts.layout import CHAMPION, DECISIONS, FEEDBACK, FEEDBACK_QUARANTINE, RETRAINING_LOCK, RUNS
+from tabloop.artifacts.reports import write_report
 from tabloop.artifacts.run import RunFolder
-from tabloop.artifacts.store import CHAMPION, DECISIONS, RunStore
+from tabloop.artifacts.store import RunStore
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.errors import GateRefusedError, NothingToJudgeError
 from tabloop.lifecycle.run_all import run_all
-from tabloop.outcomes.store import FEEDBACK
 from tabloop.progress import Progress
 from tabloop.release.release import ReleaseDecision
 from tabloop.retraining.challenger_gates import challenger_gates
 from tabloop.retraining.data import RetrainingData, build_retraining_data, challenger_project
 from tabloop.retraining.evidence import RetrainingEvidence, retraining_history
 from tabloop.retraining.trigger import RetrainingDecision, decide_retraining
-
-LOCK = ".retrain.lock"
-QUARANTINE = "feedback_quarantine.jsonl"
 
 #: Gives what is known of the champion's rows.
 Gather = Callable[[Project, RunFolder], RetrainingEvidence]
@@ -46,9 +47,8 @@ class RetrainingReport:
         Whether nothing was changed.
     decision : RetrainingDecision or None
         What the triggers said; None where nobody asked them.
-    retraining : dict or None
-        What the challenger was made of and judged on, as `retraining.json` holds it; None where none was
-        trained.
+    retraining : RetrainingRecord or None
+        What the challenger was made of and judged on; None where none was trained.
     release : ReleaseDecision or None
         What the gates said of the challenger.
     """
@@ -56,7 +56,7 @@ class RetrainingReport:
     champion_run_id: str
     dry_run: bool
     decision: RetrainingDecision | None
-    retraining: dict[str, Any] | None = None
+    retraining: RetrainingRecord | None = None
     release: ReleaseDecision | None = None
 
     @property
@@ -74,7 +74,7 @@ class RetrainingReport:
             "promoted": self.promoted,
             "run_id": None if release is None else release.run_id,
             "trigger": None if self.decision is None else self.decision.to_dict(),
-            "retraining": self.retraining,
+            "retraining": msgspec.to_builtins(self.retraining),
             "gates": [] if release is None else [gate.to_dict() for gate in release.gates],
         }
 
@@ -167,18 +167,16 @@ def _retrain(
                 "retraining_refused", champion, retraining={"trigger": trigger, "reason": str(error)}
             )
         raise
-    described = data.described | {"trigger": trigger}
+    record = msgspec.structs.replace(data.record, trigger=trigger)
     challenger = challenger_project(project, data.dataset.path)
-    run, release = run_all(challenger, progress, retraining=described, challenger_gates=challenger_gates)
-    _keep_quarantine(store, run, data)
-    return RetrainingReport(champion.run_id, dry_run, decision, described, release)
+    run, release = run_all(challenger, progress, retraining=record, challenger_gates=challenger_gates)
+    _keep_quarantine(run, data)
+    return RetrainingReport(champion.run_id, dry_run, decision, record, release)
 
 
-def _keep_quarantine(store: RunStore, run: RunFolder, data: RetrainingData) -> None:
+def _keep_quarantine(run: RunFolder, data: RetrainingData) -> None:
     if data.quarantine_lines:
-        folder = store.model_dir / "reports" / run.run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / QUARANTINE, data.quarantine_lines)
+        write_report(run, FEEDBACK_QUARANTINE, data.quarantine_lines)
 
 
 def require_not_refused(report: RetrainingReport) -> None:
@@ -200,7 +198,9 @@ def require_not_refused(report: RetrainingReport) -> None:
 def _workplace(project: Project, *, dry_run: bool) -> Iterator[Project]:
     """Give the project to work on: the real one, held alone, or one that shows the same and is removed."""
     if not dry_run:
-        with locked(project.model_dir / LOCK, busy="another retraining is at work; wait until it is done"):
+        with locked(
+            project.model_dir / RETRAINING_LOCK, busy="another retraining is at work; wait until it is done"
+        ):
             DatasetStore(project.model_dir).remove_unfinished()
             yield project
         return
@@ -215,10 +215,10 @@ def _workplace(project: Project, *, dry_run: bool) -> Iterator[Project]:
 
 def _show(model_dir: Path, folder: Path) -> None:
     """Link what a retraining reads, and copy what it would append to."""
-    (folder / "runs").mkdir()
-    for run in (model_dir / "runs").iterdir():
+    (folder / RUNS).mkdir()
+    for run in (model_dir / RUNS).iterdir():
         if run.is_dir():
-            (folder / "runs" / run.name).symlink_to(run)
+            (folder / RUNS / run.name).symlink_to(run)
     (folder / CHAMPION).symlink_to((model_dir / CHAMPION).readlink())
     for path in (*model_dir.glob("prediction_log*.jsonl*"), model_dir / FEEDBACK):
         if path.exists():

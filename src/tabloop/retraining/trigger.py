@@ -111,7 +111,7 @@ def decide_retraining(
     A trigger that windows decide fires after `confirm_windows` of them in which it held, one after the other,
     and is off again after as many in which it was quiet: what goes to and fro within fewer windows changes
     nothing. A window in which it could not be judged is passed over. What is seen between two windows counts
-    for the two halves of the documented rule alone.
+    for the two halves of the z-score rule alone.
 
     Examples
     --------

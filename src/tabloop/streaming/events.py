@@ -14,6 +14,7 @@ import msgspec
 from tabloop.artifacts.files import utc_now
 from tabloop.contract.contract import Contract
 from tabloop.errors import MalformedBodyError, RecordError
+from tabloop.inference.answers import AnswerWriter
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.records.record_type import Record
 
@@ -145,7 +146,8 @@ class EventCodec:
 
     def __init__(self, contract: Contract) -> None:
         self.records = RecordCodec(contract, max_records=MAX_EVENTS)
-        self._names = contract.probability_name, contract.decision_name
+        self._contract = contract
+        self._writers: dict[str, AnswerWriter] = {}
 
     def decode(self, deliveries: Sequence[Delivery]) -> list[Event | RefusedEvent]:
         """Read and check events, in order.
@@ -190,16 +192,10 @@ class EventCodec:
         self, event_id: str, probability: float, label: int, *, prediction_id: str, run_id: str
     ) -> bytes:
         """Write a decision as it is published: the answer of `POST /predict`, with the event's id."""
-        probability_name, decision_name = self._names
-        return _encode(
-            {
-                "event_id": event_id,
-                probability_name: probability,
-                decision_name: label,
-                "prediction_id": prediction_id,
-                "run_id": run_id,
-            }
-        )
+        writer = self._writers.get(run_id)
+        if writer is None:
+            writer = self._writers[run_id] = AnswerWriter(self._contract, run_id)
+        return writer.event(event_id, probability, label, prediction_id).encode()
 
 
 def encode_event(event_id: str, record: Any) -> bytes:

@@ -123,7 +123,7 @@ class MappedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.column_stack([1.0 - positive, positive])
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """Decide at one half; the calibrated threshold is in `threshold.txt`."""
+        """Decide at one half; in a stored pipeline a `FixedThresholdClassifier` decides instead."""
         return (self.predict_proba(X)[:, 1] >= 0.5).astype(np.int64)
 
 

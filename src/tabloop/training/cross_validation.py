@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from sklearn.metrics import (
     average_precision_score,
@@ -17,6 +18,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import StratifiedKFold
 
+from tabloop.artifacts.documents.metrics import CandidateFigures, FoldReport
 from tabloop.config.training import RankBy
 from tabloop.errors import TooFewRowsError, TrainingError
 from tabloop.training.calibration import ScoreMap, expected_calibration_error, fit_sigmoid
@@ -27,21 +29,6 @@ if TYPE_CHECKING:
 
 #: Precision, recall and F1 of a fold are those at this threshold; the calibrated one comes later.
 FOLD_THRESHOLD = 0.5
-
-
-@dataclass(frozen=True)
-class FoldReport:
-    """One candidate on one held-out fold; precision, recall and F1 at a probability of one half."""
-
-    fold: int
-    roc_auc: float
-    average_precision: float
-    precision: float
-    recall: float
-    f1: float
-    brier_score: float
-    fit_s: float
-    score_s: float
 
 
 @dataclass(frozen=True)
@@ -86,17 +73,25 @@ class CandidateReport:
         """Give the standard deviation of a metric over the folds."""
         return float(np.std([getattr(fold, metric) for fold in self.folds], ddof=1))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values, without the scores."""
-        described: dict[str, Any] = {"name": self.name, "kind": self.kind, "failure": self.failure,
-                                     "warnings": list(self.warnings)}  # fmt: skip
-        if self.failure is None:
-            metrics = [name for name in FoldReport.__dataclass_fields__ if name != "fold"]
-            described |= {metric: self.mean(metric) for metric in metrics}
-            described |= {f"{metric}_std": self.std(metric) for metric in metrics}
-            described["expected_calibration_error"] = self.expected_calibration_error
-            described["folds"] = [dict(fold.__dict__) for fold in self.folds]
-        return described
+    def figures(self, decision_threshold: float | None) -> CandidateFigures:
+        """Give what a run keeps of it: its figures, without the scores."""
+        known = CandidateFigures(
+            name=self.name,
+            kind=self.kind,
+            failure=self.failure,
+            warnings=self.warnings,
+            decision_threshold=decision_threshold,
+        )
+        if self.failure is not None:
+            return known
+        figures = [name for name in FoldReport.__struct_fields__ if name != "fold"]
+        return msgspec.structs.replace(
+            known,
+            **{name: self.mean(name) for name in figures},
+            **{f"{name}_std": self.std(name) for name in figures},
+            expected_calibration_error=self.expected_calibration_error,
+            folds=self.folds,
+        )
 
 
 def assign_folds(

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tabloop.statistics.intervals import Interval, exact_interval, roc_auc_interval
+from tabloop.artifacts.documents.metrics import EvaluationReport
+from tabloop.statistics.intervals import exact_interval, roc_auc_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class EvaluationReport:
-    """Figures of one model at one threshold on one set of rows.
-
-    Attributes
-    ----------
-    rows, positive_rows, predicted_positive_rows, true_positive_rows : int
-        Counts.
-    accuracy, precision, recall, f1 : float
-        At the threshold; precision is 0 where nothing is predicted positive.
-    roc_auc, average_precision, brier_score, expected_calibration_error : float
-        Of the probabilities.
-    intervals : dict of str to (float, float)
-        Two-sided 95% intervals of accuracy, precision, recall and roc_auc.
-    """
-
-    rows: int
-    positive_rows: int
-    predicted_positive_rows: int
-    true_positive_rows: int
-    accuracy: float
-    precision: float
-    recall: float
-    f1: float
-    roc_auc: float
-    average_precision: float
-    brier_score: float
-    expected_calibration_error: float
-    intervals: dict[str, Interval]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values."""
-        described = asdict(self)
-        described["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
-        return described
 
 
 def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: float) -> EvaluationReport:
@@ -82,10 +45,10 @@ def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: 
     hits = int((y_pred & (y_true == 1)).sum())
     right = int((y_pred == (y_true == 1)).sum())
     return EvaluationReport(
-        rows=rows,
-        positive_rows=positives,
-        predicted_positive_rows=predicted,
-        true_positive_rows=hits,
+        test_rows=rows,
+        test_positive_rows=positives,
+        test_predicted_positive_rows=predicted,
+        test_true_positive_rows=hits,
         accuracy=right / rows,
         precision=hits / predicted if predicted else 0.0,
         recall=hits / positives,

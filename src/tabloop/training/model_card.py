@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabloop.artifacts.documents.lineage import Lineage
+from tabloop.artifacts.documents.metrics import Metrics, RepetitionFigures
 from tabloop.contract.contract import Contract
 
 
 def render_model_card(
-    contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any], operating_table: dict[str, Any]
+    contract: Contract, metrics: Metrics, lineage: Lineage, operating_table: dict[str, Any]
 ) -> str:
     """Write a run's model card.
 
@@ -16,8 +18,8 @@ def render_model_card(
     ----------
     contract : Contract
         What the model reads.
-    metrics, lineage : dict
-        What `metrics.json` and `lineage.json` hold.
+    metrics, lineage : Metrics, Lineage
+        What the run is worth, and what it was made of.
     operating_table : dict
         What `drift_operating_table.json` holds.
 
@@ -39,101 +41,101 @@ def render_model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _title(contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any]) -> str:
+def _title(contract: Contract, metrics: Metrics, lineage: Lineage) -> str:
     return (
-        f"# {contract.decision_name}: {metrics['best_model_name']}\n\n"
-        f"Run `{metrics['run_id']}`. Predicts whether `{contract.target.name}` is "
+        f"# {contract.decision_name}: {metrics.best_model_name}\n\n"
+        f"Run `{metrics.run_id}`. Predicts whether `{contract.target.name}` is "
         f"`{contract.target.positive_text}`, from {len(contract.columns)} columns and "
-        f"{len(contract.features)} engineered features. tabloop {lineage['code']['version']}."
+        f"{len(contract.features)} engineered features. tabloop {lineage.code.version}."
     )
 
 
-def _promise(metrics: dict[str, Any]) -> str:
-    promise = metrics["calibration"]
-    low, high = promise["precision_interval"]
-    if promise["feasible"]:
+def _promise(metrics: Metrics) -> str:
+    promise = metrics.calibration
+    low, high = promise.precision_interval
+    if promise.feasible:
         said = (
-            f"Of the rows decided positive, at least **{promise['target_precision']:.1%}** are right, with "
-            f"confidence {promise['confidence']:.0%}, on fresh rows like the training rows."
+            f"Of the rows decided positive, at least **{promise.target_precision:.1%}** are right, with "
+            f"confidence {promise.confidence:.0%}, on fresh rows like the training rows."
         )
     else:
         said = (
-            f"A precision of {promise['target_precision']:.1%} **cannot be promised** from these rows. The "
-            f"best promise with confidence {promise['confidence']:.0%} is "
-            f"**{promise['promised_precision']:.1%}**."
+            f"A precision of {promise.target_precision:.1%} **cannot be promised** from these rows. The "
+            f"best promise with confidence {promise.confidence:.0%} is "
+            f"**{promise.promised_precision:.1%}**."
         )
     return (
         f"## The promise\n\n{said}\n\n"
         f"A row is decided positive where its probability, as float64, is at least "
-        f"`{promise['threshold']!r}`. Out-of-fold on the training part that is "
-        f"{promise['predicted_positive_rows']:,} rows with a precision of "
-        f"{promise['precision_observed']:.1%} ({low:.1%} to {high:.1%}) and a recall of "
-        f"{promise['recall']:.1%}, from {promise['positive_rows']:,} positives."
+        f"`{promise.threshold!r}`. Out-of-fold on the training part that is "
+        f"{promise.predicted_positive_rows:,} rows with a precision of "
+        f"{promise.precision_observed:.1%} ({low:.1%} to {high:.1%}) and a recall of "
+        f"{promise.recall:.1%}, from {promise.positive_rows:,} positives."
     )
 
 
-def _figures(metrics: dict[str, Any]) -> str:
+def _figures(metrics: Metrics) -> str:
     names = ["roc_auc", "precision", "recall", "accuracy", "f1", "average_precision", "brier_score",
              "expected_calibration_error"]  # fmt: skip
     lines = ["| figure | test part | 95% interval |", "|---|---|---|"]
     for name in names:
-        interval = metrics["intervals"].get(name)
+        interval = metrics.intervals.get(name)
         shown = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
-        lines.append(f"| {name} | {metrics[name]:.4f} | {shown} |")
+        lines.append(f"| {name} | {getattr(metrics, name):.4f} | {shown} |")
     return (
-        f"## Figures\n\nOn {metrics['test_rows']:,} test rows with "
-        f"{metrics['test_positive_rows']:,} positives, "
+        f"## Figures\n\nOn {metrics.test_rows:,} test rows with "
+        f"{metrics.test_positive_rows:,} positives, "
         ""
         "which decided nothing:\n\n" + "\n".join(lines)
     )
 
 
-def _candidates(metrics: dict[str, Any]) -> str:
+def _candidates(metrics: Metrics) -> str:
     lines = [
         "| candidate | ROC-AUC | average precision | Brier | calibration error | fit, s |",
         "|---|---|---|---|---|---|",
     ]
-    for report in metrics["cv_ranking"]:
-        if report["failure"] is not None:
-            lines.append(f"| {report['name']} | failed: {report['failure'].splitlines()[0]} | | | | |")
+    for report in metrics.cv_ranking:
+        if report.failure is not None:
+            lines.append(f"| {report.name} | failed: {report.failure.splitlines()[0]} | | | | |")
             continue
         lines.append(
-            f"| {report['name']} | {report['roc_auc']:.4f} ± {report['roc_auc_std']:.4f} "
-            f"| {report['average_precision']:.4f} | {report['brier_score']:.4f} "
-            f"| {report['expected_calibration_error']:.4f} | {report['fit_s']:.2f} |"
+            f"| {report.name} | {report.roc_auc:.4f} ± {report.roc_auc_std:.4f} "
+            f"| {report.average_precision:.4f} | {report.brier_score:.4f} "
+            f"| {report.expected_calibration_error:.4f} | {report.fit_s:.2f} |"
         )
     return (
-        f"## Candidates\n\nMeans over {metrics['cv_n_splits']} stratified folds of the training part (± one "
-        f"standard deviation), ranked by {metrics['rank_by']}:\n\n" + "\n".join(lines)
+        f"## Candidates\n\nMeans over {metrics.cv_n_splits} stratified folds of the training part (± one "
+        f"standard deviation), ranked by {metrics.rank_by}:\n\n" + "\n".join(lines)
     )
 
 
-def _data(contract: Contract, metrics: dict[str, Any], lineage: dict[str, Any]) -> str:
-    rows = lineage["rows"]
+def _data(contract: Contract, metrics: Metrics, lineage: Lineage) -> str:
+    rows = lineage.rows
     columns = "\n".join(
         f"| {name} | {column.type} | {column.description} |" for name, column in contract.columns.items()
     )
     features = "\n".join(f"- `{name}` = `{formula}`" for name, formula in contract.features.items())
     rules = "\n".join(f"- `{rule}`" for rule in contract.rules)
     return (
-        f"## Data\n\n{rows['read']:,} rows read, {rows['quarantined']:,} refused by the contract, "
-        f"{rows['training']:,} to train on, {rows['test']:,} to report on. "
-        f"{_repetition(metrics['repetition'])}\n\n"
+        f"## Data\n\n{rows.read:,} rows read, {rows.quarantined:,} refused by the contract, "
+        f"{rows.training:,} to train on, {rows.test:,} to report on. "
+        f"{_repetition(metrics.repetition)}\n\n"
         f"| column | type | meaning |\n|---|---|---|\n{columns}"
         + (f"\n\nEngineered features:\n\n{features}" if features else "")
         + (f"\n\nRow rules:\n\n{rules}" if rules else "")
     )
 
 
-def _repetition(found: dict[str, Any]) -> str:
+def _repetition(found: RepetitionFigures | None) -> str:
     """Say how many rows repeat, and what that meant for the split and the folds."""
-    if not found["repeating_rows"]:
+    if found is None or not found.repeating_rows:
         return "No two rows have the same features."
     said = (
-        f"{found['repeating_rows']:,} rows ({found['repeating_rows'] / found['rows']:.1%}) have the features "
-        f"of another row, {found['contradicting_rows']:,} of them with the other target: "
+        f"{found.repeating_rows:,} rows ({found.repeating_rows / found.rows:.1%}) have the features "
+        f"of another row, {found.contradicting_rows:,} of them with the other target: "
     )
-    if found["rule"] == "apart":
+    if found.rule == "apart":
         return said + (
             "the columns do not tell these cases apart, so each was drawn for the test part on its own, and "
             "equal features stand in both parts."
@@ -141,7 +143,7 @@ def _repetition(found: dict[str, Any]) -> str:
     return said + "rows of equal features were kept in one part and one fold, as copies."
 
 
-def _limits(contract: Contract, metrics: dict[str, Any]) -> str:
+def _limits(contract: Contract, metrics: Metrics) -> str:
     notes = [
         "The promise holds for fresh rows like the training rows. When rows drift it is void: watch drift, "
         "and test the promise again on outcomes.",
@@ -160,9 +162,7 @@ def _limits(contract: Contract, metrics: dict[str, Any]) -> str:
     ):
         if names:
             notes.append(f"Text columns {said}: {', '.join(names)}.")
-    notes += [
-        f"{report['name']}: {warning}" for report in metrics["cv_ranking"] for warning in report["warnings"]
-    ]
+    notes += [f"{report.name}: {warning}" for report in metrics.cv_ranking for warning in report.warnings]
     return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)
 
 
@@ -179,26 +179,19 @@ def _drift(table: dict[str, Any]) -> str:
         cells = " | ".join(f"{fraction:.1%}" for fraction in shift["alarm_fraction"])
         lines.append(f"| {shift['shift']} | {cells} |")
     return (
-        f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, measured on training "
-        f"rows: one half, {table['reference_rows']:,}, makes the limits, the other gives the windows.\n\n"
-        + "\n".join(lines)
+        f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, by resampling the "
+        f"{table['reference_rows']:,} training rows kept as reference; `drift_operating_table.json` has the "
+        f"95% intervals of the quiet windows.\n\n" + "\n".join(lines)
     )
 
 
-def _lineage(lineage: dict[str, Any]) -> str:
+def _lineage(lineage: Lineage) -> str:
     names = ("dataset", "config", "contract", "model", "threshold")
-    lines = [f"| {name} | `{_place(lineage[name])}` | `{lineage[name]['sha256']}` |" for name in names]
-    libraries = ", ".join(f"{name} {version}" for name, version in lineage["libraries"].items())
+    ingredients = [(name, getattr(lineage, name)) for name in names]
+    lines = [f"| {name} | `{each.place}` | `{each.sha256}` |" for name, each in ingredients]
+    libraries = ", ".join(f"{name} {version}" for name, version in lineage.libraries.items())
     return (
         "## Lineage\n\n| what | where | SHA-256 |\n|---|---|---|\n"
         + "\n".join(lines)
-        + f"\n\nSeed {lineage['seed']}; {libraries}."
+        + f"\n\nSeed {lineage.seed}; {libraries}."
     )
-
-
-def _place(recorded: dict[str, Any]) -> str:
-    """Say where something is: a path, or a database with its table or query."""
-    if "path" in recorded:
-        return str(recorded["path"])
-    what = f"table {recorded['table']}" if "table" in recorded else f"query {recorded['query_sha256'][:16]}"
-    return f"{recorded['database']}, {what}"

@@ -36,6 +36,8 @@ class ContractFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None) -> Self:
         """Read the contract; the rows are not looked at."""
         self.contract_ = Contract.from_dict(self.contract)
+        self.feature_names_in_ = np.asarray(list(self.contract_.columns), dtype=object)
+        self.n_features_in_ = len(self.feature_names_in_)
         return self
 
     def transform(self, X: Any) -> pl.DataFrame:

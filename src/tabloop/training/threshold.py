@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Any, Literal
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv
 
+from tabloop.artifacts.documents.metrics import ThresholdReport, ThresholdStep
 from tabloop.errors import TooFewRowsError
 
 # The walk is measured in positives, so it fits base rates of 0.5% as well as 80%. On the re-splits of
@@ -24,92 +21,6 @@ _REPORTED_STEPS = 200
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ThresholdStep:
-    """One cut of the walk: the highest scores down to a threshold.
-
-    Attributes
-    ----------
-    threshold : float
-        Decisions are `score >= threshold`.
-    rows : int
-        Rows predicted positive.
-    precision : float
-        Fraction of them that are positive.
-    recall : float
-        Fraction of all positives among them.
-    level : float
-        Error budget the cut was tested with; 0 where the walk did not look.
-    lower_bound : float or None
-        Clopper-Pearson lower bound of the precision at `level`; None where the walk did not look.
-    passed : bool
-        Whether `lower_bound` reaches the target precision.
-    """
-
-    threshold: float
-    rows: int
-    precision: float
-    recall: float
-    level: float
-    lower_bound: float | None
-    passed: bool
-
-
-@dataclass(frozen=True)
-class ThresholdReport:
-    """The threshold chosen and what can be promised about it.
-
-    Attributes
-    ----------
-    type : str
-        The procedure.
-    target_precision, confidence : float
-        What was asked for.
-    threshold : float
-        Lies strictly between two neighbouring scores, or below all of them.
-    feasible : bool
-        Whether the target can be promised.
-    promised_precision : float
-        Holds with `confidence`: the target, or the best that can be promised when infeasible.
-    precision_lower_bound : float
-        Clopper-Pearson bound of the chosen cut at the error budget it was tested with. Above a feasible
-        target it describes how much was to spare; only `promised_precision` is promised.
-    precision_observed : float
-        Fraction of positives among the rows predicted positive.
-    precision_interval : tuple of float
-        Two-sided Clopper-Pearson interval of this one cut at `confidence`, blind to how it was chosen.
-    recall : float
-        Observed, in [0, 1].
-    predicted_positive_rows, true_positive_rows, positive_rows, n_rows : int
-        The counts behind it.
-    steps : tuple of ThresholdStep
-        The walk from few to many rows, at most 201 of its cuts, the chosen one among them.
-    """
-
-    target_precision: float
-    confidence: float
-    threshold: float
-    feasible: bool
-    promised_precision: float
-    precision_lower_bound: float
-    precision_observed: float
-    precision_interval: tuple[float, float]
-    recall: float
-    predicted_positive_rows: int
-    true_positive_rows: int
-    positive_rows: int
-    n_rows: int
-    steps: tuple[ThresholdStep, ...]
-    type: Literal["fixed_sequence"] = "fixed_sequence"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give every figure as plain JSON types."""
-        return dataclasses.asdict(self) | {
-            "precision_interval": list(self.precision_interval),
-            "steps": [dataclasses.asdict(step) for step in self.steps],
-        }
 
 
 def calibrate_threshold(
@@ -158,9 +69,10 @@ def calibrate_threshold(
     :math:`\alpha` = 1 - confidence enters at several starts, which makes it the fallback procedure [3]_:
     90% at the cut of 0.35 rows per positive, 10% evenly at 1/2, 1/4, 1/8, ... of that, down to a cut that
     bears two misses. If the small cuts pass, their share joins the main one and nothing was lost; if the
-    main start fails, they still promise something. The largest cut that passed is the answer. The cuts
-    depend on the number of rows and of positives, the target, the confidence and which scores tie; on no
-    label beyond that count.
+    main start fails, they still promise something. The answer is the cut of largest recall among those that
+    passed, and of equal recalls the one of fewest rows: with the stated confidence all that passed keep the
+    promise, so any choice among them does. The cuts depend on the number of rows and of positives, the
+    target, the confidence and which scores tie; on no label beyond that count.
 
     *Why it is valid.* Given the scores, labels are independent, each with its own probability, and the
     mean of these over a cut is its precision; for such sums the binomial test stays valid [4]_ (at levels
@@ -215,7 +127,8 @@ def calibrate_threshold(
     level, passed = _walk(_p_value(hits, rows, target_precision), budget)
     feasible = bool(passed.any())
     if feasible:
-        chosen = int(np.flatnonzero(passed)[-1])
+        # of equal recalls the strictest
+        chosen = int(np.flatnonzero(passed & (hits == hits[passed][-1]))[0])
         bound = max(target_precision, float(_lower_bound(hits, rows, level)[chosen]))
     else:
         promises = np.where(budget > 0, _lower_bound(hits, rows, budget), -1.0)

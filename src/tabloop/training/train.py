@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 
+from tabloop.artifacts.documents.metrics import EvaluationReport, ThresholdReport
 from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
@@ -23,11 +25,11 @@ from tabloop.training.cross_validation import (
     rank_candidates,
     report_candidate,
 )
-from tabloop.training.evaluation import EvaluationReport, evaluate
+from tabloop.training.evaluation import evaluate
 from tabloop.training.pool import Watcher, run_tasks
 from tabloop.training.preprocessing import ContractFeatures
 from tabloop.training.task import Task, TaskOutcome, Workbench
-from tabloop.training.threshold import ThresholdReport, calibrate_threshold
+from tabloop.training.threshold import calibrate_threshold
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,7 +45,8 @@ class TrainingResult:
     ranking : tuple of CandidateReport
         The best first, failed ones last.
     pipelines : dict of str to Pipeline
-        The kept candidates by name, each from raw columns to probabilities; the winner among them.
+        The kept candidates by name, each from raw columns to probabilities, and by `predict` to decisions at
+        its own threshold; the winner among them.
     threshold : ThresholdReport
         The winner's decision threshold and its promise.
     candidate_thresholds : dict of str to float
@@ -165,14 +168,15 @@ def train_model(
         }
         if not threshold.feasible and config.business.on_infeasible == "fail":
             raise InfeasibleError(describe_infeasible(threshold))
-        pipelines = _load_pipelines(outcomes, reports, best, score_map, contract)
+        thresholds[best.name] = threshold.threshold
+        pipelines = _load_pipelines(outcomes, reports, best, score_map, contract, thresholds)
 
     test_proba = np.asarray(pipelines[best.name].predict_proba(test)[:, 1], dtype=np.float64)
     return TrainingResult(
         ranking=tuple(ranking),
         pipelines=pipelines,
         threshold=threshold,
-        candidate_thresholds={best.name: threshold.threshold} | thresholds,
+        candidate_thresholds=thresholds,
         oof_proba=oof_proba,
         test_proba=test_proba,
         evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold),
@@ -226,6 +230,7 @@ def _load_pipelines(
     best: CandidateReport,
     winner_map: ScoreMap | None,
     contract: Contract,
+    thresholds: dict[str, float],
 ) -> dict[str, Pipeline]:
     maps = {report.name: report.score_map for report in reports} | {best.name: winner_map}
     failed = {report.name for report in reports if report.failure is not None}
@@ -237,16 +242,23 @@ def _load_pipelines(
         if outcome.model_path is None:
             continue
         fitted: Any = joblib.load(outcome.model_path)
-        score_map = maps[name]
         classifier = fitted["classifier"]
+        if (score_map := maps[name]) is not None:
+            classifier = MappedClassifier(classifier, score_map)
         pipelines[name] = Pipeline(
             [
                 ("features", ContractFeatures(contract.to_dict()).fit(None)),
                 ("preprocess", fitted["preprocess"]),
-                (
-                    "classifier",
-                    classifier if score_map is None else MappedClassifier(classifier, score_map),
-                ),
+                ("classifier", _deciding_at(thresholds[name], classifier)),
             ]
         )
     return pipelines
+
+
+def _deciding_at(threshold: float, classifier: Any) -> FixedThresholdClassifier:
+    """Let `predict` of a fitted classifier decide as the service does."""
+    deciding = FixedThresholdClassifier(
+        classifier, threshold=threshold, pos_label=1, response_method="predict_proba"
+    )
+    deciding.estimator_ = classifier  # what its `fit` would set; it is fitted already
+    return deciding

@@ -26,6 +26,7 @@ from tests.optimization.fitted_pipelines import (
     named,
     require_parity,
 )
+from tests.optimization.probes import split_probes, threshold_probes
 
 from tabloop.config.training import PreprocessingConfig
 from tabloop.contract.contract import Contract
@@ -35,7 +36,6 @@ from tabloop.errors import DataError, ExportError
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame, input_types
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
-from tabloop.optimization.parity.probes import split_probes, threshold_probes
 from tabloop.training.preprocessing import build_preprocessor
 
 

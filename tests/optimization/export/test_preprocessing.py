@@ -16,11 +16,11 @@ from tests.optimization.fitted_pipelines import (
     named,
     require_parity,
 )
+from tests.optimization.probes import split_probes
 
 from tabloop.contract.contract import Contract
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.records.frame_columns import input_types
-from tabloop.optimization.parity.probes import split_probes
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from tabloop.optimization.int8.quantize import (
     quantize_pipeline,
 )
 from tabloop.optimization.parity.check import EXACT_TOLERANCE
-from tabloop.optimization.parity.probes import tied_rows
+from tabloop.optimization.parity.ties import tied_rows
 
 CONFIG = BenchmarkingConfig(repeated_runs=3, batch_size=64)
 EVEN = {"value": 1.0, "low": 1.0, "high": 1.0}

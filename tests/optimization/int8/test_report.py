@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 from tests.optimization.fitted_pipelines import fit_pipeline, named
 
+from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.contract.contract import Contract
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 from tabloop.optimization.int8.report import gains_and_losses, judge, measure_latency
-from tabloop.optimization.parity.check import ParityReport
 
 
 def _figure(value: float, low: float | None = None, high: float | None = None) -> dict[str, float]:

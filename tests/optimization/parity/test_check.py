@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from tests.optimization.fitted_pipelines import fit_pipeline, midway_threshold, named
 
+from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.contract.contract import Contract
 from tabloop.errors import TooFewRowsError
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
-from tabloop.optimization.parity.check import EXACT_TOLERANCE, ParityReport, check_parity
+from tabloop.optimization.parity.check import EXACT_TOLERANCE, check_parity
 
 EXACT: dict[str, Any] = {"abs_tolerance": EXACT_TOLERANCE, "mean_tolerance": EXACT_TOLERANCE}
 LOOSE: dict[str, Any] = {"abs_tolerance": 0.04, "mean_tolerance": 0.01}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tabloop.errors import MalformedBodyError
 
 #: Longer integers are beyond float64, and Python takes quadratic time to read them.
 _MOST_DIGITS = 400
+_SHOWN_CHARACTERS = 60
 
 
 class RepeatedKeysObject(dict[str, Any]):
@@ -59,6 +61,29 @@ def read_json(body: bytes) -> Any:
     Traceback (most recent call last):
     tabloop.errors.MalformedBodyError: not JSON: expecting property name enclosed in double quotes (byte 8)
     """
+    return _read(body, _remembering)
+
+
+def read_strict_json(body: bytes) -> Any:
+    """Decode a body as `read_json` does, and refuse a key that stands twice in one object, wherever that is.
+
+    For bodies in which nobody names the field later: envelopes and protocols around records.
+
+    Raises
+    ------
+    MalformedBodyError
+        Also if a key is repeated.
+
+    Examples
+    --------
+    >>> read_strict_json(b'{"inputs": [{"name": "a", "name": "b"}]}')
+    Traceback (most recent call last):
+    tabloop.errors.MalformedBodyError: the key 'name' stands twice in one object, expected it once
+    """
+    return _read(body, _refusing)
+
+
+def _read(body: bytes, build_object: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -66,7 +91,7 @@ def read_json(body: bytes) -> Any:
     if not text.strip(" \t\r\n"):
         raise MalformedBodyError("the body is empty, expected JSON")
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_float)
+        return json.loads(text, object_pairs_hook=build_object, parse_int=_integer, parse_float=_float)
     except json.JSONDecodeError as error:
         reason = error.msg[:1].lower() + error.msg[1:]
         raise MalformedBodyError(f"not JSON: {reason}", len(text[: error.pos].encode())) from error
@@ -74,7 +99,15 @@ def read_json(body: bytes) -> Any:
         raise MalformedBodyError("nested too deeply, expected a flat object of columns") from error
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refusing(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = _remembering(pairs)
+    if isinstance(read, RepeatedKeysObject):
+        key = read.repeated[0][:_SHOWN_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+        raise MalformedBodyError(f"the key {key!r} stands twice in one object, expected it once")
+    return read
+
+
+def _remembering(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     plain = dict(pairs)
     if len(plain) == len(pairs):
         return plain

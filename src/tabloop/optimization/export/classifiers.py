@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
@@ -30,7 +31,8 @@ def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any) -> str:
     x : str
         A double tensor of shape (N, n_features).
     classifier : fitted scikit-learn classifier
-        Of two classes; perhaps inside `tabloop.training.calibration.MappedClassifier`.
+        Of two classes; perhaps inside `tabloop.training.calibration.MappedClassifier`, and that inside
+        scikit-learn's `FixedThresholdClassifier`, whose threshold is no part of the graph.
 
     Returns
     -------
@@ -42,12 +44,26 @@ def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any) -> str:
     ExportError
         If it has no ONNX form.
     """
+    classifier = without_threshold(classifier)
     if type(classifier).__name__ == "MappedClassifier":
         scores = _scores(graph, x, classifier.classifier)
-        return _mapped(graph, scores, classifier.score_map)
+        return add_score_map(graph, scores, classifier.score_map)
     if not hasattr(classifier, "predict_proba"):
         raise ExportError(f"classifier {type(classifier).__name__}: gives no probabilities; calibrate it")
     return _scores(graph, x, classifier)
+
+
+def without_threshold(classifier: Any) -> Any:
+    """Take a classifier out of the `FixedThresholdClassifier` that a stored pipeline decides with."""
+    if isinstance(classifier, FixedThresholdClassifier):
+        return getattr(classifier, "estimator_", classifier.estimator)
+    return classifier
+
+
+def inner_classifier(classifier: Any) -> Any:
+    """Take a classifier out of all that a stored pipeline puts around it: threshold and score map."""
+    classifier = without_threshold(classifier)
+    return classifier.classifier if type(classifier).__name__ == "MappedClassifier" else classifier
 
 
 def _scores(graph: OnnxGraph, x: str, classifier: Any) -> str:
@@ -137,7 +153,8 @@ def _neighbours(graph: OnnxGraph, x: str, classifier: Any) -> str:
     return add("Div", votes, _row_sum(graph, weights, axis=1))
 
 
-def _mapped(graph: OnnxGraph, scores: str, score_map: Any) -> str:
+def add_score_map(graph: OnnxGraph, scores: str, score_map: Any) -> str:
+    """Add what makes probabilities of scores: a `SigmoidMap` or an `IsotonicMap`."""
     add = graph.add
     match type(score_map).__name__:
         case "SigmoidMap":

@@ -10,17 +10,18 @@ import numpy as np
 import onnx
 import polars as pl
 
+from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame, input_types
-from tabloop.optimization.export.classifiers import _mapped
+from tabloop.optimization.export.classifiers import add_score_map, inner_classifier, without_threshold
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
 from tabloop.optimization.int8.report import Rival, changed_nothing, describe_numbers, judge, measure
 from tabloop.optimization.int8.techniques import ScoresToOnnx, techniques_of
-from tabloop.optimization.parity.check import ParityReport, check_parity
+from tabloop.optimization.parity.check import check_parity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,9 +113,7 @@ def quantize_pipeline(
     to 15,000 training rows and 2000 drawn from the contract have confirmed it against the exact graph.
     About 5 s for a forest of 400 trees, 2.4 s of them timing.
     """
-    classifier = pipeline[-1]
-    if type(classifier).__name__ == "MappedClassifier":
-        classifier = classifier.classifier
+    classifier = inner_classifier(pipeline[-1])
     report: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "classifier": type(classifier).__name__,
@@ -265,10 +264,10 @@ class _Known:
 def _build(pipeline: Any, contract: Contract, fp32: onnx.ModelProto, scores: ScoresToOnnx) -> onnx.ModelProto:
     """Write the graph of a pipeline with another form of its classifier, and the metadata of the first."""
     graph = OnnxGraph(input_types(contract))
-    classifier = pipeline[-1]
+    classifier = without_threshold(pipeline[-1])
     probability = scores(graph, preprocessing_to_onnx(graph, contract, pipeline["preprocess"]))
     if type(classifier).__name__ == "MappedClassifier":
-        probability = _mapped(graph, probability, classifier.score_map)
+        probability = add_score_map(graph, probability, classifier.score_map)
     model = graph.model(probability, "probability")
     model.producer_name, model.producer_version = fp32.producer_name, fp32.producer_version
     model.doc_string = fp32.doc_string

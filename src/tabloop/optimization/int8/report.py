@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.benchmark.statistics import (
@@ -21,7 +22,6 @@ from tabloop.optimization.benchmark.statistics import (
     paired_ratio,
 )
 from tabloop.optimization.export.pipeline import save_model
-from tabloop.optimization.parity.check import ParityReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from tabloop.artifacts.documents.graphs import ParityReport, RowDifference
 from tabloop.errors import TooFewRowsError
 from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.optimization.parity.probes import tied_rows
+from tabloop.optimization.parity.ties import tied_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,83 +31,6 @@ class Scorer(Protocol):
 
     def predict(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Give the positive probability of each row."""
-
-
-@dataclass(frozen=True)
-class RowDifference:
-    """One row and both of its probabilities.
-
-    Attributes
-    ----------
-    row : int
-        Its place among the checked rows, from 0.
-    values : dict of str to object
-        Its raw columns as JSON values.
-    trained_probability, graph_probability : float or str
-        By the pipeline and by the graph; a text where it is no finite number.
-    decision_flipped : bool
-        Whether the two lie on different sides of the threshold.
-    """
-
-    row: int
-    values: dict[str, Any]
-    trained_probability: float | str
-    graph_probability: float | str
-    decision_flipped: bool
-
-
-@dataclass(frozen=True)
-class ParityReport:
-    """How far a graph is from the pipeline that it was made of.
-
-    Attributes
-    ----------
-    samples : int
-        Rows checked.
-    max_abs_diff, mean_abs_diff : float
-        Of the probabilities, without excused rows. A probability that is not a number within [0, 1]
-        counts as a difference of 1, the largest there is.
-    decision_flips : int
-        Rows decided differently, without excused ones.
-    invalid_probabilities : int
-        Rows whose probability, by either side, is not a number within [0, 1].
-    abs_tol, mean_tol : float
-        What was tolerated.
-    allow_flips : bool
-        Whether flipped decisions were tolerated.
-    threshold : float
-        Rows are decided positive from this probability on.
-    excused_ties : int
-        Rows over a tolerance or flipped whose answer is decided by rounding alone; see
-        `tabloop.optimization.parity.probes.tied_rows`.
-    passed : bool
-        Whether all of this is tolerable.
-    worst_rows : tuple of RowDifference
-        Up to five rows that differ, flipped and most different first.
-    excused_rows : tuple of RowDifference
-        Up to five of the excused ones.
-    """
-
-    samples: int
-    max_abs_diff: float
-    mean_abs_diff: float
-    decision_flips: int
-    invalid_probabilities: int
-    abs_tol: float
-    mean_tol: float
-    allow_flips: bool
-    threshold: float
-    excused_ties: int
-    passed: bool
-    worst_rows: tuple[RowDifference, ...]
-    excused_rows: tuple[RowDifference, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values, without NaN or infinity."""
-        described = asdict(self)
-        for name in ("worst_rows", "excused_rows"):
-            described[name] = list(described[name])
-        return described
 
 
 def check_parity(

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+
+from tabloop.contract.contract import Contract
 from tests.optimization.fitted_pipelines import (
     fit_pipeline,
     named,
 )
-
-from tabloop.contract.contract import Contract
-from tabloop.optimization.parity.probes import split_probes
+from tests.optimization.probes import split_probes
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,42 @@
+"""Write a typed document as JSON, and read it as the type that it was written from."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from tabloop.artifacts.files import json_bytes
+from tabloop.errors import ArtifactError
+
+FORMAT_VERSION = 1
+
+Document = TypeVar("Document")
+
+
+def document_bytes(value: Any) -> bytes:
+    """Write a document, keys sorted; NaN and infinity raise `ValueError`."""
+    return json_bytes(msgspec.to_builtins(value))
+
+
+def parse_document(content: bytes, kind: type[Document], where: str) -> Document:
+    """Read a document.
+
+    Parameters
+    ----------
+    content : bytes
+        JSON.
+    kind : type
+        What it was written from. Keys that it does not know are left out.
+    where : str
+        Begins the error.
+
+    Raises
+    ------
+    ArtifactError
+        If a field is missing or of another type.
+    """
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is one
+        raise ArtifactError(f"{where}: {error}; restore it, or train a new run with `tabloop run`") from error

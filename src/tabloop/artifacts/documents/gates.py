@@ -1,0 +1,47 @@
+"""What `gates.json` holds: the verdict of every gate with its evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One gate's verdict.
+
+    Attributes
+    ----------
+    name : str
+        The gate.
+    passed : bool
+        Its verdict.
+    reason : str
+        The verdict in words.
+    evidence : dict
+        The figures it rests on, JSON-ready.
+    """
+
+    name: str
+    passed: bool
+    reason: str
+    evidence: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the gate as plain JSON values."""
+        return msgspec.structs.asdict(self)
+
+
+class Gates(msgspec.Struct, frozen=True):
+    """The verdict on a run.
+
+    Attributes
+    ----------
+    passed : bool
+        Whether every gate did.
+    gates : tuple of Gate
+        Each verdict.
+    """
+
+    passed: bool
+    gates: tuple[Gate, ...]

@@ -1,0 +1,125 @@
+"""What `lineage.json` holds: all that a run was made of, so that it can be checked and made again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tabloop.artifacts.documents.document import FORMAT_VERSION
+
+#: What a row's place is computed from: its features, its features with the number of its copy, or (until
+#: version 0.1.0, for runs that were made then) its whole content, the target included.
+SplitRule = Literal["together", "apart", "content"]
+
+
+class RowCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the rows that were read."""
+
+    read: int
+    quarantined: int
+    training: int
+    test: int
+
+
+class SplitSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """The rule and the size that tell again which rows are in the test part."""
+
+    rule: SplitRule
+    test_size: float
+
+
+class PredictionHashes(msgspec.Struct, frozen=True, kw_only=True):
+    """SHA-256 of the winner's probabilities, as float64 in the order of the split."""
+
+    out_of_fold: str
+    test: str
+
+
+class Ingredient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that a run was made of.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of its content.
+    path, source_path : str or None
+        The file, relative to the config's folder where it lies below it; of the config, also the file that
+        a person wrote.
+    database, table, query_sha256 : str or None
+        What tells one table of a database from others.
+    notes : tuple of str
+        What reading it said.
+    """
+
+    sha256: str
+    path: str | None = None
+    source_path: str | None = None
+    database: str | None = None
+    table: str | None = None
+    query_sha256: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it is: a path, or a database with its table or query."""
+        if self.path is not None:
+            return self.path
+        what = f"table {self.table}" if self.table is not None else f"query {(self.query_sha256 or '')[:16]}"
+        return f"{self.database}, {what}"
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """The package: its version and a hash over its source files."""
+
+    package: str
+    version: str
+    sha256: str
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Operating system and processor."""
+
+    system: str
+    machine: str
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run comes from.
+
+    Attributes
+    ----------
+    run_id : str
+        The run.
+    seed : int
+        Fixed every random choice.
+    rows : RowCounts
+        How many were read, refused, trained on and reported on.
+    split : SplitSetting or None
+        How the rows were split; None in runs of version 0.1.0.
+    predictions_sha256 : PredictionHashes
+        What training again has to give.
+    dataset, config, contract, model, threshold : Ingredient
+        Where each is and its hash.
+    code : Code
+        The package.
+    libraries : dict of str to str
+        Versions of those that decide the numbers.
+    platform : Machine
+        Where it was trained.
+    """
+
+    run_id: str
+    seed: int
+    rows: RowCounts
+    predictions_sha256: PredictionHashes
+    dataset: Ingredient
+    config: Ingredient
+    contract: Ingredient
+    model: Ingredient
+    threshold: Ingredient
+    code: Code
+    libraries: dict[str, str]
+    platform: Machine
+    split: SplitSetting | None = None
+    format_version: int = FORMAT_VERSION

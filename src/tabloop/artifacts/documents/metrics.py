@@ -1,0 +1,218 @@
+"""What `metrics.json` holds: the winner, its promise, its figures, and the candidates it was chosen among."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tabloop.artifacts.documents.document import FORMAT_VERSION
+from tabloop.artifacts.documents.lineage import SplitRule
+
+_UNKNOWN = float("nan")
+
+
+class ThresholdStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One cut of the walk: the highest scores down to a threshold.
+
+    Attributes
+    ----------
+    threshold : float
+        Decisions are `score >= threshold`.
+    rows : int
+        Rows predicted positive.
+    precision : float
+        Fraction of them that are positive.
+    recall : float
+        Fraction of all positives among them.
+    level : float
+        Error budget the cut was tested with; 0 where the walk did not look.
+    lower_bound : float or None
+        Clopper-Pearson lower bound of the precision at `level`; None where the walk did not look.
+    passed : bool
+        Whether `lower_bound` reaches the target precision.
+    """
+
+    threshold: float
+    rows: int
+    precision: float
+    recall: float
+    level: float
+    lower_bound: float | None
+    passed: bool
+
+
+class ThresholdReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The threshold chosen and what can be promised about it.
+
+    Attributes
+    ----------
+    type : str
+        The procedure.
+    target_precision, confidence : float
+        What was asked for.
+    threshold : float
+        Lies strictly between two neighbouring scores, or below all of them.
+    feasible : bool
+        Whether the target can be promised.
+    promised_precision : float
+        Holds with `confidence`: the target, or the best that can be promised when infeasible.
+    precision_lower_bound : float
+        Clopper-Pearson bound of the chosen cut at the error budget it was tested with. Above a feasible
+        target it describes how much was to spare; only `promised_precision` is promised.
+    precision_observed : float
+        Fraction of positives among the rows predicted positive.
+    precision_interval : tuple of float
+        Two-sided Clopper-Pearson interval of this one cut at `confidence`, blind to how it was chosen.
+    recall : float
+        Observed, in [0, 1].
+    predicted_positive_rows, true_positive_rows, positive_rows, n_rows : int
+        The counts behind it.
+    steps : tuple of ThresholdStep
+        The walk from few to many rows, at most 201 of its cuts, the chosen one among them.
+    """
+
+    target_precision: float
+    confidence: float
+    threshold: float
+    feasible: bool
+    promised_precision: float
+    precision_lower_bound: float
+    precision_observed: float
+    precision_interval: tuple[float, float]
+    recall: float
+    predicted_positive_rows: int
+    true_positive_rows: int
+    positive_rows: int
+    n_rows: int
+    steps: tuple[ThresholdStep, ...]
+    type: Literal["fixed_sequence"] = "fixed_sequence"
+
+
+class Calibration(ThresholdReport, frozen=True, kw_only=True):
+    """The threshold of a run, and how its probabilities were calibrated."""
+
+    probability_calibration: str
+
+
+class FoldReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate on one held-out fold; precision, recall and F1 at a probability of one half."""
+
+    fold: int
+    roc_auc: float
+    average_precision: float
+    precision: float
+    recall: float
+    f1: float
+    brier_score: float
+    fit_s: float
+    score_s: float
+
+
+class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One candidate under cross-validation: means over the folds, and standard deviations.
+
+    Attributes
+    ----------
+    name, kind : str
+        As in the config.
+    failure : str or None
+        Why it failed, if it did; its figures are not written then, and read as NaN.
+    warnings : tuple of str
+        What the libraries warned of.
+    decision_threshold : float or None
+        Where its own promise would put the threshold; None where it was not kept.
+    """
+
+    name: str
+    kind: str
+    failure: str | None
+    warnings: tuple[str, ...]
+    decision_threshold: float | None
+    roc_auc: float = _UNKNOWN
+    roc_auc_std: float = _UNKNOWN
+    average_precision: float = _UNKNOWN
+    average_precision_std: float = _UNKNOWN
+    precision: float = _UNKNOWN
+    precision_std: float = _UNKNOWN
+    recall: float = _UNKNOWN
+    recall_std: float = _UNKNOWN
+    f1: float = _UNKNOWN
+    f1_std: float = _UNKNOWN
+    brier_score: float = _UNKNOWN
+    brier_score_std: float = _UNKNOWN
+    fit_s: float = _UNKNOWN
+    fit_s_std: float = _UNKNOWN
+    score_s: float = _UNKNOWN
+    score_s_std: float = _UNKNOWN
+    expected_calibration_error: float = _UNKNOWN
+    folds: tuple[FoldReport, ...] = ()
+
+
+class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of one model at one threshold on the test rows.
+
+    Attributes
+    ----------
+    test_rows, test_positive_rows, test_predicted_positive_rows, test_true_positive_rows : int
+        Counts.
+    accuracy, precision, recall, f1 : float
+        At the threshold; precision is 0 where nothing is predicted positive.
+    roc_auc, average_precision, brier_score, expected_calibration_error : float
+        Of the probabilities.
+    intervals : dict of str to (float, float)
+        Two-sided 95% intervals of accuracy, precision, recall and roc_auc.
+    """
+
+    test_rows: int
+    test_positive_rows: int
+    test_predicted_positive_rows: int
+    test_true_positive_rows: int
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    roc_auc: float
+    average_precision: float
+    brier_score: float
+    expected_calibration_error: float
+    intervals: dict[str, tuple[float, float]]
+
+
+class RepetitionFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the features of the dataset repeat, and what the split made of it; see `data.repetition`."""
+
+    rows: int
+    distinct_rows: int
+    repeating_rows: int
+    contradicting_rows: int
+    rule: SplitRule
+
+
+class Metrics(EvaluationReport, frozen=True, kw_only=True):
+    """What a run is worth.
+
+    Attributes
+    ----------
+    run_id, best_model_name : str
+        The run and its winner.
+    calibration : Calibration
+        The promise, from out-of-fold scores.
+    rank_by : str
+        The figure that chose the winner.
+    cv_n_splits : int
+        Folds.
+    cv_ranking : tuple of CandidateFigures
+        Every candidate, the best first and those that failed last.
+    repetition : RepetitionFigures or None
+        Rows that repeat; None in runs of version 0.1.0.
+    """
+
+    run_id: str
+    best_model_name: str
+    calibration: Calibration
+    rank_by: str
+    cv_n_splits: int
+    cv_ranking: tuple[CandidateFigures, ...]
+    repetition: RepetitionFigures | None = None
+    format_version: int = FORMAT_VERSION

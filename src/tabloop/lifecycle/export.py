@@ -1,0 +1,131 @@
+"""Export a run: the graphs of its pipelines, and the rows of its self-test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import joblib
+import numpy as np
+import polars as pl
+
+from tabloop.artifacts.documents.graphs import ExportReport, SelfTest
+from tabloop.artifacts.layout import (
+    CONTRACT,
+    EXPORT_REPORT,
+    FP32_MODEL,
+    PIPELINE,
+    SELF_TEST,
+    candidate_fp32_model,
+    candidate_pipeline,
+)
+from tabloop.artifacts.reports import report_path, write_report, write_report_document
+from tabloop.artifacts.run import RunFolder
+from tabloop.contract.contract import Contract
+from tabloop.data.run_data import RunData
+from tabloop.errors import ArtifactError, ExportError
+from tabloop.inference.records.frame_columns import columns_of_frame
+from tabloop.lifecycle.lineage import library_versions
+from tabloop.optimization.export.pipeline import export_pipeline, save_model
+
+#: Rows whose scores the release gates and every loading of the model replay.
+SELF_TEST_ROWS = 64
+
+
+def export_run(run: RunFolder, data: RunData) -> ExportReport:
+    """Write `model.onnx`, `candidates/<name>.onnx` and the rows of the self-test.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Its training finished. Of a sealed run everything is exported again, beside it.
+    data : RunData
+        The run's rows.
+
+    Returns
+    -------
+    report : ExportReport
+        What `export_report.json` holds.
+
+    Raises
+    ------
+    ExportError
+        If a step of the winner has no ONNX form. Another candidate that has none is left out.
+    """
+    metrics = run.metrics
+    best = metrics.best_model_name
+    is_open = run.state == "open"
+    written: list[str] = []
+    not_exported: dict[str, str] = {}
+
+    def export(name: str, source: str, threshold: float | None) -> None:
+        if is_open and run.has(name):  # written before an export that was interrupted
+            return
+        graph = export_pipeline(
+            load_pipeline(run, source),
+            data.contract,
+            metadata=_metadata(run, data.contract, source, threshold),
+        )
+        write_report(run, name, save_model(graph))
+        written.append(name)
+
+    export(FP32_MODEL, PIPELINE, metrics.calibration.threshold)
+    for candidate in metrics.cv_ranking:
+        source, name = candidate_pipeline(candidate.name), candidate_fp32_model(candidate.name)
+        if not run.has(source):
+            continue
+        if candidate.name == best and is_open:
+            if not run.has(name):
+                run.link(name, FP32_MODEL)
+                written.append(name)
+        elif candidate.name == best:
+            write_report(run, name, report_path(run, FP32_MODEL).read_bytes())
+            written.append(name)
+        else:
+            try:
+                export(name, source, candidate.decision_threshold)
+            except ExportError as error:
+                not_exported[candidate.name] = str(error)
+    if not (is_open and run.has(SELF_TEST)):
+        write_report_document(run, SELF_TEST, _self_test(run, data))
+    report = ExportReport(written=tuple(written), not_exported=not_exported)
+    write_report_document(run, EXPORT_REPORT, report)
+    return report
+
+
+def load_pipeline(run: RunFolder, name: str) -> Any:
+    """Load a fitted pipeline of a run, after checking its hash: a pickle can do anything."""
+    return joblib.load(run.checked_path(name))
+
+
+def require_exported(run: RunFolder) -> None:
+    """Raise `ArtifactError` when a run has no graph yet."""
+    if not run.has(FP32_MODEL):
+        raise ArtifactError(f"run {run.run_id}: has no {FP32_MODEL}; `tabloop export` writes it")
+
+
+def _metadata(run: RunFolder, contract: Contract, source: str, threshold: float | None) -> dict[str, str]:
+    metadata = {
+        "run_id": run.run_id,
+        "contract_sha256": run.files[CONTRACT]["sha256"],
+        "model_sha256": run.files[source]["sha256"],
+        "columns": "\n".join(contract.columns),
+        "numeric_features": "\n".join(contract.numeric_features),
+        "category_features": "\n".join(contract.category_features),
+        "probability_name": contract.probability_name,
+        "decision_name": contract.decision_name,
+        "libraries": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
+    }
+    return metadata if threshold is None else metadata | {"decision_threshold": repr(threshold)}
+
+
+def _self_test(run: RunFolder, data: RunData) -> SelfTest:
+    rows: pl.DataFrame = data.split.train.head(SELF_TEST_ROWS)
+    columns = columns_of_frame(data.contract, rows)
+    probabilities = load_pipeline(run, PIPELINE).predict_proba(rows)[:, 1]
+    return SelfTest(
+        columns={
+            name: [None if isinstance(v, float) and np.isnan(v) else v for v in values.tolist()]
+            for name, values in columns.items()
+        },
+        probabilities=probabilities.tolist(),
+    )
