@@ -130,6 +130,31 @@ def test_a_table_that_somebody_has_locked_does_not_hold_the_reader_for_ever(data
     engine.dispose()
 
 
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_a_file_whose_writer_was_killed_is_read_as_it_was_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: str
+) -> None:
+    file = tmp_path / "rows.db"
+    writer = (
+        "import os, sqlite3; c = sqlite3.connect('rows.db', isolation_level=None); "
+        "c.execute('PRAGMA cache_size = 10'); c.execute('BEGIN IMMEDIATE'); "
+        "c.execute('UPDATE t SET x = 1'); os.kill(os.getpid(), 9)"
+    )
+    database = Database("sqlite", f"sqlite:///{file}", file)
+    database.execute(f"PRAGMA journal_mode = {journal}")
+    database.execute(
+        "CREATE TABLE t (x INTEGER, y INTEGER)",
+        "INSERT INTO t SELECT 0, 1 FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+        "WHERE i < 50000) SELECT i FROM n)",
+    )
+    killed = subprocess.run([sys.executable, "-c", writer], cwd=tmp_path, check=False)
+    assert killed.returncode == -9
+    assert list(tmp_path.glob("rows.db-*"))
+    monkeypatch.setenv(URL_ENV, database.url)
+    _, frame = database.read(number(), table="t")
+    assert (frame.height, frame["x"].sum()) == (50_000, 0)
+
+
 def test_a_wrong_password_on_mariadb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     require_server(MARIADB)
     user = f"tabloop_{secrets.token_hex(4)}"

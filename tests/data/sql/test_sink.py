@@ -300,3 +300,17 @@ def test_the_targets_values_are_kept(database: Database, tmp_path: Path) -> None
         assert [row[0] for row in database.execute("SELECT y FROM t ORDER BY x")] == kept
         _, frame = database.read(contract, table="t")
         assert frame.height == 2
+
+
+@databases(*EVERY)
+def test_a_key_may_have_any_name(database: Database, tmp_path: Path) -> None:
+    name = "k%s`'\"x"
+    for probability in (0.1, 0.9):
+        write([answers([1, 2], probability).rename({"id": name})], tmp_path, key=[name])
+    assert database.execute(f"SELECT count(*), sum({DECISION}) FROM scores") == [(2, 2)]
+
+
+@databases("postgresql", "mariadb", "sqlite", "duckdb")
+def test_a_table_with_a_point_is_not_made(database: Database, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="table: scores, table_schema: shop"):
+        write([answers([1])], tmp_path, table="shop.scores")

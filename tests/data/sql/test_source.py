@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from polars.testing import assert_frame_equal
 from tests.data.sql.databases import EVERY, MARIADB, POSTGRESQL, URL_ENV, Database, database, databases
 
 from tabloop.config.data import DataConfig, ParquetSource
+from tabloop.contract.checks.table import check_table
 from tabloop.contract.contract import Contract
 from tabloop.data.dataset import read_dataset
 from tabloop.data.load import load_table
@@ -419,3 +421,154 @@ def test_an_engine_without_snapshots_is_noted(database: Database) -> None:
     database.execute("CREATE TABLE t (x double not null, y int not null) ENGINE = MyISAM")
     with contextlib.closing(database.open(number(), table="t")) as rows:
         assert rows.notes == ["table t: its engine MyISAM has no snapshots; changes while it is read show"]
+
+
+NAMES = [
+    "a%b",
+    "%s",
+    "%(x)s",
+    "a`b",
+    'a"b',
+    "a'b",
+    "a:b",
+    "a b",
+    "(a)",
+    "[a]",
+    "a;b",
+    "a\\b",
+    "ü",
+    "a?b",
+    "a.b",
+    "$1",
+]
+
+
+@databases(*EVERY)
+def test_a_column_may_have_any_name(database: Database, tmp_path: Path) -> None:
+    """Names are quoted wherever they are written: made, filled, replaced, described, read, queried."""
+    columns = {name: {"type": "category", "open": True} for name in NAMES}
+    contract = Contract.from_dict({"columns": columns, "target": {"name": "y"}})
+    file = tmp_path / "names.parquet"
+    rows = pl.DataFrame({name: [name, "%s"] for name in NAMES} | {"y": [1, 0], "i%d`": [1, 2]})
+    rows.write_parquet(file)
+    settings = config(source={"kind": "parquet", "path": str(file)}, target={"name": "y"})
+    address = parse_address(database.url, where="test")
+    for _ in range(2):
+        load_table(settings, contract, file, address, table="t%`x", key=["i%d`"], replace=True)
+    quoted = "`t%``x`" if database.kind == "mariadb" else '"t%`x"'
+    places: list[dict[str, Any]] = [
+        {"table": "t%`x", "key": ["i%d`"]},
+        {"query": f"SELECT * FROM {quoted}"},
+    ]
+    for place in places:
+        for use_arrow in (True, False):
+            _, frame = database.read(contract, use_arrow=use_arrow, **place)
+            assert_frame_equal(frame.select(NAMES).sort(NAMES[0]), rows.select(NAMES).sort(NAMES[0]))
+
+
+@databases("mariadb")
+def test_texts_may_have_a_charset_of_their_own(database: Database) -> None:
+    kinds = ["latin1 COLLATE latin1_german2_ci", "utf8mb3", "ascii", "ucs2", "utf8mb4 COLLATE utf8mb4_bin"]
+    columns = ", ".join(
+        f"v{i} VARCHAR(9) CHARACTER SET {kind}, t{i} TEXT CHARACTER SET {kind}, "
+        f"e{i} ENUM('yes', 'x') CHARACTER SET {kind}"
+        for i, kind in enumerate(kinds)
+    )
+    names = [f"{letter}{i}" for i in range(len(kinds)) for letter in "vte"]
+    database.execute(
+        f"CREATE TABLE rows_ ({columns}, n NATIONAL VARCHAR(9), y INTEGER)",
+        f"INSERT INTO rows_ VALUES ({', '.join(repr('yes') for _ in names)}, 'yes', 1)",
+    )
+    text = {"type": "category", "open": True, "nullable": True}
+    contract = Contract.from_dict({"columns": dict.fromkeys([*names, "n"], text), "target": {"name": "y"}})
+    for place in ({"table": "rows_"}, {"query": "SELECT * FROM rows_"}):
+        _, frame = database.read(contract, **place)
+        assert set(frame.drop("y").row(0)) == {"yes"}
+
+
+@databases("mariadb")
+def test_a_charset_is_read_as_the_text_that_it_writes(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE rows_ (x VARCHAR(9) CHARACTER SET latin1, y INTEGER)",
+        "INSERT INTO rows_ VALUES (CONVERT(x'E4F6' USING latin1), 1)",
+    )
+    category = {"type": "category", "open": True}
+    contract = Contract.from_dict({"columns": {"x": category}, "target": {"name": "y"}})
+    assert database.read(contract, table="rows_")[1]["x"].to_list() == ["äö"]
+
+
+@databases("mariadb", "postgresql")
+@pytest.mark.parametrize("place", [{"table": "rows_"}, {"query": "SELECT * FROM rows_"}])
+def test_one_bit_is_a_boolean(database: Database, place: dict[str, str]) -> None:
+    one, zero = ("b'1'", "b'0'") if database.kind == "mariadb" else ("B'1'", "B'0'")
+    database.execute(
+        "CREATE TABLE rows_ (x BIT(1), y BIT(1))",
+        f"INSERT INTO rows_ VALUES ({one}, {zero}), ({zero}, {one}), (NULL, {one})",
+    )
+    boolean = {"type": "boolean", "nullable": True}
+    target = {"name": "y"} if database.kind == "mariadb" else {"name": "y", "positive": True}
+    contract = Contract.from_dict({"columns": {"x": boolean}, "target": target})
+    for use_arrow in (True, False):
+        _, frame = database.read(contract, use_arrow=use_arrow, **place)
+        report = check_table(contract, frame, with_target=True)
+        assert report.accepted["x"].to_list() == [True, False, None]
+        assert report.accepted["y"].to_list() == [0, 1, 1]
+
+
+@databases("sqlite")
+def test_columns_without_a_type_are_judged_value_by_value(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE rows_ (x, c, y)",
+        "INSERT INTO rows_ VALUES (1, 'u', 1), (2.5, 7, 0), ('many', NULL, 1)",
+    )
+    contract = Contract.from_dict(
+        {"columns": {"x": {"type": "number"}, "c": {"type": "category", "open": True, "nullable": True}},
+         "target": {"name": "y"}}
+    )  # fmt: skip
+    settings = config(source=database.source(table="rows_").model_dump(), target={"name": "y"},
+                      max_quarantine_fraction=1.0)  # fmt: skip
+    dataset = read_dataset(settings, contract, Path())
+    assert dataset.frame.rows() == [(1.0, "u", 1), (2.5, "7", 0)]
+    assert dataset.quarantine.reasons == {"x: type": 1}
+
+
+@databases(*EVERY)
+def test_a_table_with_a_point_is_told_of_the_schemas_setting(database: Database) -> None:
+    database.execute("CREATE TABLE other (x INTEGER)")
+    with pytest.raises(
+        DatabaseError, match=r"has no table shop\.orders; .*table: orders, table_schema: shop"
+    ):
+        database.read(number(), table="shop.orders")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:hunter@2secret@db.example/shop",
+        "postgresql://ann:hunter2secret/shop",
+        "postgresql://ann/hunter2secret@db.example/shop",
+        "postgresql://ann:x@db.example:hunter2secret/shop",
+        "mysql://ann:hunter2secret@[db.example/shop",
+        "hunter2secret",
+        "postgresql://db.example:5432:hunter2secret",
+        "mysql://ann:hunter2secret@127.0.0.1:1/shop?nonsense=1",
+        "postgresql://ann:hunter2secret@127.0.0.1:1/shop?nonsense=1",
+        "postgresql://ann:hunter2secret@127.0.0.1:99999/shop",
+        "mysql://ann:hunter2secret@127.0.0.1:99999/shop",
+        "mysql://ann@127.0.0.1:1/shop?password=hunter2secret",
+        "postgresql://127.0.0.1:1/shop?sslpassword=hunter2secret&sslmode=nonsense",
+    ],
+)
+@pytest.mark.parametrize("use_arrow", [True, False])
+def test_no_part_of_a_password_is_in_a_message_or_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, url: str, use_arrow: bool
+) -> None:
+    monkeypatch.setenv(URL_ENV, url)
+    with pytest.raises((ConfigError, DatabaseError)) as refused:
+        Database("any", url).open(number(), use_arrow=use_arrow, table="t")
+    # what would be written of it: the message, and every cause that is not left out
+    shown = "".join(
+        line for line in traceback.format_exception(refused.value) if not line.lstrip().startswith("File ")
+    )
+    assert "hunter" not in shown
+    assert "2secret" not in shown

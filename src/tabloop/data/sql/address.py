@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -14,6 +15,8 @@ from tabloop.errors import ConfigError, DatabaseError
 
 #: The driver that is used where a URL names none; SQLAlchemy's own default may be another.
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
+
+_SECRET_OPTIONS = ("password", "passwd", "pwd", "secret", "token")
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _DUCKDB_MAGIC = b"DUCK"  # from byte 8 on
@@ -42,6 +45,16 @@ class DatabaseAddress:
 
     def __repr__(self) -> str:
         return f"DatabaseAddress({self.name!r})"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no message may hold: the password and secret options, as they are and as a URL writes them."""
+        found = [str(self.url.password)] if self.url.password else []
+        for name, value in self.url.query.items():
+            if any(part in name.lower() for part in _SECRET_OPTIONS):
+                found += [value] if isinstance(value, str) else value
+        written = [form for text in found for form in (text, quote(text, safe=""), quote_plus(text))]
+        return sorted({text for text in written if text}, key=len, reverse=True)
 
 
 def locate_database(
@@ -104,22 +117,29 @@ def parse_address(text: str, *, where: str) -> DatabaseAddress:
     """
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError) as error:
-        raise ConfigError(
-            f"{where}: holds no URL of a database; expected one such as "
-            "postgresql://user:password@host:5432/database or sqlite:///file.db "
-            "(with @ : / and % in a password written as %40 %3A %2F and %25)"
-        ) from error
+    except (ArgumentError, ValueError):  # not chained: it repeats parts of the text
+        raise _no_url(where) from None
     dialect = url.get_backend_name()
     if dialect in ("sqlite", "duckdb"):
         if url.database in (None, "", ":memory:"):
             raise ConfigError(f"{where}: names no file; expected {dialect}:///path/of/the/file")
         file = Path(str(url.database))
         return DatabaseAddress(dialect, url, file, f"{dialect}:{file}")
+    if any("@" in (part or "") for part in (url.host, url.database)):
+        # a part of the password, which was not written as a URL writes it
+        raise _no_url(where)
     if "+" not in url.drivername and dialect in _DRIVERS:
         url = url.set(drivername=f"{dialect}+{_DRIVERS[dialect]}")
     shown = URL.create(dialect, host=url.host, port=url.port, database=url.database)
     return DatabaseAddress(dialect, url, None, shown.render_as_string())
+
+
+def _no_url(where: str) -> ConfigError:
+    return ConfigError(
+        f"{where}: holds no URL of a database; expected one such as "
+        "postgresql://user:password@host:5432/database or sqlite:///file.db "
+        "(with @ : / ? # and % in a password written as %40 %3A %2F %3F %23 and %25)"
+    )
 
 
 def address_of_argument(text: str, *, option: str) -> DatabaseAddress:
@@ -139,7 +159,9 @@ def address_of_argument(text: str, *, option: str) -> DatabaseAddress:
     if text.startswith("env:"):
         return locate_database(text.removeprefix("env:"), None, Path(), setting=option)
     address = parse_address(text, where=option)
-    if address.url.password is not None or any("password" in name.lower() for name in address.url.query):
+    if address.url.password is not None or any(
+        part in name.lower() for name in address.url.query for part in _SECRET_OPTIONS
+    ):
         raise ConfigError(
             f"{option}: the URL holds a password, which other people see in the list of processes; "
             f"put the URL into an environment variable, and write {option} env:NAME"

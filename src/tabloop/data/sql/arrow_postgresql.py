@@ -59,7 +59,7 @@ def read_batches(
     try:
         connection = adbc.connect(_uri(address), autocommit=True)
     except adbc_driver_manager.Error as error:
-        raise database_error(address, error, "cannot connect") from error
+        raise database_error(address, error, "cannot connect") from None
     try:
         with connection.cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})

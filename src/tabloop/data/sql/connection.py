@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -40,19 +41,33 @@ def make_engine(address: DatabaseAddress) -> sqlalchemy.Engine:
                          "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}  # fmt: skip
         case "mysql" | "mariadb":
             arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "charset": "utf8mb4"}
+        case "sqlite":
+            # a lock that another process holds is waited for; the library's own limit is 5 s
+            arguments = {"timeout": CONNECT_TIMEOUT_S}
     for name in address.url.query:  # what the URL says, holds
         arguments.pop(name, None)
-    try:
+    with connecting(address):
         return sqlalchemy.create_engine(address.url, poolclass=NullPool, connect_args=arguments)
+
+
+@contextlib.contextmanager
+def connecting(address: DatabaseAddress) -> Iterator[None]:
+    """Turn whatever a driver raises about an address into a `DatabaseError`.
+
+    Drivers raise many things about a URL that they do not understand, and repeat parts of it. The causes
+    are left out, so that no traceback repeats a password either.
+    """
+    try:
+        yield
     except ModuleNotFoundError as error:
-        raise missing_driver(address, error) from error
-    except NoSuchModuleError as error:
+        raise missing_driver(address, error) from None
+    except NoSuchModuleError:
         raise DatabaseError(
             f"{address.name}: SQLAlchemy knows no {address.url.drivername}; "
             "install the package that brings it, or correct the URL"
-        ) from error
-    except (SQLAlchemyError, TypeError) as error:
-        raise database_error(address, error, "cannot be opened") from error
+        ) from None
+    except (SQLAlchemyError, TypeError, ValueError, LookupError, OSError) as error:
+        raise database_error(address, error, "cannot connect") from None
 
 
 def missing_driver(address: DatabaseAddress, error: ModuleNotFoundError) -> DatabaseError:
@@ -78,9 +93,8 @@ def database_error(address: DatabaseAddress, error: BaseException, doing: str) -
         cause = error.orig
     text = " ".join(str(part) for part in cause.args) if cause.args else str(cause)
     text = " ".join(text.split()) or type(cause).__name__
-    password = address.url.password
-    if password:
-        text = text.replace(str(password), "***")
+    for secret in address.secrets:
+        text = text.replace(secret, "***")
     described = DatabaseError(f"{address.name}: {doing}: {text[:600]}{_advice(text)}")
     described.passing = _is_passing(cause, text)
     return described
@@ -173,7 +187,7 @@ def connect_to_read(address: DatabaseAddress, *, statement_timeout_s: float | No
     Notes
     -----
     PostgreSQL: `REPEATABLE READ READ ONLY`. MariaDB and MySQL: `START TRANSACTION READ ONLY, WITH
-    CONSISTENT SNAPSHOT`. SQLite: one deferred transaction on a connection opened read-only. Elsewhere:
+    CONSISTENT SNAPSHOT`. SQLite: one deferred transaction on a connection that may only read. Elsewhere:
     SQLAlchemy's `REPEATABLE READ` or `SERIALIZABLE`, whichever the dialect has.
     """
     if address.file is not None:
@@ -181,11 +195,8 @@ def connect_to_read(address: DatabaseAddress, *, statement_timeout_s: float | No
     engine = make_engine(address)
     if address.dialect == "sqlite":
         event.listen(engine, "do_connect", _read_only_sqlite)
-    try:
-        with saying_where(address, "cannot connect"):
-            connection = engine.connect()
-    except ModuleNotFoundError as error:
-        raise missing_driver(address, error) from error
+    with connecting(address):
+        connection = engine.connect()
     try:
         with saying_where(address, "cannot begin a snapshot"):
             _begin_snapshot(connection, address)
@@ -201,7 +212,9 @@ def _read_only_sqlite(dialect: Any, record: Any, arguments: list[Any], keywords:
     path = str(arguments[0])
     if not path.startswith("file:"):
         quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        arguments[0] = f"file:{quoted}?mode=ro"
+        # a writer that was killed leaves a journal, and only who may write can undo what it had begun
+        mode = "rw" if Path(f"{path}-journal").exists() else "ro"
+        arguments[0] = f"file:{quoted}?mode={mode}"
         keywords["uri"] = True
 
 
@@ -214,6 +227,7 @@ def _begin_snapshot(connection: sqlalchemy.Connection, address: DatabaseAddress)
             connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             connection.exec_driver_sql("START TRANSACTION READ ONLY, WITH CONSISTENT SNAPSHOT")
         case "sqlite":
+            connection.exec_driver_sql("PRAGMA query_only = ON")
             connection.exec_driver_sql("BEGIN")
         case _:
             levels = connection.default_isolation_level, *_isolation_levels(connection)
@@ -230,6 +244,17 @@ def _isolation_levels(connection: sqlalchemy.Connection) -> list[str]:
         return []
 
 
-def no_such_table(address: DatabaseAddress, table: str, known: list[str]) -> DatabaseError:
+def no_such_table(
+    address: DatabaseAddress, table: str, schema: str | None, known: list[str]
+) -> DatabaseError:
     """Say that a table is not there, and which one could have been meant."""
-    return DatabaseError(f"{address.name}: has no table {table}{suggestion(table, known[:50])}")
+    hint = suggestion(table, known[:50])
+    if schema is None and "." in table:
+        in_schema, _, name = table.rpartition(".")
+        hint = f"; a schema has a setting of its own: table: {name}, table_schema: {in_schema}"
+    return DatabaseError(f"{address.name}: has no table {table}{hint}")
+
+
+def reflected_name(name: str, dialect: str) -> str:
+    """Give the name of a column as it is: SQLAlchemy leaves the backticks of MySQL's names doubled."""
+    return name.replace("``", "`") if dialect in ("mysql", "mariadb") else name

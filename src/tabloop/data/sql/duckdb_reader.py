@@ -122,7 +122,7 @@ class DuckdbReader:
                     "AND table_schema = coalesce($1, current_schema())",
                     [schema],
                 ).fetchall()
-                raise no_such_table(self._address, table, [name for (name,) in known])
+                raise no_such_table(self._address, table, schema, [name for (name,) in known])
         return [
             read_type(name, text, dialect="duckdb", nullable=nullable == "YES")
             for name, text, nullable in found

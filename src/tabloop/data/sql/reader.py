@@ -14,7 +14,13 @@ from tabloop.config.data import SqlSource
 from tabloop.contract.columns import DatabaseColumn
 from tabloop.data.sql import arrow_postgresql
 from tabloop.data.sql.address import DatabaseAddress
-from tabloop.data.sql.connection import connect_to_read, database_error, no_such_table, saying_where
+from tabloop.data.sql.connection import (
+    connect_to_read,
+    database_error,
+    no_such_table,
+    reflected_name,
+    saying_where,
+)
 from tabloop.data.sql.types import read_type
 from tabloop.data.sql.values import RawColumn
 
@@ -62,10 +68,10 @@ class SqlReader:
                 columns = inspector.get_columns(table, schema)
             except NoSuchTableError as error:
                 known = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
-                raise no_such_table(self._address, table, known) from error
+                raise no_such_table(self._address, table, schema, known) from error
         return [
             read_type(
-                column["name"],
+                reflected_name(column["name"], self.dialect),
                 self._type_text(column["type"]),
                 dialect=self.dialect,
                 nullable=column["nullable"],
@@ -77,7 +83,8 @@ class SqlReader:
         if isinstance(kind, sa.Enum):
             return "enum"
         if isinstance(kind, sa.types.NullType):
-            return "?"
+            # SQLite has columns without a type: there each value has its own, and is checked by it
+            return "" if self.dialect == "sqlite" else "?"
         kind = getattr(kind, "data_type", kind)  # a domain is what it is made of
         try:
             return str(kind.compile(dialect=self._connection.dialect))
@@ -203,6 +210,8 @@ _MYSQL_TYPES = {
 def _mysql_type(column: Any) -> str:
     """Write a type of the protocol as `CREATE TABLE` does; see "Protocol::ColumnType" in MySQL's manual."""
     _, code, _, length, _, scale, _ = column
+    if code == 16:
+        return f"bit({length})"
     name = _MYSQL_TYPES.get(code, f"type {code}")
     if name == "decimal":  # the length counts the sign and the point
         return f"decimal({length - 1 - (scale > 0)},{scale})"

@@ -130,6 +130,13 @@ class TableOutput:
             dialect=self._writer.dialect,
         )
         found = self._writer.describe(table)
+        if found is None and "." in table.name and table.schema is None:
+            in_schema, _, name = table.name.rpartition(".")
+            self._close()
+            raise DataError(
+                f"{self.where}: is not there, and a name with a point is not made; a schema has a "
+                f"setting of its own: table: {name}, table_schema: {in_schema}"
+            )
         if found is None:
             with self._writer.transaction():
                 self._writer.execute(sa.schema.CreateTable(table, if_not_exists=True))

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import ArgumentError
 
 from tabloop.config.data import SqlSource
@@ -172,9 +173,11 @@ class SqlRows:
             table = query
         casts = self._reader.dialect in ("postgresql", "duckdb")
         selected = [
-            (_cast(column, dtype, self._reader.dialect) if casts else sa.column(column.name)).label(
-                column.name
-            )
+            (
+                _cast(column, dtype, self._reader.dialect)
+                if casts or _is_bit(column)
+                else sa.column(column.name)
+            ).label(column.name)
             for column, dtype in zip(self._columns, self._dtypes, strict=True)
         ]
         statement = sa.select(*selected).select_from(table)
@@ -245,6 +248,10 @@ def _open_reader(address: DatabaseAddress, source: SqlSource, *, use_arrow: bool
 def _cast(column: DatabaseColumn, dtype: pl.DataType, dialect: str) -> sa.ColumnElement[Any]:
     """Have the server put a value into the type it is read in: exact, and the same through every driver."""
     value: sa.ColumnElement[Any] = sa.column(column.name)
+    if _is_bit(column):  # drivers give it as bytes or as digits
+        kind = mysql.INTEGER(unsigned=True) if dialect in ("mysql", "mariadb") else sa.Integer()
+        bit = sa.cast(value, kind)
+        return bit if dtype != pl.Boolean or dialect != "postgresql" else sa.cast(bit, sa.Boolean)
     match dtype:
         case pl.Float64():
             return sa.cast(value, sa.Double)
@@ -263,6 +270,10 @@ def _cast(column: DatabaseColumn, dtype: pl.DataType, dialect: str) -> sa.Column
             return sa.cast(value, sa.TIMESTAMP(timezone=column.zoned))
         case _:
             return value
+
+
+def _is_bit(column: DatabaseColumn) -> bool:
+    return column.family == "boolean" and column.type_text.lower().startswith("bit")
 
 
 def _check_key(column: DatabaseColumn) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import polars as pl
 
@@ -42,6 +43,9 @@ _WIDE = {"bigint", "int8", "bigserial"}
 _BEYOND_64_BITS = {"hugeint", "ubigint", "uhugeint"}
 _ZONED = {"timestamptz", "timestamp with time zone", "datetimeoffset", "timestamp with local time zone"}
 
+#: What MySQL writes behind a type, none of which changes what a value is once it has been read as text.
+_ATTRIBUTES = {"unsigned", "zerofill", "collate", "charset", "ascii", "unicode", "binary"}
+
 #: What calls a float of four bytes so; `double` has eight everywhere.
 _SINGLE = {
     "postgresql": ("real", "float4"),
@@ -76,6 +80,10 @@ def read_type(name: str, type_text: str, *, dialect: str, nullable: bool | None 
     False
     >>> read_type("x", "timestamp(3) with time zone", dialect="postgresql").zoned
     True
+    >>> read_type("x", "VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_bin", dialect="mysql").family
+    'text'
+    >>> read_type("x", "bit(1)", dialect="mariadb").family
+    'boolean'
     >>> read_type("x", "integer[]", dialect="postgresql").family
     'other'
     """
@@ -84,10 +92,9 @@ def read_type(name: str, type_text: str, *, dialect: str, nullable: bool | None 
     inside = re.search(r"\(.*\)", type_text)
     digits = [int(text) for text in re.findall(r"\d+", inside.group())] if inside else []
     words = re.sub(r"\(.*\)", " ", type_text.lower()).split()
-    # what MySQL writes behind a type: how it sorts, and how it pads
-    cut = [i for i, word in enumerate(words) if i and word in ("unsigned", "zerofill", "collate", "charset")]
-    known = " ".join(words[: min([*cut, len(words)])])
-    known = known.removesuffix(" character set utf8mb4")
+    cut = [i for i, word in enumerate(words) if i and word in _ATTRIBUTES]
+    cut += [i for i, two in enumerate(pairwise(words)) if two == ("character", "set")]
+    known = " ".join(words[: min([*cut, len(words)])]).removeprefix("national ")
     family: Family = _FAMILIES.get(known, "other")
     wide = fractions = False
     mysql = dialect in ("mysql", "mariadb")
@@ -98,6 +105,8 @@ def read_type(name: str, type_text: str, *, dialect: str, nullable: bool | None 
         wide = known in _WIDE
         if mysql and known == "tinyint" and digits == [1]:
             family = "boolean"
+    elif known == "bit" and digits in ([], [1]) and dialect != "duckdb":
+        family = "boolean"
     elif family == "decimal":
         precision, scale = (*digits, 0)[:2] if digits else _BARE_DECIMAL.get(dialect, (None, None))
         wide = precision is None or precision > EXACT_DIGITS

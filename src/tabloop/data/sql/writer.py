@@ -14,7 +14,13 @@ from sqlalchemy.exc import NoSuchTableError, SAWarning, SQLAlchemyError
 
 from tabloop.contract.columns import DatabaseColumn
 from tabloop.data.sql.address import DatabaseAddress
-from tabloop.data.sql.connection import database_error, make_engine, missing_driver, saying_where
+from tabloop.data.sql.connection import (
+    connecting,
+    database_error,
+    make_engine,
+    reflected_name,
+    saying_where,
+)
 from tabloop.data.sql.types import read_type
 from tabloop.errors import DatabaseError
 
@@ -88,11 +94,8 @@ class SqlWriter:
     def __init__(self, address: DatabaseAddress) -> None:
         self._address = address
         engine = make_engine(address)
-        try:
-            with saying_where(address, "cannot connect"):
-                self._connection = engine.connect()
-        except ModuleNotFoundError as error:
-            raise missing_driver(address, error) from error
+        with connecting(address):
+            self._connection = engine.connect()
         # MariaDB may be reached through a URL that says mysql
         is_mariadb = getattr(self._connection.dialect, "is_mariadb", False)
         self.dialect = "mariadb" if is_mariadb else address.dialect
@@ -122,7 +125,7 @@ class SqlWriter:
                 self._connection.rollback()
         return [
             read_type(
-                c["name"],
+                reflected_name(c["name"], self.dialect),
                 ""
                 if isinstance(c["type"], sa.types.NullType)
                 else str(c["type"].compile(self._connection.dialect)),
@@ -137,15 +140,11 @@ class SqlWriter:
         with saying_where(self._address, f"cannot look at table {table.name}"):
             inspector = sa.inspect(self._connection)
             place = (table.name, table.schema)
-            found = [set(inspector.get_pk_constraint(*place)["constrained_columns"])]
-            found += [set(each["column_names"]) for each in inspector.get_unique_constraints(*place)]
-            found += [
-                {str(name) for name in each["column_names"]}
-                for each in inspector.get_indexes(*place)
-                if each["unique"]
-            ]
+            found: list[Sequence[Any]] = [inspector.get_pk_constraint(*place)["constrained_columns"]]
+            found += [each["column_names"] for each in inspector.get_unique_constraints(*place)]
+            found += [each["column_names"] for each in inspector.get_indexes(*place) if each["unique"]]
             self._connection.rollback()
-        return [each for each in found if each]
+        return [{reflected_name(str(name), self.dialect) for name in each} for each in found if each]
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -246,19 +245,17 @@ class SqlWriter:
 
     def _copy(self, table: sa.Table, frame: pl.DataFrame) -> None:
         import psycopg
+        from psycopg import sql
 
-        preparer = self._connection.dialect.identifier_preparer
-        columns = ", ".join(preparer.quote(name) for name in frame.columns)
+        # quoted by the driver: SQLAlchemy doubles per cent signs, which only parameters undo
+        place = sql.Identifier(*filter(None, (table.schema, table.name)))
+        columns = sql.SQL(", ").join(map(sql.Identifier, frame.columns))
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(place, columns)
         text = frame.write_csv(include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
         # SQLAlchemy has no COPY; this is its connection and its transaction
         driver: Any = self._connection.connection.driver_connection
         try:
-            with (
-                driver.cursor() as cursor,
-                cursor.copy(
-                    f"COPY {preparer.format_table(table)} ({columns}) FROM STDIN (FORMAT csv)"
-                ) as copy,
-            ):
+            with driver.cursor() as cursor, cursor.copy(statement) as copy:
                 copy.write(text)
         except psycopg.Error as error:
             raise database_error(self._address, error, "writing failed") from error
