@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tabloop.config.monitoring import MonitoringConfig
-from tabloop.drift.cells import CategoryCells, Cells, NumberCells
+from tabloop.drift.feature_words import centres_of, describe_move, in_segment
 from tabloop.drift.limits import (
-    PROBABILITY,
     CodedReference,
     WindowLimits,
     calibrate_sizes,
     code_reference,
     measure,
 )
-from tabloop.drift.moments import mean_and_std
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.share_test import alarming_counts, share_effect, share_p_value
 from tabloop.drift.window import DriftRows
@@ -90,7 +88,7 @@ class WindowedDriftTest:
         self.coded = code_reference(reference, config.segments, not_monitored)
         self._seed = seed
         self._limits: dict[int, WindowLimits] = {}
-        self._centres = [_centres(self.coded, reference, member) for _, member in self.coded.blocks]
+        self._centres = [centres_of(self.coded, reference, member) for _, member in self.coded.blocks]
         self._shares, self._share_cells = _share_tests(self.coded)
         # less that is new is no news
         self._two_sided = np.array([what == "missing" for _, what in self._shares], dtype=np.bool_)
@@ -244,7 +242,7 @@ class WindowedDriftTest:
             if statistic == cells.distances[0]:
                 start, stop = self.coded.offsets[at], self.coded.offsets[at + 1] - 1
                 then, now = self.coded.counts[block, start:stop], counts[start:stop]
-                words = _words(cells, self._centres[block], rows, then, now)
+                words = describe_move(cells, self._centres[block], rows, then, now)
             ratio = float(effect * scale / unit)
             yield FeatureTest(
                 feature=cells.feature,
@@ -256,7 +254,7 @@ class WindowedDriftTest:
                 ),
                 p_value=min(1.0, limits.p_value(ratio) / _DISTANCES),
                 alarmed=bool(ratio >= limits.limit and effect >= self.config.least_effect),
-                words=_in_segment(segment, words),
+                words=in_segment(segment, words),
             )
 
     def _count_shares(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -297,7 +295,7 @@ class WindowedDriftTest:
                 limit=self.config.least_effect,
                 p_value=p_value,
                 alarmed=bool(p_value <= self.budget and effects[at] >= self.config.least_effect),
-                words=_in_segment(segment, words),
+                words=in_segment(segment, words),
             )
 
 
@@ -364,55 +362,3 @@ def _members(rows: DriftRows, member: NDArray[np.bool_] | None) -> DriftRows:
         probability=rows.probability[member],
         label=rows.label[member],
     )
-
-
-def _words(
-    cells: Cells,
-    centres: dict[str, tuple[float, float]],
-    rows: DriftRows,
-    then: NDArray[np.int64],
-    now: NDArray[np.int64],
-) -> str:
-    if isinstance(cells, CategoryCells):
-        before, after = then / max(1, then.sum()), now / max(1, now.sum())
-        at = int(np.argmax(share_effect(after, before)))
-        return (
-            f"{cells.feature}: {cells.names[at]} in {before[at]:.1%} of the rows before, {after[at]:.1%} now"
-        )
-    (mean, median), (mean_now, median_now) = centres[cells.feature], _centre(_values(cells, rows))
-    return (
-        f"{cells.feature}: mean {mean:.4g} before, {mean_now:.4g} now, "
-        f"median {median:.4g} before, {median_now:.4g} now"
-    )
-
-
-def _centres(
-    coded: CodedReference, reference: DriftReference, member: NDArray[np.bool_] | None
-) -> dict[str, tuple[float, float]]:
-    columns = dict(zip(reference.numeric_features, reference.numeric.T, strict=True))
-    columns[PROBABILITY] = reference.y_proba
-    return {
-        cells.feature: _centre(columns[cells.feature] if member is None else columns[cells.feature][member])
-        for cells in coded.cells
-        if cells.kind != "category"
-    }
-
-
-def _values(cells: NumberCells, rows: DriftRows) -> NDArray[np.float64]:
-    return rows.probability if cells.kind == "probability" else rows.numeric[cells.feature]
-
-
-def _centre(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Give mean and median of what is there."""
-    values = values[~np.isnan(values)]
-    return (mean_and_std(values)[0], _median(values)) if len(values) else (np.nan, np.nan)
-
-
-def _median(values: NDArray[np.float64]) -> float:
-    middle = len(values) // 2
-    first, second = np.partition(values, [max(0, middle - 1), middle])[[max(0, middle - 1), middle]]
-    return float(second) if len(values) % 2 else float(first / 2 + second / 2)
-
-
-def _in_segment(segment: str | None, words: str) -> str:
-    return words if segment is None else f"{words} (where {segment})"
