@@ -43,4 +43,5 @@ def mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:
     if largest <= _SAFE:
         return float(values.mean()), float(values.std())
     scaled = values / largest
-    return float(scaled.mean()) * largest, float(scaled.std()) * largest
+    # rounded up, a mean or a deviation of 1 would be no double any more
+    return float(np.clip(scaled.mean(), -1, 1)) * largest, min(1.0, float(scaled.std())) * largest
