@@ -27,13 +27,13 @@ def test_a_run_knows_its_training_rows_and_judges_others(trained: Workspace, stu
     baseline = run.drift_baseline
     assert (reference.y_proba >= baseline.decision_threshold).mean() == baseline.predicted_positive_rate
 
-    rows = parts.test.select(list(contract.columns)).to_dicts()
-    proba = np.resize(reference.y_proba, len(rows))
+    rows = parts.test.select(list(contract.columns)).to_dict(as_series=False)
+    n_rows = parts.test.height
+    proba = np.resize(reference.y_proba, n_rows)
     config = trained.project().config.monitoring.model_copy(update={"test_window_rows": 100})
     quiet = drift_of_rows([RowReader(contract).read(rows, proba, proba > 0.5)], reference, baseline, config)
-    assert (quiet.windows, len(quiet.alarmed) <= 1) == (len(rows) // 100, True)
-    for row in rows:
-        row["minutes_watched"] *= 60
+    assert (quiet.windows, len(quiet.alarmed) <= 1) == (n_rows // 100, True)
+    rows["minutes_watched"] = [60 * value for value in rows["minutes_watched"]]
     broken = drift_of_rows([RowReader(contract).read(rows, proba, proba > 0.5)], reference, baseline, config)
     assert [v.start for v in broken.alarmed if v.complete] == [100 * i for i in range(quiet.windows)]
     said = {alarm.feature for verdict in broken.alarmed for alarm in verdict.alarms}

@@ -32,8 +32,8 @@ EVERYTHING = Contract.from_dict(
 
 def test_logged_rows_are_what_the_training_saw(contract: Contract, students: pl.DataFrame) -> None:
     some = students.head(200)
-    rows = some.select(list(contract.columns)).to_dicts()
-    read = RowReader(contract).read(rows, [0.5] * 200, [1] * 200)
+    columns = some.select(list(contract.columns)).to_dict(as_series=False)
+    read = RowReader(contract).read(columns, [0.5] * 200, [1] * 200)
     frame = feature_frame(contract, some)
     for name in contract.numeric_features:
         np.testing.assert_array_equal(read.features[name], frame[name].to_numpy(), err_msg=name)
@@ -46,17 +46,18 @@ def test_every_type_and_null() -> None:
         {"n": 3, "x": 0.0, "b": None, "t": "2026-01-02T05:04:05+02:00", "k": None, "s": None},
         {},
     ]
-    read = RowReader(EVERYTHING).read(rows, [0.1, 0.2, 0.3], [0, 0, 1])
+    columns = {name: [row.get(name) for row in rows] for name in EVERYTHING.columns}
+    read = RowReader(EVERYTHING).read(columns, [0.1, 0.2, 0.3], [0, 0, 1])
     frame = feature_frame(EVERYTHING, pl.DataFrame([{**dict.fromkeys(rows[0]), **row} for row in rows]))
     assert set(read.features) == set(EVERYTHING.numeric_features)
     for name in EVERYTHING.numeric_features:
         np.testing.assert_array_equal(read.features[name], frame[name].to_numpy(), err_msg=name)
     assert read.categories == {"k": ["a", None, None]}
-    assert RowReader(EVERYTHING).read([], [], []).features["one"].shape == (0,)
+    assert RowReader(EVERYTHING).read({}, [], []).features["one"].shape == (0,)
 
 
 def test_what_depends_on_an_omitted_column_is_not_monitored() -> None:
     reader = RowReader(EVERYTHING, omitted=["x", "s"])
     assert reader.not_monitored == ("x", "ratio", "told")
-    read = reader.read([{"n": 1, "b": False, "t": None, "k": "a"}], [0.5], [1])
+    read = reader.read({"n": [1], "b": [False], "t": [None], "k": ["a"]}, [0.5], [1])
     assert set(read.features) == {"n", "b", "t", "known", "one"}

@@ -13,11 +13,12 @@ import polars as pl
 import pytest
 
 from tabloop.artifacts.layout import FEEDBACK
+from tabloop.artifacts.prediction_log.rows import LoggedPrediction
 from tabloop.config.loading import Project
 from tabloop.errors import DataError, QuarantineLimitError, TooFewRowsError
-from tabloop.outcomes.import_file import ImportReport, import_feedback, require_few_outcomes_refused
+from tabloop.outcomes.import_file import ImportReport, import_outcomes, require_few_outcomes_refused
 from tabloop.outcomes.index import OutcomeIndex
-from tabloop.outcomes.store import FeedbackCount, FeedbackStore
+from tabloop.outcomes.store import OutcomeCount, OutcomeStore
 from tests.conftest import Workspace
 
 
@@ -31,7 +32,7 @@ def frame(rows: int, **columns: Any) -> pl.DataFrame:
 
 
 def taken(project: Project, folder: Path, path: Path, **options: Any) -> ImportReport:
-    return import_feedback(FeedbackStore(folder), project.config.data, path, **options)
+    return import_outcomes(OutcomeStore(folder), project.config.data, path, **options)
 
 
 def stored(folder: Path, rows: int) -> list[int]:
@@ -46,8 +47,8 @@ def test_three_kinds_of_file(default_project: Project, tmp_path: Path, kind: str
     table = frame(10, note=["x"] * 10, time=["2026-01-31T12:00:00Z", None] * 5).rename({"label": label})
     path = tmp_path / f"outcomes.{kind}"
     getattr(table, {"csv": "write_csv", "parquet": "write_parquet", "jsonl": "write_ndjson"}[kind])(path)
-    assert taken(default_project, tmp_path, path).count == FeedbackCount(new=10)
-    assert taken(default_project, tmp_path, path).count == FeedbackCount(duplicates=10)
+    assert taken(default_project, tmp_path, path).count == OutcomeCount(new=10)
+    assert taken(default_project, tmp_path, path).count == OutcomeCount(duplicates=10)
     assert stored(tmp_path, 11) == [0, 1] * 5 + [-1]
 
 
@@ -107,7 +108,7 @@ def test_corrections_are_counted(default_project: Project, tmp_path: Path) -> No
     frame(4).write_csv(path)
     taken(default_project, tmp_path, path)
     frame(4).with_columns(label=pl.lit(1)).write_csv(path)
-    assert taken(default_project, tmp_path, path).count == FeedbackCount(corrections=2, duplicates=2)
+    assert taken(default_project, tmp_path, path).count == OutcomeCount(corrections=2, duplicates=2)
     assert stored(tmp_path, 4) == [1, 1, 1, 1]
 
 
@@ -115,17 +116,19 @@ def test_unknown_ids_are_refused_where_a_log_says_so(default_project: Project, t
     path = tmp_path / "a.csv"
     frame(200).write_csv(path)
 
-    def known(ids: Sequence[str]) -> set[str]:
-        return set(ids) - {prediction_id(5)}
+    logged = LoggedPrediction("a run", "2026-01-31T11:00:00.000000Z", 0.5, 1)
+
+    def find(ids: Sequence[str]) -> dict[str, LoggedPrediction]:
+        return dict.fromkeys(set(ids) - {prediction_id(5)}, logged)
 
     quarantine = io.BytesIO()
-    report = taken(default_project, tmp_path, path, known=known, quarantine_file=quarantine)
+    report = taken(default_project, tmp_path, path, find=find, quarantine_file=quarantine)
     require_few_outcomes_refused(report, default_project.config.data)
     assert (report.count.new, report.refused_reasons) == (199, {"unknown_id": 1})
     assert report.refused[0].row == 7
     assert prediction_id(5) in quarantine.getvalue().decode()
     assert stored(tmp_path, 7) == [0, 1, 0, 1, 0, -1, 0]
-    nothing = taken(default_project, tmp_path / "other", path, known=lambda ids: set())
+    nothing = taken(default_project, tmp_path / "other", path, find=lambda ids: {})
     with pytest.raises(QuarantineLimitError, match="refuses 200 of 200 rows"):
         require_few_outcomes_refused(nothing, default_project.config.data)
     assert not (tmp_path / "other").exists()
@@ -154,7 +157,7 @@ def test_lines_that_are_no_outcomes(default_project: Project, tmp_path: Path) ->
     report = taken(default_project, tmp_path, path)
     assert report.refused_reasons == {"malformed": 4, "prediction_id": 1}
     assert [refused.row for refused in report.refused] == [3, 4, 5, 6, 7]
-    assert report.count == FeedbackCount()
+    assert report.count == OutcomeCount()
 
 
 def test_nothing_to_read(default_project: Project, tmp_path: Path) -> None:

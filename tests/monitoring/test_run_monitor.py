@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +24,10 @@ from tabloop.artifacts.store import RunStore
 from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
-from tabloop.monitoring.run_monitor import RunMonitor, drift_of_log, live_since
+from tabloop.monitoring.log_drift import drift_of_log
+from tabloop.monitoring.run_monitor import RunMonitor, live_since
 from tabloop.outcomes.outcome import Outcome
-from tabloop.outcomes.store import FeedbackStore
+from tabloop.outcomes.store import OutcomeStore
 
 
 class Traffic:
@@ -173,7 +175,7 @@ def test_outcomes_give_realized_figures_and_test_the_promise(
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     truth = table["purchased"].to_list()
     outcomes = [Outcome(i, y, now) for i, y in zip(ids, truth, strict=True)]
-    FeedbackStore(trained_copy.model_dir).append(outcomes[:1500], source="test")
+    OutcomeStore(trained_copy.model_dir).append(outcomes[:1500], source="test")
     following = RunMonitor(traffic.project, traffic.run)
     following.catch_up()
     described = following.describe_performance()
@@ -183,14 +185,113 @@ def test_outcomes_give_realized_figures_and_test_the_promise(
     assert described["promise"]["verdict"] in ("supported", "undecided")
     assert set(described["estimate_against_truth"]) <= set(described["realized"]["figures"])
     # all outcomes the other way round: corrected labels count, and the promise is refuted
-    FeedbackStore(trained_copy.model_dir).append(
+    OutcomeStore(trained_copy.model_dir).append(
         [Outcome(i, 1 - y, now) for i, y in zip(ids, truth, strict=True)], source="test"
     )
     assert following.describe_performance()["promise"]["verdict"] == "refuted"
     assert following.describe_performance()["realized_degradation"]["degraded"]
-    findings = following.evidence().windows[-1].findings
-    assert findings["promise"].holds
-    assert findings["realized_performance"].holds
+    evidence = following.evidence()
+    assert evidence.present is not None
+    assert evidence.present.findings["promise"].holds
+    assert evidence.windows[-1].findings["realized_performance"].holds
+    assert following.decide_retraining().triggers["promise"].fires
+
+
+def test_late_outcomes_count_however_old_their_predictions_are(
+    trained_copy: Workspace, traffic: Traffic
+) -> None:
+    trained_copy.change(monitoring={"window_rows": 200, "test_window_rows": 100})
+    table = pl.read_csv(trained_copy.folder / "data" / "ml_datasource.csv", null_values=[])
+    early, later = table.head(300), table.tail(900)
+    ids = traffic.send(early.drop("purchased"))
+    rows = traffic.codec.records_of(early.head(50).drop("purchased").to_dicts())
+    of_another = traffic.log.append(rows, [0.9] * 50, [1] * 50, run_id="another", threshold=0.5)
+    traffic.send(later.drop("purchased"))
+    lines = [
+        {"prediction_id": name, "label": label}
+        for name, label in zip(
+            [*ids, *of_another.prediction_ids], [*early["purchased"], *[1, 0] * 25], strict=True
+        )
+    ]
+    path = trained_copy.folder / "outcomes.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert trained_copy.run("feedback", "import", str(path)).code == 0
+    shown = json.loads(trained_copy.run("monitor", "--json").out)["performance"]
+    realized = shown["realized"]
+    assert (realized["labelled_rows"], realized["rows"]) == (200, 1200)
+    expected = early.tail(200)["purchased"].sum()
+    assert realized["positive_rows"] == expected
+    assert shown["promise"]["predicted_positive_rows"] > 0
+    weeks = {week["run_id"]: week for week in shown["weeks"]}
+    mine, other = weeks[traffic.run.run_id], weeks["another"]
+    assert (mine["rows"], mine["labelled_rows"]) == (1200, 300)
+    assert (other["rows"], other["labelled_rows"], other["true_positive_rows"]) == (50, 50, 25)
+    assert other["precision"]["value"] == 0.5
+    # what was retained of the log does not matter
+    (trained_copy.model_dir / "prediction_log.jsonl").unlink()
+    again = json.loads(trained_copy.run("monitor", "--json").out)["performance"]
+    assert again["realized"]["figures"] == realized["figures"]
+    assert again["promise"] == shown["promise"]
+    # predictions that are too young do not count yet
+    young = json.loads(trained_copy.run("monitor", "--json", "--set", "retraining.maturity_hours=1").out)
+    assert young["performance"]["realized"]["labelled_rows"] == 0
+    assert not any(week["matured"] for week in young["performance"]["weeks"])
+
+
+def test_outcomes_of_before_their_line_named_the_prediction_are_looked_up(
+    trained_copy: Workspace, traffic: Traffic
+) -> None:
+    ids = traffic.send(students_like_the_training(trained_copy, 40, 11))
+    now = "2026-01-31T11:00:00.000000Z"
+    OutcomeStore(trained_copy.model_dir).append(
+        [Outcome(name, place % 2, now) for place, name in enumerate(ids)], source="test"
+    )
+    following = RunMonitor(traffic.project, traffic.run)
+    following.catch_up()
+    assert following.describe_performance()["realized"]["labelled_rows"] == 40
+
+
+def test_outcomes_of_one_class_support_nothing(trained_copy: Workspace, traffic: Traffic) -> None:
+    ids = traffic.send(students_like_the_training(trained_copy, 300, 12))
+    positive = [name for name, line in zip(ids, _logged(trained_copy), strict=True) if line["label"] == 1]
+    path = trained_copy.folder / "outcomes.jsonl"
+    path.write_text("".join(json.dumps({"prediction_id": name, "label": 1}) + "\n" for name in positive))
+    assert trained_copy.run("feedback", "import", str(path)).code == 0
+    outcome = trained_copy.run("monitor")
+    assert "outcomes of one class say nothing" in outcome.out
+    shown = json.loads(trained_copy.run("monitor", "--json").out)
+    assert shown["performance"]["promise"]["verdict"] == "undecided"
+    assert shown["performance"]["realized"]["figures"] == {}
+
+
+def _logged(workspace: Workspace) -> list[dict[str, Any]]:
+    text = (workspace.model_dir / "prediction_log.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_monitor_that_begins_late_in_a_long_log_says_the_same(
+    trained_copy: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tabloop.monitoring.run_monitor._KEPT_WINDOWS", 4)
+    trained_copy.change(
+        monitoring={"window_rows": 150, "test_window_rows": 100}, prediction_log={"rotate_bytes": 100_000}
+    )
+    traffic = Traffic(trained_copy)
+    following = RunMonitor(traffic.project, traffic.run)
+    following.catch_up()
+    for seed in range(4):
+        rows = students_like_the_training(trained_copy, 450, seed)
+        traffic.send(rows.with_columns(pl.col("minutes_watched") + 500 * (seed == 3)), batch_rows=37)
+        following.catch_up()
+    anew = RunMonitor(traffic.project, traffic.run)
+    anew.catch_up()
+    held = anew._drift.window
+    assert (anew.rows_seen, held.rows_seen - held.n_rows > 1_000) == (1_800, True)
+    assert anew._ids != deque()
+    assert anew.describe_drift() == following.describe_drift()
+    assert anew.evidence().windows == following.evidence().windows
+    assert [v.to_dict() for v in anew.verdicts][-4:] == [v.to_dict() for v in following.verdicts][-4:]
+    traffic.log.close()
 
 
 def test_columns_that_the_log_hides_are_said_not_to_be_monitored(trained_copy: Workspace) -> None:

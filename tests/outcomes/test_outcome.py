@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tabloop.artifacts.prediction_log.rows import LoggedPrediction
 from tabloop.contract.target import TargetConfig
 from tabloop.outcomes.outcome import Outcome, OutcomeParser, RefusedOutcome, check_outcomes
 
@@ -100,11 +101,13 @@ def test_nothing_raises(anything: Any) -> None:
 def test_unknown_ids_are_told_with_their_rows() -> None:
     other = ID[:-1] + "2"
 
-    def known(ids: Sequence[str]) -> set[str]:
-        return {each for each in ids if each == ID}
+    logged = LoggedPrediction("a run", "2026-01-31T11:00:00.000000Z", 0.5, 1)
 
-    batch = check_outcomes([(1, other, 1, None), (2, ID, 1, None), (3, "bad", 1, None)], PARSER, known)
-    assert [outcome.prediction_id for outcome in batch.accepted] == [ID]
+    def find(ids: Sequence[str]) -> dict[str, LoggedPrediction]:
+        return {each: logged for each in ids if each == ID}
+
+    batch = check_outcomes([(1, other, 1, None), (2, ID, 1, None), (3, "bad", 1, None)], PARSER, find)
+    assert [(outcome.prediction_id, outcome.prediction) for outcome in batch.accepted] == [(ID, logged)]
     assert [(refused.row, refused.reason) for refused in batch.refused] == [
         (1, "unknown_id"),
         (3, "prediction_id"),

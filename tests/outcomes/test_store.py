@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from tabloop.artifacts.layout import FEEDBACK
 from tabloop.errors import ArtifactError
 from tabloop.outcomes.index import OutcomeIndex
-from tabloop.outcomes.line import decode_feedback, encode_feedback
+from tabloop.outcomes.line import decode_outcome, encode_outcome
 from tabloop.outcomes.outcome import Outcome, prediction_time_ms
-from tabloop.outcomes.store import FeedbackCount, FeedbackStore
+from tabloop.outcomes.store import OutcomeCount, OutcomeStore
 
 TIME = "2026-01-31T11:00:00.000000Z"
 START_MS = 1_767_225_600_000
@@ -44,22 +44,22 @@ def index_of(folder: Path) -> OutcomeIndex:
 
 
 def test_the_same_again_changes_nothing(tmp_path: Path) -> None:
-    store = FeedbackStore(tmp_path)
-    assert store.append(outcomes({1: 1, 2: 0}), source="a") == FeedbackCount(new=2)
+    store = OutcomeStore(tmp_path)
+    assert store.append(outcomes({1: 1, 2: 0}), source="a") == OutcomeCount(new=2)
     content = store.path.read_bytes()
-    assert store.append(outcomes({2: 0, 1: 1}), source="b") == FeedbackCount(duplicates=2)
-    assert FeedbackStore(tmp_path).append(outcomes({1: 1}), source="c") == FeedbackCount(duplicates=1)
+    assert store.append(outcomes({2: 0, 1: 1}), source="b") == OutcomeCount(duplicates=2)
+    assert OutcomeStore(tmp_path).append(outcomes({1: 1}), source="c") == OutcomeCount(duplicates=1)
     assert store.path.read_bytes() == content
-    assert store.append([], source="d") == FeedbackCount()
+    assert store.append([], source="d") == OutcomeCount()
 
 
 def test_a_later_label_corrects_an_earlier_one(tmp_path: Path) -> None:
-    store = FeedbackStore(tmp_path)
+    store = OutcomeStore(tmp_path)
     store.append(outcomes({1: 1, 2: 0}), source="a")
-    assert store.append(outcomes({1: 0, 3: 1}), source="b") == FeedbackCount(new=1, corrections=1)
+    assert store.append(outcomes({1: 0, 3: 1}), source="b") == OutcomeCount(new=1, corrections=1)
     # and within one batch
     again = [Outcome(prediction_id(9), label, TIME) for label in (0, 1, 1)]
-    assert store.append(again, source="c") == FeedbackCount(new=1, corrections=1, duplicates=1)
+    assert store.append(again, source="c") == OutcomeCount(new=1, corrections=1, duplicates=1)
     found = index_of(tmp_path).find([prediction_id(n) for n in (1, 2, 3, 4, 9)])
     assert found.label.tolist() == [0, 0, 1, -1, 1]
     assert found.time_us.tolist() == [1_769_857_200_000_000] * 3 + [0, 1_769_857_200_000_000]
@@ -76,7 +76,7 @@ def test_the_index_is_a_dictionary_of_the_latest(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, int]]], refreshes: list[bool]
 ) -> None:
     folder = tmp_path_factory.mktemp("index")
-    store, index = FeedbackStore(folder), OutcomeIndex(folder / FEEDBACK)
+    store, index = OutcomeStore(folder), OutcomeIndex(folder / FEEDBACK)
     latest: dict[int, int] = {}
     for batch, refresh in zip(batches, refreshes, strict=False):
         store.append([Outcome(prediction_id(n), label, TIME) for n, label in batch], source="x")
@@ -86,12 +86,10 @@ def test_the_index_is_a_dictionary_of_the_latest(
     index.refresh()
     asked = [prediction_id(number) for number in range(14)]
     assert index.find(asked).label.tolist() == [latest.get(number, -1) for number in range(14)]
-    ids, labels = index.between(prediction_id(3), prediction_id(8))
-    inside = sorted(number for number in latest if 3 <= number <= 8)
-    assert ids == [prediction_id(number) for number in inside]
-    assert labels.label.tolist() == [latest[number] for number in inside]
+    early = [label for number, label in latest.items() if number < 8]
+    assert index.count_predicted_before((START_MS + 8) * 1000) == (len(early), sum(early))
+    assert index.first_id == min(map(prediction_id, latest), default=index.first_id)
     assert len(index) == len(latest)
-    assert index.positive_rows == sum(latest.values())
 
 
 def test_an_id_tells_its_time() -> None:
@@ -103,13 +101,14 @@ def test_nothing_written_is_nothing_known(tmp_path: Path) -> None:
     assert len(index) == 0
     assert index.find([prediction_id(1)]).label.tolist() == [-1]
     assert index.find([]).label.tolist() == []
-    assert index.between(prediction_id(1), prediction_id(2))[0] == []
+    assert index.count_predicted_before(2**62) == (0, 0)
+    assert index.weeks() == []
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("cut", [1, 30, 130])
 def test_a_torn_last_line_is_mended(tmp_path: Path, cut: int) -> None:
-    store = FeedbackStore(tmp_path)
+    store = OutcomeStore(tmp_path)
     store.append(outcomes({1: 1, 2: 0}), source="a")
     whole = store.path.read_bytes()
     store.path.write_bytes(whole[:-cut])
@@ -122,7 +121,7 @@ def test_a_torn_last_line_is_mended(tmp_path: Path, cut: int) -> None:
 
 
 def test_a_damaged_line_spoils_only_itself(tmp_path: Path) -> None:
-    store = FeedbackStore(tmp_path)
+    store = OutcomeStore(tmp_path)
     store.append(outcomes({1: 1, 2: 1, 3: 1}), source="a")
     lines = store.path.read_bytes().splitlines(keepends=True)
     lines[1] = lines[1].replace(b'"label":1', b'"label":0')
@@ -131,29 +130,29 @@ def test_a_damaged_line_spoils_only_itself(tmp_path: Path) -> None:
     assert (index.lines, index.damaged_lines) == (3, 1)
     assert index.find([prediction_id(n) for n in (1, 2, 3)]).label.tolist() == [1, -1, 1]
     # handing it in again heals it
-    assert FeedbackStore(tmp_path).append(outcomes({2: 1}), source="b").new == 1
+    assert OutcomeStore(tmp_path).append(outcomes({2: 1}), source="b").new == 1
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(line: bytes) -> None:
-    assert decode_feedback(line) is None
+    assert decode_outcome(line) is None
 
 
 def test_a_line_is_read_as_it_was_written() -> None:
-    line = encode_feedback(Outcome(prediction_id(7), 0, TIME), 'a "quoted"\n süß name')
-    read = decode_feedback(line.rstrip(b"\n"))
+    line = encode_outcome(Outcome(prediction_id(7), 0, TIME), 'a "quoted"\n süß name')
+    read = decode_outcome(line.rstrip(b"\n"))
     assert line.count(b"\n") == 1
     assert read is not None
     assert (read.key, read.label) == (uuid.UUID(prediction_id(7)).bytes, 0)
 
 
 def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
-    store, index = FeedbackStore(tmp_path), OutcomeIndex(tmp_path / FEEDBACK)
+    store, index = OutcomeStore(tmp_path), OutcomeIndex(tmp_path / FEEDBACK)
     store.append(outcomes({1: 1, 2: 1}), source="a")
     index.refresh()
     assert len(index) == 2
     store.path.unlink()
-    assert store.append(outcomes({2: 0}), source="b") == FeedbackCount(new=1)
+    assert store.append(outcomes({2: 0}), source="b") == OutcomeCount(new=1)
     index.refresh()
     assert len(index) == 1
     store.path.unlink()
@@ -164,14 +163,14 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
 SCRIPT = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from tabloop.outcomes.store import FeedbackStore
+    from tabloop.outcomes.store import OutcomeStore
     from tabloop.outcomes.outcome import Outcome
     import importlib.util
     spec = importlib.util.spec_from_file_location("ids", sys.argv[2])
     ids = importlib.util.module_from_spec(spec)
     sys.modules["ids"] = ids  # dataclasses and hypothesis look there
     spec.loader.exec_module(ids)
-    store = FeedbackStore(Path(sys.argv[1]))
+    store = OutcomeStore(Path(sys.argv[1]))
     first, last, step, label = map(int, sys.argv[3:7])
     total = None
     for start in range(first, last, step):
@@ -224,7 +223,7 @@ def test_a_kill_in_the_middle_loses_nothing_acknowledged(
     assert (known == 1).all()
     # the lock went with its holder, and handing in everything again finishes the work
     total = acknowledged + 2000
-    count = FeedbackStore(tmp_path).append(outcomes(dict.fromkeys(range(total), 1)), source="again")
+    count = OutcomeStore(tmp_path).append(outcomes(dict.fromkeys(range(total), 1)), source="again")
     assert count.corrections == 0
     assert count.new + count.duplicates == total
     index = index_of(tmp_path)
@@ -234,7 +233,7 @@ def test_a_kill_in_the_middle_loses_nothing_acknowledged(
 
 def test_a_full_disk_keeps_nothing_of_the_batch(tmp_path: Path) -> None:
     """The kernel refuses to let the file grow, in the middle of a batch."""
-    store = FeedbackStore(tmp_path)
+    store = OutcomeStore(tmp_path)
     store.append(outcomes({1: 1}), source="a")
     before = store.path.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -254,12 +253,12 @@ def test_a_full_disk_keeps_nothing_of_the_batch(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot be written"):
-        FeedbackStore(tmp_path / "file").append(outcomes({1: 1}), source="a")
+        OutcomeStore(tmp_path / "file").append(outcomes({1: 1}), source="a")
 
 
 @pytest.mark.soak
 def test_a_million_outcomes_in_bounded_memory(tmp_path: Path) -> None:
-    store = FeedbackStore(tmp_path)
+    store = OutcomeStore(tmp_path)
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for start in range(0, 1_000_000, 50_000):
         store.append(outcomes(dict.fromkeys(range(start, start + 50_000), start % 2)), source="x")

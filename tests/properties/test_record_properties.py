@@ -395,7 +395,8 @@ def test_the_monitor_sees_of_logged_records_what_training_saw(
     codec = RecordCodec(contract)
     records = [codec.record_of(as_json(contract, row)) for row in frame.iter_rows(named=True)]
     logged = [json.loads(msgspec.json.encode(record)) for record in records]
-    seen = RowReader(contract).read(logged, [0.5] * n_rows, [1] * n_rows)
+    columns = {name: [record.get(name) for record in logged] for name in contract.columns}
+    seen = RowReader(contract).read(columns, [0.5] * n_rows, [1] * n_rows)
     table = feature_frame(contract, frame)
     assert list(seen.features) == list(contract.numeric_features)
     for name, values in seen.features.items():

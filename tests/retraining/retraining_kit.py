@@ -19,7 +19,7 @@ from tabloop.config.loading import Project
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import load_service
 from tabloop.outcomes.outcome import Outcome
-from tabloop.outcomes.store import FeedbackStore
+from tabloop.outcomes.store import OutcomeStore
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Live:
             Outcome(name, label, iso_utc(parse_prediction_id(name).time))
             for name, label in zip(prediction_ids, labels, strict=True)
         ]
-        FeedbackStore(self.model_dir).append(outcomes, source="test")
+        OutcomeStore(self.model_dir).append(outcomes, source="test")
 
     def serve_and_tell(self, rows: pl.DataFrame, labels: list[int] | None = None) -> list[str]:
         ids = self.serve(rows)

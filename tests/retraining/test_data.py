@@ -35,7 +35,7 @@ from tabloop.errors import (
     TooFewRowsError,
 )
 from tabloop.outcomes.outcome import Outcome
-from tabloop.outcomes.store import FeedbackStore
+from tabloop.outcomes.store import OutcomeStore
 from tabloop.retraining.data import RetrainingData, build_retraining_data, load_judged_rows
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
@@ -202,7 +202,7 @@ def test_a_foreign_table_with_nulls_and_other_target_texts_comes_back_whole(tmp_
         served = rows.drop("left").with_columns(pl.col("age") + 1_000).to_dicts()
         ids = log.append(served, [0.5] * n, [1] * n, run_id="r", threshold=0.5).prediction_ids
     labels = [int(i % 3 == 0) for i in range(n)]
-    FeedbackStore(project.model_dir).append(
+    OutcomeStore(project.model_dir).append(
         [
             Outcome(name, label, "2026-01-01T00:00:00.000000Z")
             for name, label in zip(ids, labels, strict=True)

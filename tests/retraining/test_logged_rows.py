@@ -16,8 +16,8 @@ from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.contract.contract import Contract
 from tabloop.errors import DataError
 from tabloop.outcomes.outcome import Outcome
-from tabloop.outcomes.store import FeedbackStore
-from tabloop.retraining.logged_rows import read_feedback_rows, require_whole_log
+from tabloop.outcomes.store import OutcomeStore
+from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_log
 
 CONTRACT = Contract.from_dict(
     {
@@ -60,7 +60,7 @@ def tell(folder: Path, ids: list[str], labels: list[int]) -> None:
     outcomes = [
         Outcome(n, label, "2026-01-02T00:00:00.000000Z") for n, label in zip(ids, labels, strict=True)
     ]
-    FeedbackStore(folder).append(outcomes, source="test")
+    OutcomeStore(folder).append(outcomes, source="test")
 
 
 def student(age: int) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_every_type_comes_back_as_it_was(
     labels = data.draw(st.lists(st.sampled_from([0, 1]), min_size=len(rows), max_size=len(rows)))
     ids = log_rows(folder, rows)
     tell(folder, ids, labels)
-    found = read_feedback_rows(folder, CONTRACT, matured_before=NOW)
+    found = read_outcome_rows(folder, CONTRACT, matured_before=NOW)
     assert found.prediction_id == ids
     assert found.quarantine.rows == found.lost_rows == 0
     assert found.frame["churned"].to_list() == labels
@@ -101,10 +101,10 @@ def test_only_matured_outcomes_count(tmp_path: Path) -> None:
     old = log_rows(tmp_path, [student(1), student(2)])
     new = log_rows(tmp_path, [student(3)], at=NOW)
     tell(tmp_path, old + new, [1, 0, 1])
-    found = read_feedback_rows(tmp_path, CONTRACT, matured_before=NOW)
+    found = read_outcome_rows(tmp_path, CONTRACT, matured_before=NOW)
     assert found.frame["age"].to_list() == [1, 2]
     assert (found.matured_rows, found.matured_positives) == (2, 1)
-    later = read_feedback_rows(tmp_path, CONTRACT, matured_before=NOW + timedelta(seconds=1))
+    later = read_outcome_rows(tmp_path, CONTRACT, matured_before=NOW + timedelta(seconds=1))
     assert later.frame["age"].to_list() == [1, 2, 3]
 
 
@@ -112,7 +112,7 @@ def test_the_latest_correction_counts(tmp_path: Path) -> None:
     ids = log_rows(tmp_path, [student(1), student(2)])
     tell(tmp_path, ids, [1, 1])
     tell(tmp_path, ids[:1], [0])
-    assert read_feedback_rows(tmp_path, CONTRACT, matured_before=NOW).frame["churned"].to_list() == [0, 1]
+    assert read_outcome_rows(tmp_path, CONTRACT, matured_before=NOW).frame["churned"].to_list() == [0, 1]
 
 
 def test_rows_that_the_contract_refuses_go_to_quarantine_with_the_reason(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_rows_that_the_contract_refuses_go_to_quarantine_with_the_reason(tmp_pat
     rows = [student(1), student(-1), student(2) | {"income": "much"}, student(3)]
     ids = log_rows(tmp_path, rows)
     tell(tmp_path, ids, [1, 0, 1, 0])
-    found = read_feedback_rows(tmp_path, CONTRACT, matured_before=NOW)
+    found = read_outcome_rows(tmp_path, CONTRACT, matured_before=NOW)
     assert found.frame["age"].to_list() == [1, 3]
     assert found.prediction_id == [ids[0], ids[3]]
     assert found.quarantine.reasons == {"age: range": 1, "income: type": 1}
@@ -133,7 +133,7 @@ def test_outcomes_whose_rows_are_gone_are_counted_as_lost(tmp_path: Path) -> Non
     tell(tmp_path, ids, [0, 1] * 10)
     oldest = min(tmp_path.glob("prediction_log-*"))
     oldest.unlink()
-    found = read_feedback_rows(tmp_path, CONTRACT, matured_before=NOW)
+    found = read_outcome_rows(tmp_path, CONTRACT, matured_before=NOW)
     assert found.lost_rows == 20 - found.frame.height > 0
     assert found.frame["age"].to_list() == list(range(found.lost_rows, 20))
 
@@ -141,10 +141,10 @@ def test_outcomes_whose_rows_are_gone_are_counted_as_lost(tmp_path: Path) -> Non
 def test_the_latest_rows_are_the_same_whether_or_not_all_are_read(tmp_path: Path) -> None:
     ids = log_rows(tmp_path, [student(n) for n in range(30)], rotate_bytes=2_000)
     tell(tmp_path, ids, [0, 1] * 15)
-    every = read_feedback_rows(tmp_path, CONTRACT, matured_before=NOW)
+    every = read_outcome_rows(tmp_path, CONTRACT, matured_before=NOW)
     assert every.frame.height == 30
     for n in (1, 7, 30, 99):
-        latest = read_feedback_rows(tmp_path, CONTRACT, matured_before=NOW, latest_rows=n)
+        latest = read_outcome_rows(tmp_path, CONTRACT, matured_before=NOW, latest_rows=n)
         assert latest.frame.equals(every.frame.tail(n))
         assert latest.prediction_id == every.prediction_id[-n:]
         assert latest.lost_rows == 0
@@ -152,7 +152,7 @@ def test_the_latest_rows_are_the_same_whether_or_not_all_are_read(tmp_path: Path
 
 def test_without_outcomes_there_are_no_rows(tmp_path: Path) -> None:
     log_rows(tmp_path, [student(1)])
-    found = read_feedback_rows(tmp_path, CONTRACT, matured_before=NOW)
+    found = read_outcome_rows(tmp_path, CONTRACT, matured_before=NOW)
     assert {name: str(dtype) for name, dtype in found.frame.schema.items()} == {
         "age": "Int64", "income": "Float64", "member": "Boolean", "country": "String", "note": "String",
         "joined": "Datetime(time_unit='us', time_zone='UTC')", "churned": "Int8",

@@ -28,7 +28,7 @@ from tabloop.monitoring.run_monitor import monitor_evidence
 from tabloop.release.rollback import rollback
 from tabloop.retraining import retrain as retraining
 from tabloop.retraining.challenger_gates import judge_champion
-from tabloop.retraining.evidence import Finding, NewFeedback, RetrainingEvidence, WindowEvidence
+from tabloop.retraining.evidence import Finding, NewOutcomes, RetrainingEvidence, WindowEvidence
 from tabloop.retraining.retrain import RetrainingReport, retrain
 from tabloop.statistics.intervals import roc_auc
 
@@ -70,7 +70,7 @@ def triggered(*held: bool, labels: int = 1_500) -> Any:
             for i, holds in enumerate(held, 1)
         )
         return RetrainingEvidence(
-            champion.run_id, now, now - timedelta(days=1), windows, None, NewFeedback(labels, 100)
+            champion.run_id, now, now - timedelta(days=1), windows, None, NewOutcomes(labels, 100)
         )
 
     return gather
@@ -169,10 +169,10 @@ def test_rollback_undoes_it_and_the_learned_labels_are_new_again(
 ) -> None:
     live = retrained.live.copy(tmp_path / "p")
     # the latest 500 were not learned from: to the new champion they are new
-    assert monitor_evidence(live.project(), live.champion()).new_feedback.labels == 500
+    assert monitor_evidence(live.project(), live.champion()).new_outcomes.labels == 500
     assert rollback(live.project(), None).run_id == retrained.champion
     assert live.champion().run_id == retrained.champion
-    assert monitor_evidence(live.project(), live.champion()).new_feedback.labels == 1_500
+    assert monitor_evidence(live.project(), live.champion()).new_outcomes.labels == 1_500
 
 
 def test_a_dry_run_decides_the_same_and_changes_nothing(live: Live) -> None:

@@ -17,10 +17,10 @@ from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.zscore_rule import DriftReport
 from tabloop.errors import ConfigError
 from tabloop.performance.degradation import DegradationDecision, FigureDrop
-from tabloop.performance.realized import decide_promise
+from tabloop.performance.promise import DecisionCounts, decide_promise
 from tabloop.retraining.evidence import (
     Finding,
-    NewFeedback,
+    NewOutcomes,
     RetrainingEvidence,
     RetrainingHistory,
     WatchedTrigger,
@@ -31,7 +31,7 @@ from tabloop.retraining.evidence import (
 from tabloop.retraining.trigger import RetrainingDecision, decide_retraining
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ENOUGH = NewFeedback(1_000, 50)
+ENOUGH = NewOutcomes(1_000, 50)
 WATCHED: tuple[WatchedTrigger, ...] = get_args(WatchedTrigger)
 # what every window of a sequence shows of one trigger; None: it could not be judged
 SEQUENCES = st.lists(st.sampled_from([True, False, None]), max_size=40)
@@ -52,7 +52,7 @@ def evidence(
     seen: tuple[WindowEvidence, ...] = (),
     *,
     present: WindowEvidence | None = None,
-    feedback: NewFeedback = ENOUGH,
+    feedback: NewOutcomes = ENOUGH,
 ) -> RetrainingEvidence:
     return RetrainingEvidence("run", NOW, NOW - timedelta(days=10), seen, present, feedback)
 
@@ -63,7 +63,11 @@ def decide(
     return decide_retraining(known, RetrainingConfig.model_validate(settings), history or RetrainingHistory())
 
 
-@given(SEQUENCES, st.integers(1, 5), st.sampled_from(["windowed_drift", "promise", "estimated_performance"]))
+@given(
+    SEQUENCES,
+    st.integers(1, 5),
+    st.sampled_from(["windowed_drift", "realized_performance", "estimated_performance"]),
+)
 def test_a_trigger_turns_only_after_as_many_windows_as_confirm_it(
     held: list[bool | None], confirm: int, name: WatchedTrigger
 ) -> None:
@@ -126,7 +130,7 @@ def test_a_trigger_that_is_off_has_no_influence(
 
 @given(st.integers(0, 2_000), st.integers(0, 200))
 def test_too_few_labels_or_positives_wait_and_say_how_many(labels: int, positives: int) -> None:
-    decision = decide(evidence(windows([True, True]), feedback=NewFeedback(labels, positives)))
+    decision = decide(evidence(windows([True, True]), feedback=NewOutcomes(labels, positives)))
     assert decision.should_retrain
     assert decision.missing_labels == max(0, 1_000 - labels)
     assert decision.missing_positives == max(0, 50 - positives)
@@ -174,7 +178,7 @@ def test_each_verdict_of_the_monitor_becomes_a_finding() -> None:
         drift=WindowVerdict(0, 1_000, True, (test,)),
         estimated=degraded,
         realized=DegradationDecision(False, {"recall": replace(drop, degraded=False)}, ()),
-        promise=decide_promise(850, 1_000, target_precision=0.9, confidence=0.95),
+        promise=decide_promise(DecisionCounts(5_000, 900, 1_000, 850), target_precision=0.9, confidence=0.95),
     ).findings
     assert {name: finding.holds for name, finding in found.items()} == {
         "drift_rule": True, "prediction_shift": True, "windowed_drift": True,
@@ -186,7 +190,7 @@ def test_each_verdict_of_the_monitor_becomes_a_finding() -> None:
         rule=replace(rule, enough_samples=False),
         drift=WindowVerdict(0, 10, False, ()),
         estimated=DegradationDecision(False, {}, ("precision",)),
-        promise=decide_promise(9, 10, target_precision=0.9, confidence=0.95),
+        promise=decide_promise(DecisionCounts(50, 10, 10, 9), target_precision=0.9, confidence=0.95),
     )
     assert unknown.findings == {}
 

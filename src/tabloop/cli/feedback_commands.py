@@ -32,11 +32,11 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
     from tabloop.artifacts.files import open_atomic, require_other_file
     from tabloop.artifacts.prediction_log.folder import has_log
     from tabloop.artifacts.prediction_log.reader import PredictionLogReader
-    from tabloop.outcomes.import_file import describe_refused, import_feedback, require_few_outcomes_refused
-    from tabloop.outcomes.store import FeedbackStore
+    from tabloop.outcomes.import_file import describe_refused, import_outcomes, require_few_outcomes_refused
+    from tabloop.outcomes.store import OutcomeStore
 
     project = settings.project()
-    store = FeedbackStore(project.model_dir)
+    store = OutcomeStore(project.model_dir)
     # where nothing was ever logged, there is nothing to look ids up in
     log = PredictionLogReader(project.model_dir, []) if has_log(project.model_dir) else None
     if quarantine is not None:
@@ -45,11 +45,11 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
         ProgressDisplay() as progress,
         open_atomic(quarantine) if quarantine is not None else nullcontext() as quarantine_file,
     ):
-        report = import_feedback(
+        report = import_outcomes(
             store,
             project.config.data,
             file,
-            known=None if log is None else log.known_ids,
+            find=None if log is None else log.find,
             quarantine_file=quarantine_file,
             progress=progress.step,
         )

@@ -14,6 +14,8 @@ from tabloop.cli.output import ProgressDisplay, write_json, write_table
 if TYPE_CHECKING:
     from tabloop.monitoring.run_monitor import RunMonitor
 
+_SHOWN_WEEKS = 12
+
 
 @click.command(epilog="Example: tabloop monitor --watch")
 @click.option("--watch", is_flag=True, help="Look again and again until interrupted.")
@@ -91,13 +93,40 @@ def _show(following: RunMonitor, described: dict[str, Any]) -> None:
     write_table(["figure", "at release", "estimated", "realized"], rows)
     realized, promise = performance["realized"], performance["promise"]
     click.echo(
-        f"{realized['labelled_rows']:,} of {realized['rows']:,} outcomes are known; "
-        f"the promised precision of {promise['target_precision']:g} is {promise['verdict']}"
+        f"realized: the latest {realized['labelled_rows']:,} predictions with an outcome, of "
+        f"{realized['rows']:,} since the first of them"
+        if realized["labelled_rows"]
+        else "realized: no outcome is known"
     )
+    click.echo(
+        f"promised precision of {promise['target_precision']:g}: {promise['verdict']} ({promise['reason']})"
+    )
+    _show_weeks(performance["weeks"])
     trigger = described["retraining_trigger"]
     click.echo(f"retraining: {trigger['reason']}; next: {trigger['recommended_action']}")
     for trouble in described["alerts"]["troubles"]:
         click.echo(f"trouble: {trouble}")
+
+
+def _show_weeks(weeks: list[dict[str, Any]]) -> None:
+    """Show what became of predictions, by the week in which they were made."""
+    if not any(week["labelled_rows"] for week in weeks):
+        return
+    click.echo()
+    write_table(
+        ["week of prediction", "run", "predictions", "with outcome", "precision", "recall"],
+        [
+            [
+                week["week"] + ("" if week["matured"] else " (not over)"),
+                week["run_id"],
+                "-" if week["rows"] is None else f"{week['rows']:,}",
+                f"{week['labelled_rows']:,}",
+                _figure(week["precision"]),
+                _figure(week["recall"]),
+            ]
+            for week in weeks[-_SHOWN_WEEKS:]
+        ],
+    )
 
 
 def _number(value: float | None) -> str:
@@ -122,7 +151,7 @@ def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
     verdict of each window that alarmed.
     """
     from tabloop.artifacts.store import RunStore
-    from tabloop.monitoring.run_monitor import drift_of_log
+    from tabloop.monitoring.log_drift import drift_of_log
 
     project = settings.project()
     store = RunStore(project.model_dir)

@@ -57,10 +57,12 @@ class RetrainingConfig(Section):
     )
     data: Literal["append", "replace", "window"] = Field(
         "append",
-        description="What is learned from: the reference data and all matured feedback, matured feedback "
-        "alone, or the reference data and the latest `window_rows` of feedback.",
+        description="What is learned from: the reference data and all rows with a matured outcome, those "
+        "rows alone, or the reference data and the latest `window_rows` of them.",
     )
-    window_rows: StrictInt = Field(50_000, ge=1, description="The latest feedback rows that `window` takes.")
+    window_rows: StrictInt = Field(
+        50_000, ge=1, description="The latest rows with an outcome that `window` takes."
+    )
     maturity_hours: StrictFloat = Field(
         0.0,
         ge=0,

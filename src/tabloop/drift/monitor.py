@@ -13,7 +13,7 @@ from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
 from tabloop.drift.window import DriftWindow
-from tabloop.drift.windowed_report import FeatureTest, WindowedDriftReport
+from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.drift.zscore_rule import DriftReport, check_drift
 
@@ -30,12 +30,15 @@ class WindowVerdict:
         False for a surge of missing or unseen values that was seen before the window was full.
     tests : tuple of FeatureTest
         All that was tested, and the surges on the way; of an early verdict only those.
+    rule : DriftReport or None
+        The z-score rule on the latest rows at the end of a complete window.
     """
 
     start: int
     stop: int
     complete: bool
     tests: tuple[FeatureTest, ...]
+    rule: DriftReport | None = None
 
     @property
     def alarms(self) -> tuple[FeatureTest, ...]:
@@ -128,6 +131,14 @@ class DriftMonitor:
         self._start = 0  # of the window that is filling
         self._surges: dict[tuple[str, str], FeatureTest] = {}
 
+    def begin_at(self, row: int) -> None:
+        """Say the number of the first row that will come, with which a window begins.
+
+        The rows before it are not looked at: they are in no window that is still held.
+        """
+        self.window.begin_at(row)
+        self._start = row
+
     def update(self, batch: ScoredRows) -> list[WindowVerdict]:
         """Take in scored rows, the oldest first.
 
@@ -157,17 +168,15 @@ class DriftMonitor:
                 verdicts.append(self._complete())
         return verdicts
 
+    @property
+    def rows_until_next(self) -> int:
+        """Rows that the window that is filling still takes."""
+        return self.config.test_window_rows - (self.window.rows_seen - self._start)
+
     def check_rule(self) -> DriftReport:
         """Apply the z-score rule to the latest `window_rows` rows."""
         rows = self.window.latest(self.config.window_rows)
         return check_drift(self._baseline, rows.numeric, rows.label, self.config)
-
-    def check_latest(self) -> WindowedDriftReport:
-        """Test the latest `window_rows` rows, for their p-values.
-
-        Such windows overlap, so the budget does not hold for how often this alarms: `latest` decides.
-        """
-        return self.test.check(self.window.latest(self.config.window_rows))
 
     def _check_early(self) -> WindowVerdict | None:
         stop = self.window.rows_seen
@@ -184,7 +193,7 @@ class DriftMonitor:
         stop = self.window.rows_seen
         report = self.test.check(self.window.rows(self._start, stop))
         tests = (*report.tests, *self._surges.values())
-        self.latest = WindowVerdict(self._start, stop, complete=True, tests=tests)
+        self.latest = WindowVerdict(self._start, stop, complete=True, tests=tests, rule=self.check_rule())
         self._start, self._surges = stop, {}
         return self.latest
 

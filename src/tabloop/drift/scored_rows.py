@@ -64,7 +64,7 @@ class RowReader:
     >>> contract = Contract.from_dict({
     ...     "columns": {"days": {"type": "integer"}, "country": {"type": "category", "open": True}},
     ...     "features": {"weeks": "days / 7"}, "target": {"name": "bought"}})
-    >>> rows = RowReader(contract).read([{"days": 14, "country": "DE"}], [0.7], [1])
+    >>> rows = RowReader(contract).read({"days": [14], "country": ["DE"]}, [0.7], [1])
     >>> rows.features["weeks"].tolist(), rows.categories
     ([2.0], {'country': ['DE']})
     >>> RowReader(contract, omitted=["days"]).not_monitored
@@ -85,14 +85,16 @@ class RowReader:
         }
         self._categories = [name for name in contract.category_features if name not in left_out]
 
-    def read(self, rows: Sequence[Mapping[str, Any]], probability: ArrayLike, label: ArrayLike) -> ScoredRows:
+    def read(
+        self, columns: Mapping[str, Sequence[Any]], probability: ArrayLike, label: ArrayLike
+    ) -> ScoredRows:
         """Compute the features of some rows.
 
         Parameters
         ----------
-        rows : sequence of mapping
-            By column int, float, bool, str or None; timestamps as ISO 8601 text. A column that a row lacks is
-            null.
+        columns : mapping of str to sequence
+            Values of each column: int, float, bool, str or None; timestamps as ISO 8601 text. A column that
+            is not there is null.
         probability, label : array-like of shape (n_rows,)
             One for each row.
 
@@ -100,13 +102,15 @@ class RowReader:
         -------
         scored : ScoredRows
         """
+        probability = np.asarray(probability, dtype=np.float64)
+        n_rows = len(probability)
+        nothing = [None] * n_rows
         prepared = {
-            name: input_of_values(column, [row.get(name) for row in rows])
-            for name, column in self._inputs.items()
+            name: input_of_values(column, columns.get(name, nothing)) for name, column in self._inputs.items()
         }
         return ScoredRows(
-            numeric_features(self._contract, prepared, n_rows=len(rows), without=self.not_monitored),
-            {name: [row.get(name) for row in rows] for name in self._categories},
-            np.asarray(probability, dtype=np.float64),
+            numeric_features(self._contract, prepared, n_rows=n_rows, without=self.not_monitored),
+            {name: columns.get(name, nothing) for name in self._categories},
+            probability,
             np.asarray(label, dtype=np.int8),
         )

@@ -81,7 +81,7 @@ class DriftWindow:
     ) -> None:
         left_out = set(not_monitored)
         self.capacity_rows = capacity_rows
-        self.rows_seen = 0
+        self.rows_seen = self._first_row = 0
         self.not_monitored = tuple(
             n for n in (*reference.numeric_features, *reference.category_features) if n in left_out
         )
@@ -97,7 +97,13 @@ class DriftWindow:
     @property
     def n_rows(self) -> int:
         """How many rows are held now."""
-        return min(self.rows_seen, self.capacity_rows)
+        return min(self.rows_seen - self._first_row, self.capacity_rows)
+
+    def begin_at(self, row: int) -> None:
+        """Say the number of the first row that will come; those before it were seen by somebody else."""
+        if self.n_rows:
+            raise ValueError(f"{self.n_rows} rows were seen already")
+        self.rows_seen = self._first_row = row
 
     def update(
         self,

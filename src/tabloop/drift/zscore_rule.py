@@ -50,6 +50,19 @@ class DriftReport:
     prediction_shift: bool
     should_retrain: bool
 
+    @property
+    def rate_words(self) -> str:
+        """The two rates of predicted positives, in words."""
+        return (
+            f"{self.predicted_positive_rate:.3f} of the rows are predicted positive, "
+            f"{self.reference_positive_rate:.3f} were in training"
+        )
+
+    @property
+    def drifted_words(self) -> str:
+        """The features that drifted, in words."""
+        return f"drifted features: {', '.join(self.drifted_features) or 'none'}"
+
     def to_dict(self) -> dict[str, Any]:
         """Describe the report as plain JSON values."""
         return asdict(self) | {"drifted_features": list(self.drifted_features)}

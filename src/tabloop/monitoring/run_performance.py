@@ -1,42 +1,64 @@
-"""What a run's decisions are worth on some rows: estimated without labels, measured with them."""
+"""What a run's decisions are worth: estimated on the latest rows, measured on those with an outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tabloop.artifacts.files import iso_utc
 from tabloop.artifacts.layout import FEEDBACK
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftRows
-from tabloop.outcomes.index import OutcomeIndex
-from tabloop.outcomes.outcome import prediction_time_ms
+from tabloop.monitoring.weeks import describe_weeks
+from tabloop.outcomes.index import LabelledPredictions, OutcomeIndex
 from tabloop.performance.degradation import DegradationDecision, decide_degradation
 from tabloop.performance.estimate import PerformanceEstimate, RatedRows, estimate_performance
-from tabloop.performance.realized import (
-    PromiseDecision,
-    RealizedPerformance,
-    decide_promise,
-    measure_performance,
-    score_estimate,
-)
+from tabloop.performance.promise import DecisionCounts, PromiseDecision, decide_promise
+from tabloop.performance.realized import RealizedPerformance, measure_performance, score_estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@dataclass(frozen=True)
+class LabelledWindow:
+    """One of the consecutive windows of predictions whose outcome is known.
+
+    Attributes
+    ----------
+    stop : int
+        The run's labelled predictions up to its end.
+    time : str
+        When the last of its predictions was made, ISO 8601 in UTC.
+    degradation : DegradationDecision
+        Whether its figures are worse than at release.
+    """
+
+    stop: int
+    time: str
+    degradation: DegradationDecision
+
+
 class RunPerformance:
-    """Judges rows that a run has scored.
+    """Judges what a run decided.
+
+    Realized figures are about predictions whose outcome is known, however old these are: the latest
+    `monitoring.window_rows` of them, and all of them by the week in which they were made. Predictions younger
+    than `retraining.maturity_hours` do not count yet: of them one class may be known sooner than the other.
 
     Parameters
     ----------
     project : Project
-        Its `monitoring.performance` and `business` sections, and where the feedback is.
+        The settings in force, and where log and outcomes are.
     run : RunFolder
         The run.
     reference : DriftReference
@@ -47,7 +69,7 @@ class RunPerformance:
     Attributes
     ----------
     outcomes : OutcomeIndex
-        The labels that came in.
+        The outcomes that came in.
     at_release : RealizedPerformance
         Of the training rows, out-of-fold: what the run was released with.
     """
@@ -55,13 +77,20 @@ class RunPerformance:
     def __init__(
         self, project: Project, run: RunFolder, reference: DriftReference, not_monitored: Iterable[str]
     ) -> None:
-        self._settings = project.config.monitoring.performance
-        self._confidence = project.config.business.confidence
+        config = project.config
+        self._run_id = run.run_id
+        self._settings = config.monitoring.performance
+        self._window_rows = config.monitoring.window_rows
+        self._test_window_rows = config.monitoring.test_window_rows
+        self._maturity = timedelta(hours=config.retraining.maturity_hours)
+        self._confidence = config.business.confidence
         self._threshold = run.threshold
         calibration = run.metrics.calibration
         # where the target was infeasible, what was promised instead
         self._promised = calibration.promised_precision or calibration.target_precision
         self._reference = _rated_reference(reference, set(not_monitored))
+        self._log = PredictionLogReader(project.model_dir, [])
+        self._not_in_log: set[str] = set()
         self.outcomes = OutcomeIndex(project.model_dir / FEEDBACK)
         self.at_release = measure_performance(
             reference.y_true,
@@ -70,27 +99,52 @@ class RunPerformance:
             confidence=self._settings.confidence,
         )
 
+    def refresh(self) -> None:
+        """Take in the outcomes that came since, each with the prediction it belongs to.
+
+        Outcomes that were handed in before their line held the prediction are looked up in the log, once.
+        """
+        self.outcomes.refresh()
+        unknown = set(self.outcomes.ids_without_run()) - self._not_in_log
+        if unknown:
+            found = self._log.find(unknown)
+            self.outcomes.join(found)
+            self._not_in_log |= unknown - found.keys()
+
+    def matured_before(self) -> datetime:
+        """Tell before when a prediction has to be made for its outcome to count."""
+        return datetime.now(UTC) - self._maturity
+
+    def labelled(self) -> LabelledPredictions:
+        """Give the run's predictions whose outcome is known and matured."""
+        before_us = int(self.matured_before().timestamp() * 1_000_000)
+        return self.outcomes.labelled(self._run_id, before_us=before_us)
+
     def estimate(self, rows: DriftRows) -> PerformanceEstimate:
         """Estimate performance without labels."""
         with threadpool_limits(1):  # the matrices are small: threads that wait for each other cost most
             return estimate_performance(self._reference, _rated(rows), self._threshold, self._settings)
 
-    def measure(self, rows: DriftRows, prediction_ids: Sequence[str]) -> RealizedPerformance:
-        """Measure performance on the outcomes that are known."""
-        label, delay_s = self._labels(prediction_ids)
+    def measure(self, labelled: LabelledPredictions, *, n_rows: int | None = None) -> RealizedPerformance:
+        """Measure performance on predictions whose outcome is known, among so many predictions."""
         return measure_performance(
-            label,
-            rows.probability,
-            rows.label == 1,
+            labelled.label,
+            labelled.probability,
+            labelled.decision == 1,
             confidence=self._settings.confidence,
-            label_delay_s=delay_s,
+            label_delay_s=(labelled.time_us - labelled.predicted_us) / 1e6,
+            n_rows=n_rows,
         )
 
-    def decide_promise(self, realized: RealizedPerformance) -> PromiseDecision:
-        """Test the promised precision again."""
+    def decide_promise(self, labelled: LabelledPredictions | None = None) -> PromiseDecision:
+        """Test the promised precision again, on all that is known."""
+        labelled = self.labelled() if labelled is None else labelled
+        n_windows = len(labelled) // self._test_window_rows
+        stop = n_windows * self._test_window_rows
         return decide_promise(
-            realized.true_positive_rows,
-            realized.predicted_positive_rows,
+            _counts_of(labelled),
+            _counts_of(labelled.rows(stop - self._test_window_rows, stop)) if n_windows else None,
+            n_windows,
             target_precision=self._promised,
             confidence=self._confidence,
         )
@@ -101,14 +155,44 @@ class RunPerformance:
         now = figures.long_run if isinstance(figures, PerformanceEstimate) else figures.figures
         return decide_degradation(self.at_release.figures, now, self._settings)
 
-    def describe(self, rows: DriftRows, prediction_ids: Sequence[str]) -> dict[str, Any]:
-        """Say all that is known of some rows."""
-        estimate, realized = self.estimate(rows), self.measure(rows, prediction_ids)
-        known = self._labels(prediction_ids)[0] != -1
-        scored = {}
-        if known.any():
-            labelled = self.estimate(_only(rows, known))
-            scored = {name: score.to_dict() for name, score in score_estimate(labelled, realized).items()}
+    def labelled_windows(self, n_windows: int) -> Iterator[LabelledWindow]:
+        """Judge the latest complete windows of labelled predictions, which do not overlap."""
+        labelled = self.labelled()
+        size = self._test_window_rows
+        complete = len(labelled) // size
+        for number in range(max(0, complete - n_windows), complete):
+            rows = labelled.rows(number * size, (number + 1) * size)
+            yield LabelledWindow(
+                stop=(number + 1) * size,
+                time=iso_utc(datetime.fromtimestamp(rows.predicted_us[-1] / 1e6, UTC)),
+                degradation=self.decide_degradation(self.measure(rows)),
+            )
+
+    def describe(
+        self,
+        rows: DriftRows,
+        prediction_ids: Sequence[str],
+        rows_by_hour: Mapping[str, Counter[str]],
+    ) -> dict[str, Any]:
+        """Say all that is known.
+
+        Parameters
+        ----------
+        rows : DriftRows
+            The run's latest predictions, on which figures are estimated.
+        prediction_ids : sequence of str
+            Theirs.
+        rows_by_hour : mapping of str to Counter
+            Predictions by run and hour; see `LogCensus`.
+        """
+        self.refresh()
+        estimate = self.estimate(rows)
+        labelled = self.labelled()
+        matured = self.matured_before()
+        latest = labelled.rows(max(0, len(labelled) - self._window_rows), len(labelled))
+        realized = self.measure(
+            latest, n_rows=_predicted_since(latest, rows_by_hour.get(self._run_id), matured)
+        )
         return {
             "rows": rows.n_rows,
             "at_release": self.at_release.to_dict(),
@@ -116,18 +200,51 @@ class RunPerformance:
             "estimated_degradation": self.decide_degradation(estimate).to_dict(),
             "realized": realized.to_dict(),
             "realized_degradation": self.decide_degradation(realized).to_dict(),
-            "promise": self.decide_promise(realized).to_dict(),
-            "estimate_against_truth": scored,
+            "promise": self.decide_promise(labelled).to_dict(),
+            "estimate_against_truth": self._score_estimate(rows, prediction_ids),
+            "weeks": describe_weeks(
+                self.outcomes.weeks(),
+                rows_by_hour,
+                matured_before=matured,
+                confidence=self._settings.confidence,
+            ),
         }
 
-    def _labels(self, prediction_ids: Sequence[str]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-        """Give outcomes, -1 where unknown, and how late they came, in seconds."""
-        self.outcomes.refresh()
-        if not prediction_ids:
-            return np.empty(0, np.int8), np.empty(0)
-        found = self.outcomes.find(prediction_ids)
-        predicted_us = np.array([prediction_time_ms(each) * 1000 for each in prediction_ids], dtype=np.int64)
-        return found.label, (found.time_us - predicted_us) / 1e6
+    def _score_estimate(self, rows: DriftRows, prediction_ids: Sequence[str]) -> dict[str, Any]:
+        """Hold the estimate against the truth, on those of the latest rows whose outcome is known."""
+        label = self.outcomes.find(prediction_ids).label
+        known = label != -1
+        if not known.any():
+            return {}
+        rows = _only(rows, known)
+        realized = measure_performance(
+            label[known], rows.probability, rows.label == 1, confidence=self._settings.confidence
+        )
+        return {
+            name: score.to_dict() for name, score in score_estimate(self.estimate(rows), realized).items()
+        }
+
+
+def _counts_of(labelled: LabelledPredictions) -> DecisionCounts:
+    decided = labelled.decision == 1
+    return DecisionCounts(
+        labelled_rows=len(labelled),
+        positive_rows=int(labelled.label.sum()),
+        predicted_positive_rows=int(decided.sum()),
+        true_positive_rows=int(labelled.label[decided].sum()),
+    )
+
+
+def _predicted_since(
+    labelled: LabelledPredictions, rows_by_hour: Counter[str] | None, before: datetime
+) -> int:
+    """Count the predictions from the hour of the first labelled one on, up to a moment."""
+    if not len(labelled) or not rows_by_hour:
+        return len(labelled)
+    first = datetime.fromtimestamp(int(labelled.predicted_us[0]) / 1e6, UTC)
+    start, stop = first.strftime("%Y-%m-%dT%H"), before.strftime("%Y-%m-%dT%H")
+    counted = sum(rows for hour, rows in rows_by_hour.items() if start <= hour <= stop)
+    return max(counted, len(labelled))
 
 
 def _rated_reference(reference: DriftReference, left_out: set[str]) -> RatedRows:

@@ -28,7 +28,7 @@ from tabloop.monitoring.alerts import Alerts
 from tabloop.monitoring.refusal_watch import RefusalWatch
 from tabloop.monitoring.run_monitor import RunMonitor, live_since
 from tabloop.outcomes.outcome import OutcomeParser, check_outcomes
-from tabloop.outcomes.store import FeedbackStore
+from tabloop.outcomes.store import OutcomeStore
 
 _LOG = logging.getLogger("tabloop.monitor")
 
@@ -54,7 +54,7 @@ class ServiceMonitor:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._store = RunStore(project.model_dir)
-        self._outcomes = FeedbackStore(project.model_dir)
+        self._outcomes = OutcomeStore(project.model_dir)
         self._decided = self._store.decisions_state()
         self._following = RunMonitor(project, self._store.get(self._served_run_id()))
         self._unfollowed = ("", 0.0, "")  # the run that could not be followed, when that was, and why
@@ -101,9 +101,12 @@ class ServiceMonitor:
         if now - self._snapshot_at >= _SNAPSHOT_S:
             self._snapshot_at = now
             self._snapshots.write(self._following.run.run_id)
+            self._following.census.count()
+            self._following.census.save()
 
     def close(self) -> None:
-        """Write the last snapshot; alarms that were not delivered wait on disk."""
+        """Write the last snapshot and the counts; alarms that were not delivered wait on disk."""
+        self._following.census.save()
         self._snapshots.write(self._following.run.run_id)
         self._alerts.close()
 
@@ -199,9 +202,9 @@ class ServiceMonitor:
         metrics.predicted_positive_rate.set(rule.predicted_positive_rate)
         on = dict(self._of_figures)
         if rule.covariate_shift:
-            on["drift_rule"] = f"drifted: {', '.join(rule.drifted_features)}"
+            on["drift_rule"] = rule.drifted_words
         if rule.prediction_shift:
-            on["prediction_shift"] = f"{rule.predicted_positive_rate:.3f} predicted positive"
+            on["prediction_shift"] = rule.rate_words
         for alarm in self._following.active_alarms():
             on[f"windowed:{alarm.feature}"] = alarm.words
         refused = metrics.total("tabloop_invalid_rows")
@@ -227,18 +230,15 @@ class ServiceMonitor:
                 self._of_figures[f"{side}_performance"] = decision["reason"]
         promise = described["promise"]
         if promise["verdict"] == "refuted":
-            self._of_figures["promise"] = (
-                f"{promise['true_positive_rows']} of {promise['predicted_positive_rows']} positive decisions "
-                f"were right; {promise['target_precision']:g} was promised"
-            )
+            self._of_figures["promise"] = promise["reason"]
         trigger = self._following.decide_retraining()
         if trigger.should_retrain:
             self._of_figures["retraining"] = trigger.reason
 
     def _take_outcomes(self, body: bytes) -> dict[str, Any]:
         rows = list(_outcomes_in(body))
-        known = PredictionLogReader(self.project.model_dir, []).known_ids
-        batch = check_outcomes(rows, OutcomeParser(self._following.contract.target), known)
+        find = PredictionLogReader(self.project.model_dir, []).find
+        batch = check_outcomes(rows, OutcomeParser(self._following.contract.target), find)
         count = self._outcomes.append(batch.accepted, source="http")
         for outcome in ("new", "corrections", "duplicates"):
             metrics.feedback_rows.labels(outcome).inc(getattr(count, outcome))

@@ -39,7 +39,7 @@ class RawOutcomes:
     malformed_rows: int
 
 
-def read_feedback(path: Path, config: DataConfig) -> Iterator[RawOutcomes]:
+def read_outcomes(path: Path, config: DataConfig) -> Iterator[RawOutcomes]:
     """Read outcomes as they were written; they are judged by `check_outcomes`.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Take a file of late outcomes into the feedback store: checked first, then written."""
+"""Take a file of late outcomes into the store of outcomes: checked first, then written."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from typing import Any, BinaryIO
 from tabloop.config.data import DataConfig
 from tabloop.data.quarantine import QuarantineFile, exceeds_limit, require_few_refused
 from tabloop.errors import TooFewRowsError
-from tabloop.outcomes.file import read_feedback
-from tabloop.outcomes.outcome import KnownIds, OutcomeBatch, OutcomeParser, RefusedOutcome, check_outcomes
-from tabloop.outcomes.store import FeedbackCount, FeedbackStore
+from tabloop.outcomes.file import read_outcomes
+from tabloop.outcomes.outcome import (
+    FindPredictions,
+    OutcomeBatch,
+    OutcomeParser,
+    RefusedOutcome,
+    check_outcomes,
+)
+from tabloop.outcomes.store import OutcomeCount, OutcomeStore
 
 #: Refused rows that are told one by one; all of them are counted, and written to a quarantine file.
 LISTED_ROWS = 100
@@ -37,7 +43,7 @@ class ImportReport:
         Rows whose outcome is blank, or one of `data.target.null_values`: it is not known yet.
     ids_checked : bool
         Whether ids were looked up in the prediction log.
-    count : FeedbackCount
+    count : OutcomeCount
         What was taken; nothing where too many rows were refused.
     """
 
@@ -48,7 +54,7 @@ class ImportReport:
     refused: list[RefusedOutcome] = field(default_factory=list)
     pending_rows: int = 0
     ids_checked: bool = False
-    count: FeedbackCount = field(default_factory=FeedbackCount)
+    count: OutcomeCount = field(default_factory=OutcomeCount)
 
     def to_dict(self) -> dict[str, Any]:
         """Describe the report as plain JSON values."""
@@ -66,12 +72,12 @@ class ImportReport:
         }
 
 
-def import_feedback(
-    store: FeedbackStore,
+def import_outcomes(
+    store: OutcomeStore,
     config: DataConfig,
     path: Path,
     *,
-    known: KnownIds | None = None,
+    find: FindPredictions | None = None,
     quarantine_file: BinaryIO | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ImportReport:
@@ -82,14 +88,14 @@ def import_feedback(
 
     Parameters
     ----------
-    store : FeedbackStore
+    store : OutcomeStore
         Where outcomes go.
     config : DataConfig
         The config's `data` section: the target's values, how CSV is written, how many rows may be refused.
     path : pathlib.Path
-        See `read_feedback`.
-    known : callable, optional
-        Looks ids up in the prediction log. An id that no log holds is refused: nothing could be learned
+        See `read_outcomes`.
+    find : callable, optional
+        Looks predictions up in the log. An id that no log holds is refused: nothing could be learned
         of it. Without it ids are not looked up.
     quarantine_file : binary file, optional
         Where refused rows go, one JSON line each.
@@ -109,11 +115,11 @@ def import_feedback(
     TooFewRowsError
         If it holds no row.
     """
-    report = ImportReport(path, ids_checked=known is not None)
+    report = ImportReport(path, ids_checked=find is not None)
     told = progress or (lambda _: None)
     told(f"checking {path}")
     quarantine = QuarantineFile(quarantine_file, config.limits)
-    for checked in _checked(path, config, known):
+    for checked in _checked(path, config, find):
         refused = checked.batch.refused
         report.rows_read += len(checked.batch.accepted) + checked.pending_rows
         report.rows_read += len(refused) + checked.more_malformed_rows
@@ -132,7 +138,7 @@ def import_feedback(
     if exceeds_limit(report.rows_refused, report.rows_read, config):
         return report
     told(f"writing {store.path}")
-    for checked in _checked(path, config, known):
+    for checked in _checked(path, config, find):
         report.count += store.append(checked.batch.accepted, source=path.name)
     return report
 
@@ -166,11 +172,11 @@ class _Checked:
     more_malformed_rows: int
 
 
-def _checked(path: Path, config: DataConfig, known: KnownIds | None) -> Iterator[_Checked]:
+def _checked(path: Path, config: DataConfig, find: FindPredictions | None) -> Iterator[_Checked]:
     parser = OutcomeParser(config.target)
-    for raw in read_feedback(path, config):
+    for raw in read_outcomes(path, config):
         matured = [row for row in raw.rows if row[1] is None or not config.target.is_null(row[2])]
-        batch = check_outcomes(matured, parser, known)
+        batch = check_outcomes(matured, parser, find)
         batch.refused.extend(raw.malformed)
         batch.refused.sort(key=lambda refused: refused.row)
         yield _Checked(batch, len(raw.rows) - len(matured), raw.malformed_rows - len(raw.malformed))

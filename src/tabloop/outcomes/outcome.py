@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Any
 
+from tabloop.artifacts.prediction_log.rows import LoggedPrediction
 from tabloop.contract.target import TargetConfig, target_text
 
 _PREDICTION_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-#: From prediction ids to those of them that a prediction log holds.
-KnownIds = Callable[[Sequence[str]], set[str]]
+#: Looks predictions up in the log; those that it does not hold are not in the result.
+FindPredictions = Callable[[Sequence[str]], Mapping[str, LoggedPrediction]]
 # A clock may be wrong, not by this much
 _CLOCK_SKEW = timedelta(days=1)
 _SHOWN_CHARACTERS = 60
@@ -31,11 +32,14 @@ class Outcome:
         1 or 0.
     time : str
         When the label was known, ISO 8601 in UTC.
+    prediction : LoggedPrediction, optional
+        What the log says of the prediction; None where it was not looked up.
     """
 
     prediction_id: str
     label: int
     time: str
+    prediction: LoggedPrediction | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,9 @@ class OutcomeParser:
     Examples
     --------
     >>> parser = OutcomeParser(TargetConfig(name="churned", positive="yes", negative="no"))
-    >>> parser.parse(1, "0199c2f0-0000-7000-8000-000000000001", "yes", "2026-01-31T12:00:00+01:00")
-    Outcome(prediction_id='0199c2f0-0000-7000-8000-000000000001', label=1, time='2026-01-31T11:00:00.000000Z')
+    >>> outcome = parser.parse(1, "0199c2f0-0000-7000-8000-000000000001", "yes", "2026-01-31T12:00:00+01:00")
+    >>> outcome.label, outcome.time
+    (1, '2026-01-31T11:00:00.000000Z')
     >>> parser.parse(2, "0199c2f0-0000-7000-8000-000000000001", "maybe", None).problem
     "label: got 'maybe', expected 'yes' or 'no' (or 1, 0)"
     """
@@ -151,7 +156,7 @@ class OutcomeBatch:
 
 
 def check_outcomes(
-    rows: Iterable[tuple[int, Any, Any, Any]], parser: OutcomeParser, known: KnownIds | None = None
+    rows: Iterable[tuple[int, Any, Any, Any]], parser: OutcomeParser, find: FindPredictions | None = None
 ) -> OutcomeBatch:
     """Sort outcomes into those that can be taken and those that cannot.
 
@@ -161,8 +166,8 @@ def check_outcomes(
         Row number, prediction_id, label and time, as `OutcomeParser.parse` takes them.
     parser : OutcomeParser
         Reads them.
-    known : callable, optional
-        Looks ids up in the prediction log; without it no id is called unknown.
+    find : callable, optional
+        Looks predictions up in the log; without it no id is called unknown.
 
     Returns
     -------
@@ -186,15 +191,19 @@ def check_outcomes(
             places.append(row)
         else:
             batch.refused.append(outcome)
-    if known is None or not batch.accepted:
+    if find is None or not batch.accepted:
         return batch
-    found = known([outcome.prediction_id for outcome in batch.accepted])
+    found = find([outcome.prediction_id for outcome in batch.accepted])
     unknown = [
         RefusedOutcome(row, "unknown_id", f"prediction_id: {outcome.prediction_id} is in no prediction log")
         for row, outcome in zip(places, batch.accepted, strict=True)
         if outcome.prediction_id not in found
     ]
-    accepted = [outcome for outcome in batch.accepted if outcome.prediction_id in found]
+    accepted = [
+        replace(outcome, prediction=found[outcome.prediction_id])
+        for outcome in batch.accepted
+        if outcome.prediction_id in found
+    ]
     return OutcomeBatch(accepted, sorted([*batch.refused, *unknown], key=lambda refused: refused.row))
 
 

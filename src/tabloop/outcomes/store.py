@@ -12,14 +12,14 @@ from tabloop.artifacts.files import locked, sync_folder
 from tabloop.artifacts.layout import FEEDBACK
 from tabloop.errors import ArtifactError
 from tabloop.outcomes.index import OutcomeIndex, lock_path
-from tabloop.outcomes.line import decode_feedback, encode_feedback
+from tabloop.outcomes.line import decode_outcome, encode_outcome
 from tabloop.outcomes.outcome import Outcome
 
 _LONGEST_LINE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class FeedbackCount:
+class OutcomeCount:
     """What became of outcomes that were handed in.
 
     Attributes
@@ -36,16 +36,16 @@ class FeedbackCount:
     corrections: int = 0
     duplicates: int = 0
 
-    def __add__(self, other: FeedbackCount) -> FeedbackCount:
+    def __add__(self, other: OutcomeCount) -> OutcomeCount:
         """Count two batches together."""
-        return FeedbackCount(
+        return OutcomeCount(
             self.new + other.new,
             self.corrections + other.corrections,
             self.duplicates + other.duplicates,
         )
 
 
-class FeedbackStore:
+class OutcomeStore:
     """Late outcomes beside the runs, in `feedback.jsonl`.
 
     Parameters
@@ -58,7 +58,7 @@ class FeedbackStore:
         self.path = model_dir / FEEDBACK
         self._index = OutcomeIndex(self.path)
 
-    def append(self, outcomes: Sequence[Outcome], *, source: str) -> FeedbackCount:
+    def append(self, outcomes: Sequence[Outcome], *, source: str) -> OutcomeCount:
         """Write down outcomes, durable when this returns.
 
         Handing in the same again changes nothing, so a batch whose fate is not known may be sent again.
@@ -72,7 +72,7 @@ class FeedbackStore:
 
         Returns
         -------
-        count : FeedbackCount
+        count : OutcomeCount
 
         Raises
         ------
@@ -80,7 +80,7 @@ class FeedbackStore:
             If the disk is full or the file cannot be written; nothing of the batch is kept.
         """
         if not outcomes:
-            return FeedbackCount()
+            return OutcomeCount()
         try:
             with locked(lock_path(self.path)), self._opened() as file:
                 self._index.read_to(_repaired(file))
@@ -103,7 +103,7 @@ class FeedbackStore:
             sync_folder(self.path.parent)
         return descriptor
 
-    def _sort_out(self, outcomes: Sequence[Outcome], source: str) -> tuple[list[bytes], FeedbackCount]:
+    def _sort_out(self, outcomes: Sequence[Outcome], source: str) -> tuple[list[bytes], OutcomeCount]:
         """Give the lines that say something new."""
         before = self._index.find([outcome.prediction_id for outcome in outcomes]).label.tolist()
         in_batch: dict[str, int] = {}
@@ -117,8 +117,8 @@ class FeedbackStore:
             new += current < 0
             corrections += current >= 0
             in_batch[outcome.prediction_id] = outcome.label
-            lines.append(encode_feedback(outcome, source))
-        return lines, FeedbackCount(new, corrections, duplicates)
+            lines.append(encode_outcome(outcome, source))
+        return lines, OutcomeCount(new, corrections, duplicates)
 
 
 class _Descriptor:
@@ -144,7 +144,7 @@ def _repaired(file: int) -> int:
     if not tail or tail.endswith(b"\n"):
         return size
     torn = tail.rpartition(b"\n")[2]
-    if decode_feedback(torn) is not None:
+    if decode_outcome(torn) is not None:
         _write(file, b"\n")
         return size + 1
     os.ftruncate(file, size - len(torn))

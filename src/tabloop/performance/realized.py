@@ -1,15 +1,15 @@
-"""What a window's decisions were worth once their outcomes came, and what that says of the promise."""
+"""What decisions were worth once their outcomes came."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from tabloop.performance.estimate import PerformanceEstimate
-from tabloop.performance.figures import PerformanceFigure, describe_figures
+from tabloop.performance.figures import METRICS, PerformanceFigure, describe_figures
 from tabloop.statistics.intervals import exact_interval, roc_auc, roc_auc_interval
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def measure_performance(
     *,
     confidence: float,
     label_delay_s: NDArray[np.float64] | None = None,
+    n_rows: int | None = None,
 ) -> RealizedPerformance:
     """Measure decisions against the outcomes that are known.
 
@@ -81,10 +82,14 @@ def measure_performance(
         Of the intervals, two-sided, in (0, 1).
     label_delay_s : ndarray of float64, shape (n_rows,), optional
         From prediction to label, in seconds; read only where there is a label.
+    n_rows : int, optional
+        How many predictions the labelled ones are of; by default as many as there are labels, unknown ones
+        included.
 
     Returns
     -------
     performance : RealizedPerformance
+        Outcomes of one class only give no figure: positives alone would make every precision 1.
 
     Notes
     -----
@@ -105,42 +110,39 @@ def measure_performance(
     y, scores, positive = label[known] == 1, y_proba[known], decided[known]
     n, positives, predicted = len(y), int(y.sum()), int(positive.sum())
     hits = int((y & positive).sum())
+    n_rows = len(label) if n_rows is None else n_rows
     delays = None if label_delay_s is None or not n else np.maximum(label_delay_s[known], 0.0)
     measured = RealizedPerformance(
-        rows=len(label),
+        rows=n_rows,
         labelled_rows=n,
         positive_rows=positives,
         predicted_positive_rows=predicted,
         true_positive_rows=hits,
-        coverage=n / len(label) if len(label) else 0.0,
+        coverage=n / n_rows if n_rows else 0.0,
         label_delay_p50_s=None if delays is None else float(np.quantile(delays, 0.5)),
         label_delay_p90_s=None if delays is None else float(np.quantile(delays, 0.9)),
         confidence=confidence,
     )
+    if not 0 < positives < n:
+        only = "positive" if positives else "negative"
+        reason = f"all {n:,} known outcomes are {only}; a figure needs both" if n else "no row has a label"
+        measured.left_out.update(dict.fromkeys((*METRICS, BRIER_SCORE), reason))
+        return measured
     rates = {
-        "precision": (hits, predicted, "no labelled row was decided positive"),
-        "recall": (hits, positives, "no labelled row is positive"),
-        "accuracy": (int((y == positive).sum()), n, "no row has a label"),
-        "positive_rate": (positives, n, "no row has a label"),
+        "precision": (hits, predicted),
+        "recall": (hits, positives),
+        "accuracy": (int((y == positive).sum()), n),
+        "positive_rate": (positives, n),
     }
-    for metric, (part, whole, reason) in rates.items():
-        if n and whole:
+    for metric, (part, whole) in rates.items():
+        if whole:
             low, high = exact_interval(part, whole, confidence=confidence)
             measured.figures[metric] = PerformanceFigure(part / whole, low, high)
         else:
-            measured.left_out[metric] = reason if n else "no row has a label"
-    if 0 < positives < n:
-        low, high = roc_auc_interval(label[known], scores, confidence=confidence)
-        measured.figures["roc_auc"] = PerformanceFigure(roc_auc(label[known], scores), low, high)
-    elif n:
-        only = "positive" if positives else "negative"
-        measured.left_out["roc_auc"] = f"all {n} labelled rows are {only}; a ranking needs both classes"
-    else:
-        measured.left_out["roc_auc"] = "no row has a label"
-    if n:
-        measured.figures[BRIER_SCORE] = _mean_figure((scores - y) ** 2, confidence)
-    else:
-        measured.left_out[BRIER_SCORE] = "no row has a label"
+            measured.left_out[metric] = "no labelled row was decided positive"
+    low, high = roc_auc_interval(label[known], scores, confidence=confidence)
+    measured.figures["roc_auc"] = PerformanceFigure(roc_auc(label[known], scores), low, high)
+    measured.figures[BRIER_SCORE] = _mean_figure((scores - y) ** 2, confidence)
     return measured
 
 
@@ -152,87 +154,6 @@ def _mean_figure(values: NDArray[np.float64], confidence: float) -> PerformanceF
         stats.t.isf((1.0 - confidence) / 2.0, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     )
     return PerformanceFigure(mean, max(0.0, mean - reach), min(1.0, mean + reach))
-
-
-@dataclass(frozen=True)
-class PromiseDecision:
-    """Whether outcomes bear out the precision that the threshold promised.
-
-    Attributes
-    ----------
-    verdict : str
-        `refuted` where even the upper bound is below the target, `supported` where the lower bound reaches
-        it, else `undecided`.
-    target_precision, confidence : float
-        What was promised, and how sure a verdict is.
-    predicted_positive_rows, true_positive_rows : int
-        The labelled rows that were decided positive, and those of them that are.
-    precision : float or None
-        Observed; None without such rows.
-    lower_bound, upper_bound : float
-        One-sided Clopper-Pearson bounds, each at `confidence`.
-    """
-
-    verdict: Literal["refuted", "supported", "undecided"]
-    target_precision: float
-    confidence: float
-    predicted_positive_rows: int
-    true_positive_rows: int
-    precision: float | None
-    lower_bound: float
-    upper_bound: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the decision as plain JSON values."""
-        return asdict(self)
-
-
-def decide_promise(
-    true_positive_rows: int, predicted_positive_rows: int, *, target_precision: float, confidence: float
-) -> PromiseDecision:
-    """Test the threshold's promise again, on what really happened.
-
-    Parameters
-    ----------
-    true_positive_rows, predicted_positive_rows : int
-        Of the labelled rows.
-    target_precision, confidence : float
-        The config's `business` section, each in (0, 1); the confidence above 0.5.
-
-    Returns
-    -------
-    decision : PromiseDecision
-
-    Notes
-    -----
-    Each verdict is an exact binomial test: a kept promise is called refuted with probability at most
-    ``1 - confidence``, by one look. Looking at many windows, expect that share of them.
-
-    Examples
-    --------
-    >>> decide_promise(850, 1000, target_precision=0.9, confidence=0.95).verdict
-    'refuted'
-    >>> decide_promise(9, 10, target_precision=0.9, confidence=0.95).verdict
-    'undecided'
-    """
-    if not 0 <= true_positive_rows <= predicted_positive_rows:
-        raise ValueError(f"got {true_positive_rows} of {predicted_positive_rows} rows")
-    low, high = exact_interval(true_positive_rows, predicted_positive_rows, confidence=2 * confidence - 1)
-    verdict: Literal["refuted", "supported", "undecided"] = "undecided"
-    if predicted_positive_rows and high < target_precision:
-        verdict = "refuted"
-    elif predicted_positive_rows and low >= target_precision:
-        verdict = "supported"
-    return PromiseDecision(
-        verdict=verdict,
-        target_precision=target_precision,
-        confidence=confidence,
-        predicted_positive_rows=predicted_positive_rows,
-        true_positive_rows=true_positive_rows,
-        precision=true_positive_rows / predicted_positive_rows if predicted_positive_rows else None,
-        lower_bound=low,
-        upper_bound=high,
-    )
 
 
 @dataclass(frozen=True)

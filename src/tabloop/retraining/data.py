@@ -1,4 +1,4 @@
-"""What a challenger learns from and what it is judged on: reference data, matured feedback, held-out rows."""
+"""What a challenger learns from and what it is judged on: reference data, matured outcomes, held-out rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tabloop.data.repetition import measure_repetition
 from tabloop.data.run_data import load_run_data, split_rule_of
 from tabloop.data.split import in_test_part
 from tabloop.errors import NothingToJudgeError, TabloopError, TooFewRowsError
-from tabloop.retraining.logged_rows import read_feedback_rows, require_whole_log
+from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_log
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class RetrainingData:
     record : RetrainingRecord
         What `retraining.json` holds of it, but for what triggered it.
     quarantine_lines : bytes
-        Feedback rows that the contract refused, one JSON line each.
+        Rows with an outcome that the contract refused, one JSON line each.
     """
 
     dataset: StoredTable
@@ -73,7 +73,7 @@ def build_retraining_data(
     Parameters
     ----------
     project : Project
-        Its reference data, its `retraining` section, and where log and feedback are.
+        Its reference data, its `retraining` section, and where log and outcomes are.
     champion : RunFolder
         Whom the challenger has to beat.
     now : datetime
@@ -106,26 +106,26 @@ def build_retraining_data(
     require_whole_log(contract, config.prediction_log)
     reference = read_dataset(config.data, contract, project.folder)
     require_quarantine_limit(reference, config.data)
-    feedback = read_feedback_rows(
+    outcomes = read_outcome_rows(
         project.model_dir,
         contract,
         matured_before=now - timedelta(hours=settings.maturity_hours),
         latest_rows=settings.window_rows + settings.fresh_rows if settings.data == "window" else None,
         progress=progress,
     )
-    refused = feedback.quarantine
+    refused = outcomes.quarantine
     require_few_refused(
-        "the prediction log", refused.rows, feedback.frame.height + refused.rows, config.data,
+        "the prediction log", refused.rows, outcomes.frame.height + refused.rows, config.data,
         described=refused.describe(),
     )  # fmt: skip
-    n_learned = feedback.frame.height - settings.fresh_rows
+    n_learned = outcomes.frame.height - settings.fresh_rows
     if n_learned < 1:
         raise TooFewRowsError(
-            f"{feedback.frame.height:,} matured outcomes with logged features; the latest "
+            f"{outcomes.frame.height:,} matured outcomes with logged features; the latest "
             f"{settings.fresh_rows:,} are held out to judge on (retraining.fresh_rows), so that at least "
             f"{1 - n_learned:,} more are needed. POST /feedback and `tabloop feedback import` take them."
         )
-    learned, held_out = feedback.frame[:n_learned], feedback.frame[n_learned:]
+    learned, held_out = outcomes.frame[:n_learned], outcomes.frame[n_learned:]
     table = learned if settings.data == "replace" else pl.concat([reference.frame, learned])
 
     champion_rows = _champion_training_rows(project, champion, reference)
@@ -143,7 +143,7 @@ def build_retraining_data(
     tables = {name: store.put(_with_target_texts(frame, project).write_parquet)
               for name, frame in (("dataset", table), ("fresh", fresh), ("frozen", frozen))}  # fmt: skip
 
-    ids = feedback.prediction_id
+    ids = outcomes.prediction_id
     record = RetrainingRecord(
         champion_run_id=champion.run_id,
         time=iso_utc(now),
@@ -154,9 +154,9 @@ def build_retraining_data(
             **_counts(reference.frame, target),
         ),
         feedback=LearnedFeedback(
-            matured_rows=feedback.matured_rows,
-            matured_positives=feedback.matured_positives,
-            lost_rows=feedback.lost_rows,
+            matured_rows=outcomes.matured_rows,
+            matured_positives=outcomes.matured_positives,
+            lost_rows=outcomes.lost_rows,
             refused_rows=refused.rows,
             refused_reasons=refused.reasons,
             learned_rows=n_learned,
@@ -177,7 +177,7 @@ def build_retraining_data(
             sha256=tables["frozen"].sha256, **_counts(frozen, target), champion_data=champion_rows.words
         ),
     )
-    return RetrainingData(tables["dataset"], record, feedback.quarantine_lines)
+    return RetrainingData(tables["dataset"], record, outcomes.quarantine_lines)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tabloop.artifacts.documents.retraining import RetrainingRecord
-from tabloop.artifacts.prediction_log.ids import first_id_at
 from tabloop.drift.monitor import WindowVerdict
 from tabloop.drift.zscore_rule import DriftReport
 from tabloop.outcomes.index import OutcomeIndex
 from tabloop.performance.degradation import DegradationDecision
-from tabloop.performance.realized import PromiseDecision
+from tabloop.performance.promise import PromiseDecision
 
 WatchedTrigger = Literal[
     "drift_rule",
@@ -48,7 +47,8 @@ class WindowEvidence:
     Attributes
     ----------
     stop : int
-        Rows since the champion went live, at the end of the window.
+        Rows at the end of the window: since the champion went live, or of a window of labelled predictions
+        the labelled ones.
     time : str
         When its last row was logged, ISO 8601 in UTC.
     findings : dict of str to Finding
@@ -83,7 +83,7 @@ def observe_window(
     estimated, realized : DegradationDecision, optional
         Of the window, without labels and with them. One that compared no figure says nothing.
     promise : PromiseDecision, optional
-        On the labels of the window. An undecided one says nothing.
+        On all outcomes of the run. An undecided one says nothing.
 
     Returns
     -------
@@ -91,19 +91,14 @@ def observe_window(
 
     Examples
     --------
-    >>> promise = PromiseDecision("refuted", 0.9, 0.95, 1000, 850, 0.85, 0.83, 0.868)
-    >>> observe_window(1000, "2026-01-31T12:00:00.000000Z", promise=promise).findings["promise"].words
-    '850 of 1,000 positive decisions were right, at most 0.868; 0.9 was promised'
+    >>> promise = PromiseDecision("refuted", 0.9, 0.95, 1000, 850, 0.85, 0.83, 0.868, "too few were right")
+    >>> observe_window(1000, "2026-01-31T12:00:00.000000Z", promise=promise).findings["promise"]
+    Finding(holds=True, words='too few were right')
     """
     findings: dict[WatchedTrigger, Finding] = {}
     if rule is not None and rule.enough_samples:
-        drifted = ", ".join(rule.drifted_features) or "none"
-        findings["drift_rule"] = Finding(rule.covariate_shift, f"drifted features: {drifted}")
-        findings["prediction_shift"] = Finding(
-            rule.prediction_shift,
-            f"{rule.predicted_positive_rate:.3f} of the rows are predicted positive, "
-            f"{rule.reference_positive_rate:.3f} were in training",
-        )
+        findings["drift_rule"] = Finding(rule.covariate_shift, rule.drifted_words)
+        findings["prediction_shift"] = Finding(rule.prediction_shift, rule.rate_words)
     if drift is not None and (drift.complete or drift.alarms):
         moved = dict.fromkeys(test.words for test in drift.alarms)
         findings["windowed_drift"] = Finding(bool(moved), "; ".join(moved) or "no windowed test alarms")
@@ -116,16 +111,12 @@ def observe_window(
             words = decision.reason or "no watched figure is worse than at release"
             findings[name] = Finding(decision.degraded, words)
     if promise is not None and promise.verdict != "undecided":
-        findings["promise"] = Finding(
-            promise.verdict == "refuted",
-            f"{promise.true_positive_rows:,} of {promise.predicted_positive_rows:,} positive decisions were "
-            f"right, at most {promise.upper_bound:.3f}; {promise.target_precision:g} was promised",
-        )
+        findings["promise"] = Finding(promise.verdict == "refuted", promise.reason)
     return WindowEvidence(stop, time, findings)
 
 
 @dataclass(frozen=True)
-class NewFeedback:
+class NewOutcomes:
     """Matured labels that the champion has not learned from.
 
     Attributes
@@ -138,9 +129,9 @@ class NewFeedback:
     positives: int = 0
 
 
-def count_new_feedback(
+def count_new_outcomes(
     outcomes: OutcomeIndex, retraining: RetrainingRecord | None, *, matured_before: datetime
-) -> NewFeedback:
+) -> NewOutcomes:
     """Count the matured labels that came since a run's data were put together.
 
     Parameters
@@ -148,21 +139,21 @@ def count_new_feedback(
     outcomes : OutcomeIndex
         Brought up to date.
     retraining : RetrainingRecord or None
-        What the run was made of as a challenger; None for a run that learned from no feedback.
+        What the run was made of as a challenger; None for a run that learned from no outcome.
     matured_before : datetime
         Labels of later predictions do not count yet.
 
     Returns
     -------
-    new : NewFeedback
+    new : NewOutcomes
         Rows on which the run was compared, and which it did not learn from, count as new.
     """
-    labels, positives = outcomes.count_before(first_id_at(matured_before))
+    labels, positives = outcomes.count_predicted_before(int(matured_before.timestamp() * 1_000_000))
     if retraining is not None:
         matured, fresh = retraining.feedback, retraining.fresh
         labels -= matured.matured_rows - fresh.held_out_rows
         positives -= matured.matured_positives - fresh.held_out_positives
-    return NewFeedback(max(0, labels), max(0, positives))
+    return NewOutcomes(max(0, labels), max(0, positives))
 
 
 @dataclass(frozen=True)
@@ -178,10 +169,11 @@ class RetrainingEvidence:
     trained_at : datetime
         When the champion was trained.
     windows : tuple of WindowEvidence
-        The complete windows since the champion went live, the oldest first.
+        The complete windows since the champion went live, the oldest first, and those of its labelled
+        predictions.
     present : WindowEvidence or None
         The rows as they are now, between two windows.
-    new_feedback : NewFeedback
+    new_outcomes : NewOutcomes
         Matured labels that the champion has not learned from.
     """
 
@@ -190,7 +182,7 @@ class RetrainingEvidence:
     trained_at: datetime
     windows: tuple[WindowEvidence, ...] = ()
     present: WindowEvidence | None = None
-    new_feedback: NewFeedback = NewFeedback()
+    new_outcomes: NewOutcomes = NewOutcomes()
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tabloop.artifacts.files import iso_utc
 from tabloop.artifacts.layout import FEEDBACK
-from tabloop.artifacts.prediction_log.folder import rotated_files
-from tabloop.artifacts.prediction_log.ids import first_id_at
-from tabloop.artifacts.prediction_log.reader import LogBatch, LogPosition, PredictionLogReader
+from tabloop.artifacts.prediction_log.reader import LogBatch, PredictionLogReader
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.contract.contract import Contract
 from tabloop.data.checked_rows import check_rows
@@ -27,7 +26,7 @@ from tabloop.outcomes.index import OutcomeIndex
 
 
 @dataclass(frozen=True)
-class FeedbackRows:
+class OutcomeRows:
     """Predictions whose outcome is known, as rows to learn from.
 
     Attributes
@@ -112,14 +111,14 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def read_feedback_rows(
+def read_outcome_rows(
     model_dir: Path,
     contract: Contract,
     *,
     matured_before: datetime,
     latest_rows: int | None = None,
     progress: Callable[[float], None] | None = None,
-) -> FeedbackRows:
+) -> OutcomeRows:
     """Join the outcomes with the features that were logged, through the contract's check.
 
     Parameters
@@ -137,20 +136,21 @@ def read_feedback_rows(
 
     Returns
     -------
-    rows : FeedbackRows
+    rows : OutcomeRows
         Each matured outcome is a row, refused or lost; with `latest_rows`, left out as older.
     """
     outcomes = OutcomeIndex(model_dir / FEEDBACK)
     outcomes.refresh()
-    end = first_id_at(matured_before)
-    matured, positives = outcomes.count_before(end)
+    end = iso_utc(matured_before)
+    matured, positives = outcomes.count_predicted_before(int(matured_before.timestamp() * 1_000_000))
     frames: deque[tuple[pl.DataFrame, list[str]]] = deque()
     quarantine_file = io.BytesIO()
     quarantine = Quarantine(file=quarantine_file)
     found = kept = 0
-    for batch in _batches(model_dir, contract, outcomes.first_id) if matured else ():
+    log = PredictionLogReader(model_dir, list(contract.columns))
+    for batch in log.read(log.position_before(outcomes.first_id)) if matured else ():
         label = outcomes.find(batch.prediction_id).label
-        places = [i for i in np.flatnonzero(label >= 0).tolist() if batch.prediction_id[i] < end]
+        places = [i for i in np.flatnonzero(label >= 0).tolist() if batch.time[i] < end]
         if not places:
             continue
         ids = [batch.prediction_id[place] for place in places]
@@ -167,7 +167,7 @@ def read_feedback_rows(
     frame = pl.concat([each for each, _ in frames]) if frames else _no_rows(contract)
     every_id = [name for _, names in frames for name in names]
     latest = slice(None if latest_rows is None else max(0, len(every_id) - latest_rows), None)
-    return FeedbackRows(
+    return OutcomeRows(
         frame=frame[latest],
         prediction_id=every_id[latest],
         matured_rows=matured,
@@ -176,16 +176,6 @@ def read_feedback_rows(
         quarantine=quarantine,
         quarantine_lines=quarantine_file.getvalue(),
     )
-
-
-def _batches(model_dir: Path, contract: Contract, first_id: str) -> Any:
-    """Read the log from the file on that holds the first outcome's prediction."""
-    after = ""
-    for file in rotated_files(model_dir):
-        if file.last >= first_id:
-            break
-        after = file.last
-    return PredictionLogReader(model_dir, list(contract.columns)).read(LogPosition(after))
 
 
 def _with_target(

@@ -80,7 +80,7 @@ class RetrainingReport:
 
 
 def decide(project: Project, gather: Gather) -> RetrainingDecision:
-    """Decide whether to retrain, from the log, the feedback and the decisions so far.
+    """Decide whether to retrain, from the log, the outcomes and the decisions so far.
 
     Raises
     ------

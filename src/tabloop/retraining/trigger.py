@@ -11,8 +11,8 @@ from tabloop.artifacts.files import iso_utc
 from tabloop.config.retraining import RetrainingConfig
 from tabloop.retraining.evidence import Finding, RetrainingEvidence, RetrainingHistory, WatchedTrigger
 
-#: They look at up to `monitoring.window_rows` rows together, and fire as soon as they hold.
-_AT_ONCE = ("drift_rule", "prediction_shift")
+#: They look at many rows together, and fire as soon as they hold.
+_AT_ONCE = ("drift_rule", "prediction_shift", "promise")
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,16 @@ def decide_retraining(
     A trigger that windows decide fires after `confirm_windows` of them in which it held, one after the other,
     and is off again after as many in which it was quiet: what goes to and fro within fewer windows changes
     nothing. A window in which it could not be judged is passed over. What is seen between two windows counts
-    for the two halves of the z-score rule alone.
+    for the two halves of the z-score rule, and for the promise, whose test holds at every look.
 
     Examples
     --------
     >>> from datetime import UTC, datetime
-    >>> from tabloop.retraining.evidence import NewFeedback, WindowEvidence
+    >>> from tabloop.retraining.evidence import NewOutcomes, WindowEvidence
     >>> held = {"windowed_drift": Finding(True, "minutes_watched: 12.1 for 6.8")}
     >>> windows = tuple(WindowEvidence(n * 1000, f"2026-01-0{n}T00:00:00Z", held) for n in (1, 2))
     >>> now = datetime(2026, 1, 3, tzinfo=UTC)
-    >>> evidence = RetrainingEvidence("r", now, now, windows, new_feedback=NewFeedback(900, 80))
+    >>> evidence = RetrainingEvidence("r", now, now, windows, new_outcomes=NewOutcomes(900, 80))
     >>> decision = decide_retraining(evidence, RetrainingConfig(), RetrainingHistory())
     >>> decision.should_retrain, decision.retrain_now, decision.reason
     (True, False, 'windowed_drift: minutes_watched: 12.1 for 6.8 (for 2 windows)')
@@ -132,7 +132,7 @@ def decide_retraining(
     triggers["new_labels"] = _labels(evidence, config)
     firing = [name for name, trigger in triggers.items() if trigger.fires]
 
-    new = evidence.new_feedback
+    new = evidence.new_outcomes
     missing_labels = max(0, config.min_new_labels - new.labels)
     missing_positives = max(0, config.min_new_positives - new.positives)
     cooldown_until = _cooldown_until(evidence, config, history)
@@ -233,7 +233,7 @@ def _age(evidence: RetrainingEvidence, config: RetrainingConfig) -> TriggerDecis
 
 
 def _labels(evidence: RetrainingEvidence, config: RetrainingConfig) -> TriggerDecision:
-    limit, new = config.triggers.new_labels, evidence.new_feedback.labels
+    limit, new = config.triggers.new_labels, evidence.new_outcomes.labels
     reason = f"{new:,} new labels"
     if limit is None:
         return TriggerDecision(False, None, 0, False, None, reason)

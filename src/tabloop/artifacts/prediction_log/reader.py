@@ -23,10 +23,10 @@ from tabloop.artifacts.prediction_log.folder import (
 from tabloop.artifacts.prediction_log.ids import split_id
 from tabloop.artifacts.prediction_log.lines import ID_SLICE, RUN_ID_START, TIME_SLICE, utc_text
 from tabloop.artifacts.prediction_log.parts import LogPart, LogPosition, open_live, open_rotated, walk_parts
-from tabloop.artifacts.prediction_log.rows import LogBatch, RowDecoder
+from tabloop.artifacts.prediction_log.rows import LogBatch, LoggedPrediction, RowDecoder
 from tabloop.errors import ArtifactMissingError
 
-__all__ = ["LogBatch", "LogPosition", "PredictionLogReader"]
+__all__ = ["LogBatch", "LogPosition", "LoggedPrediction", "PredictionLogReader"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class PredictionLogReader:
         waiting: list[bytes] = []
         for part in walk_parts(self._path, position):
             offset = part.offset_of(position)
-            with _damage_reported(part):
+            with damage_reported(part):
                 for lines in part.chunks(offset):
                     done = 0
                     while done < len(lines):
@@ -136,7 +136,7 @@ class PredictionLogReader:
             If there is no such folder or file.
         """
         rotated, live = self._open()
-        keep = _filter_of(run_id, since)
+        keep = line_filter(run_id, since)
         found: list[list[bytes]] = []
         missing = n_rows
         after = rotated[-1].last if rotated else ""
@@ -192,9 +192,20 @@ class PredictionLogReader:
                         found += keep(lines)
         return self._decoder.decode(found, LogPosition())
 
-    def known_ids(self, prediction_ids: Iterable[str]) -> set[str]:
-        """Give those of some ids that the log has; see `lookup`."""
-        return set(self.lookup(prediction_ids).prediction_id)
+    def find(self, prediction_ids: Iterable[str]) -> dict[str, LoggedPrediction]:
+        """Say what became of some predictions, by id; those that the log does not have are not there."""
+        found = self.lookup(prediction_ids)
+        rows = zip(found.run_id, found.time, found.probability, found.label, strict=True)
+        return {name: LoggedPrediction(*row) for name, row in zip(found.prediction_id, rows, strict=True)}
+
+    def position_before(self, prediction_id: str) -> LogPosition:
+        """Name the beginning of the first file that can hold this id or a later one."""
+        after = ""
+        for file in rotated_files(self._path) if self._path.is_dir() else ():
+            if file.last >= prediction_id:
+                break
+            after = file.last
+        return LogPosition(after)
 
     def _open(self) -> tuple[list[RotatedFile], LogPart | None]:
         """List the closed files and open the live one, as they are at one moment."""
@@ -212,8 +223,8 @@ class PredictionLogReader:
         return ([], open_live(self._path)) if alone is None else ([alone], None)
 
 
-def _filter_of(run_id: str | None, since: datetime | None) -> LineFilter:
-    """Make a test that needs no decoding: run id and time stand at fixed places."""
+def line_filter(run_id: str | None, since: datetime | None) -> LineFilter:
+    """Make a filter of lines that needs no decoding: run id and time stand at fixed places."""
     run = b"" if run_id is None else msgspec.json.encode(run_id)[1:] + b","
     run_slice = slice(RUN_ID_START, RUN_ID_START + len(run))
     earliest = b""
@@ -250,14 +261,14 @@ def _latest_of_rotated(file: RotatedFile, keep: LineFilter, n_rows: int) -> list
         part = open_rotated(file)
     except FileNotFoundError:
         return []  # removed since it was listed
-    with contextlib.closing(part), _damage_reported(part):
+    with contextlib.closing(part), damage_reported(part):
         for lines in part.chunks():
             latest += keep(lines)
     return list(latest)
 
 
 @contextlib.contextmanager
-def _damage_reported(part: LogPart) -> Iterator[None]:
+def damage_reported(part: LogPart) -> Iterator[None]:
     """Go on after a compressed file that is damaged: what stands before the damage was read."""
     try:
         yield

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -50,6 +50,27 @@ class LogBatch:
 
     def __len__(self) -> int:
         return len(self.prediction_id)
+
+
+class LoggedPrediction(NamedTuple):
+    """What the log says of one prediction, without its features.
+
+    Attributes
+    ----------
+    run_id : str
+        The run that answered.
+    time : str
+        When it was logged, ISO 8601 in UTC.
+    probability : float
+        That was answered.
+    label : int
+        The decision, 1 or 0.
+    """
+
+    run_id: str
+    time: str
+    probability: float
+    label: int
 
 
 class RowDecoder:
