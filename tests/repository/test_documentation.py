@@ -14,6 +14,8 @@ from tests.conftest import ROOT, Workspace
 
 from tabloop.config.reference import render_reference
 
+# folders of a project that uses tabloop
+NOT_OURS = {"artifacts", "runs", "reports", "candidates", "monitoring", "stream"}
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -90,6 +92,22 @@ def test_contributing_runs() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    """A path in code marks, seen from the package, the tests, or the repository."""
+    places = (ROOT / "src" / "tabloop", ROOT / "src", ROOT)
+    for path in re.findall(r"`((?:[a-z_0-9]+/)+(?:[a-z_0-9]+\.py)?)`", page.read_text()):
+        if path.endswith(".py") or path.split("/")[0] not in NOT_OURS:
+            assert any((place / path).exists() for place in places), path
+
+
+def test_every_room_is_in_the_picture() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for room in (ROOT / "src" / "tabloop").iterdir():
+        if (room / "__init__.py").exists():
+            assert f"{room.name}/" in page, room.name
 
 
 def test_every_make_target_is_in_its_help() -> None:
