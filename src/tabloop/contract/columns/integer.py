@@ -9,7 +9,6 @@ from pydantic import Field, StrictInt, model_validator
 
 from tabloop.contract.columns.column import (
     ColumnProblem,
-    ColumnType,
     InputType,
     Parsed,
     Reader,
@@ -27,6 +26,7 @@ from tabloop.contract.columns.ranges import (
     require_range,
     spread,
 )
+from tabloop.contract.columns.written_number import WrittenNumber
 from tabloop.contract.formulas.parser import ColumnKind
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _LARGEST_INT32 = 2**31 - 1
 _EXPECTED = "a whole number of at most 2**53 in size"
 
 
-class IntegerColumn(ColumnType):
+class IntegerColumn(WrittenNumber):
     """Whole numbers, at most 2**53 in size so that float64 holds each exactly.
 
     JSON may write them as integers or as floats that are whole.
@@ -78,6 +78,7 @@ class IntegerColumn(ColumnType):
         import numpy as np
         import polars as pl
 
+        values = self.plain_series(values)
         if values.dtype.is_integer():
             whole = values.cast(pl.Int64, strict=False)
         else:
@@ -168,7 +169,7 @@ class IntegerColumn(ColumnType):
         """Give Int64 where the database leaves the type open."""
         import polars as pl
 
-        return pl.Int64() if loose or family == "boolean" else None
+        return pl.Int64() if (loose and family != "text") or family == "boolean" else None
 
     def _limit_words(self) -> list[str]:
-        return describe_range(self.minimum, self.maximum)
+        return [*describe_range(self.minimum, self.maximum), *self._writing_words()]

@@ -10,7 +10,6 @@ from pydantic import Field, StrictFloat, model_validator
 
 from tabloop.contract.columns.column import (
     ColumnProblem,
-    ColumnType,
     Parsed,
     Reader,
     RecordValue,
@@ -27,6 +26,7 @@ from tabloop.contract.columns.ranges import (
     require_range,
     spread,
 )
+from tabloop.contract.columns.written_number import WrittenNumber
 from tabloop.contract.formulas.parser import ColumnKind
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _UNBOUNDED = 1e6
 _EXPECTED = "a finite number"
 
 
-class NumberColumn(ColumnType):
+class NumberColumn(WrittenNumber):
     """Finite float64 numbers."""
 
     formula_kind: ClassVar[ColumnKind] = "number"
@@ -66,7 +66,7 @@ class NumberColumn(ColumnType):
     def _parse(self, values: pl.Series) -> Parsed:
         import polars as pl
 
-        number = values.cast(pl.Float64, strict=False)
+        number = self.plain_series(values).cast(pl.Float64, strict=False)
         return Parsed(number, number.is_finite().fill_null(False).to_numpy(), _EXPECTED)
 
     def _limits(self, name: str, parsed: pl.Series) -> list[ColumnProblem]:
@@ -145,8 +145,8 @@ class NumberColumn(ColumnType):
                 return self._does_not_fit(found)
 
     def database_dtype(self, family: Family, *, loose: bool) -> pl.DataType | None:
-        """Give Float64, whatever the database holds."""
-        return self.dtype
+        """Give Float64, whatever the database holds; texts stay texts."""
+        return None if family == "text" else self.dtype
 
     def _limit_words(self) -> list[str]:
-        return describe_range(self.minimum, self.maximum)
+        return [*describe_range(self.minimum, self.maximum), *self._writing_words()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _EXPECTED: Final = "a moment in ISO 8601, such as 2026-01-31T12:00:00Z"
+_EXPECTED_WRITTEN: Final = {
+    "day_first": "a date such as 31.01.2026, a time with it or not, or ISO 8601",
+    "month_first": "a date such as 1/31/2026, a time with it or not, or ISO 8601",
+}
+_WRITTEN: Final = re.compile(
+    r"(?P<first>[0-9]{1,2})(?P<mark>[./-])(?P<second>[0-9]{1,2})(?P=mark)(?P<year>[0-9]{4})"
+    r"(?:(?:,? |T)(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})"
+    r"(?::(?P<second_>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,6}))?)?(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?)?\Z"
+)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
@@ -64,6 +74,46 @@ def read_moment(text: str) -> datetime | None:
         return None
 
 
+DateOrder = Literal["iso", "day_first", "month_first"]
+
+
+def read_written_moment(text: str, order: DateOrder) -> datetime | None:
+    """Read a moment as a person writes it, such as `31.01.2026 13:45`; ISO 8601 is read in every order.
+
+    Parameters
+    ----------
+    text : str
+        Day, month and a year of four digits between points, slashes or hyphens, and a time if there is one.
+    order : str
+        Whether the day or the month comes first; `iso` reads ISO 8601 alone.
+
+    Examples
+    --------
+    >>> read_written_moment("31.01.2026 13:45", "day_first").isoformat()
+    '2026-01-31T13:45:00+00:00'
+    >>> read_written_moment("1/31/2026 1:45 PM", "month_first").isoformat()
+    '2026-01-31T13:45:00+00:00'
+    >>> read_written_moment("31/01/2026", "month_first")
+    """
+    found = None if order == "iso" else _WRITTEN.match(text)
+    if found is None:
+        return read_moment(text)
+    first, second, year = (int(found[name]) for name in ("first", "second", "year"))
+    day, month = (first, second) if order == "day_first" else (second, first)
+    hour = int(found["hour"] or 0)
+    if found["half"] is not None:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if found["half"].lower() == "p" else 0)
+    micros = int((found["fraction"] or "").ljust(6, "0"))
+    try:
+        return datetime(
+            year, month, day, hour, int(found["minute"] or 0), int(found["second_"] or 0), micros, tzinfo=UTC
+        )
+    except ValueError:
+        return None
+
+
 class TimestampColumn(ColumnType):
     """Moments in ISO 8601; without a zone they are UTC. Models see seconds since 1970.
 
@@ -82,6 +132,11 @@ class TimestampColumn(ColumnType):
     is_json_string: ClassVar[bool] = True
 
     type: Literal["timestamp"]
+    order: DateOrder = Field(
+        "iso",
+        description="How texts are written: `iso` in ISO 8601, `day_first` also as 31.01.2026 or 31/1/2026, "
+        "`month_first` also as 1/31/2026; a time such as 13:45 or 1:45 PM may follow.",
+    )
     minimum: datetime | None = Field(None, description="Earliest possible moment.")
     maximum: datetime | None = Field(None, description="Latest possible moment.")
 
@@ -101,11 +156,19 @@ class TimestampColumn(ColumnType):
         return self
 
     @property
+    def _expected(self) -> str:
+        return _EXPECTED if self.order == "iso" else _EXPECTED_WRITTEN[self.order]
+
+    @property
     def dtype(self) -> pl.DataType:
         """Datetime in microseconds and UTC."""
         import polars as pl
 
         return pl.Datetime("us", "UTC")
+
+    def read_text(self, text: str) -> datetime | None:
+        """Read a moment in the column's order; None where the text is none."""
+        return read_written_moment(text, self.order)
 
     def _accepts(self, dtype: pl.DataType) -> bool:
         import polars as pl
@@ -116,25 +179,25 @@ class TimestampColumn(ColumnType):
         import polars as pl
 
         if values.dtype == pl.String:
-            parsed = _map_distinct(values, read_moment, self.dtype)
+            parsed = _map_distinct(values, self.read_text, self.dtype)
         elif values.dtype == pl.Date:
             parsed = values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         elif isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
             parsed = values.cast(pl.Datetime("us", values.dtype.time_zone)).dt.convert_time_zone("UTC")
         else:
             parsed = values.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        return Parsed(parsed, parsed.is_not_null().to_numpy(), _EXPECTED)
+        return Parsed(parsed, parsed.is_not_null().to_numpy(), self._expected)
 
     def _limits(self, name: str, parsed: pl.Series) -> list[ColumnProblem]:
         return range_problems(name, parsed, self.minimum, self.maximum)
 
     def _json_reader(self) -> Reader:
-        refused = Refusal("type", _EXPECTED)
+        refused = Refusal("type", self._expected)
         minimum, maximum = self.minimum, self.maximum
         too_early, too_late = range_refusals(minimum, maximum)
 
         def read(value: Any) -> RecordValue | Refusal:
-            moment = read_moment(value) if isinstance(value, str) else None
+            moment = self.read_text(value) if isinstance(value, str) else None
             if moment is None:
                 return refused
             if minimum is not None and moment < minimum:
@@ -154,7 +217,7 @@ class TimestampColumn(ColumnType):
         limits = {"x-minimum": self.minimum, "x-maximum": self.maximum}
         return {
             "type": "string",
-            "format": "date-time",
+            **({"format": "date-time"} if self.order == "iso" else {}),
             **{key: limit.isoformat() for key, limit in limits.items() if limit is not None},
         }
 
@@ -210,7 +273,8 @@ class TimestampColumn(ColumnType):
             case "date":
                 return DatabaseFit(notes=(f"{where}: {said} is read as midnight UTC",))
             case "text":
-                return DatabaseFit(notes=(f"{where}: the texts of {said} are read as ISO 8601",))
+                words = "ISO 8601" if self.order == "iso" else f"dates, {self.order.replace('_', ' ')}"
+                return DatabaseFit(notes=(f"{where}: the texts of {said} are read as {words}",))
             case _:
                 return self._does_not_fit(found)
 
