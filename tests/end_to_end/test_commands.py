@@ -545,7 +545,7 @@ def test_no_command_writes_over_what_it_reads(workspace: Workspace, command: lis
     [
         ("seed=true", "seed: got true, expected a whole number"),
         ("seed='7'", "expected a whole number"),
-        ("seed=2020-13-45", "is not a YAML value"),
+        ("seed=2020-13-45", "got 2020-13-45, expected a whole number"),
         ("seed={[a]: 1}", "a key must be a plain text"),
         ("data.ignore=[days_on_platform]", "data.ignore names what the contract uses"),
         ("data.source.separator='\\n'", "data.source.separator"),

@@ -149,11 +149,10 @@ def check_cancer(project: Project) -> None:
 def check_iris(project: Project) -> None:
     source = project.config.data.source
     assert isinstance(source, CsvSource)
-    assert (source.separator, source.decimal_comma, source.encoding) == (
-        ";",
-        True,
-        "cp1252",
-    )
+    assert (source.separator, source.encoding) == (";", "cp1252")
+    length = project.contract.columns["Kelchblattlänge"]
+    assert isinstance(length, NumberColumn)
+    assert length.decimal_mark == ","
     assert project.config.data.ignore == ("",)
     assert project.contract.numeric_features[0] == "Kelchblattlänge"
 

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--target", required=True, metavar="COL", help="The column to predict.")
 @click.option("--positive", metavar="VALUE", help="The value that counts as 1; by default the rarer one.")
+@click.option(
+    "--no-header", is_flag=True, help="The first line is a row; columns are column_1, column_2, ..."
+)
 @click.option("--force", is_flag=True, help="Replace a config.yaml that is there.")
 @with_optional_settings
-def init(settings: Settings, file: Path, target: str, positive: str | None, force: bool) -> None:
+def init(
+    settings: Settings, file: Path, target: str, positive: str | None, no_header: bool, force: bool
+) -> None:
     """Write a commented config.yaml for your own table, every guess marked."""
     from tabloop.artifacts.files import require_other_file, write_atomic
     from tabloop.config.loading import load_project, parse_project
@@ -31,7 +36,13 @@ def init(settings: Settings, file: Path, target: str, positive: str | None, forc
     if settings.config.exists() and not force:
         raise ConfigError(f"{settings.config}: is there already; --force replaces it, --config names another")
     require_other_file(settings.config, file)
-    guessed = infer_config(file, target=target, positive=positive, config_folder=settings.config.parent)
+    guessed = infer_config(
+        file,
+        target=target,
+        positive=positive,
+        config_folder=settings.config.parent,
+        header=not no_header,
+    )
     parse_project(guessed.text, settings.config, overrides=settings.overrides)  # before anything is written
     write_atomic(settings.config, guessed.text.encode())
     project = load_project(settings.config, overrides=settings.overrides)

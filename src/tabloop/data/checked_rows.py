@@ -184,8 +184,12 @@ def _slices(chunk: Chunk) -> Iterator[Chunk]:
 
 
 def _point_decimals(frame: pl.DataFrame, contract: Contract) -> pl.DataFrame:
-    """Write decimal commas as points."""
-    numbers = [n for n, c in contract.columns.items() if isinstance(c, NumberColumn | IntegerColumn)]
+    """Write decimal commas as points, where the column itself does not say how its numbers are written."""
+    numbers = [
+        name
+        for name, column in contract.columns.items()
+        if isinstance(column, NumberColumn | IntegerColumn) and column.is_plain
+    ]
     return frame.with_columns(pl.col(numbers).str.replace(",", ".", literal=True))
 
 

@@ -7,15 +7,18 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from tabloop.config.data import CsvSource, ParquetSource, Source
-from tabloop.contract.columns import CategoryColumn, Column, IntegerColumn, NumberColumn, TextColumn, listing
+from tabloop.contract.columns import CategoryColumn, TextColumn, listing
+from tabloop.data.files.csv_header import column_names
 from tabloop.data.open_source import open_file
 from tabloop.errors import DataError, TooFewRowsError, nearest_name
-from tabloop.init.columns import ColumnGuess, guess_column, reads_as_decimal_comma
+from tabloop.init.column_guess import ColumnGuess
+from tabloop.init.columns import guess_column
 from tabloop.init.layout import guess_csv_layout
 from tabloop.init.target import guess_target
 from tabloop.init.write_config import ConfigDraft, render_config
@@ -55,7 +58,9 @@ class _Table:
     seen: str
 
 
-def infer_config(file: Path, *, target: str, positive: str | None, config_folder: Path) -> InferredConfig:
+def infer_config(
+    file: Path, *, target: str, positive: str | None, config_folder: Path, header: bool = True
+) -> InferredConfig:
     r"""Write a config.yaml for a table, every guess marked.
 
     The limits it sets are wide and the categories open, so the contract accepts the table it came from;
@@ -69,6 +74,8 @@ def infer_config(file: Path, *, target: str, positive: str | None, config_folder
         The column to predict, with two values.
     positive : str or None
         The value that counts as 1; None for 1, true or yes, else the rarer one.
+    header : bool, default=True
+        Whether the first line of a text file names the columns; otherwise they are column_1, column_2, ...
     config_folder : pathlib.Path
         Where the config will stand; the table's path is written relative to it if it lies below.
 
@@ -90,19 +97,19 @@ def infer_config(file: Path, *, target: str, positive: str | None, config_folder
     ...     _ = table.write_text("minutes;bought\n3,5;yes\n0;no\n12;no\n")
     ...     inferred = infer_config(table, target="bought", positive=None, config_folder=Path(folder))
     >>> print(next(line for line in inferred.text.splitlines() if "minutes:" in line).strip())
-    minutes: {type: number, minimum: 0, maximum: 1000}  # guessed: 0 to 12 seen
+    minutes: {type: number, minimum: -1000, maximum: 1000, decimal_mark: ","}  # guessed: 0 to 12 seen, ...
     """
-    table = _read(file, _path_in_config(file, config_folder), target.strip())
+    table = _read(file, _path_in_config(file, config_folder), target.strip(), header)
     frame, name = table.frame, _find_target(file, table, target)
     found = guess_target(file, name, frame[name], positive)
-    decimal_comma = isinstance(table.source, CsvSource) and table.source.decimal_comma
+    comma_is_decimal = isinstance(table.source, CsvSource) and table.source.separator != ","
     guesses = [
-        guess_column(column, frame[column], found.is_positive, decimal_comma=decimal_comma)
+        guess_column(column, frame[column], found.is_positive, comma_is_decimal=comma_is_decimal)
         for column in frame.columns
         if column != name
     ]
     guesses = _require_features(file, guesses)
-    refused_rows = _count_refused(frame, guesses, found.is_positive, decimal_comma) + table.malformed_rows
+    refused_rows = _count_refused(frame, guesses, found.is_positive) + table.malformed_rows
     n_rows = frame.height + table.malformed_rows
     quarantine_fraction, quarantine_seen = _quarantine_fraction(refused_rows, n_rows)
     rarer_rows = min(int(found.is_positive.sum()), int((~found.is_positive).sum()))
@@ -135,7 +142,7 @@ def _path_in_config(file: Path, config_folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
 
 
-def _read(file: Path, path: str, target: str) -> _Table:
+def _read(file: Path, path: str, target: str, header: bool) -> _Table:
     if not file.exists():
         raise DataError(f"{file}: no such file; expected a table, CSV or Parquet")
     if not file.is_file():
@@ -146,9 +153,8 @@ def _read(file: Path, path: str, target: str) -> _Table:
     if file.suffix.lower() in (".parquet", ".pq"):
         source, seen = ParquetSource(kind="parquet", path=path), ""
     else:
-        source, seen = guess_csv_layout(file, path=path, target=target)
+        source, seen = guess_csv_layout(file, path=path, target=target, header=header)
     rows = open_file(source, file)
-    _require_distinct_names(file, rows.columns)
     frames, n_rows, malformed, is_all = [], 0, 0, True
     for chunk in rows.chunks():
         if n_rows >= MOST_ROWS:
@@ -163,35 +169,25 @@ def _read(file: Path, path: str, target: str) -> _Table:
     if frame.height > MOST_ROWS:
         frame, is_all = frame.head(MOST_ROWS), False
     table = _Table(source, frame, malformed, is_all, seen)
-    return table if isinstance(source, ParquetSource) else _with_csv_habits(file, table, source, target)
+    return table if isinstance(source, ParquetSource) else _without_padding(file, table, source)
 
 
-def _with_csv_habits(file: Path, table: _Table, source: CsvSource, target: str) -> _Table:
-    """Find spaces around fields and decimal commas, which only the columns show."""
-    frame, seen, habits = table.frame, table.seen, {}
+def _without_padding(file: Path, table: _Table, source: CsvSource) -> _Table:
+    """Find spaces around fields, which only the columns show."""
+    frame, seen = table.frame, table.seen
+    habits: dict[str, Any] = {}
     padded = frame.select((pl.all() != pl.all().str.strip_chars()).sum())
     n_padded = sum(padded.row(0)) + sum(name != name.strip() for name in frame.columns)
     if n_padded:
         habits["strip_spaces"] = True
         seen += f"; spaces around {n_padded:,} fields"
         names = [name.strip() for name in frame.columns]
-        _require_distinct_names(file, names)
+        if len(set(names)) < len(names):
+            habits["repeated_names"] = "number"
+        stripping = source.model_copy(update=habits)
         frame = frame.with_columns(pl.all().str.strip_chars())
-        frame.columns = names
-    if source.separator != ",":
-        columns = [name for name in frame.columns if name != target]
-        with_comma = [name for name in columns if reads_as_decimal_comma(frame[name])]
-        if with_comma:
-            habits["decimal_comma"] = True
-            seen += f"; decimal commas in {listing([repr(name) for name in with_comma], most=3)}"
+        frame.columns = column_names(names, stripping, file) if source.header else names
     return replace(table, source=source.model_copy(update=habits), frame=frame, seen=seen)
-
-
-def _require_distinct_names(file: Path, names: list[str]) -> None:
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        shown = listing([f"{name!r} ({names.count(name)} times)" for name in twice])
-        raise DataError(f"{file}: columns of the same name: {shown}; expected each name once, rename them")
 
 
 def _find_target(file: Path, table: _Table, target: str) -> str:
@@ -224,7 +220,7 @@ def _require_features(file: Path, guesses: list[ColumnGuess]) -> list[ColumnGues
                     "max_length": column.max_length,
                 }
             )
-        is_useless = guess.ignore is not None and not guess.ignore.startswith(("an id?", "leak?"))
+        is_useless = guess.ignore is not None and not guess.ignore.startswith(("an id?", "leak?", "a moment"))
         if column is None or is_useless:
             rescued.append(guess)
             continue
@@ -236,23 +232,15 @@ def _require_features(file: Path, guesses: list[ColumnGuess]) -> list[ColumnGues
     raise DataError(f"{file}: no column besides the target to learn from{''.join(reasons)}")
 
 
-def _count_refused(
-    frame: pl.DataFrame, guesses: list[ColumnGuess], is_positive: pl.Series, decimal_comma: bool
-) -> int:
+def _count_refused(frame: pl.DataFrame, guesses: list[ColumnGuess], is_positive: pl.Series) -> int:
     """Count the rows that the guessed contract refuses, so that the limit is measured."""
     refused = is_positive.is_null().to_numpy().copy()
     for guess in guesses:
         if guess.column is None or guess.ignore is not None:
             continue
-        values = _pointed(frame[guess.name], guess.column) if decimal_comma else frame[guess.name]
-        for problem in guess.column.check_series(guess.name, values)[1]:
+        for problem in guess.column.check_series(guess.name, frame[guess.name])[1]:
             refused |= problem.rows
     return int(np.count_nonzero(refused))
-
-
-def _pointed(values: pl.Series, column: Column) -> pl.Series:
-    is_number = isinstance(column, NumberColumn | IntegerColumn)
-    return values.str.replace(",", ".", literal=True) if is_number else values
 
 
 def _quarantine_fraction(refused_rows: int, n_rows: int) -> tuple[float, str | None]:

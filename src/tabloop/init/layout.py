@@ -5,24 +5,29 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tabloop.config.data import CsvSource
+from tabloop.contract.columns import listing
+from tabloop.data.files.csv_header import looks_headerless
 from tabloop.errors import DataError
 
 _BLOCK_BYTES = 1 << 20
 _SAMPLE_CHARACTERS = 1 << 16
 _SAMPLE_RECORDS = 500
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SAID_SEPARATOR = re.compile(r"\ufeff?sep=(?P<separator>.)\r?\n", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?$")
 _ARCHIVES = {b"PK\x03\x04": "a zip archive or Excel sheet", b"\x1f\x8b": "compressed", b"PAR1": "Parquet"}
 
 
-def guess_csv_layout(file: Path, *, path: str, target: str) -> tuple[CsvSource, str]:
-    """Guess encoding and separator of a delimited file.
+def guess_csv_layout(file: Path, *, path: str, target: str, header: bool = True) -> tuple[CsvSource, str]:
+    """Guess encoding, separator, comments and repeated names of a delimited file.
 
-    Neither decimal commas nor spaces around fields are looked for: both show only in the columns.
+    Spaces around fields are not looked for: they show only in the columns.
 
     Parameters
     ----------
@@ -32,6 +37,8 @@ def guess_csv_layout(file: Path, *, path: str, target: str) -> tuple[CsvSource, 
         How the config shall name it.
     target : str
         A column that should be there: the separator that makes it one is preferred.
+    header : bool, default=True
+        Whether the first line names the columns.
 
     Returns
     -------
@@ -42,7 +49,7 @@ def guess_csv_layout(file: Path, *, path: str, target: str) -> tuple[CsvSource, 
     Raises
     ------
     DataError
-        If the file is no text.
+        If the file is no text, or its first line looks like a row although it should be a header.
     """
     encoding = _guess_encoding(file)
     codec = "utf-8-sig" if encoding == "utf-8" else encoding
@@ -51,26 +58,60 @@ def guess_csv_layout(file: Path, *, path: str, target: str) -> tuple[CsvSource, 
     if len(sample) == _SAMPLE_CHARACTERS:
         sample = sample[: sample.rfind("\n") + 1] or sample  # the last line was cut
     best, best_score, seen = ",", (False, 0.0, 0), "fields between commas"
+    names: list[str] = []
+    comment = _guess_comment(sample)
+    said = _SAID_SEPARATOR.match(sample)
     for separator, name in _SEPARATORS.items():
-        records = _records(sample, separator)
+        if said is not None and said["separator"] in _SEPARATORS and separator != said["separator"]:
+            continue
+        records = _records(sample[said.end() :] if said else sample, separator, comment)
         if not records:
             continue
-        header = records[0]
-        agreeing = Counter(map(len, records))[len(header)]
-        has_target = target.strip() in [field.strip() for field in header]
-        score = (has_target, agreeing / len(records) if len(header) > 1 else 0.0, len(header))
+        first = records[0]
+        agreeing = Counter(map(len, records))[len(first)]
+        has_target = target.strip() in [field.strip() for field in first]
+        score = (has_target, agreeing / len(records) if len(first) > 1 else 0.0, len(first))
         if score > best_score:
-            best, best_score = separator, score
-            seen = f"fields between {name}, {len(header)} of them in {agreeing} of {len(records)} lines"
+            best, best_score, names = separator, score, first
+            seen = f"fields between {name}, {len(first)} of them in {agreeing} of {len(records)} lines"
     options: dict[str, Any] = {"kind": "csv", "path": path, "separator": best, "encoding": encoding}
+    if comment is not None:
+        options["comment"] = comment
+        seen += f"; lines that begin with {comment} are comments"
+    if not header:
+        options["header"] = False
+    elif _is_row(names) and not best_score[0]:
+        raise DataError(
+            f"{file}: this looks like a file without a header: its first line is {listing(names)}. "
+            f"`tabloop init FILE --no-header --target column_N` reads it so, with N from 1 to {len(names)}; "
+            "or write a line of names above it"
+        )
+    elif len(set(names)) < len(names) and not _is_row(names):
+        options["repeated_names"] = "number"
+        twice = [f"{each!r}" for each, times in Counter(names).items() if times > 1]
+        seen += f"; names that stand there again are told apart by position, as name_2: {listing(twice)}"
     return CsvSource.model_validate(options), f"{seen}; {_why(encoding)}"
 
 
-def _records(sample: str, separator: str) -> list[list[str]]:
+def _is_row(names: list[str]) -> bool:
+    """Tell whether a first line holds values: a number with a point, or nothing but numbers."""
+    return looks_headerless(names) or (bool(names) and all(_NUMBER.match(name.strip()) for name in names))
+
+
+def _guess_comment(sample: str) -> str | None:
+    """Find whether the file begins with comments: lines after `#` that are not laid out as the others."""
+    lines = [line for line in sample.splitlines()[:100] if line.strip()]
+    others = [line for line in lines if not line.startswith("#")]
+    if not lines or not others or lines[0] == others[0]:
+        return None
+    return None if any(lines[0].count(each) == others[0].count(each) > 0 for each in _SEPARATORS) else "#"
+
+
+def _records(sample: str, separator: str, comment: str | None) -> list[list[str]]:
     records: list[list[str]] = []
     try:
         for record in csv.reader(io.StringIO(sample, newline=""), delimiter=separator):
-            if record:
+            if record and not (comment is not None and record[0].startswith(comment)):
                 records.append(record)
             if len(records) == _SAMPLE_RECORDS:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,12 @@ from tabloop.errors import DataError
 _POSITIVE_OF_PAIR = {
     frozenset(pair): pair[0]
     for pair in (("1", "0"), ("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "-1"),
-                 ("positive", "negative"), ("pos", "neg"))
+                 ("positive", "negative"), ("pos", "neg"), ("ja", "nein"), ("ja", "nee"), ("ja", "nej"),
+                 ("oui", "non"), ("si", "no"), ("sí", "no"), ("sì", "no"), ("sim", "não"), ("tak", "nie"),
+                 ("да", "нет"))
 }  # fmt: skip
+#: Whoever wrote these meant them so.
+_PLAIN = ("1", "true")
 _MISSING = ("na", "n/a", "nan", "null", "none", "missing", "unknown", "?", "-", ".")
 #: No two values hide behind more spellings.
 _MOST_SPELLINGS = 10_000
@@ -85,6 +90,8 @@ def guess_target(file: Path, name: str, values: pl.Series, wanted: str | None) -
         f"{_short(positive)} ({_rows(counts[positive])}) counts as 1, {why}; "
         f"{_short(negative)} ({_rows(counts[negative])}) as 0"
     )
+    if wanted is None and positive not in _PLAIN:
+        seen += f"; --positive {_argument(negative)} makes it the other way round"
     if plain.null_count():
         seen += f"; {_rows(plain.null_count())} without a value will be refused"
     return TargetGuess(positive, negative, plain == positive, seen)
@@ -127,9 +134,14 @@ def _problem(file: Path, name: str, found: str, counts: Iterable[str]) -> str:
     missing = next((text for text in counts if text.casefold() in _MISSING), None)
     hint = f" If {missing!r} means that it is missing, leave the field empty." if missing is not None else ""
     return (
-        f"{file}: the target {name!r} holds {found}; expected two values, besides empty fields.{hint} "
+        f"{file}: the target {name!r} holds {found}; expected two values, besides empty fields: more than "
+        f"two classes (multi-class) and numbers (regression) are not supported.{hint} "
         "Choose another --target, or mend the column."
     )
+
+
+def _argument(text: str) -> str:
+    return text if text.isalnum() else shlex.quote(text)
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,7 @@ from tabloop.config.training import BusinessConfig, PreprocessingConfig, Trainin
 from tabloop.contract.columns import BooleanColumn, TimestampColumn
 from tabloop.contract.formulas.tree import Binary, Call, Number, format_node
 from tabloop.contract.formulas.tree import Column as ColumnNode
-from tabloop.init.columns import ColumnGuess
+from tabloop.init.column_guess import ColumnGuess
 
 #: Words that YAML 1.1 reads as something else than text.
 _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
@@ -101,8 +101,9 @@ def render_config(draft: ConfigDraft) -> tuple[str, tuple[str, ...]]:
         "# What is marked `guessed` was guessed from them: mend what is wrong. Limits are meant to be what is"
     )
     page.add(
-        "# possible at all, not what was seen; categories that are not listed are accepted (`open`). Then:"
+        "# possible at all, not what was seen: write `minimum: 0` where less is impossible. Categories that"
     )
+    page.add("# are not listed are accepted (`open`). Then:")
     page.add("#   tabloop data check    says which rows the contract refuses, and why")
     page.add("#   tabloop run           trains, judges and releases a model")
     page.add("# Every setting and its default: docs/configuration.md")
