@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tabloop.config.yaml_text import parse_yaml, write_yaml
@@ -88,6 +88,8 @@ plain = st.recursive(
 )
 
 
+@settings(max_examples=300)
+@example(["\x85", "a\u2028b", "\ufeffx", "a\nb", " a ", "\r"])
 @given(plain)
 def test_what_is_written_is_read_back(value: Any) -> None:
     assert parse_yaml(write_yaml(value), "here") == value

@@ -63,6 +63,13 @@ class _Dumper(yaml.SafeDumper):
     """A dumper that quotes every text which `_Loader` would not read as that text."""
 
 
+def _write_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # the breaks of other systems would be folded into blanks where they are not escaped
+    style = '"' if any(each in text for each in "\x85\u2028\u2029\ufeff") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _write_text)
 _speak_core_schema(_Loader)
 _speak_core_schema(_Dumper)
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_core_int)
