@@ -11,7 +11,7 @@ import pytest
 from tests.artifacts.prediction_log.kit import append, ids, live, open_log
 from tests.conftest import ROOT
 
-from tabloop.artifacts.prediction_log.folder import rotated_files
+from tabloop.artifacts.prediction_log.folder import is_in_order, rotated_files
 from tabloop.artifacts.prediction_log.ids import PredictionIds
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.errors import ArtifactMissingError
@@ -172,3 +172,24 @@ def test_a_reader_does_not_disturb_a_writer_that_is_slow(tmp_path: Path) -> None
             append(log)  # while the reader is in the middle: it holds no lock
             assert len(batch) == 1
         assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("durability", ["process", "memory"])
+def test_single_rows_are_found_in_a_live_file_that_is_not_read(tmp_path: Path, durability: str) -> None:
+    with (
+        open_log(tmp_path, durability=durability, flush_interval_s=60.0) as log,
+        open_log(tmp_path) as other,
+    ):
+        given = [name for n in range(60) for name in (*append(log, n % 4 + 1), *append(other))]
+    reader = PredictionLogReader(tmp_path)
+    assert is_in_order(tmp_path) is (durability == "process")
+    for wanted in (given[0], given[1], given[77], given[-1]):
+        assert reader.lookup([wanted]).prediction_id == [wanted]
+    between = given[10][:-1] + ("0" if given[10][-1] != "0" else "1")
+    assert reader.find([between, "x", "ffffffff-ffff-7fff-bfff-ffffffffffff"]) == {}
+    found = reader.find([given[5], between, given[9]])
+    assert set(found) == {given[5], given[9]}
+    assert found[given[5]].probability == 0.25
+    with live(tmp_path).open("ab") as file:
+        file.write(b"no line of a log\n")
+    assert reader.lookup([given[-1]]).prediction_id == [given[-1]]

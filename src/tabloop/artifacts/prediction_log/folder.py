@@ -87,6 +87,15 @@ def rotated_files(folder: Path) -> list[RotatedFile]:
     return [found[last] for last in sorted(found)]
 
 
+def is_in_order(folder: Path) -> bool:
+    """Tell whether the ids of the live file increase; batches that wait in memory may come late."""
+    try:
+        # a writer notes the file's range in its lock when a batch comes late
+        return not (folder / LOCK_NAME).read_bytes()
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def writers_held_off(folder: Path) -> Iterator[None]:
     """Keep writers and rotation out for a moment, so that what is seen is what stays.

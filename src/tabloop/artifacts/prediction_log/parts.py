@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from tabloop.artifacts.prediction_log.folder import (
     rotated_files,
     writers_held_off,
 )
+from tabloop.artifacts.prediction_log.lines import ID_SLICE, LINE_START
 from tabloop.errors import ArtifactMissingError
 
 _CHUNK_BYTES = 1 << 20
@@ -150,6 +152,39 @@ class LogPart:
             if lines:
                 yield end, lines[:-1].split(b"\n")
                 end = start + cut
+
+    def find_in_order(self, prediction_ids: Sequence[bytes]) -> list[bytes] | None:
+        """Find lines by bisection in a plain file whose ids increase.
+
+        Parameters
+        ----------
+        prediction_ids : sequence of bytes
+            In any order.
+
+        Returns
+        -------
+        lines : list of bytes or None
+            Those that the file has, without their line ends; None where it holds something else than lines of
+            the log, so that all of it has to be read.
+        """
+        size = os.fstat(self._file.fileno()).st_size if self.size is None else self.size
+        if not size:
+            return []
+        found = []
+        with mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_READ) as content:
+            for wanted in prediction_ids:
+                low, high = 0, size  # both where a line begins
+                while low < high:
+                    start = content.rfind(b"\n", 0, (low + high) // 2) + 1
+                    end = content.find(b"\n", start, size)
+                    line = content[start:end] if end >= 0 else b""
+                    if not line.startswith(LINE_START):
+                        return None
+                    if line[ID_SLICE] == wanted:
+                        found.append(line)
+                        break
+                    low, high = (end + 1, high) if line[ID_SLICE] < wanted else (low, start)
+        return found
 
     def close(self) -> None:
         """Close the file."""

@@ -16,6 +16,7 @@ import zstandard
 from tabloop.artifacts.prediction_log.folder import (
     LIVE_NAME,
     RotatedFile,
+    is_in_order,
     parse_rotated,
     rotated_files,
     writers_held_off,
@@ -29,6 +30,9 @@ from tabloop.errors import ArtifactMissingError
 __all__ = ["LogBatch", "LogPosition", "LoggedPrediction", "PredictionLogReader"]
 
 _LOGGER = logging.getLogger(__name__)
+
+#: So many ids are looked up one by one; for more of them the live file is read.
+_BISECTED_IDS = 1_000
 
 LineFilter = Callable[[list[bytes]], list[bytes]]
 
@@ -188,9 +192,16 @@ class PredictionLogReader:
         if live is not None:
             with contextlib.closing(live):
                 if len(found) < len(wanted):
-                    for lines in live.chunks():
-                        found += keep(lines)
+                    found += self._lines_of(live, wanted_bytes, keep)
         return self._decoder.decode(found, LogPosition())
+
+    def _lines_of(self, live: LogPart, wanted: set[bytes], keep: LineFilter) -> list[bytes]:
+        """Find lines of the live file: some by bisection, many by reading it."""
+        if len(wanted) <= _BISECTED_IDS and is_in_order(self._path):
+            found = live.find_in_order(sorted(wanted))
+            if found is not None:
+                return found
+        return [line for lines in live.chunks() for line in keep(lines)]
 
     def find(self, prediction_ids: Iterable[str]) -> dict[str, LoggedPrediction]:
         """Say what became of some predictions, by id; those that the log does not have are not there."""
