@@ -17,7 +17,7 @@ from tabloop.contract.contract import Contract
 from tabloop.errors import DataError
 from tabloop.outcomes.outcome import Outcome
 from tabloop.outcomes.store import OutcomeStore
-from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_log
+from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_rows
 
 CONTRACT = Contract.from_dict(
     {
@@ -163,4 +163,4 @@ def test_without_outcomes_there_are_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["omit", "hash"])
 def test_a_log_that_keeps_columns_back_teaches_nothing(how: str) -> None:
     with pytest.raises(DataError, match=rf"keeps back note \({how}\)"):
-        require_whole_log(CONTRACT, PredictionLogConfig.model_validate({how: ["note"]}))
+        require_whole_rows(CONTRACT, PredictionLogConfig.model_validate({how: ["note"]}))

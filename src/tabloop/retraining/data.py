@@ -33,7 +33,7 @@ from tabloop.data.repetition import measure_repetition
 from tabloop.data.run_data import load_run_data, split_rule_of
 from tabloop.data.split import in_test_part
 from tabloop.errors import NothingToJudgeError, TabloopError, TooFewRowsError
-from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_log
+from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +103,7 @@ def build_retraining_data(
     split draws each on its own, an equal row is another case, and stays.
     """
     config, contract, settings = project.config, project.contract, project.config.retraining
-    require_whole_log(contract, config.prediction_log)
+    require_whole_rows(contract, config.prediction_log)
     reference = read_dataset(config.data, contract, project.folder)
     require_quarantine_limit(reference, config.data)
     outcomes = read_outcome_rows(

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from tabloop.artifacts.prediction_log.counters import LogCounters
 from tabloop.artifacts.prediction_log.group_commit import GroupCommit
 from tabloop.artifacts.prediction_log.ids import PREFIX_CHARACTERS, PredictionIds, split_id
 from tabloop.artifacts.prediction_log.lines import LineEncoder, utc_text
@@ -83,9 +82,8 @@ class PredictionLogWriter:
     ...     with PredictionLogWriter(Path(folder), PredictionLogConfig()) as log:
     ...         rows = [{"minutes_watched": 180.0}, {"minutes_watched": 2.0}]
     ...         appended = log.append(rows, [0.41, 0.07], [0, 0], run_id="20261123T2115", threshold=0.5)
-    ...         counters = log.counters
-    >>> len(appended.prediction_ids), appended.is_logged, counters.written_rows
-    (2, True, 2)
+    >>> len(appended.prediction_ids), appended.is_logged
+    (2, True)
     """
 
     def __init__(
@@ -106,7 +104,6 @@ class PredictionLogWriter:
         self._encoder = LineEncoder(config, environ)
         self._ids = PredictionIds(clock_ns)
         self._newest_prefix = ""
-        self._counters = LogCounters()
         self._mutex = threading.Lock()
         self._state = "open"
         self._live = LiveLog(
@@ -132,14 +129,6 @@ class PredictionLogWriter:
             self._flusher.start()
         _WRITERS.add(self)
         atexit.register(self.close)
-
-    @property
-    def counters(self) -> LogCounters:
-        """What was done so far; see `LogCounters`."""
-        self._counters.repaired_fragments = self._live.repaired_fragments
-        self._counters.rotations = self._live.rotations
-        self._counters.syncs = self._commits.syncs
-        return self._counters
 
     def append(
         self,
@@ -218,9 +207,7 @@ class PredictionLogWriter:
                 if isinstance(error, RolledForwardError):
                     self._ids.renew()  # some of these numbers may be in the file
                 if self._config.on_unwritable == "refuse":
-                    self._counters.refused_rows += n_rows
                     raise LogUnwritableError(f"{self._live.path}: {self.problem}") from error
-                self._counters.dropped_rows += n_rows
                 if not prefix:
                     prefix, first = self._ids.begin(n_rows)
                 return Appended(_ids(prefix, first, n_rows), False, 0)
@@ -229,7 +216,6 @@ class PredictionLogWriter:
                 raise
             self._ids.confirm(n_rows)
             self._newest_prefix = prefix
-            self._counters.written_rows += n_rows
             ticket = self._commits.give_ticket() if self._config.durability == "power" else 0
         return Appended(_ids(prefix, first, n_rows), True, ticket)
 
@@ -259,7 +245,6 @@ class PredictionLogWriter:
             self.problem = str(error)
             if self._config.on_unwritable == "refuse":
                 raise
-            self._counters.unsynced_batches += 1
 
     def flush(self) -> None:
         """Write what waits in memory.
@@ -296,9 +281,6 @@ class PredictionLogWriter:
         except LogUnwritableError:
             if self._config.on_unwritable == "refuse":
                 raise
-            n_lost = sum(batch.n_rows for batch in self._waiting)
-            self._counters.dropped_rows += n_lost
-            self._counters.written_rows -= n_lost
         finally:
             with self._mutex:
                 self._state = "closed"
