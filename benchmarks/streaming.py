@@ -39,10 +39,10 @@ from tabloop.data.dataset import read_dataset
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import ScoringService, load_service
 from tabloop.lifecycle.run_all import run_all
-from tabloop.streaming.batch_decider import FixedService
 from tabloop.streaming.consumer import StreamConsumer, most_held_events
-from tabloop.streaming.decision_log import PredictionLogBook
+from tabloop.streaming.event_log import EventLog
 from tabloop.streaming.events import encode_event
+from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.open_broker import open_sink, open_source
 from tabloop.streaming.simulation.saturation import find_highest_rate
 from tabloop.streaming.simulation.simulator import LoadSimulator
@@ -119,7 +119,7 @@ async def broker_rate(
             open_source(config.source, folder, held_events=most_held_events(config)),
             open_sink(config.sink, folder),
             FixedService(service),
-            PredictionLogBook(folder, writer),
+            EventLog(folder, writer, run_id=service.run_id, columns=tuple(service.contract.columns)),
             config,
         )
         stop = asyncio.Event()

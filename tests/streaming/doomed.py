@@ -15,7 +15,7 @@ from typing import Any
 
 from tabloop.config.loading import load_project
 from tabloop.scoring import events as event_scoring
-from tabloop.streaming import decision_log
+from tabloop.streaming import event_log
 from tabloop.streaming import open_broker as brokers
 
 MOMENTS = ("pulled", "logging", "logged", "published", "acknowledged")
@@ -88,7 +88,7 @@ def _plant(die_when: str, batch: int) -> None:
     elif die_when == "acknowledged":
         plan.open_source = wrap(brokers.open_source, "acknowledge")
     else:
-        append = decision_log.PredictionLogBook.append
+        append = event_log.EventLog.append
 
         def dying_append(*arguments: Any, **options: Any) -> Sequence[str]:
             nonlocal calls
@@ -100,6 +100,4 @@ def _plant(die_when: str, batch: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return ids
 
-        plan.PredictionLogBook = type(
-            "DyingBook", (decision_log.PredictionLogBook,), {"append": dying_append}
-        )
+        plan.EventLog = type("DyingLog", (event_log.EventLog,), {"append": dying_append})

@@ -17,9 +17,11 @@ import polars as pl
 from tabloop.config.streaming import StreamConfig
 from tabloop.inference.records.record_type import Record
 from tabloop.inference.scoring_service import ScoringService
-from tabloop.streaming.batch_decider import FixedService, LiveService, LoggedDecision
+from tabloop.streaming.broker_address import address_of
 from tabloop.streaming.consumer import StreamConsumer
+from tabloop.streaming.event_log import LoggedDecision
 from tabloop.streaming.events import encode_event
+from tabloop.streaming.live_service import FixedService, LiveService
 from tabloop.streaming.open_broker import open_sink, open_source
 from tabloop.streaming.ports import DecisionSink, EventSource
 from tabloop.streaming.stream_report import StreamReport
@@ -161,11 +163,12 @@ async def _read_all(broker: Broker, place: Mapping[str, Any]) -> list[bytes]:
         await connection.close()
         return found
     if broker.kind == "rabbitmq":
-        from tabloop.streaming.brokers.rabbitmq import RabbitMqDecisionLog
+        from tabloop.streaming.brokers.rabbitmq import RabbitMqAppendLog
 
-        log = RabbitMqDecisionLog(broker.config().sink, broker.url)  # type: ignore[arg-type]
+        sink: Any = broker.config().sink
+        log = RabbitMqAppendLog(sink, address_of(sink, broker.environ))
         await log.open()
-        bodies = [message.body async for message in log._read("first")]
+        bodies = [message.body async for message in log.read("first")]
         await log.close()
         return bodies
     return await asyncio.to_thread(_read_kafka, broker.url, place["topic"])
@@ -195,6 +198,7 @@ class MemoryLog:
     def __init__(self) -> None:
         self.event_ids: list[str] = []
         self.found: dict[str, LoggedDecision] = {}
+        self.records: dict[str, Record] = {}
 
     def append(
         self,
@@ -208,10 +212,14 @@ class MemoryLog:
     ) -> Sequence[str]:
         start = len(self.event_ids)
         self.event_ids += event_ids
+        self.records |= dict(zip(event_ids, records, strict=True))
         return [f"prediction-{start + place}" for place in range(len(records))]
 
     def find(self, event_ids: Sequence[str]) -> Mapping[str, LoggedDecision]:
         return {name: self.found[name] for name in event_ids if name in self.found}
+
+    def differs(self, event_id: str, record: Record) -> bool:
+        return event_id in self.records and self.records[event_id] != record
 
     def suspects(self) -> Sequence[str]:
         return list(self.found)
@@ -235,7 +243,8 @@ def consumer_of(
     log: Any = None,
 ) -> StreamConsumer:
     service = FixedService(live) if isinstance(live, ScoringService) else live
-    return StreamConsumer(source, sink, service, MemoryLog() if log is None else log, config)
+    kept: Any = MemoryLog() if log is None else log
+    return StreamConsumer(source, sink, service, kept, config)
 
 
 async def run_until(

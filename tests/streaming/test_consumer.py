@@ -19,9 +19,10 @@ from tabloop.config.streaming import StreamConfig
 from tabloop.contract.contract import Contract
 from tabloop.errors import BrokerUnavailableError, InvalidEventsError, LogUnwritableError
 from tabloop.inference.scoring_service import Decisions, ScoringService
-from tabloop.streaming.batch_decider import FixedService, LoggedDecision
 from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
+from tabloop.streaming.event_log import LoggedDecision
 from tabloop.streaming.events import EventCodec
+from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.ports import Entry
 from tests.streaming.stream_kit import MemoryLog, assert_once, consumer_of, event_bodies, run_until, settled
 

@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabloop.contract.contract import Contract
+from tabloop.streaming.dead_letter import DeadLetter, body_of_dead_letter
 from tabloop.streaming.events import (
     Delivery,
     Event,
     EventCodec,
     RefusedEvent,
-    body_of_dead_letter,
-    encode_dead_letter,
     encode_event,
 )
 
@@ -44,10 +43,9 @@ def test_any_bytes_are_an_event_or_say_what_is_wrong(bodies: list[bytes]) -> Non
         else:
             assert each.problems
             assert all(each.problems)
-            key, letter = encode_dead_letter(each, "run")
-            assert body_of_dead_letter(letter) == each.delivery.body
-            assert key == encode_dead_letter(each, "run")[0]
-            assert json.loads(letter)["reason"] == "invalid"
+            letter = DeadLetter(each, "run")
+            assert body_of_dead_letter(letter.encode()) == each.delivery.body
+            assert json.loads(letter.encode())["reason"] == "invalid"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +76,6 @@ def test_what_is_wrong_is_said(body: bytes, event_id: str | None, problem: str) 
 
 def test_two_events_without_an_id_keep_a_letter_each() -> None:
     first, second = (RefusedEvent(Delivery(b"x", None, place), "invalid", ("p",)) for place in ("1", "2"))
-    assert encode_dead_letter(first, "run")[0] != encode_dead_letter(second, "run")[0]
+    assert DeadLetter(first, "run").key != DeadLetter(second, "run").key
     named = [RefusedEvent(Delivery(b"x", None, place), "invalid", ("p",), "id") for place in ("1", "2")]
-    assert encode_dead_letter(named[0], "run")[0] == encode_dead_letter(named[1], "run")[0]
+    assert DeadLetter(named[0], "run").key == DeadLetter(named[1], "run").key

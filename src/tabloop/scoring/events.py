@@ -14,8 +14,8 @@ from tabloop.config.loading import Project
 from tabloop.inference.champion import ChampionFollower
 from tabloop.inference.scoring_service import load_tested_service
 from tabloop.streaming.consumer import StreamConsumer, most_held_events
-from tabloop.streaming.dead_letters import DeadLetterSource
-from tabloop.streaming.decision_log import PredictionLogBook
+from tabloop.streaming.dead_letter_source import DeadLetterSource
+from tabloop.streaming.event_log import EventLog
 from tabloop.streaming.open_broker import open_sink, open_source
 from tabloop.streaming.stream_report import StreamReport
 
@@ -80,11 +80,13 @@ async def _consume(
     )
     sink = open_sink(config.sink, state_dir, lines=lines_out)
     with PredictionLogWriter(project.model_dir, project.config.prediction_log) as writer:
-        book = PredictionLogBook(project.model_dir, writer)
+        private = project.config.prediction_log.omit or project.config.prediction_log.hash
+        columns = () if private else tuple(live.service.contract.columns)
+        log = EventLog(project.model_dir, writer, run_id=live.service.run_id, columns=columns)
         if replay:
             # what is invalid here is known to be: it stays where it is, and stops nobody
             config = config.model_copy(
                 update={"policy": "block", "max_invalid_fraction": 1.0, "max_consecutive_invalid": 2**62}
             )
             source = DeadLetterSource(source)
-        return await StreamConsumer(source, sink, live, book, config).run(stop)
+        return await StreamConsumer(source, sink, live, log, config).run(stop)

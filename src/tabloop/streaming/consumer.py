@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from time import monotonic
-from typing import TypeVar
 
 from tabloop.config.streaming import StreamConfig
 from tabloop.errors import BrokerUnavailableError, TabloopError
-from tabloop.streaming.batch_decider import BatchDecider, DecisionLog, LiveService
+from tabloop.streaming.batch_decider import BatchDecider
+from tabloop.streaming.broker_retry import BrokerRetry
+from tabloop.streaming.event_log import EventLog
 from tabloop.streaming.events import Delivery, RefusedEvent
+from tabloop.streaming.live_service import LiveService
 from tabloop.streaming.ports import DecisionSink, EventSource
 from tabloop.streaming.stream_report import StreamMeter, StreamReport
-
-_LOGGER = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
 
 # How long one pull waits for the first event: so long, at most, is a stop not noticed
 _PULL_WAIT_S = 0.25
@@ -27,7 +26,9 @@ _LAG_EVERY_S = 1.0
 _AHEAD_S = 0.1
 # Batches that may be logged, published and acknowledged while others are scored
 _BATCHES_DELIVERED = 3
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.05, 2.0
+# How long Python leaves one thread the interpreter while others wait for it. By default 5 ms: so long a
+# thread that is done with the model may wait for the event loop before it begins with the next batch.
+_SWITCH_INTERVAL_S = 0.0005
 
 
 def most_held_events(config: StreamConfig) -> int:
@@ -54,7 +55,7 @@ class StreamConsumer:
         Where decisions go, once each by event id.
     live : LiveService
         What scores; another run that goes live takes over between two batches.
-    log : DecisionLog
+    log : EventLog
         The prediction log.
     config : StreamConfig
         Batch and queue sizes, policy and limits.
@@ -78,17 +79,20 @@ class StreamConsumer:
         source: EventSource,
         sink: DecisionSink,
         live: LiveService,
-        log: DecisionLog,
+        log: EventLog,
         config: StreamConfig,
         *,
         meter: StreamMeter | None = None,
     ) -> None:
         self.meter = meter or StreamMeter()
         self._source, self._sink, self._config = source, sink, config
-        self._decider = BatchDecider(source, sink, live, log, config, self.meter, self._answered, self._note)
+        self._decider = BatchDecider(source, sink, live, log, config, self.meter)
+        self._answered = BrokerRetry(config.reconnect_s)
         self._queue: deque[Delivery] = deque()
         self._changed = asyncio.Event()  # the queue, the batches or the reader
         self._batches: dict[asyncio.Task[None], list[Delivery]] = {}
+        self._unscored_batches = 0  # that wait for the model, or are with it
+        self._shed: list[Delivery] = []
 
     async def run(self, stop: asyncio.Event) -> StreamReport:
         """Consume until told to stop, or until the source has ended; then decide what was pulled.
@@ -112,7 +116,8 @@ class StreamConsumer:
         try:
             await self._answered(self._source.open)
             await self._answered(self._sink.open)
-            await self._consume(stop)
+            with _switching_threads_often():
+                await self._consume(stop)
             self.meter.lag = await self._answered(self._source.lag)
         except TabloopError as error:
             error.report = self.meter.report().to_dict()
@@ -132,7 +137,8 @@ class StreamConsumer:
             reader.cancel()
             # what is under way is brought to its end: it is scored, and may be published already
             await asyncio.gather(reader, *self._batches, return_exceptions=True)
-            pulled = [*(each for batch in self._batches.values() for each in batch), *self._queue]
+            under_way = [each for batch in self._batches.values() for each in batch]
+            pulled = [*under_way, *self._shed, *self._queue]
             with contextlib.suppress(BrokerUnavailableError):
                 await self._source.release([each for each in pulled if not each.is_settled])
 
@@ -167,9 +173,10 @@ class StreamConsumer:
         self._changed.set()
         if len(pulled) > free:
             problem = f"{self._config.max_queue_rows} events were waiting (stream.policy is shed)"
-            shed = [RefusedEvent(each, "shed", (problem,)) for each in pulled[free:]]
-            await self._decider.refuse(shed)
-            self.meter.dropped += len(shed)
+            self._shed = pulled[free:]
+            await self._decider.refuse([RefusedEvent(each, "shed", (problem,)) for each in self._shed])
+            self.meter.dropped += len(self._shed)
+            self._shed = []
 
     async def _dispatch(self, reader: asyncio.Task[None]) -> None:
         """Make batches of what waits and bring each to its end."""
@@ -182,7 +189,8 @@ class StreamConsumer:
             if self._is_time_for_a_batch():
                 size = min(len(self._queue), self._config.max_batch_rows)
                 taken = [self._queue.popleft() for _ in range(size)]
-                batch = asyncio.create_task(self._decider.decide(taken))
+                self._unscored_batches += 1
+                batch = asyncio.create_task(self._decide(taken))
                 self._batches[batch] = taken
                 batch.add_done_callback(self._note)
                 self._note()
@@ -192,6 +200,14 @@ class StreamConsumer:
                 await self._changed.wait()
         reader.result()
 
+    async def _decide(self, deliveries: list[Delivery]) -> None:
+        try:
+            batch = await self._decider.score(deliveries)
+        finally:
+            self._unscored_batches -= 1
+            self._note()
+        await self._decider.deliver(batch)
+
     def _is_time_for_a_batch(self) -> bool:
         """Whether the model can take one, or a full one can be prepared while it scores.
 
@@ -200,21 +216,17 @@ class StreamConsumer:
         if not self._queue or len(self._batches) >= self._config.workers + _BATCHES_DELIVERED:
             return False
         ahead = len(self._queue) >= self._config.max_batch_rows
-        return self._decider.unscored_batches < self._config.workers + ahead
+        return self._unscored_batches < self._config.workers + ahead
 
     def _note(self, _: object = None) -> None:
         self._changed.set()
 
-    async def _answered(self, call: Callable[..., Awaitable[_Answer]], *arguments: object) -> _Answer:
-        """Call a broker; where it does not answer, again until it does or `reconnect_s` are over."""
-        give_up_s = monotonic() + self._config.reconnect_s
-        pause_s = _FIRST_RETRY_S
-        while True:
-            try:
-                return await call(*arguments)
-            except BrokerUnavailableError as error:
-                if monotonic() + pause_s > give_up_s:
-                    raise
-                _LOGGER.warning("%s; trying again", error)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_RETRY_S)
+
+@contextlib.contextmanager
+def _switching_threads_often() -> Iterator[None]:
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before_s)

@@ -1,9 +1,7 @@
-"""What an event, a decision and a dead letter are as bytes, whatever the broker."""
+"""What an event and a decision are as bytes, whatever the broker."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -11,15 +9,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from tabloop.artifacts.files import utc_now
+from tabloop.contract.checks.strict_json import read_json
 from tabloop.contract.contract import Contract
+<<<<<<< HEAD
 from tabloop.errors import MalformedBodyError, RecordError
 from tabloop.inference.answers import AnswerWriter
+=======
+from tabloop.errors import DataError, MalformedBodyError, RecordError
+>>>>>>> 3a7281e (Use the brokers' own clients in place of FastStream)
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.records.record_type import Record
-
-#: Most deliveries decoded at once.
-MAX_EVENTS = 65_536
 
 #: Longest event id, in characters: it becomes a key in every sink.
 MAX_EVENT_ID_LENGTH = 256
@@ -104,20 +103,8 @@ class _AnyEnvelope(msgspec.Struct, gc=False):
     event_id: Any = None
 
 
-class _DeadLetter(msgspec.Struct, omit_defaults=True):
-    event_id: str | None
-    reason: str
-    problems: tuple[str, ...]
-    refused_at: str
-    run_id: str
-    position: str = ""
-    body: str | None = None
-    body_base64: str | None = None
-
-
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_any_envelope = msgspec.json.Decoder(_AnyEnvelope).decode
-_decode_dead_letter = msgspec.json.Decoder(_DeadLetter).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -145,9 +132,14 @@ class EventCodec:
     """
 
     def __init__(self, contract: Contract) -> None:
+<<<<<<< HEAD
         self.records = RecordCodec(contract, max_records=MAX_EVENTS)
         self._contract = contract
         self._writers: dict[str, AnswerWriter] = {}
+=======
+        self.records = RecordCodec(contract)
+        self._names = contract.probability_name, contract.decision_name
+>>>>>>> 3a7281e (Use the brokers' own clients in place of FastStream)
 
     def decode(self, deliveries: Sequence[Delivery]) -> list[Event | RefusedEvent]:
         """Read and check events, in order.
@@ -155,7 +147,7 @@ class EventCodec:
         Parameters
         ----------
         deliveries : sequence
-            At most `MAX_EVENTS`.
+            As many as are scored at once.
 
         Returns
         -------
@@ -163,30 +155,14 @@ class EventCodec:
             One for each delivery.
         """
         envelopes = [_read_envelope(delivery.body) for delivery in deliveries]
-        good = [each for each in envelopes if isinstance(each, _Envelope)]
-        try:
-            # one call for all of them: what is checked column by column is checked once
-            joined = b",".join([bytes(each.record) for each in good])
-            records = iter(self.records.decode_records(b'{"records":[%b]}' % joined) if good else [])
-        except (MalformedBodyError, RecordError):
-            return [self._decode_one(*each) for each in zip(deliveries, envelopes, strict=True)]
+        bodies = [bytes(each.record) for each in envelopes if isinstance(each, _Envelope)]
+        records = iter(self.records.decode_each(bodies))
         return [
-            Event(each.event_id, next(records), delivery)
+            _event(each, next(records), delivery)
             if isinstance(each, _Envelope)
             else RefusedEvent(delivery, "invalid", (each,), _event_id_of(delivery.body))
             for delivery, each in zip(deliveries, envelopes, strict=True)
         ]
-
-    def _decode_one(self, delivery: Delivery, envelope: _Envelope | str) -> Event | RefusedEvent:
-        if isinstance(envelope, str):
-            return RefusedEvent(delivery, "invalid", (envelope,), _event_id_of(delivery.body))
-        try:
-            return Event(envelope.event_id, self.records.decode_record(bytes(envelope.record)), delivery)
-        except RecordError as error:
-            problems = tuple(str(problem) for problem in error.problems)
-        except MalformedBodyError as error:
-            problems = (f"record: {error}",)
-        return RefusedEvent(delivery, "invalid", problems, envelope.event_id)
 
     def encode_decision(
         self, event_id: str, probability: float, label: int, *, prediction_id: str, run_id: str
@@ -209,45 +185,14 @@ def encode_event(event_id: str, record: Any) -> bytes:
     return _encode({"event_id": event_id, "record": record})
 
 
-def encode_dead_letter(refused: RefusedEvent, run_id: str) -> tuple[str, bytes]:
-    """Write an event that cannot be decided, complete, with the reason.
-
-    Returns
-    -------
-    key : str
-        Names the letter: the same event refused again has the same key.
-    body : bytes
-        JSON; what is no UTF-8 text is in `body_base64`.
-    """
-    body = refused.delivery.body
-    letter = _DeadLetter(
-        refused.event_id, refused.reason, refused.problems, utc_now(), run_id, refused.delivery.position
-    )
-    try:
-        letter.body = body.decode()
-    except UnicodeDecodeError:
-        letter.body_base64 = base64.b64encode(body).decode()
-    # with the body in the key, two different events that share an id by mistake both keep their letter
-    digest = hashlib.sha256(body).hexdigest()[:32]
-    key = f"{refused.reason}.{refused.delivery.position if refused.event_id is None else ''}.{digest}"
-    return key, _encode(letter)
-
-
-def body_of_dead_letter(letter: bytes) -> bytes:
-    """Give the event that a dead letter holds, as it came; a letter that is none is taken for an event.
-
-    Examples
-    --------
-    >>> refused = RefusedEvent(Delivery(b"no json", None), "invalid", ("no JSON",))
-    >>> key, letter = encode_dead_letter(refused, "run")
-    >>> body_of_dead_letter(letter)
-    b'no json'
-    """
-    try:
-        read = _decode_dead_letter(letter)
-    except msgspec.DecodeError:
-        return letter
-    return base64.b64decode(read.body_base64 or "") if read.body is None else read.body.encode()
+def _event(envelope: _Envelope, record: Record | DataError, delivery: Delivery) -> Event | RefusedEvent:
+    if isinstance(record, RecordError):
+        problems = tuple(str(problem) for problem in record.problems)
+    elif isinstance(record, DataError):
+        problems = (f"record: {record}",)
+    else:
+        return Event(envelope.event_id, record, delivery)
+    return RefusedEvent(delivery, "invalid", problems, envelope.event_id)
 
 
 def _read_envelope(body: bytes) -> _Envelope | str:
@@ -255,8 +200,24 @@ def _read_envelope(body: bytes) -> _Envelope | str:
         envelope = _decode_envelope(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return f'{error}; expected {{"event_id": "...", "record": {{...}}}}'
-    problem = _event_id_problem(envelope.event_id)
-    return envelope if problem is None else problem
+    return _event_id_problem(envelope.event_id) or _repeated_key_problem(body, envelope) or envelope
+
+
+def _repeated_key_problem(body: bytes, envelope: _Envelope) -> str | None:
+    """Say which key of the envelope stands there twice; the decoder would let the last one win.
+
+    Outside of the record and the id there is one colon for each key. Only where there are others, or where
+    an escape may hide one of the id's, the body has to be read again by the reader that forgives nothing.
+    """
+    event_id = envelope.event_id
+    n_colons = body.count(b":") - bytes(envelope.record).count(b":") - event_id.count(":")
+    if n_colons == 2 and not (":" in event_id and b"\\" in body):
+        return None
+    try:
+        repeated = getattr(read_json(body), "repeated", ())
+    except MalformedBodyError as error:
+        return str(error)
+    return f"the envelope has {', '.join(map(repr, repeated))} more than once" if repeated else None
 
 
 def _event_id_problem(event_id: str) -> str | None:

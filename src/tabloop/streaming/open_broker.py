@@ -1,14 +1,14 @@
-"""What a source of events and a sink of decisions have to keep, and which class does it for each kind."""
+"""Which class reads events from, or writes decisions to, each kind of broker."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tabloop.config.streaming import (
-    DEFAULT_URLS,
     KafkaSink,
     KafkaSource,
     MemorySink,
@@ -21,6 +21,7 @@ from tabloop.config.streaming import (
     RedisSource,
 )
 from tabloop.errors import ConfigError
+from tabloop.streaming.broker_address import address_of
 from tabloop.streaming.ports import DecisionSink, EventSource
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def open_source(
     lines : binary file, optional
         Where a source without a broker reads its events.
     environ : mapping, optional
-        Holds the broker's URL; by default the process's environment.
+        Holds the broker's address; by default the process's environment.
     dead_letters : bool, default=False
         Read the source's dead letters in place of its events.
 
@@ -64,22 +65,26 @@ def open_source(
 
             return JsonLinesSource(None if dead_letters else lines, state_dir)
         case RedisSource():
-            from tabloop.streaming.brokers.redis_streams import RedisEventSource
+            with _extra_of(config):
+                from tabloop.streaming.brokers.redis_streams import RedisEventSource
 
-            return RedisEventSource(config, url_of(config, environ), dead_letters=dead_letters)
+            return RedisEventSource(config, address_of(config, environ), dead_letters=dead_letters)
         case NatsSource():
-            from tabloop.streaming.brokers.nats_jetstream import NatsEventSource
+            with _extra_of(config):
+                from tabloop.streaming.brokers.nats_jetstream import NatsEventSource
 
-            return NatsEventSource(config, url_of(config, environ), dead_letters=dead_letters)
+            return NatsEventSource(config, address_of(config, environ), dead_letters=dead_letters)
         case RabbitMqSource():
-            from tabloop.streaming.brokers.rabbitmq import RabbitMqEventSource
+            with _extra_of(config):
+                from tabloop.streaming.brokers.rabbitmq import RabbitMqEventSource
 
-            url = url_of(config, environ)
-            return RabbitMqEventSource(config, url, held_events=held_events, dead_letters=dead_letters)
+            address = address_of(config, environ)
+            return RabbitMqEventSource(config, address, held_events=held_events, dead_letters=dead_letters)
         case KafkaSource():
-            from tabloop.streaming.brokers.kafka import KafkaEventSource
+            with _extra_of(config):
+                from tabloop.streaming.brokers.kafka import KafkaEventSource
 
-            return KafkaEventSource(config, url_of(config, environ), dead_letters=dead_letters)
+            return KafkaEventSource(config, address_of(config, environ), dead_letters=dead_letters)
 
 
 def open_sink(
@@ -108,43 +113,41 @@ def open_sink(
 
             return JsonLinesSink(lines)
         case RedisSink():
-            from tabloop.streaming.brokers.redis_streams import RedisDecisionSink
+            with _extra_of(config):
+                from tabloop.streaming.brokers.redis_streams import RedisDecisionSink
 
-            return RedisDecisionSink(config, url_of(config, environ))
+            return RedisDecisionSink(config, address_of(config, environ))
         case NatsSink():
-            from tabloop.streaming.brokers.nats_jetstream import NatsDecisionSink
+            with _extra_of(config):
+                from tabloop.streaming.brokers.nats_jetstream import NatsDecisionSink
 
-            return NatsDecisionSink(config, url_of(config, environ))
+            return NatsDecisionSink(config, address_of(config, environ))
         case RabbitMqSink():
             from tabloop.streaming.brokers.ledger_sink import LedgerSink
-            from tabloop.streaming.brokers.rabbitmq import RabbitMqDecisionLog
 
-            log = RabbitMqDecisionLog(config, url_of(config, environ))
+            with _extra_of(config):
+                from tabloop.streaming.brokers.rabbitmq import RabbitMqAppendLog
+
+            log = RabbitMqAppendLog(config, address_of(config, environ))
             return LedgerSink(log, state_dir / f"decided-rabbitmq-{config.queue}.sqlite")
         case KafkaSink():
-            from tabloop.streaming.brokers.kafka import KafkaDecisionLog
+            with _extra_of(config):
+                from tabloop.streaming.brokers.kafka import KafkaAppendLog
             from tabloop.streaming.brokers.ledger_sink import LedgerSink
 
-            kafka_log = KafkaDecisionLog(config, url_of(config, environ))
+            kafka_log = KafkaAppendLog(config, address_of(config, environ))
             return LedgerSink(kafka_log, state_dir / f"decided-kafka-{config.topic}.sqlite")
 
 
-def url_of(config: StreamSource | StreamSink, environ: Mapping[str, str] = os.environ) -> str:
-    """Find the broker's URL: the variable that the config names, or this machine where it names none.
-
-    Raises
-    ------
-    ConfigError
-        If the config names a variable of its own that is not set.
-
-    Examples
-    --------
-    >>> url_of(RedisSource(kind="redis"), {})
-    'redis://127.0.0.1:6379'
-    """
-    name: str = getattr(config, "url_env", "")
-    if environ.get(name):
-        return environ[name]
-    if "url_env" in config.model_fields_set:
-        raise ConfigError(f"stream.*.url_env: the environment variable {name} is not set; export {name}=URL")
-    return DEFAULT_URLS[config.kind]
+@contextlib.contextmanager
+def _extra_of(config: StreamSource | StreamSink) -> Iterator[None]:
+    """Name the command that brings a client library which is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "tabloop").startswith("tabloop"):
+            raise
+        raise ConfigError(
+            f"stream: kind {config.kind} needs {error.name}, which is not installed; "
+            f"pip install 'tabloop[{config.kind}]'"
+        ) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from tabloop.streaming.dead_letter import DeadLetter
     from tabloop.streaming.events import Delivery
 
 #: A key and what is written under it.
@@ -54,8 +55,11 @@ class EventSource(Protocol):
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give events back that were pulled and not decided."""
 
-    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
-        """Keep events that cannot be decided as dead letters, and once these are durable let go of them."""
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[DeadLetter]) -> None:
+        """Keep events that cannot be decided as dead letters, and once these are durable let go of them.
+
+        A letter that is longer than the broker takes is cut: no event may stop a consumer.
+        """
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Publish events as a producer does; durable when this returns."""
@@ -64,7 +68,7 @@ class EventSource(Protocol):
         """Measure how far the consumers are behind."""
 
     async def close(self) -> None:
-        """Leave; what was pulled and not acknowledged is somebody else's."""
+        """Leave, and give back everything that arrived here and was neither acknowledged nor released."""
 
 
 class DecisionSink(Protocol):

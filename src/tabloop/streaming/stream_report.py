@@ -52,6 +52,9 @@ class StreamReport:
         Decisions that this consumer wrote to the sink.
     repeated : int
         Deliveries of events that had their decision already.
+    conflicting : int
+        Those among them whose record is another one than the decided; as far as the latest
+        `event_log.REMEMBERED_RECORDS` events tell.
     invalid, dropped : int
         Events in the dead letters: refused by the contract, or shed because the queue was full.
     duration_s : float
@@ -77,6 +80,7 @@ class StreamReport:
     consumed: int
     decided: int
     repeated: int
+    conflicting: int
     invalid: int
     dropped: int
     duration_s: float
@@ -104,7 +108,7 @@ class StreamMeter:
 
     Attributes
     ----------
-    consumed, decided, repeated, invalid, dropped, deepest_queue_rows : int
+    consumed, decided, repeated, conflicting, invalid, dropped, deepest_queue_rows : int
         As in `StreamReport`.
     lag : Lag or None
         As the source told it last.
@@ -112,6 +116,7 @@ class StreamMeter:
 
     def __init__(self, batches_kept: int | None = 4096) -> None:
         self.consumed = self.decided = self.repeated = self.invalid = self.dropped = 0
+        self.conflicting = 0
         self.deepest_queue_rows = 0
         self.lag: Lag | None = None
         self._batches = self._scored = 0
@@ -158,6 +163,7 @@ class StreamMeter:
             self.consumed,
             self.decided,
             self.repeated,
+            self.conflicting,
             self.invalid,
             self.dropped,
             duration_s,

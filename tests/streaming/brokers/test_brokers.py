@@ -18,8 +18,9 @@ from tests.streaming.stream_kit import (
 
 from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.consumer import most_held_events
-from tabloop.streaming.dead_letters import DeadLetterSource
-from tabloop.streaming.events import Delivery, RefusedEvent, encode_dead_letter
+from tabloop.streaming.dead_letter import DeadLetter
+from tabloop.streaming.dead_letter_source import DeadLetterSource
+from tabloop.streaming.events import Delivery, RefusedEvent
 
 
 def test_each_event_is_decided_once_whatever_the_producer_does(
@@ -70,7 +71,7 @@ def test_what_cannot_be_decided_is_a_dead_letter_and_comes_back_once(
         source = broker.source()
         await source.open()
         refused = [RefusedEvent(Delivery(body, None), "shed", ("full",)) for body in good[20:]]
-        await source.refuse([], [encode_dead_letter(each, "run") for each in refused])
+        await source.refuse([], [DeadLetter(each, "run") for each in refused])
         await source.close()
 
         for decided in (10, 0):  # a second replay finds nothing to do

@@ -29,6 +29,7 @@ from tabloop.contract.formula_inputs import input_of_values
 from tabloop.contract.formulas.evaluation import evaluate_table
 from tabloop.contract.formulas.parser import Formula
 from tabloop.errors import (
+    DataError,
     MalformedBodyError,
     RecordError,
     RecordProblem,
@@ -157,6 +158,33 @@ class RecordCodec:
         if 0 < len(records) <= self._max_records and self._settle(records, body, 1):
             return records
         return self._explain_records(body)
+
+    def decode_each(self, bodies: Sequence[bytes]) -> list[Record | DataError]:
+        """Decode bodies of one record each; what is wrong with one is no matter of the others.
+
+        Parameters
+        ----------
+        bodies : sequence of bytes
+            As for `decode_record`.
+
+        Returns
+        -------
+        records : list of Record or DataError
+            For each body, in order: its record, or the error that `decode_record` raises.
+        """
+        try:
+            records: list[Record] = [self._decode(body) for body in bodies]
+        except _UNDECIDED:
+            return [self._record_or_error(body) for body in bodies]
+        if not records or self._settle(records, b"".join(bodies), 0):
+            return list(records)
+        return [self._record_or_error(body) for body in bodies]
+
+    def _record_or_error(self, body: bytes) -> Record | DataError:
+        try:
+            return self.decode_record(body)
+        except DataError as error:
+            return error
 
     def record_of(self, values: Mapping[str, Any]) -> Record:
         """Build a record from plain values by column name, checked like decoded JSON.

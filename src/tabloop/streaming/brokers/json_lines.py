@@ -12,6 +12,7 @@ from typing import BinaryIO
 from tabloop.artifacts.files import locked, open_atomic, sync_folder
 from tabloop.errors import ArtifactError
 from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
+from tabloop.streaming.dead_letter import DeadLetter
 from tabloop.streaming.events import Delivery
 from tabloop.streaming.ports import Entry
 
@@ -81,9 +82,9 @@ class JsonLinesSource(MemoryEventSource):
         if self._file is None:
             self._decided_letters |= {delivery.body for delivery in deliveries}
 
-    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[DeadLetter]) -> None:
         """Append letters to the file, durable when this returns."""
-        content = b"".join(body + b"\n" for _, body in letters)
+        content = b"".join(each.encode() + b"\n" for each in letters)
         try:
             self._letters.parent.mkdir(parents=True, exist_ok=True)
             with locked(self._lock), self._letters.open("ab") as file:

@@ -1,9 +1,6 @@
 """Kafka: a consumer group whose offsets are committed by hand in, a topic that can be read back out.
 
-FastStream makes the producer and the consumer. Its batch subscriber commits all that it read or nothing;
-events that are decided out of order need offsets of their own, so its consumer is polled here.
-
-Tried on librdkafka's mock cluster only.
+Tried on librdkafka's mock cluster only, which knows neither passwords nor TLS.
 """
 
 from __future__ import annotations
@@ -17,12 +14,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from faststream import AckPolicy
-from faststream.confluent import KafkaBroker, Topic
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from tabloop.config.streaming import KafkaSink, KafkaSource
 from tabloop.errors import BrokerUnavailableError
+from tabloop.streaming.broker_address import BrokerAddress
+from tabloop.streaming.dead_letter import DeadLetter, longest
 from tabloop.streaming.events import Delivery
 from tabloop.streaming.ports import Entry, Lag
 
@@ -31,53 +28,99 @@ _LOGGER = logging.getLogger(__name__)
 # A record that is not confirmed by then is given up by the producer, and will not appear later
 _DELIVERY_MS = 8_000
 _ANSWER_S = 10.0
+# The largest record that the client may send: how much a topic takes, the broker says
+_MOST_BYTES = 1_000_000_000
+_SMALLEST_LETTER_BYTES = 1_000
+
+
+def client_config(address: BrokerAddress) -> dict[str, Any]:
+    """Write an address as librdkafka's settings.
+
+    Examples
+    --------
+    >>> address = BrokerAddress("X", ("a:9093",), "ann", "secret", True, sasl_mechanism="SCRAM-SHA-256")
+    >>> config = client_config(address)
+    >>> config["security.protocol"], config["sasl.mechanism"], config["sasl.username"]
+    ('SASL_SSL', 'SCRAM-SHA-256', 'ann')
+    """
+    protocol = ("SASL_" if address.user else "") + ("SSL" if address.is_encrypted else "PLAINTEXT")
+    config = {"bootstrap.servers": ",".join(address.servers), "security.protocol": protocol, "log_level": 3}
+    if address.user:
+        config |= {
+            "sasl.mechanism": address.sasl_mechanism,
+            "sasl.username": address.user,
+            "sasl.password": address.password,
+        }
+    files = {
+        "ssl.ca.location": address.ca_file,
+        "ssl.certificate.location": address.cert_file,
+        "ssl.key.location": address.key_file,
+    }
+    return config | {name: path for name, path in files.items() if path}
 
 
 class _Kafka:
-    """A connection that comes back by itself, and confirmed producing."""
+    """A producer, and what librdkafka tells of its connections."""
 
-    def __init__(self, servers: str) -> None:
-        self._servers = servers
+    def __init__(self, address: BrokerAddress) -> None:
+        address.ssl_context()  # a file that is no certificate is said now
+        self._address = address
         self._is_down = False
-        self._broker: KafkaBroker | None = None
+        self._refusal: KafkaError | None = None
+        self._config = client_config(address) | {"error_cb": self._note_error}
+        self._producer: Producer | None = None
 
     async def open(self) -> None:
-        async with _answering():
-            config: Any = {
-                "error_cb": self._note_error, "message.timeout.ms": _DELIVERY_MS,
-                "log_level": 3,  # the setting above is the producer's, and the consumer would say so
-            }  # fmt: skip
-            self._broker = KafkaBroker(
-                self._servers.split(","), enable_idempotence=True, config=config, logger=_LOGGER
-            )
-            await self._broker.connect()
-            if not await self._broker.ping(_ANSWER_S):
-                raise BrokerUnavailableError(f"Kafka: no answer from {self._servers}")
-
-    @property
-    def broker(self) -> KafkaBroker:
-        if self._broker is None:
-            raise BrokerUnavailableError(f"Kafka: no connection to {self._servers}")
-        return self._broker
+        async with self._answering():
+            if self._producer is None:
+                self._producer = Producer(
+                    self._config
+                    | {
+                        "enable.idempotence": True, "message.timeout.ms": _DELIVERY_MS,
+                        "message.max.bytes": _MOST_BYTES,
+                    }
+                )  # fmt: skip
+            await asyncio.to_thread(self._producer.list_topics, timeout=_ANSWER_S)
 
     def _note_error(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._refusal = error
         self._is_down = self._is_down or error.code() == KafkaError._ALL_BROKERS_DOWN
 
     async def produce(self, topic: str, entries: Sequence[tuple[str | None, bytes]]) -> None:
         """Produce records; all in-sync replicas have each when this returns."""
-        async with _answering():
-            broker = self.broker
-            await asyncio.gather(
-                *(
-                    broker.publish(body, topic, key=None if key is None else key.encode())
-                    for key, body in entries
-                )
-            )
+        async with self._answering():
+            if self._producer is None:
+                raise BrokerUnavailableError(f"Kafka: no connection to {self._address.shown}")
+            await asyncio.to_thread(self._produce, self._producer, topic, entries)
+
+    def _produce(self, producer: Producer, topic: str, entries: Sequence[tuple[str | None, bytes]]) -> None:
+        outcomes: list[KafkaError | None] = []
+        for key, body in entries:
+            producer.produce(topic, body, key, on_delivery=lambda error, _: outcomes.append(error))
+        producer.flush(2 * _DELIVERY_MS / 1000)
+        for error in outcomes:
+            if error is not None:
+                raise KafkaException(error)
+        if len(outcomes) < len(entries):
+            raise TimeoutError("records are not confirmed")
 
     async def close(self) -> None:
-        with contextlib.suppress(KafkaException, OSError, RuntimeError, TimeoutError):
-            if self._broker is not None:
-                await self._broker.stop()
+        self._producer = None
+
+    @contextlib.asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Name a cluster that does not answer, or does not let us in."""
+        try:
+            async with asyncio.timeout(4 * _ANSWER_S):
+                yield
+        except BrokerUnavailableError:
+            raise
+        except (KafkaException, TimeoutError, OSError) as error:
+            if self._refusal is not None:
+                refusal, self._refusal = self._refusal, None
+                raise self._address.refused(KafkaException(refusal)) from error
+            raise BrokerUnavailableError(f"Kafka: {str(error) or type(error).__name__}") from error
 
 
 class KafkaEventSource(_Kafka):
@@ -89,53 +132,68 @@ class KafkaEventSource(_Kafka):
     ----------
     config : KafkaSource
         Topic, group and dead letters.
-    servers : str
-        `host:port`, several with commas between.
+    address : BrokerAddress
+        Of the cluster.
     dead_letters : bool, default=False
         Read all dead letters from the first one on. Kafka removes none: those decided before are known to
         the sink.
     """
 
-    def __init__(self, config: KafkaSource, servers: str, *, dead_letters: bool = False) -> None:
-        super().__init__(servers)
-        self._config = config
+    def __init__(self, config: KafkaSource, address: BrokerAddress, *, dead_letters: bool = False) -> None:
+        super().__init__(address)
         self._topic = config.dead_letters if dead_letters else config.topic
+        self._events, self._letters = config.topic, config.dead_letters
         self._is_replay = dead_letters
         self._group = f"{config.group}-replay-{secrets.token_hex(6)}" if dead_letters else config.group
-        self._subscriber: Any = None
-        self._offsets: dict[int, _Offsets] = {}
+        self._silence_ms = round(config.claim_after_s * 1000)
+        self._consumer: Consumer | None = None
+        self._offsets: dict[int, PartitionOffsets] = {}
         self.ended = False
 
     async def pull(self, max_events: int, timeout_s: float) -> list[Delivery]:
         """Poll; see `EventSource.pull`."""
-        async with _answering():
-            if self._subscriber is None:  # not before: whoever only sends joins no group
-                # a declared topic would be made with one partition, whatever the cluster's own rule
-                topic = Topic(self._topic, declare=False)
-                silence_ms = round(self._config.claim_after_s * 1000)
-                self._subscriber = self.broker.subscriber(
-                    topic, group_id=self._group, auto_offset_reset="earliest",
-                    ack_policy=AckPolicy.MANUAL, on_assign=self._note_assigned,
-                    session_timeout_ms=silence_ms, heartbeat_interval_ms=max(1, silence_ms // 4),
-                )  # fmt: skip
-                await self._subscriber.start()
-            messages = await self._subscriber.consumer.getmany(timeout_s, max_events)
+        async with self._answering():
+            messages = await asyncio.to_thread(self._poll, max_events, timeout_s)
         if not messages and self._is_down:
             self._is_down = False
-            raise BrokerUnavailableError(f"Kafka: no answer from {self._servers}")
+            raise BrokerUnavailableError(f"Kafka: no answer from {self._address.shown}")
         if self._is_replay and not messages and self._offsets:
             self.ended = (await self.lag()).waiting_rows == 0
         return [self._delivery(message) for message in messages]
 
+    def _poll(self, max_events: int, timeout_s: float) -> list[Message]:
+        if self._consumer is None:  # not before: whoever only sends joins no group
+            consumer = Consumer(
+                self._config
+                | {
+                    "group.id": self._group, "auto.offset.reset": "earliest", "enable.auto.commit": False,
+                    "session.timeout.ms": self._silence_ms,
+                    "heartbeat.interval.ms": max(1, self._silence_ms // 4),
+                    "allow.auto.create.topics": True,
+                }
+            )  # fmt: skip
+            consumer.subscribe([self._topic], on_assign=self._note_assigned)
+            self._consumer = consumer
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        # what is here already; waiting for a number of them would wait for the last one
+        messages = [first, *(self._consumer.consume(max_events - 1, 0) if max_events > 1 else ())]
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                _LOGGER.warning("Kafka: %s", error)
+        return [message for message in messages if message.error() is None]
+
     def _delivery(self, message: Message) -> Delivery:
         partition, offset = message.partition() or 0, message.offset() or 0
-        offsets = self._offsets.setdefault(partition, _Offsets())
+        offsets = self._offsets.setdefault(partition, PartitionOffsets())
         offsets.note_pulled(offset)
         return Delivery(message.value() or b"", (offsets, partition, offset), f"{partition}-{offset}")
 
     def _note_assigned(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         for each in partitions:
-            self._offsets[each.partition] = _Offsets()
+            self._offsets[each.partition] = PartitionOffsets()
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Commit as far as all is settled; what another member has by now is its business."""
@@ -146,30 +204,42 @@ class KafkaEventSource(_Kafka):
                 commit = offsets.note_settled(offset)
                 if commit is not None:
                     commits[partition] = commit
-        if commits and not self._is_replay:
+        consumer = self._consumer
+        if consumer is not None and commits and not self._is_replay:
             places = [TopicPartition(self._topic, partition, offset) for partition, offset in commits.items()]
-            consumer: Consumer = self._subscriber.consumer.consumer
             with contextlib.suppress(KafkaException):  # put out of the group: others get it
                 await asyncio.to_thread(lambda: consumer.commit(offsets=places, asynchronous=False))
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Do nothing: what is not committed is read again by whoever has the partition next."""
 
-    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
-        """Produce each letter, then commit; see `EventSource.refuse`."""
-        await self.produce(self._config.dead_letters, letters)
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[DeadLetter]) -> None:
+        """Produce each letter, then commit; see `EventSource.refuse`.
+
+        The limit of a topic is not told: a letter that is too large is cut to half and tried again.
+        """
+        most_bytes = min(_MOST_BYTES, longest(letters)) if letters else _MOST_BYTES
+        while True:
+            try:
+                entries = [(each.key, each.encode(most_bytes)) for each in letters]
+                await self.produce(self._letters, entries)
+                break
+            except BrokerUnavailableError as error:
+                if not _is_too_large(error.__cause__) or most_bytes < _SMALLEST_LETTER_BYTES:
+                    raise
+                most_bytes //= 2
         await self.acknowledge(deliveries)
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Produce events."""
-        await self.produce(self._config.topic, [(None, body) for body in bodies])
+        await self.produce(self._events, [(None, body) for body in bodies])
 
     async def lag(self) -> Lag:
         """Count what lies between this member's positions and the ends of its partitions."""
-        if self._subscriber is None:
+        if self._consumer is None:
             return Lag()
-        async with _answering():
-            waiting, held = await asyncio.to_thread(self._lag, self._subscriber.consumer.consumer)
+        async with self._answering():
+            waiting, held = await asyncio.to_thread(self._lag, self._consumer)
         return Lag(waiting, held)
 
     def _lag(self, consumer: Consumer) -> tuple[int, int]:
@@ -181,19 +251,34 @@ class KafkaEventSource(_Kafka):
 
     async def close(self) -> None:
         """Leave the group."""
-        with contextlib.suppress(KafkaException, RuntimeError):
-            if self._subscriber is not None:
-                await self._subscriber.stop()
+        if self._consumer is not None:
+            with contextlib.suppress(KafkaException, RuntimeError):
+                await asyncio.to_thread(self._consumer.close)
         await super().close()
 
 
-def _place_of(delivery: Delivery) -> tuple[_Offsets, int, int]:
-    place: tuple[_Offsets, int, int] = delivery.handle
+def _place_of(delivery: Delivery) -> tuple[PartitionOffsets, int, int]:
+    place: tuple[PartitionOffsets, int, int] = delivery.handle
     return place
 
 
-class _Offsets:
-    """What of one partition was pulled and settled, in which order whatever."""
+def _is_too_large(error: BaseException | None) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
+class PartitionOffsets:
+    """Which events of one partition were pulled, and which of them are settled.
+
+    Events are settled in any order; only when all before it are settled may an offset be committed.
+
+    Examples
+    --------
+    >>> offsets = PartitionOffsets()
+    >>> for offset in (5, 6, 7):
+    ...     offsets.note_pulled(offset)
+    >>> offsets.note_settled(6), offsets.note_settled(5), offsets.held
+    (None, 7, 1)
+    """
 
     def __init__(self) -> None:
         self._pulled: deque[int] = deque()
@@ -218,25 +303,25 @@ class _Offsets:
         return None if commit is None else commit + 1
 
 
-class KafkaDecisionLog(_Kafka):
-    """A topic that can be read back; see `tabloop.streaming.brokers.ledger_sink.DecisionLogBroker`.
+class KafkaAppendLog(_Kafka):
+    """A topic that can be read back; see `AppendLog`.
 
     Parameters
     ----------
     config : KafkaSink
         The topic.
-    servers : str
-        `host:port`, several with commas between.
+    address : BrokerAddress
+        Of the cluster.
     """
 
-    def __init__(self, config: KafkaSink, servers: str) -> None:
-        super().__init__(servers)
+    def __init__(self, config: KafkaSink, address: BrokerAddress) -> None:
+        super().__init__(address)
         self._topic = config.topic
         self._reader: Consumer | None = None
 
     async def position(self) -> str:
         """Give the end of every partition."""
-        async with _answering():
+        async with self._answering():
             return json.dumps(await asyncio.to_thread(self._ends))
 
     async def append(self, entries: Sequence[Entry]) -> None:
@@ -245,15 +330,14 @@ class KafkaDecisionLog(_Kafka):
 
     async def keys_since(self, position: str) -> set[str]:
         """Read the keys between two ends of every partition."""
-        async with _answering():
+        async with self._answering():
             return await asyncio.to_thread(self._keys_between, json.loads(position))
 
     def _consumer(self) -> Consumer:
         if self._reader is None:
             self._reader = Consumer(
-                {"bootstrap.servers": self._servers, "group.id": f"tabloop-{secrets.token_hex(6)}",
-                 "enable.auto.commit": False}
-            )  # fmt: skip
+                self._config | {"group.id": f"tabloop-{secrets.token_hex(6)}", "enable.auto.commit": False}
+            )
         return self._reader
 
     def _ends(self) -> dict[str, int]:
@@ -271,8 +355,9 @@ class KafkaDecisionLog(_Kafka):
         keys: set[str] = set()
         while left:
             message = consumer.poll(_ANSWER_S)
-            if message is None or message.error() is not None:
-                raise KafkaException(message.error() if message else KafkaError(KafkaError._TIMED_OUT))
+            error = KafkaError(KafkaError._TIMED_OUT) if message is None else message.error()
+            if message is None or error is not None:
+                raise KafkaException(error)
             keys.add((message.key() or b"").decode())
             partition = message.partition() or 0
             if partition in left and (message.offset() or 0) + 1 >= left[partition]:
@@ -285,15 +370,3 @@ class KafkaDecisionLog(_Kafka):
         if self._reader is not None:
             await asyncio.to_thread(self._reader.close)
         await super().close()
-
-
-@contextlib.asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
-    """Name a cluster that does not answer."""
-    try:
-        async with asyncio.timeout(4 * _ANSWER_S):
-            yield
-    except BrokerUnavailableError:
-        raise
-    except (KafkaException, TimeoutError, OSError) as error:
-        raise BrokerUnavailableError(f"Kafka: {str(error) or type(error).__name__}") from error

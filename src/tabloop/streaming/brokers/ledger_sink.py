@@ -20,8 +20,8 @@ _SETTLE_S = 1.0
 _LOCK_POLL_S = 0.005
 
 
-class DecisionLogBroker(Protocol):
-    """A sink that only appends, and can be read back."""
+class AppendLog(Protocol):
+    """Where entries are only appended, and can be read back."""
 
     async def open(self) -> None:
         """Connect, and make what is written to where it is not there."""
@@ -48,13 +48,13 @@ class LedgerSink:
 
     Parameters
     ----------
-    log : DecisionLogBroker
+    log : AppendLog
         Where decisions go.
     path : pathlib.Path
         The ledger. Consumers share it, so they run on one machine, or on a file system with locks.
     """
 
-    def __init__(self, log: DecisionLogBroker, path: Path) -> None:
+    def __init__(self, log: AppendLog, path: Path) -> None:
         self._log = log
         self._path = path
         self._ledger: DecidedLedger | None = None

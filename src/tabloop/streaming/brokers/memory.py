@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Sequence
 
+from tabloop.streaming.dead_letter import DeadLetter
 from tabloop.streaming.events import Delivery
 from tabloop.streaming.ports import Entry, Lag
 
@@ -60,10 +61,10 @@ class MemoryEventSource:
             if self._held.pop(delivery.handle, None) is not None:
                 self._waiting.appendleft(delivery)
 
-    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[DeadLetter]) -> None:
         """Keep each letter once."""
-        for key, body in letters:
-            self.dead_letters.setdefault(key, body)
+        for each in letters:
+            self.dead_letters.setdefault(each.key, each.encode())
         await self.acknowledge(deliveries)
 
     async def send(self, bodies: Sequence[bytes]) -> None:

@@ -1,9 +1,4 @@
-"""Redis Streams: a consumer group in, an append that knows its event ids out.
-
-FastStream makes and names the connection. What it wraps around the reads is not used: its batch subscriber
-starts a new group at the newest entry (events published before are never seen), takes over abandoned entries
-one at a time, and decodes and encodes every body again before a handler sees it.
-"""
+"""Redis Streams: a consumer group in, an append that knows its event ids out."""
 
 from __future__ import annotations
 
@@ -12,25 +7,29 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis.exceptions
-from faststream.redis import BinaryMessageFormatV1, RedisBroker
+from redis.asyncio import Redis
 
 from tabloop.config.streaming import RedisSink, RedisSource
 from tabloop.errors import BrokerUnavailableError
+from tabloop.streaming.broker_address import BrokerAddress
+from tabloop.streaming.dead_letter import DeadLetter
 from tabloop.streaming.events import Delivery
 from tabloop.streaming.ports import Entry, Lag
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
 _LOGGER = logging.getLogger(__name__)
 
-# FastStream's field, which its publishers write and its subscribers read
+_ANSWER_S = 10.0
 _FIELD = "__data__"
+
+# FastStream's publishers put headers before the body: after this mark and a version stand two offsets, each
+# of four bytes, and the second one is that of the body
+_FASTSTREAM_MARK = b"\x89BIN\x0d\x0a\x1a\x0a"
 
 # One step for Redis: a key that is new and its entry are written together or not at all, also in the
 # append-only file, whatever is killed in between.
@@ -56,6 +55,9 @@ return known
 """
 # Entries for one call of the script: it holds up every other client meanwhile
 _SCRIPT_ENTRIES = 512
+# Redis takes texts up to `proto-max-bulk-len`; this is its default, for servers that do not tell
+_DEFAULT_BULK_BYTES = 512 * 1024 * 1024
+_GIVEN_BACK_AT_ONCE = 1000
 
 
 def known_keys_of(stream: str) -> str:
@@ -66,27 +68,29 @@ def known_keys_of(stream: str) -> str:
 class _RedisStreams:
     """A connection and the append that keeps each key once."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._broker = RedisBroker(url, logger=_LOGGER)
-        self._client: Redis | None = None
-
-    @property
-    def client(self) -> Redis:
-        if self._client is None:
-            raise BrokerUnavailableError("Redis: not connected")
-        return self._client
+    def __init__(self, address: BrokerAddress) -> None:
+        self._address = address
+        address.ssl_context()  # a file that is no certificate is said now
+        files: dict[str, Any] = {
+            "ssl_ca_certs": address.ca_file or None,
+            "ssl_certfile": address.cert_file or None,
+            "ssl_keyfile": address.key_file or None,
+        }
+        self._client: Redis = Redis.from_url(
+            address.servers[0], username=address.user or None, password=address.password or None,
+            socket_connect_timeout=_ANSWER_S, socket_timeout=_ANSWER_S,
+            **(files if address.is_encrypted else {}),
+        )  # fmt: skip
+        self._append_new = self._client.register_script(_APPEND_NEW)
+        self._known = self._client.register_script(_KNOWN)
 
     async def open(self) -> None:
-        async with _answering():
-            self._client = await self._broker.connect()
+        async with self._answering():
             await self._client.ping()
-            self._append_new = self._client.register_script(_APPEND_NEW)
-            self._known = self._client.register_script(_KNOWN)
 
     async def append_new(self, stream: str, entries: Sequence[Entry]) -> int:
         written = 0
-        async with _answering():
+        async with self._answering():
             for start in range(0, len(entries), _SCRIPT_ENTRIES):
                 part = [text for entry in entries[start : start + _SCRIPT_ENTRIES] for text in entry]
                 written += int(await self._append_new(keys=[stream, known_keys_of(stream)], args=part))
@@ -94,7 +98,19 @@ class _RedisStreams:
 
     async def close(self) -> None:
         with contextlib.suppress(redis.exceptions.RedisError, OSError):
-            await self._broker.stop()
+            await self._client.aclose()
+
+    @contextlib.asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Name a server that does not answer, does not let us in, or cannot write."""
+        try:
+            yield
+        except redis.exceptions.AuthenticationError as error:
+            raise self._address.refused(error) from error
+        except (redis.exceptions.RedisError, OSError) as error:
+            if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
+                raise self._address.refused(error) from error
+            raise BrokerUnavailableError(f"Redis: {error}") from error
 
 
 class RedisEventSource(_RedisStreams):
@@ -104,14 +120,14 @@ class RedisEventSource(_RedisStreams):
     ----------
     config : RedisSource
         Stream, group and dead letters.
-    url : str
+    address : BrokerAddress
         Of the server.
     dead_letters : bool, default=False
         Read the dead letters, in a group of their own that takes over at once.
     """
 
-    def __init__(self, config: RedisSource, url: str, *, dead_letters: bool = False) -> None:
-        super().__init__(url)
+    def __init__(self, config: RedisSource, address: BrokerAddress, *, dead_letters: bool = False) -> None:
+        super().__init__(address)
         self._stream = config.dead_letters if dead_letters else config.stream
         self._group = f"{config.group}.replay" if dead_letters else config.group
         self._letters = config.dead_letters
@@ -121,36 +137,53 @@ class RedisEventSource(_RedisStreams):
         self._claim_after_ms = 0 if dead_letters else max(1, round(config.claim_after_s * 1000))
         self._claim_from: bytes | str | None = "0-0"
         self._next_claim_s = 0.0
+        self._most_bytes = _DEFAULT_BULK_BYTES
         self.ended = False
 
     async def open(self) -> None:
         """Connect and make the group; see `EventSource.open`."""
         await super().open()
-        async with _answering():
-            try:
-                await self.client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
-            except redis.exceptions.ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+        async with self._answering():
+            await self._make_group()
+            with contextlib.suppress(redis.exceptions.ResponseError):  # CONFIG may be forbidden
+                found = await self._client.config_get("proto-max-bulk-len")
+                self._most_bytes = int(str(found.get("proto-max-bulk-len", _DEFAULT_BULK_BYTES)))
+
+    async def _make_group(self) -> None:
+        try:
+            await self._client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
+        except redis.exceptions.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
 
     async def pull(self, max_events: int, timeout_s: float) -> list[Delivery]:
         """Take over what others left behind, then read what is new; see `EventSource.pull`."""
-        async with _answering():
-            claimed = await self._claim(max_events)
-            if claimed:
-                return claimed
-            streams: Any = await self.client.xreadgroup(
-                self._group, self._consumer, {self._stream: ">"}, count=max_events,
-                block=max(1, round(timeout_s * 1000)),
-            )  # fmt: skip
-            self.ended = self._is_replay and not streams
-            return _deliveries(streams[0][1]) if streams else []
+        async with self._answering():
+            try:
+                return await self._claim(max_events) or await self._read(max_events, timeout_s)
+            except redis.exceptions.ResponseError as error:
+                if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                    raise
+                _LOGGER.warning(
+                    "Redis: the stream %s or its group %s is gone (%s); made again, from the oldest event on",
+                    self._stream, self._group, error,
+                )  # fmt: skip
+                await self._make_group()
+                return []
+
+    async def _read(self, max_events: int, timeout_s: float) -> list[Delivery]:
+        streams: Any = await self._client.xreadgroup(
+            self._group, self._consumer, {self._stream: ">"}, count=max_events,
+            block=max(1, round(timeout_s * 1000)),
+        )  # fmt: skip
+        self.ended = self._is_replay and not streams
+        return _deliveries(streams[0][1]) if streams else []
 
     async def _claim(self, max_events: int) -> list[Delivery]:
         now = monotonic()
         if self._claim_from is None or now < self._next_claim_s:
             return []
-        cursor, entries, *_ = await self.client.xautoclaim(
+        cursor, entries, *_ = await self._client.xautoclaim(
             self._stream, self._group, self._consumer, self._claim_after_ms,
             start_id=self._claim_from, count=max_events,
         )  # fmt: skip
@@ -166,43 +199,63 @@ class RedisEventSource(_RedisStreams):
         if not deliveries:
             return
         ids = [delivery.handle for delivery in deliveries]
-        async with _answering():
-            await self.client.xack(self._stream, self._group, *ids)
+        async with self._answering():
+            await self._client.xack(self._stream, self._group, *ids)
             if self._is_replay:
-                await self.client.xdel(self._stream, *ids)
+                await self._client.xdel(self._stream, *ids)
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
-        """Do nothing: what stays pending is claimed by another consumer after `claim_after_s`."""
+        """Do nothing: `close` gives back all that is still pending here."""
 
-    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[DeadLetter]) -> None:
         """Append each letter once, then acknowledge; see `EventSource.refuse`."""
-        await self.append_new(self._letters, letters)
+        entries = [(each.key, each.encode(self._most_bytes)) for each in letters]
+        await self.append_new(self._letters, entries)
         await self.acknowledge(deliveries)
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Append events."""
-        async with _answering(), self.client.pipeline(transaction=False) as pipe:
+        async with self._answering(), self._client.pipeline(transaction=False) as pipe:
             for body in bodies:
                 pipe.xadd(self._stream, {_FIELD: body})
             await pipe.execute()
 
     async def lag(self) -> Lag:
         """Ask for the group's lag and its pending entries."""
-        async with _answering():
-            for group in await self.client.xinfo_groups(self._stream):
-                if group["name"] in (self._group, self._group.encode()):
-                    return Lag(group.get("lag"), group["pending"])
+        async with self._answering():
+            try:
+                groups = await self._client.xinfo_groups(self._stream)
+            except redis.exceptions.ResponseError as error:
+                if "no such key" not in str(error):
+                    raise
+                groups = []  # the next pull makes the stream again
+        for group in groups:
+            if group["name"] in (self._group, self._group.encode()):
+                return Lag(group.get("lag"), group["pending"])
         return Lag()
 
     async def close(self) -> None:
-        """Leave the group, unless something of this consumer's is still pending: that has to be claimed."""
-        with contextlib.suppress(BrokerUnavailableError, redis.exceptions.RedisError, OSError):
-            pending = await self.client.xpending_range(
-                self._stream, self._group, "-", "+", 1, consumername=self._consumer
+        """Leave the group; what is pending here can be claimed by another consumer at once."""
+        with contextlib.suppress(redis.exceptions.RedisError, OSError):
+            if not await self._give_back():
+                await self._client.xgroup_delconsumer(self._stream, self._group, self._consumer)
+        await super().close()
+
+    async def _give_back(self) -> int:
+        """Make what is pending here look as old as what is claimed; tell how much that is."""
+        given_back, oldest = 0, "-"
+        while True:
+            pending: Any = await self._client.xpending_range(
+                self._stream, self._group, oldest, "+", _GIVEN_BACK_AT_ONCE, consumername=self._consumer
             )
             if not pending:
-                await self.client.xgroup_delconsumer(self._stream, self._group, self._consumer)
-        await super().close()
+                return given_back
+            ids = [each["message_id"] for each in pending]
+            await self._client.xclaim(
+                self._stream, self._group, self._consumer, 0, ids, idle=self._claim_after_ms, justid=True
+            )
+            given_back += len(ids)
+            oldest = f"({ids[-1].decode()}"
 
 
 class RedisDecisionSink(_RedisStreams):
@@ -214,19 +267,19 @@ class RedisDecisionSink(_RedisStreams):
     ----------
     config : RedisSink
         The stream.
-    url : str
+    address : BrokerAddress
         Of the server.
     """
 
-    def __init__(self, config: RedisSink, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, config: RedisSink, address: BrokerAddress) -> None:
+        super().__init__(address)
         self._stream = config.stream
 
     async def decided(self, event_ids: Sequence[str]) -> Collection[str]:
         """Look the ids up in the set."""
         if not event_ids:
             return ()
-        async with _answering():
+        async with self._answering():
             known = await self._known(keys=[known_keys_of(self._stream)], args=list(event_ids))
         return {event_id.decode() for event_id in known}
 
@@ -245,18 +298,7 @@ def _deliveries(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Del
 
 def _body_of(fields: dict[bytes, Any]) -> bytes:
     body: bytes = fields.get(_FIELD.encode()) or next(iter(fields.values()), b"")
-    # FastStream's publishers put headers before the body
-    return BinaryMessageFormatV1.parse(body)[0] if body.startswith(b"\x89BIN") else body
-
-
-@contextlib.asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
-    """Name a server that does not answer, and one that cannot write."""
-    try:
-        yield
-    except BrokerUnavailableError:
-        raise
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-        raise BrokerUnavailableError(f"Redis: {error}") from error
-    except redis.exceptions.ResponseError as error:
-        raise BrokerUnavailableError(f"Redis: {error}") from error
+    if not body.startswith(_FASTSTREAM_MARK):
+        return body
+    offset = len(_FASTSTREAM_MARK) + 2 + 4
+    return body[int.from_bytes(body[offset : offset + 4], "big") :]

@@ -18,10 +18,10 @@ from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.streaming import StreamConfig
 from tabloop.inference.scoring_service import ScoringService
-from tabloop.streaming.batch_decider import FixedService
 from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
 from tabloop.streaming.consumer import StreamConsumer
-from tabloop.streaming.decision_log import PredictionLogBook
+from tabloop.streaming.event_log import EventLog
+from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.simulation.arrivals import ArrivalProcess, arrival_times
 from tabloop.streaming.stream_report import StreamMeter, StreamReport
 
@@ -119,8 +119,8 @@ class LoadSimulator:
             PredictionLogWriter(Path(folder), PredictionLogConfig()) as writer,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            book = PredictionLogBook(Path(folder), writer)
-            report = runner.run(self._consume(arrived_s, order, config, book))
+            log = EventLog(Path(folder), writer, run_id=self._service.run_id, columns=())
+            report = runner.run(self._consume(arrived_s, order, config, log))
         return LoadReport(len(order), report)
 
     async def _consume(
@@ -128,11 +128,11 @@ class LoadSimulator:
         arrived_s: NDArray[np.float64],
         order: NDArray[np.int64],
         config: StreamConfig,
-        book: PredictionLogBook,
+        log: EventLog,
     ) -> StreamReport:
         source = MemoryEventSource()
         consumer = StreamConsumer(
-            source, MemoryDecisionSink(), FixedService(self._service), book, config, meter=StreamMeter(None)
+            source, MemoryDecisionSink(), FixedService(self._service), log, config, meter=StreamMeter(None)
         )
         drawn = np.random.default_rng(self._seed + 1).integers(0, len(self._records), len(order))
         feeding = asyncio.create_task(self._feed(source, arrived_s, order, drawn))

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Sequence
 
 from tabloop.errors import BrokerUnavailableError
-from tabloop.streaming.events import Delivery, body_of_dead_letter
-from tabloop.streaming.ports import Entry, EventSource, Lag
+from tabloop.streaming.dead_letter import DeadLetter, body_of_dead_letter
+from tabloop.streaming.events import Delivery
+from tabloop.streaming.ports import EventSource, Lag
 
 
 class DeadLetterSource:
@@ -47,7 +48,7 @@ class DeadLetterSource:
         """Give letters back."""
         await self._letters.release([each.handle for each in deliveries])
 
-    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[Entry]) -> None:
+    async def refuse(self, deliveries: Sequence[Delivery], letters: Sequence[DeadLetter]) -> None:
         """Leave the letters that are there as they are."""
         self._refused += [each.handle for each in deliveries]
 

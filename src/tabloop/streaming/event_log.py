@@ -1,10 +1,13 @@
-"""The prediction log as a consumer uses it: append decisions, and know those that others logged."""
+"""The prediction log as a consumer uses it: append decisions, know those of others, compare repetitions."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tabloop.artifacts.prediction_log.lines import ID_SLICE
 from tabloop.artifacts.prediction_log.parts import LogPosition, walk_parts
@@ -12,7 +15,9 @@ from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.rows import LogBatch, RowDecoder
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.inference.records.record_type import Record
-from tabloop.streaming.batch_decider import LoggedDecision
+
+#: Of so many of the latest events it is known which record they had.
+REMEMBERED_RECORDS = 100_000
 
 #: At the start, so many of the latest rows are looked at for what others logged and did not publish.
 LOOK_BACK_ROWS = 100_000
@@ -24,7 +29,27 @@ _CHECKED_AT_ONCE = 2048
 _WRITER = slice(19, 28)
 
 
-class PredictionLogBook:
+@dataclass(frozen=True, slots=True)
+class LoggedDecision:
+    """What the prediction log holds of an event.
+
+    Attributes
+    ----------
+    prediction_id, run_id : str
+        Of the line.
+    probability : float
+        Of the positive class.
+    label : int
+        The decision, 0 or 1.
+    """
+
+    prediction_id: str
+    run_id: str
+    probability: float
+    label: int
+
+
+class EventLog:
     """Writes decisions into the prediction log and follows what other processes write; threads may share it.
 
     A process that dies between the log and the sink leaves a decision that is logged and not published. The
@@ -37,15 +62,24 @@ class PredictionLogBook:
         The artifact folder.
     writer : PredictionLogWriter
         Of the log in it.
+    run_id : str
+        The run that decides.
+    columns : sequence of str
+        The columns that its lines in the log have as they came; none where some are left out or hashed. Then
+        only records that this process logged itself can be compared with later ones.
     """
 
-    def __init__(self, folder: Path, writer: PredictionLogWriter) -> None:
+    def __init__(
+        self, folder: Path, writer: PredictionLogWriter, *, run_id: str, columns: Sequence[str]
+    ) -> None:
         self._folder, self._writer = folder, writer
+        self._run_id, self._columns = run_id, tuple(columns)
+        self._records = _RecentRecords()
         self._own: set[bytes] = set()
         self._others: dict[str, LoggedDecision] = {}  # by event id, the oldest first
-        self._decoder = RowDecoder(())
+        self._decoder = RowDecoder(self._columns)
         self._following = threading.Lock()
-        latest = PredictionLogReader(folder, ()).read_latest(LOOK_BACK_ROWS)
+        latest = PredictionLogReader(folder, self._columns).read_latest(LOOK_BACK_ROWS)
         self._position: LogPosition = latest.position
         self._note(latest)
 
@@ -64,6 +98,8 @@ class PredictionLogBook:
             records, probability, label, run_id=run_id, threshold=threshold, event_ids=event_ids
         )
         self._own.add(appended.prediction_ids[0][_WRITER].encode())
+        for name, record in zip(event_ids, records, strict=True):
+            self._records.note(name, type(record).__struct_encode_fields__, msgspec.structs.astuple(record))
         self._writer.wait_committed(appended.ticket)
         return appended.prediction_ids
 
@@ -72,6 +108,11 @@ class PredictionLogBook:
         with self._following:
             self._follow()
             return {name: self._others[name] for name in event_ids if name in self._others}
+
+    def differs(self, event_id: str, record: Record) -> bool:
+        """Whether the event is known to have been logged with another record."""
+        columns = type(record).__struct_encode_fields__
+        return self._records.differs(event_id, columns, msgspec.structs.astuple(record))
 
     def suspects(self) -> Sequence[str]:
         """Give events of which others logged a decision long enough ago to be published, as a rule."""
@@ -113,3 +154,29 @@ class PredictionLogBook:
                     rows.prediction_id[place], rows.run_id[place], rows.probability[place], rows.label[place]
                 )
                 self._others.setdefault(name, decision)
+                if self._columns and decision.run_id == self._run_id:  # of other runs the columns may differ
+                    values = tuple(rows.features[column][place] for column in self._columns)
+                    self._records.note(name, self._columns, values)
+
+
+class _RecentRecords:
+    """The hash of the record that each of the latest events had.
+
+    Two generations of half the size: the older one goes as a whole, which costs nothing for each event.
+    """
+
+    def __init__(self) -> None:
+        self._recent: dict[str, tuple[tuple[str, ...], int]] = {}
+        self._older: dict[str, tuple[tuple[str, ...], int]] = {}
+
+    def note(self, event_id: str, columns: tuple[str, ...], values: tuple[object, ...]) -> None:
+        """Remember the first record of an event."""
+        if event_id not in self._older:
+            self._recent.setdefault(event_id, (columns, hash(values)))
+            if len(self._recent) >= REMEMBERED_RECORDS // 2:
+                self._recent, self._older = {}, self._recent
+
+    def differs(self, event_id: str, columns: tuple[str, ...], values: tuple[object, ...]) -> bool:
+        """Whether the event had the same columns and other values."""
+        known = self._recent.get(event_id) or self._older.get(event_id)
+        return known is not None and known[0] == columns and known[1] != hash(values)

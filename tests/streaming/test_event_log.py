@@ -8,8 +8,8 @@ import pytest
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.prediction_log import PredictionLogConfig
-from tabloop.streaming import decision_log
-from tabloop.streaming.decision_log import PredictionLogBook
+from tabloop.streaming import event_log
+from tabloop.streaming.event_log import EventLog
 
 
 class Row(msgspec.Struct):
@@ -21,6 +21,10 @@ def log_events(writer: PredictionLogWriter, names: list[str], *, probability: fl
         [{"minutes": 1.0}] * len(names), [probability] * len(names), [0] * len(names),
         run_id="run", threshold=0.5, event_ids=names,
     )  # fmt: skip
+
+
+def open_event_log(folder: Path, writer: PredictionLogWriter) -> EventLog:
+    return EventLog(folder, writer, run_id="run", columns=["minutes"])
 
 
 @pytest.fixture(params=[PredictionLogConfig(), PredictionLogConfig(rotate_bytes=2000, compress=True)])
@@ -35,7 +39,7 @@ def test_what_others_logged_is_found_and_what_we_logged_is_not(
     with PredictionLogWriter(tmp_path, config) as before, PredictionLogWriter(tmp_path, config) as ours:
         log_events(before, ["a", 'quo"te', "é b"], probability=0.125)
         log_events(before, ["a"], probability=0.75)
-        book = PredictionLogBook(tmp_path, ours)
+        book = open_event_log(tmp_path, ours)
         for n in range(20):  # through some rotations
             ids = book.append([Row(1.0)], [0.5], [1], run_id="r", threshold=0.5, event_ids=[f"own-{n}"])
             assert len(ids) == 1
@@ -51,12 +55,12 @@ def test_what_others_logged_is_found_and_what_we_logged_is_not(
 
 
 def test_what_was_published_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decision_log, "_SUSPECTS", 10)
-    monkeypatch.setattr(decision_log, "_CHECKED_AT_ONCE", 6)
+    monkeypatch.setattr(event_log, "_SUSPECTS", 10)
+    monkeypatch.setattr(event_log, "_CHECKED_AT_ONCE", 6)
     config = PredictionLogConfig()
     with PredictionLogWriter(tmp_path, config) as before, PredictionLogWriter(tmp_path, config) as ours:
         log_events(before, [f"e{n}" for n in range(12)])
-        book = PredictionLogBook(tmp_path, ours)
+        book = open_event_log(tmp_path, ours)
         assert book.suspects() == [f"e{n}" for n in range(6)]
         assert book.suspects() == [f"e{n}" for n in range(6, 12)]  # those that stay wait for their next turn
         book.clear(["e0", "e1", "e2"])

@@ -1,0 +1,35 @@
+"""The scoring service as a consumer sees it: one that stays, or one that follows the champion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tabloop.inference.scoring_service import ScoringService
+
+
+class LiveService(Protocol):
+    """The scoring service, which may be exchanged for another; see `ChampionFollower`."""
+
+    @property
+    def service(self) -> ScoringService:
+        """The service held."""
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether another is live."""
+
+    def follow(self) -> ScoringService:
+        """Load the one that is live."""
+
+
+@dataclass(frozen=True)
+class FixedService:
+    """A scoring service that stays."""
+
+    service: ScoringService
+    has_moved: bool = False
+
+    def follow(self) -> ScoringService:
+        """Give the service."""
+        return self.service
