@@ -11,9 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import quote
 
 import pytest
 
+from tests.streaming.certificates import Certificates
+
+USER, PASSWORD = "ann", "p@ss:w/rd?1"
 STANDARD = {"redis": 6379, "nats": 4222, "rabbitmq": 5672}
 
 
@@ -80,6 +84,20 @@ class OwnServer:
             self._process = None
 
 
+class SecuredServer(OwnServer):
+    """Asks for TLS, a user and a password, and takes no message above a size."""
+
+    scheme: ClassVar[str]
+
+    def __init__(self, folder: Path, certificates: Certificates, *, most_bytes: int) -> None:
+        super().__init__(folder)
+        self.certificates, self.most_bytes = certificates, most_bytes
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}"
+
+
 class RedisServer(OwnServer):
     program = "/usr/bin/redis-server"
 
@@ -89,8 +107,24 @@ class RedisServer(OwnServer):
 
     def command(self) -> list[str]:
         return [
-            self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
-            "--appendonly", "yes", "--save", "",
+            self.program, "--bind", "127.0.0.1", "--dir", str(self.folder), "--appendonly", "yes",
+            "--save", "", *self.listening(),
+        ]  # fmt: skip
+
+    def listening(self) -> list[str]:
+        return ["--port", str(self.port)]
+
+
+class SecuredRedisServer(SecuredServer, RedisServer):
+    scheme = "rediss"
+
+    def listening(self) -> list[str]:
+        files = self.certificates
+        return [
+            "--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no",
+            "--tls-cert-file", str(files.cert), "--tls-key-file", str(files.key),
+            "--tls-ca-cert-file", str(files.ca), "--proto-max-bulk-len", str(self.most_bytes),
+            "--user", "default", "off", "--user", USER, "on", f">{PASSWORD}", "~*", "&*", "+@all",
         ]  # fmt: skip
 
 
@@ -103,6 +137,19 @@ class NatsServer(OwnServer):
 
     def command(self) -> list[str]:
         return [self.program, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+
+
+class SecuredNatsServer(SecuredServer, NatsServer):
+    scheme = "tls"
+
+    def command(self) -> list[str]:
+        files, settings = self.certificates, self.folder / "nats.conf"
+        settings.write_text(
+            f'authorization {{ user: {USER}, password: "{PASSWORD}" }}\n'
+            f'tls {{ cert_file: "{files.cert}", key_file: "{files.key}" }}\n'
+            f"max_payload: {self.most_bytes}\n"
+        )
+        return [*super().command(), "-c", str(settings)]
 
 
 class RabbitMqServer(OwnServer):
@@ -120,10 +167,13 @@ class RabbitMqServer(OwnServer):
     def command(self) -> list[str]:
         return [self.program]
 
+    def settings(self) -> str:
+        return f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
+
     def environ(self) -> dict[str, str]:
         plugins, settings = self.folder / "plugins", self.folder / "rabbitmq.conf"
         plugins.write_text("[].\n")
-        settings.write_text(f"listeners.tcp.local = 127.0.0.1:{self.port}\n")
+        settings.write_text(self.settings())
         return {
             "RABBITMQ_CONFIG_FILE": str(settings),
             "HOME": str(self.folder),
@@ -135,6 +185,19 @@ class RabbitMqServer(OwnServer):
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
         }
+
+
+class SecuredRabbitMqServer(SecuredServer, RabbitMqServer):
+    scheme = "amqps"
+
+    def settings(self) -> str:
+        files = self.certificates
+        return (
+            f"listeners.tcp = none\nlisteners.ssl.local = 127.0.0.1:{self.port}\n"
+            f"ssl_options.cacertfile = {files.ca}\nssl_options.certfile = {files.cert}\n"
+            f"ssl_options.keyfile = {files.key}\nssl_options.verify = verify_none\n"
+            f"default_user = {USER}\ndefault_pass = {PASSWORD}\nmax_message_size = {self.most_bytes}\n"
+        )
 
 
 _MOCK = """

@@ -61,13 +61,14 @@ class Broker:
     url: str
     state_dir: Path
     settings: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)  # further environment variables
 
     def __post_init__(self) -> None:
         self.settings = self.settings or stream_settings(self.kind)
 
     @property
     def environ(self) -> dict[str, str]:
-        return {URL_ENV: self.url}
+        return {URL_ENV: self.url} | self.beside
 
     def config(self, **changes: Any) -> StreamConfig:
         return StreamConfig.model_validate(self.settings | changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import ssl
@@ -139,18 +140,18 @@ def _split(name: str, kind: str, text: str) -> SplitResult:
     """Take a URL apart; what does not fit is said in general words only."""
     plain, encrypted = _SCHEMES[kind]
     expected = f"expected {plain}://[user:password@]host[:port] or {encrypted}:// for TLS; {_HIDDEN}"
-    try:
+    url, port = urlsplit(""), None
+    with contextlib.suppress(ValueError):  # its text would repeat what it could not read
         url = urlsplit(text.strip())
-        port = url.port
-    except ValueError:
-        url, port = urlsplit(""), 0
+    with contextlib.suppress(ValueError):
+        port = url.port or _PORTS.get(url.scheme)
     if url.scheme not in (plain, encrypted):
         raise ConfigError(
             f"{name}: no {kind} URL: its beginning is not {plain}:// or {encrypted}://; {expected}"
         )
     wrong = [
         (not url.hostname or not re.fullmatch(r"[A-Za-z0-9._:-]+", url.hostname), "it has no usable host"),
-        (port == 0, "its port is no number from 1 to 65535"),
+        (not port, "its port is no number from 1 to 65535"),
         ("@" in url.path + url.query + url.fragment, "a / ? or # stands before the @"),
         (bool(url.fragment) or (url.query and kind != "rabbitmq"), "there is something behind the address"),
         (kind == "redis" and not re.fullmatch(r"/?[0-9]*", url.path), "its path is no number of a database"),
