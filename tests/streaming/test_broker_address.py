@@ -89,7 +89,10 @@ def test_user_password_and_files_may_stand_beside_the_url(tmp_path: Any) -> None
         ({"SHOP_CA_FILE": __file__}, "SSL"),
         ({"SHOP_SECURITY_PROTOCOL": "ssl"}, "SSL"),
         ({"SHOP_USER": "ann", "SHOP_PASSWORD": SECRET}, "SASL_SSL"),  # no password without TLS unless asked
-        ({"SHOP_USER": "ann", "SHOP_PASSWORD": "x", "SHOP_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "SASL_PLAINTEXT"),
+        (
+            {"SHOP_USER": "ann", "SHOP_PASSWORD": "x", "SHOP_SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
+            "SASL_PLAINTEXT",
+        ),
     ],
 )
 def test_kafka_settings_become_those_of_librdkafka(environ: dict[str, str], protocol: str) -> None:

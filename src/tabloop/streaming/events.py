@@ -9,14 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from tabloop.contract.checks.strict_json import read_json
+from tabloop.contract.checks.strict_json import read_strict_json
 from tabloop.contract.contract import Contract
-<<<<<<< HEAD
-from tabloop.errors import MalformedBodyError, RecordError
-from tabloop.inference.answers import AnswerWriter
-=======
 from tabloop.errors import DataError, MalformedBodyError, RecordError
->>>>>>> 3a7281e (Use the brokers' own clients in place of FastStream)
+from tabloop.inference.answers import AnswerWriter
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.records.record_type import Record
 
@@ -132,14 +128,9 @@ class EventCodec:
     """
 
     def __init__(self, contract: Contract) -> None:
-<<<<<<< HEAD
-        self.records = RecordCodec(contract, max_records=MAX_EVENTS)
+        self.records = RecordCodec(contract)
         self._contract = contract
         self._writers: dict[str, AnswerWriter] = {}
-=======
-        self.records = RecordCodec(contract)
-        self._names = contract.probability_name, contract.decision_name
->>>>>>> 3a7281e (Use the brokers' own clients in place of FastStream)
 
     def decode(self, deliveries: Sequence[Delivery]) -> list[Event | RefusedEvent]:
         """Read and check events, in order.
@@ -214,10 +205,10 @@ def _repeated_key_problem(body: bytes, envelope: _Envelope) -> str | None:
     if n_colons == 2 and not (":" in event_id and b"\\" in body):
         return None
     try:
-        repeated = getattr(read_json(body), "repeated", ())
+        read_strict_json(body)
     except MalformedBodyError as error:
         return str(error)
-    return f"the envelope has {', '.join(map(repr, repeated))} more than once" if repeated else None
+    return None
 
 
 def _event_id_problem(event_id: str) -> str | None:
