@@ -361,8 +361,8 @@ class NatsDecisionSink(_JetStream):
         async with _answering():
             try:
                 known = await asyncio.gather(*(self._has(event_id) for event_id in event_ids))
-            except (nats.errors.NoRespondersError, nats.js.errors.ServiceUnavailableError):
-                await self.make()
+            except (nats.errors.Error, TimeoutError):
+                await self.make()  # of a stream that is gone, the server says nothing
                 raise
         return {event_id for event_id, is_known in zip(event_ids, known, strict=True) if is_known}
 
