@@ -109,6 +109,7 @@ def test_who_is_not_let_in_is_told_at_once_and_without_the_password(
             await source.open()
         finally:
             await source.close()
+            await asyncio.sleep(0.1)  # asyncio closes the socket of a failed handshake a moment later
 
     with pytest.raises(
         ConfigError, match=f"refuses the user, the password or the TLS settings of {URL_ENV}"
@@ -130,6 +131,7 @@ def test_a_connection_without_tls_gets_no_answer(secured: Broker) -> None:
             await source.open()
         finally:
             await source.close()
+            await asyncio.sleep(0.1)  # asyncio closes the socket of a failed handshake a moment later
 
     with pytest.raises((BrokerUnavailableError, ConfigError)):
         asyncio.run(main())

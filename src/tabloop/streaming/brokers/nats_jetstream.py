@@ -35,6 +35,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _CONNECT_S = 5.0
 _ANSWER_S = 5.0
+_CLOSE_S = 0.5
 # An answer that is later than the request's own end by so much was lost on its way
 _LATE_S = 2.0
 # Unacknowledged events of all consumers together: far more than they hold, so that none waits for another
@@ -93,8 +94,9 @@ class _JetStream:
                     max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=self._note_error,
                 )  # fmt: skip
         except BaseException as error:
-            with contextlib.suppress(nats.errors.Error, OSError, RuntimeError):
-                await self._client.close()
+            with contextlib.suppress(nats.errors.Error, TimeoutError, OSError, RuntimeError):
+                async with asyncio.timeout(_CLOSE_S):  # after a failed handshake it would wait for ever
+                    await self._client.close()
             if isinstance(error, TimeoutError):
                 raise BrokerUnavailableError(f"NATS: no answer from {self._address.shown}") from error
             raise
