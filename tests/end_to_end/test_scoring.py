@@ -59,6 +59,30 @@ def test_a_file_is_scored_as_the_model_scores_it(project: Workspace, contract: o
     assert report["positive"] == scored["predicted_purchase"].sum()
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_columns_that_the_model_does_not_know_pass_through(project: Workspace, form: str) -> None:
+    rows = sample_rows(project.project().contract, 50, seed=5).with_columns(
+        pl.Series("note", [f"n{place}" for place in range(50)])
+    )
+    path = project.folder / f"march.{form}"
+    rows.write_csv(path) if form == "csv" else rows.write_parquet(path)
+    outcome = project.run("score", path.name, "--output", f"scored.{form}")
+    assert outcome.code == 0, outcome.err
+    scored = (pl.read_csv if form == "csv" else pl.read_parquet)(project.folder / f"scored.{form}")
+    assert scored["note"].to_list() == rows["note"].to_list()
+    refused = project.run(
+        "score", path.name, "--output", f"other.{form}", "--set", "scoring.extra_columns=refuse"
+    )
+    assert refused.code == 2
+    assert "column 'note': not in the contract" in refused.err
+    # a column that the model needs is missed all the same, and the one that it may be is named
+    mistyped = rows.rename({"minutes_watched": "minutes_wached"})
+    mistyped.write_csv(path) if form == "csv" else mistyped.write_parquet(path)
+    outcome = project.run("score", path.name, "--output", f"other.{form}")
+    assert outcome.code == 2
+    assert "is it the unknown column 'minutes_wached', renamed?" in outcome.err
+
+
 def test_refused_rows_go_to_quarantine_and_too_many_are_an_alarm(project: Workspace) -> None:
     lines = (project.folder / "data" / "ml_datasource.csv").read_text().splitlines()
     lines[3] = "NA,-5,1,1,0,0,0,0"

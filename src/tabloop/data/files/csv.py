@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
 
 from tabloop.config.data import CsvSource, ReadingLimits
 from tabloop.data.files.csv_header import column_names
-from tabloop.data.files.text_lines import SHOWN_CHARACTERS, TextBlock, TextLines
+from tabloop.data.files.text_cursor import LEAST_PLAIN_CHARACTERS, TextCursor
+from tabloop.data.files.text_lines import SHOWN_CHARACTERS, TextLines
 from tabloop.data.row_source import Chunk, MalformedRow
 from tabloop.errors import DataError
 
@@ -61,7 +64,7 @@ class CsvRows:
         self._limits = limits or ReadingLimits()
         self._lines = TextLines(path, source.encoding, self._limits.line_characters)
         self._left_to_describe = 0
-        rows = _Rows(self._lines.blocks())
+        rows = TextCursor(self._lines.blocks())
         header = self._first_record(rows)
         if len(header) > self._limits.columns:
             raise DataError(
@@ -87,88 +90,111 @@ class CsvRows:
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows in order, as text."""
         self._left_to_describe = self._limits.quarantine_rows
-        rows = _Rows(self._lines.blocks())
+        rows = TextCursor(self._lines.blocks())
         self._first_record(rows, stay=not self._source.header)
         while rows.fill():
-            if '"' in rows.text():
-                yield self._quoted_chunk(rows)
+            plain = rows.plain_characters()
+            if plain == rows.left or plain >= LEAST_PLAIN_CHARACTERS:
+                yield self._plain_chunk(rows, plain)
             else:
-                yield self._plain_chunk(rows)
+                yield self._quoted_chunk(rows)
 
-    def _first_record(self, rows: _Rows, *, stay: bool = False) -> list[str]:
+    def _first_record(self, rows: TextCursor, *, stay: bool = False) -> list[str]:
         """Read the first line that is neither blank nor a comment nor Excel's `sep=`; go past it or stay."""
-        while rows.fill():
-            line = rows.line()
-            if rows.number == 1 and line.lower().startswith("sep=") and len(line) == len("sep=x"):
-                if line[-1] != self._source.separator:
+        found = None
+        while found is None and rows.fill():
+            line = rows.text(len("sep=x\n"))
+            if rows.number == 1 and line.lower().startswith("sep=") and line.endswith("\n"):
+                if line[-2] != self._source.separator:
                     raise DataError(
-                        f"{self.path}: the first line says that {line[-1]!r} stands between fields; "
+                        f"{self.path}: the first line says that {line[-2]!r} stands between fields; "
                         f"data.source.separator is {self._source.separator!r}"
                     )
-            elif line and not self._is_comment(line):
-                break
-            rows.skip(1)
-        else:
+                rows.advance(len(line))
+                continue
+            found = next(self._records(rows, rows.left), None)
+            rows.skip(rows.lines_left() if found is None else found.number - rows.number)
+        if found is None:
             raise DataError(f"{self.path}: the file is empty; expected a header line and rows")
-        if rows.number in rows.too_long:
+        if found.number in rows.too_long:
             raise DataError(
-                f"{self.path}, line {rows.number}: {rows.too_long[rows.number]:,} characters; "
+                f"{self.path}, line {found.number}: {rows.too_long[found.number]:,} characters; "
                 f"data.limits.line_characters allows {self._limits.line_characters:,}. Is it a table?"
             )
-        record, n_lines = self._record(rows)
-        if record is None:
+        if found.fields is None:
             raise DataError(
-                f"{self.path}, line {rows.number}: not readable as CSV: {line[:SHOWN_CHARACTERS]!r}; "
+                f"{self.path}, line {found.number}: not readable as CSV: {found.line[:SHOWN_CHARACTERS]!r}; "
                 f"expected {_QUOTES_EXPECTED}"
             )
         if not stay:
-            rows.skip(n_lines)
-        return record
+            rows.skip(found.n_lines)
+        return found.fields
 
-    def _is_comment(self, line: str) -> bool:
-        return self._source.comment is not None and line.startswith(self._source.comment)
-
-    def _require_no_comment(self, header: list[str], rows: _Rows) -> None:
+    def _require_no_comment(self, header: list[str], rows: TextCursor) -> None:
         """Raise where the first line looks like a comment that nobody has declared."""
-        if self._source.comment is None and header[0].startswith("#") and rows.fill():
-            record, _ = self._record(rows)
-            if record is not None and len(record) != len(header):
-                raise DataError(
-                    f"{self.path}: the first line begins with # and has {len(header)} fields, the next has "
-                    f"{len(record)}; data.source.comment: '#' leaves such lines out"
-                )
+        if self._source.comment is not None or not header[0].startswith("#") or not rows.fill():
+            return
+        found = next(self._records(rows, rows.left), None)
+        if found is not None and found.fields is not None and len(found.fields) != len(header):
+            raise DataError(
+                f"{self.path}: the first line begins with # and has {len(header)} fields, the next has "
+                f"{len(found.fields)}; data.source.comment: '#' leaves such lines out"
+            )
 
-    def _record(self, rows: _Rows) -> tuple[list[str] | None, int]:
-        """Read the record that begins here; give its fields, or None, and how many lines it takes."""
-        line = rows.line()
-        if '"' not in line:
-            return line.split(self._source.separator), 1
-        n_lines = 0
+    def _records(self, rows: TextCursor, characters: int) -> Iterator[_Record]:
+        """Yield what begins within some characters, without moving; blank lines and comments are left out."""
+        most = self._limits.line_characters + 1  # with the line feed
+        comment = self._source.comment or "\n"
+        lines = io.StringIO(rows.text(characters), newline="\n").readlines()
+        beyond = rows.lines_beyond(characters)
+        n_lines, first = len(lines), rows.number
+        start = place = 0  # of the record that is read, and of the line that the csv module asks for
 
-        def lines() -> Iterator[str]:
-            nonlocal n_lines
-            characters = 0
-            for each in rows.ahead():
-                characters += len(each)
-                if characters > self._limits.line_characters + 1:  # with the line feed at its end
+        def fed() -> Iterator[str]:
+            nonlocal start, place
+            size = 0
+            while True:
+                if place == len(lines):
+                    if place == start or (line := next(beyond, None)) is None:
+                        return
+                    lines.append(line)
+                line = lines[place]
+                if place == start:
+                    if line == "\n" or line.startswith(comment):
+                        place = start = place + 1
+                        continue
+                    size = 0
+                size += len(line)
+                if size > most or first + place in rows.too_long:
                     return
-                n_lines += 1
-                yield each
+                place += 1
+                yield line
 
-        reader = csv.reader(
-            lines(),
+        reader = self._reader(fed())
+        while start < n_lines:
+            try:
+                fields = next(reader, None)
+            except csv.Error:
+                fields = None
+            if start >= n_lines:
+                return
+            if fields is None:
+                place = start + 1
+                reader = self._reader(fed())
+            yield _Record(first + start, lines[start][:-1], fields, place - start)
+            start = place
+
+    def _reader(self, lines: Iterator[str]) -> _Reader:
+        return csv.reader(
+            lines,
             delimiter=self._source.separator,
             skipinitialspace=self._source.strip_spaces,
             strict=True,
         )
-        try:
-            return next(reader), n_lines
-        except csv.Error:
-            return None, 1
 
-    def _plain_chunk(self, rows: _Rows) -> Chunk:
-        """Read a block without quotes: count its bytes, and hand what is right to Polars."""
-        content = rows.text().encode()
+    def _plain_chunk(self, rows: TextCursor, characters: int) -> Chunk:
+        """Read lines without quotes: count their bytes, and hand what is right to Polars."""
+        content = rows.text(characters).encode()
         raw = np.frombuffer(content, dtype=np.uint8)
         ends = np.flatnonzero(raw == 0x0A)
         starts = np.concatenate([[0], ends[:-1] + 1])
@@ -193,7 +219,7 @@ class CsvRows:
         malformed.count("fields", int(np.count_nonzero(wrong)) - n_long)
         if not good.all():
             content = raw[np.repeat(good, np.diff(ends, prepend=-1))].tobytes()
-        rows.clear()
+        rows.advance(characters)
         self._left_to_describe = malformed.left
         return Chunk(self._frame_of_bytes(content), lines[good], malformed.rows, malformed.reasons)
 
@@ -213,33 +239,33 @@ class CsvRows:
         )
         return self._stripped(frame[1:] if guarded else frame)
 
-    def _quoted_chunk(self, rows: _Rows) -> Chunk:
-        """Read a block with quotes record by record; the last may take lines of the next block."""
+    def _quoted_chunk(self, rows: TextCursor) -> Chunk:
+        """Read lines with quotes record by record; the last may take lines of the next block."""
         records: list[list[str]] = []
         lines: list[int] = []
         malformed = _Malformed(self._left_to_describe)
-        end = rows.taken + rows.left
-        while rows.taken < end:
-            line, number = rows.line(), rows.number
-            if not line or self._is_comment(line):
-                rows.skip(1)
-                continue
-            record, n_lines = (None, 1) if number in rows.too_long else self._record(rows)
-            if record is not None and len(record) == len(self.columns):
-                records.append(record)
-                lines.append(number)
-            else:
-                row = self._malformed(number, line, rows.too_long, record)
+        characters = rows.quoted_characters()
+        n_lines = rows.text(characters).count("\n")
+        for found in self._records(rows, characters):
+            n_lines = max(n_lines, found.number + found.n_lines - rows.number)
+            if found.fields is not None and len(found.fields) == len(self.columns):
+                records.append(found.fields)
+                lines.append(found.number)
+            elif malformed.left:
+                row = self._malformed(found.number, found.line, rows.too_long, found.fields)
                 malformed.count(row.reason, 1)
                 malformed.add(row)
-            rows.skip(n_lines)
+            else:
+                is_long = found.number in rows.too_long
+                malformed.count("length" if is_long else "quotes" if found.fields is None else "fields", 1)
+        rows.skip(n_lines)
         self._left_to_describe = malformed.left
         columns = zip(*records, strict=True) if records else [()] * len(self.columns)
         frame = pl.DataFrame(
             dict(zip(self.columns, columns, strict=True)), schema=dict.fromkeys(self.columns, pl.String)
         )
-        found = np.array(lines, dtype=np.int64)
-        return Chunk(self._stripped(frame), found, malformed.rows, malformed.reasons)
+        found_lines = np.array(lines, dtype=np.int64)
+        return Chunk(self._stripped(frame), found_lines, malformed.rows, malformed.reasons)
 
     def _malformed(
         self, number: int, line: str, too_long: dict[int, int], record: list[str] | None = None
@@ -261,6 +287,23 @@ class CsvRows:
         return frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
 
 
+class _Reader(Protocol):
+    """What `csv.reader` makes."""
+
+    def __next__(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+
+class _Record(NamedTuple):
+    """What begins in a line: its number and text, its fields if it can be read, how many lines it takes."""
+
+    number: int
+    line: str
+    fields: list[str] | None
+    n_lines: int
+
+
 class _Malformed:
     """Malformed rows: the first `left` described, all of them counted."""
 
@@ -277,77 +320,3 @@ class _Malformed:
     def count(self, reason: str, n_rows: int) -> None:
         if n_rows:
             self.reasons[reason] = self.reasons.get(reason, 0) + n_rows
-
-
-class _Rows:
-    """A place in the text of a file.
-
-    Attributes
-    ----------
-    number : int
-        The number of the line that stands there.
-    taken : int
-        Characters before it.
-    too_long : dict of int to int
-        See `TextBlock`.
-    """
-
-    def __init__(self, blocks: Iterator[TextBlock]) -> None:
-        self._blocks = blocks
-        self._text = ""
-        self._at = 0
-        self.number = 1
-        self.taken = 0
-        self.too_long: dict[int, int] = {}
-
-    @property
-    def left(self) -> int:
-        """How many characters of the block follow."""
-        return len(self._text) - self._at
-
-    def fill(self) -> bool:
-        """See to it that a line stands here; False at the end of the file."""
-        if self._at == len(self._text):
-            block = next(self._blocks, None)
-            if block is None:
-                return False
-            self._text, self._at, self.too_long = block.text, 0, block.too_long
-        return True
-
-    def text(self) -> str:
-        """Give what follows in this block."""
-        return self._text[self._at :]
-
-    def line(self) -> str:
-        """Give the line that stands here, without its end."""
-        return self._text[self._at : self._text.index("\n", self._at)]
-
-    def ahead(self) -> Iterator[str]:
-        """Yield the lines from here on, with their ends, up to one that is too long; stay here."""
-        place, number = self._at, self.number
-        while number not in self.too_long:
-            if place == len(self._text):
-                block = next(self._blocks, None)
-                if block is None:
-                    return
-                place -= self._at
-                self._text, self._at = self.text() + block.text, 0
-                self.too_long = {**self.too_long, **block.too_long}
-                continue
-            end = self._text.index("\n", place) + 1
-            yield self._text[place:end]
-            place, number = end, number + 1
-
-    def skip(self, n_lines: int) -> None:
-        """Go past some lines."""
-        for _ in range(n_lines):
-            end = self._text.index("\n", self._at) + 1
-            self.taken += end - self._at
-            self._at = end
-        self.number += n_lines
-
-    def clear(self) -> None:
-        """Go past all lines of the block."""
-        self.number += self._text.count("\n", self._at)
-        self.taken += self.left
-        self._at = len(self._text)
