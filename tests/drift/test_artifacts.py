@@ -11,9 +11,9 @@ from tests.conftest import Workspace
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.contract import Contract
 from tabloop.data.split import split_dataset
-from tabloop.drift.monitor import drift_of_rows
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import RowReader
+from tabloop.drift.tracker import drift_of_rows
 
 
 def test_a_run_knows_its_training_rows_and_judges_others(trained: Workspace, students: pl.DataFrame) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import Workspace
 
 from tabloop.config.retraining import RetrainingConfig, RetrainingTriggersConfig
-from tabloop.drift.monitor import WindowVerdict
+from tabloop.drift.tracker import WindowVerdict
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.zscore_rule import DriftReport
 from tabloop.errors import ConfigError

@@ -9,7 +9,7 @@ import numpy as np
 
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
-from tabloop.drift.monitor import WindowVerdict
+from tabloop.drift.tracker import WindowVerdict
 from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.zscore_rule import DriftReport

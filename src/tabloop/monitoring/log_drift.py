@@ -8,9 +8,9 @@ from pathlib import Path
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project
-from tabloop.drift.monitor import DriftHistory, drift_of_rows
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import RowReader, ScoredRows
+from tabloop.drift.tracker import DriftHistory, drift_of_rows
 from tabloop.errors import DataError
 from tabloop.monitoring.run_monitor import read_rows
 

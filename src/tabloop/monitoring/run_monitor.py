@@ -15,9 +15,9 @@ from tabloop.artifacts.prediction_log.reader import LogBatch, LogPosition, Predi
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
-from tabloop.drift.monitor import DriftMonitor, WindowVerdict
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import RowReader, ScoredRows
+from tabloop.drift.tracker import DriftTracker, WindowVerdict
 from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.zscore_rule import DriftReport
@@ -78,7 +78,7 @@ class RunMonitor:
         self._rows = RowReader(self.contract, omitted=(*log.omit, *log.hash))
         reference = DriftReference.load(run.read("drift_reference.npz"))
         self._baseline = run.drift_baseline
-        self._drift = DriftMonitor(
+        self._drift = DriftTracker(
             reference, self._baseline, project.config.monitoring, not_monitored=self._rows.not_monitored
         )
         self._reader = PredictionLogReader(

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tabloop.artifacts.documents.retraining import RetrainingRecord
-from tabloop.drift.monitor import WindowVerdict
+from tabloop.drift.tracker import WindowVerdict
 from tabloop.drift.zscore_rule import DriftReport
 from tabloop.outcomes.index import OutcomeIndex
 from tabloop.performance.degradation import DegradationDecision

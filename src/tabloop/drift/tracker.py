@@ -90,7 +90,7 @@ class DriftHistory:
         }
 
 
-class DriftMonitor:
+class DriftTracker:
     """Everything about drift that is said of one run.
 
     Parameters
@@ -224,7 +224,7 @@ def drift_of_rows(
     history : DriftHistory
         The same as a monitor that followed the rows as they came.
     """
-    monitor = DriftMonitor(reference, baseline, config, not_monitored=not_monitored)
+    monitor = DriftTracker(reference, baseline, config, not_monitored=not_monitored)
     windows = 0
     alarmed: list[WindowVerdict] = []
     early: list[WindowVerdict] = []  # a complete window names its surges itself

@@ -17,9 +17,9 @@ from tests.drift.conftest import COUNTRIES, Population
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.baseline import describe_numbers
-from tabloop.drift.monitor import DriftMonitor, WindowVerdict, drift_of_rows
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
+from tabloop.drift.tracker import DriftTracker, WindowVerdict, drift_of_rows
 from tabloop.drift.zscore_rule import check_drift
 
 CONFIG = MonitoringConfig(window_rows=700, test_window_rows=300)
@@ -65,8 +65,8 @@ def drifting(population: Population) -> ScoredRows:
 
 def follow(
     reference: DriftReference, baseline: DriftBaseline, rows: ScoredRows, cuts: list[int]
-) -> tuple[list[WindowVerdict], DriftMonitor]:
-    monitor = DriftMonitor(reference, baseline, CONFIG)
+) -> tuple[list[WindowVerdict], DriftTracker]:
+    monitor = DriftTracker(reference, baseline, CONFIG)
     verdicts = []
     for start, stop in pairwise([0, *sorted(cuts), len(rows.probability)]):
         verdicts += monitor.update(rows.cut(start, stop))
@@ -96,7 +96,7 @@ def test_what_is_decided_when(
 @pytest.fixture(scope="module")
 def followed(
     reference: DriftReference, baseline: DriftBaseline, drifting: ScoredRows
-) -> tuple[list[WindowVerdict], DriftMonitor]:
+) -> tuple[list[WindowVerdict], DriftTracker]:
     return follow(reference, baseline, drifting, [])
 
 
@@ -106,7 +106,7 @@ def test_batches_do_not_matter(
     reference: DriftReference,
     baseline: DriftBaseline,
     drifting: ScoredRows,
-    followed: tuple[list[WindowVerdict], DriftMonitor],
+    followed: tuple[list[WindowVerdict], DriftTracker],
     cuts: list[int],
 ) -> None:
     once, at_once = followed
@@ -165,7 +165,7 @@ def test_quiet_rows_hardly_ever_alarm_on_the_way(
 
 def test_the_monitor_imports_nothing_that_trains() -> None:
     code = (
-        "import sys, tabloop.drift.monitor, tabloop.drift.scored_rows; "
+        "import sys, tabloop.drift.tracker, tabloop.drift.scored_rows; "
         "print(sorted({'polars', 'sklearn', 'joblib', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
