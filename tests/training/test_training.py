@@ -202,7 +202,7 @@ def test_when_every_candidate_fails_all_reasons_are_told(
     [
         ({"kind": "estimator", "import_path": "sklearn.ensemble.ExtraTreeClassifier"}, "cannot be imported"),
         ({"kind": "estimator", "import_path": "sklearn.linear_model.LinearRegression"}, "no classifier"),
-        ({"kind": "estimator", "import_path": "os.path.join"}, "expected a scikit-learn classifier"),
+        ({"kind": "estimator", "import_path": "os.path.join"}, "is no class"),
         (
             {"kind": "estimator", "import_path": "sklearn.multiclass.OneVsRestClassifier"},
             "cannot be made with these parameters",
@@ -240,6 +240,45 @@ def test_any_scikit_learn_classifier_can_compete(
     assert all(report.failure is None for report in found.ranking)
     assert {report.name for report in found.ranking if report.score_map is not None} == {"ridge"}
     assert found.evaluation.roc_auc > 0.85
+
+
+GAUSSIAN = {"kind": "estimator", "import_path": "sklearn.naive_bayes.GaussianNB"}
+
+
+def test_whether_a_candidate_has_a_graph_is_known_before_the_first_fit(
+    default_project: Project, contract: Contract, students: pl.DataFrame
+) -> None:
+    split = split_dataset(students, "purchased", test_size=0.2, seed=42)
+    config = configured(default_project, candidates={"gauss": GAUSSIAN, "decision_tree": {}})
+    states: list[PoolState] = []
+    asked: list[str] = []
+
+    def none_for(name: str, pipeline: Any) -> str:
+        asked.append(name)
+        assert pipeline.predict_proba(students).shape == (students.height, 2)
+        return "no such operator"
+
+    with pytest.raises(ConfigError, match=r"(?s)gauss: no such operator.*report_only: true"):
+        train_model(config, contract, split.train, split.test, why_no_graph=none_for, watch=states.append)
+    assert asked == ["gauss"]
+    assert {label for state in states for label in state.running} == {"gauss (trial)"}
+
+
+def test_a_candidate_that_is_only_reported_is_never_chosen(
+    default_project: Project, contract: Contract, students: pl.DataFrame
+) -> None:
+    best_of_all = {
+        "kind": "estimator",
+        "import_path": "sklearn.ensemble.HistGradientBoostingClassifier",
+        "report_only": True,
+    }
+    config = configured(default_project, candidates={"best": best_of_all, "decision_tree": {"max_depth": 1}})
+    found = trained(config, contract, students)
+    first, second = found.ranking
+    assert (first.name, second.name) == ("decision_tree", "best")
+    assert second.mean("roc_auc") > first.mean("roc_auc")
+    assert second.to_dict()["report_only"]
+    assert set(found.pipelines) == {"best", "decision_tree"}
 
 
 def test_an_infeasible_promise_says_the_best_or_fails(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictFloat, StrictInt, field_validator, model_validator
 
 from tabloop.contract.columns import Section
 
 ClassWeight = Literal["balanced"] | None
+_MOST_PARAMETER_VALUES = 10_000
+_DEEPEST_PARAMETER = 20
 RankBy = Literal["roc_auc", "average_precision", "brier_score"]
 
 
@@ -83,8 +85,37 @@ class EstimatorCandidate(Section):
         description="Such as `sklearn.ensemble.ExtraTreesClassifier`.",
     )
     parameters: dict[str, Any] = Field(
-        default_factory=dict, description="Its keyword arguments; an unknown one is an error."
+        default_factory=dict,
+        description="Its keyword arguments; an unknown one is an error. A mapping with `import_path` (and "
+        "`parameters`) among them is built as well, so that estimators nest.",
     )
+    exporter: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="A converter of your own to ONNX, as `module:function`; docs/onnx.md says what it takes.",
+    )
+    report_only: bool = Field(
+        False,
+        description="Train and report it, and never choose it: the only way for one that has no exact graph.",
+    )
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _bounded(cls, parameters: Any) -> Any:
+        # YAML aliases make a tree of a few lines endless to whoever walks it
+        left = _MOST_PARAMETER_VALUES
+        stack = [(parameters, 0)]
+        while stack:
+            value, depth = stack.pop()
+            left -= 1
+            if left < 0 or depth > _DEEPEST_PARAMETER:
+                raise ValueError(
+                    f"more than {_MOST_PARAMETER_VALUES:,} values, or nested deeper than "
+                    f"{_DEEPEST_PARAMETER}, YAML aliases written out; write fewer"
+                )
+            children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+            stack.extend((child, depth + 1) for child in children)
+        return parameters
 
 
 Candidate = Annotated[
@@ -170,6 +201,12 @@ class TrainingConfig(Section):
             for name, settings in data["candidates"].items()
         }
         return data | {"candidates": candidates}
+
+    @model_validator(mode="after")
+    def _one_to_choose(self) -> Self:
+        if all(isinstance(c, EstimatorCandidate) and c.report_only for c in self.candidates.values()):
+            raise ValueError("candidates: all are report_only; expected at least one that can be chosen")
+        return self
 
     @field_validator("candidates")
     @classmethod

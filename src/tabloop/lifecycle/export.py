@@ -25,6 +25,7 @@ from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactError, ExportError
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.lineage import library_versions
+from tabloop.optimization.export.exporter import load_exporters
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 
 #: Rows whose scores the release gates and every loading of the model replay.
@@ -53,22 +54,24 @@ def export_run(run: RunFolder, data: RunData) -> ExportReport:
     """
     metrics = run.metrics
     best = metrics.best_model_name
+    exporters = load_exporters(data.config.training.candidates)
     is_open = run.state == "open"
     written: list[str] = []
     not_exported: dict[str, str] = {}
 
-    def export(name: str, source: str, threshold: float | None) -> None:
+    def export(name: str, source: str, threshold: float | None, candidate: str) -> None:
         if is_open and run.has(name):  # written before an export that was interrupted
             return
         graph = export_pipeline(
             load_pipeline(run, source),
             data.contract,
             metadata=_metadata(run, data.contract, source, threshold),
+            exporter=exporters.get(candidate),
         )
         write_report(run, name, save_model(graph))
         written.append(name)
 
-    export(FP32_MODEL, PIPELINE, metrics.calibration.threshold)
+    export(FP32_MODEL, PIPELINE, metrics.calibration.threshold, best)
     for candidate in metrics.cv_ranking:
         source, name = candidate_pipeline(candidate.name), candidate_fp32_model(candidate.name)
         if not run.has(source):
@@ -82,7 +85,7 @@ def export_run(run: RunFolder, data: RunData) -> ExportReport:
             written.append(name)
         else:
             try:
-                export(name, source, candidate.decision_threshold)
+                export(name, source, candidate.decision_threshold, candidate.name)
             except ExportError as error:
                 not_exported[candidate.name] = str(error)
     if not (is_open and run.has(SELF_TEST)):

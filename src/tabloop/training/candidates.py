@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from functools import singledispatch
 from typing import Any
 
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -24,7 +22,7 @@ from tabloop.config.training import (
     RandomForestCandidate,
     SVMCandidate,
 )
-from tabloop.errors import ConfigError, suggestion
+from tabloop.training.imported_classifier import build_imported_classifier
 
 # Kernel rows that libsvm keeps, in MB: the whole kernel of 16,000 rows. Changes speed, not results.
 _SVM_CACHE_MB = 1000
@@ -84,31 +82,7 @@ def _(candidate: HistGradientBoostingCandidate, seed: int) -> BaseEstimator:
     return HistGradientBoostingClassifier(random_state=seed, early_stopping=False, **_parameters(candidate))
 
 
-@build_classifier.register
-def _(candidate: EstimatorCandidate, seed: int) -> BaseEstimator:
-    module_name, _, class_name = candidate.import_path.rpartition(".")
-    try:
-        classifier_class = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"candidate {candidate.import_path}: cannot be imported: {error}") from error
-    if not (isinstance(classifier_class, type) and issubclass(classifier_class, BaseEstimator)):
-        raise ConfigError(f"candidate {candidate.import_path}: expected a scikit-learn classifier")
-    known = [name for name in inspect.signature(classifier_class).parameters if name != "self"]
-    for name in candidate.parameters:
-        if name not in known:
-            raise ConfigError(
-                f"candidate {candidate.import_path}: no parameter {name}{suggestion(name, known)}"
-            )
-    defaults: dict[str, Any] = {"random_state": seed} if "random_state" in known else {}
-    try:
-        classifier = classifier_class(**(defaults | candidate.parameters))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"candidate {candidate.import_path}: cannot be made with these parameters: {error}"
-        ) from error
-    if not is_classifier(classifier):
-        raise ConfigError(f"candidate {candidate.import_path}: no classifier")
-    return classifier
+build_classifier.register(EstimatorCandidate, build_imported_classifier)
 
 
 def expected_fit_seconds(candidate: Candidate, n_rows: int, n_features: int) -> float:

@@ -19,7 +19,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import StratifiedKFold
 
 from tabloop.artifacts.documents.metrics import CandidateFigures, FoldReport
-from tabloop.config.training import RankBy
+from tabloop.config.training import EstimatorCandidate, RankBy
 from tabloop.errors import TooFewRowsError, TrainingError
 from tabloop.training.calibration import ScoreMap, expected_calibration_error, fit_sigmoid
 from tabloop.training.task import Task, TaskOutcome
@@ -51,6 +51,8 @@ class CandidateReport:
         Of the probabilities.
     failure : str or None
         Why it failed, if it did.
+    report_only : bool
+        Whether it is reported and never chosen.
     warnings : tuple of str
         What the libraries warned of.
     """
@@ -63,6 +65,7 @@ class CandidateReport:
     score_map: ScoreMap | None = None
     expected_calibration_error: float = float("nan")
     failure: str | None = None
+    report_only: bool = False
     warnings: tuple[str, ...] = field(default=())
 
     def mean(self, metric: str) -> float:
@@ -79,6 +82,7 @@ class CandidateReport:
             name=self.name,
             kind=self.kind,
             failure=self.failure,
+            report_only=self.report_only,
             warnings=self.warnings,
             decision_threshold=decision_threshold,
         )
@@ -174,11 +178,14 @@ def report_candidate(
     report : CandidateReport
     """
     task: Task = outcomes[0].task
+    report_only = isinstance(task.candidate, EstimatorCandidate) and task.candidate.report_only
     told = tuple(dict.fromkeys(w for outcome in outcomes for w in outcome.warnings))
     failed = next((outcome for outcome in outcomes if outcome.failure is not None), None)
     if failed is not None:
         failure = f"on all rows: {failed.failure}" if failed.task.fold is None else failed.failure
-        return CandidateReport(task.name, task.candidate.kind, failure=failure, warnings=told)
+        return CandidateReport(
+            task.name, task.candidate.kind, failure=failure, report_only=report_only, warnings=told
+        )
     outcomes = [outcome for outcome in outcomes if outcome.task.fold is not None]
     scores = np.empty(len(y), dtype=np.float64)
     for outcome in outcomes:
@@ -193,6 +200,7 @@ def report_candidate(
         probabilities=probabilities,
         score_map=score_map,
         expected_calibration_error=expected_calibration_error(y, probabilities),
+        report_only=report_only,
         warnings=told,
     )
 
@@ -233,19 +241,23 @@ def rank_candidates(reports: list[CandidateReport], rank_by: RankBy) -> list[Can
     Returns
     -------
     ranking : list of CandidateReport
-        Failed candidates come last.
+        After those that can be chosen come those that are only reported, and last those that failed.
 
     Raises
     ------
     TrainingError
-        If every candidate failed.
+        If every candidate that can be chosen failed.
     """
-    if all(report.failure is not None for report in reports):
-        reasons = "\n  ".join(f"{report.name}: {report.failure}" for report in reports)
+    if all(report.failure is not None or report.report_only for report in reports):
+        reasons = "\n  ".join(f"{report.name}: {report.failure or 'report_only'}" for report in reports)
         raise TrainingError(f"every candidate failed\n  {reasons}")
     sign = 1.0 if rank_by == "brier_score" else -1.0
 
-    def worse(report: CandidateReport) -> tuple[bool, float]:
-        return report.failure is not None, 0.0 if report.failure else sign * report.mean(rank_by)
+    def worse(report: CandidateReport) -> tuple[bool, bool, float]:
+        return (
+            report.failure is not None,
+            report.report_only,
+            0.0 if report.failure else sign * report.mean(rank_by),
+        )
 
     return sorted(reports, key=worse)

@@ -99,8 +99,9 @@ def _candidates(metrics: Metrics) -> str:
         if report.failure is not None:
             lines.append(f"| {report.name} | failed: {report.failure.splitlines()[0]} | | | | |")
             continue
+        only = " (report only)" if report.report_only else ""
         lines.append(
-            f"| {report.name} | {report.roc_auc:.4f} ± {report.roc_auc_std:.4f} "
+            f"| {report.name}{only} | {report.roc_auc:.4f} ± {report.roc_auc_std:.4f} "
             f"| {report.average_precision:.4f} | {report.brier_score:.4f} "
             f"| {report.expected_calibration_error:.4f} | {report.fit_s:.2f} |"
         )

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # How far a sum of rounded probabilities may be outside [0, 1]
 _ROUNDING = 1e-9
 
+# As many of either class let nested cross-validation fit, and keep the trial short
+_TRIAL_ROWS_A_CLASS = 100
+
 #: A candidate's name and the fold that is held out.
 TaskKey = tuple[str, int | None]
 
@@ -44,20 +47,25 @@ class Task:
         What to fit.
     fold : int or None
         The fold that is held out; None to fit on every training row and keep the model.
+    trial : bool, default=False
+        Fit on a few rows only, to see whether what comes out can be exported.
     """
 
     name: str
     candidate: Candidate
     fold: int | None
+    trial: bool = False
 
     @property
     def key(self) -> TaskKey:
         """What tells it from the other tasks."""
-        return self.name, self.fold
+        return self.name, -1 if self.trial else self.fold
 
     @property
     def label(self) -> str:
         """What a progress display calls it."""
+        if self.trial:
+            return f"{self.name} (trial)"
         return f"{self.name} (all rows)" if self.fold is None else f"{self.name} fold {self.fold + 1}"
 
 
@@ -159,11 +167,14 @@ def _fit_and_score(bench: Workbench, task: Task) -> TaskOutcome:
             ("classifier", classifier),
         ]
     )
+    if task.trial:
+        few = np.sort(np.concatenate([np.flatnonzero(y == label)[:_TRIAL_ROWS_A_CLASS] for label in (0, 1)]))
+        features, y = features[few], y[few]
     if task.fold is None:
         start = time.perf_counter()
         pipeline.fit(features, y)
         fit_s = time.perf_counter() - start
-        path = bench.folder / f"{task.name}.joblib"
+        path = bench.folder / f"{task.name}{'.trial' if task.trial else ''}.joblib"
         joblib.dump(pipeline, path)
         return TaskOutcome(task, model_path=path, fit_s=fit_s)
     held_out = folds == task.fold

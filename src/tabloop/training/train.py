@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,18 @@ from sklearn.pipeline import Pipeline
 
 from tabloop.artifacts.documents.metrics import EvaluationReport, ThresholdReport
 from tabloop.config.config import Config
+from tabloop.config.training import EstimatorCandidate
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
-from tabloop.errors import InfeasibleError
-from tabloop.training.calibration import MappedClassifier, ScoreMap, fit_isotonic, fit_sigmoid
+from tabloop.errors import ConfigError, InfeasibleError
+from tabloop.training.calibration import (
+    MappedClassifier,
+    ScoreMap,
+    SigmoidMap,
+    fit_isotonic,
+    fit_sigmoid,
+    gives_probabilities,
+)
 from tabloop.training.candidates import build_classifier
 from tabloop.training.cross_validation import (
     CandidateReport,
@@ -34,6 +43,9 @@ from tabloop.training.threshold import calibrate_threshold
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
+
+#: Says why a candidate, by its name and its fitted pipeline, cannot be exported; None if it can.
+WhyNoGraph = Callable[[str, Pipeline], str | None]
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,7 @@ def train_model(
     test: pl.DataFrame,
     *,
     groups: NDArray[np.uint64] | None = None,
+    why_no_graph: WhyNoGraph | None = None,
     watch: Watcher | None = None,
 ) -> TrainingResult:
     """Train on the training part and report on the test part.
@@ -102,6 +115,9 @@ def train_model(
         Checked rows with their 0/1 target. The test part decides nothing: it is looked at once, at the end.
     groups : ndarray of uint64, shape (n_train,), optional
         Training rows of equal numbers are kept in one fold, as copies of each other.
+    why_no_graph : callable, optional
+        Takes a candidate's name and its pipeline, fitted on a few rows, and says why it cannot be exported.
+        Asked of candidates by import path before the first fit; by default nobody is asked.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -112,6 +128,8 @@ def train_model(
 
     Raises
     ------
+    ConfigError
+        If a candidate cannot be built, or has no exact graph and is not `report_only`.
     TrainingError
         If every candidate failed, or the winner cannot be fitted on all rows.
     InfeasibleError
@@ -137,6 +155,16 @@ def train_model(
                 n_features=features.width,
                 watch=watch,
             )
+
+        if why_no_graph is not None:
+            trials = run(
+                [
+                    Task(name, candidate, None, trial=True)
+                    for name, candidate in candidates.items()
+                    if isinstance(candidate, EstimatorCandidate) and not candidate.report_only
+                ]
+            )
+            _require_graphs(trials, contract, why_no_graph)
 
         tasks = [
             Task(name, candidate, fold)
@@ -182,6 +210,27 @@ def train_model(
         evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold),
         features=features,
     )
+
+
+def _require_graphs(trials: list[TaskOutcome], contract: Contract, why_no_graph: WhyNoGraph) -> None:
+    """Raise `ConfigError` when a candidate that could win would not be exportable."""
+    problems = []
+    for outcome in trials:
+        if outcome.model_path is None:
+            continue  # it failed on a few rows; the fits on all will tell
+        fitted = joblib.load(outcome.model_path)
+        score_map = None if gives_probabilities(fitted) else SigmoidMap(1.0, 0.0)
+        reason = why_no_graph(outcome.task.name, _assemble(fitted, score_map, contract, threshold=0.5))
+        if reason is not None:
+            problems.append(f"{outcome.task.name}: {reason}")
+    if problems:
+        raise ConfigError(
+            "no exact graph for\n  "
+            + "\n  ".join(problems)
+            + "\nA candidate that cannot be exported cannot be "
+            "released. `report_only: true` trains and reports it without choosing it; `exporter: "
+            "module:function` names a converter of your own."
+        )
 
 
 def describe_infeasible(threshold: ThresholdReport) -> str:
@@ -242,17 +291,24 @@ def _load_pipelines(
         if outcome.model_path is None:
             continue
         fitted: Any = joblib.load(outcome.model_path)
-        classifier = fitted["classifier"]
-        if (score_map := maps[name]) is not None:
-            classifier = MappedClassifier(classifier, score_map)
-        pipelines[name] = Pipeline(
-            [
-                ("features", ContractFeatures(contract.to_dict()).fit(None)),
-                ("preprocess", fitted["preprocess"]),
-                ("classifier", _deciding_at(thresholds[name], classifier)),
-            ]
-        )
+        pipelines[name] = _assemble(fitted, maps[name], contract, threshold=thresholds[name])
     return pipelines
+
+
+def _assemble(
+    fitted: Pipeline, score_map: ScoreMap | None, contract: Contract, *, threshold: float
+) -> Pipeline:
+    """Put a fitted candidate together with what stands before and behind it."""
+    classifier = fitted["classifier"]
+    if score_map is not None:
+        classifier = MappedClassifier(classifier, score_map)
+    return Pipeline(
+        [
+            ("features", ContractFeatures(contract.to_dict()).fit(None)),
+            ("preprocess", fitted["preprocess"]),
+            ("classifier", _deciding_at(threshold, classifier)),
+        ]
+    )
 
 
 def _deciding_at(threshold: float, classifier: Any) -> FixedThresholdClassifier:

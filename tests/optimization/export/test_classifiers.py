@@ -19,10 +19,12 @@ from tests.optimization.fitted_pipelines import (
 )
 
 from tabloop.contract.contract import Contract
+from tabloop.contract.feature_table import typed_columns
 from tabloop.errors import ExportError
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.export import sklearn_graft
+from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 
 
@@ -96,3 +98,42 @@ def test_the_batch_a_row_is_in_does_not_matter(
     for n_rows in (1, 7, 37):
         parts = [predictor.predict(columns_of_frame(contract, part)) for part in rows.iter_slices(n_rows)]
         np.testing.assert_allclose(np.concatenate(parts), together, rtol=0.0, atol=atol)
+
+
+_LR = {"import_path": "sklearn.linear_model.LogisticRegression"}
+_TREE = {"import_path": "sklearn.tree.DecisionTreeClassifier", "parameters": {"max_depth": 4}}
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("model_selection.GridSearchCV", {"estimator": _LR, "param_grid": {"C": [0.1, 1.0]}, "cv": 3}),
+        (
+            "ensemble.VotingClassifier",
+            {"estimators": [["a", _LR], ["b", _TREE]], "voting": "soft", "weights": [2, 1]},
+        ),
+        ("ensemble.StackingClassifier", {"estimators": [["a", _LR]], "final_estimator": _LR, "cv": 3}),
+    ],
+)
+def test_nested_classifiers_agree(
+    contract: Contract, students: pl.DataFrame, target: NDArray[Any], path: str, parameters: dict[str, Any]
+) -> None:
+    candidate = {"kind": "estimator", "import_path": f"sklearn.{path}", "parameters": parameters}
+    pipeline = fit_pipeline(contract, students[:1000], target[:1000], candidate)
+    require_parity(pipeline, contract, students)
+
+
+def test_a_converter_of_ones_own_is_used(
+    contract: Contract, students: pl.DataFrame, target: NDArray[Any]
+) -> None:
+    pipeline = fit_pipeline(contract, students, target, named("logistic_regression"))
+
+    def constant(graph: OnnxGraph, x: str, classifier: Any) -> str:
+        assert classifier is pipeline[-1]
+        rows = graph.add("ReduceSum", graph.add("Mul", x, graph.constant(np.array([[0.0]]))),
+                         graph.constant(np.array([1], dtype=np.int64)), keepdims=1)  # fmt: skip
+        return graph.add("Add", rows, graph.constant(np.array([[0.25]])))
+
+    model = export_pipeline(pipeline, contract, exporter=constant)
+    rows = columns_of_frame(contract, typed_columns(contract, students.head(5)))
+    assert Predictor(model.SerializeToString()).predict(rows).tolist() == [0.25] * 5

@@ -122,6 +122,8 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         What the libraries warned of.
     decision_threshold : float or None
         Where its own promise would put the threshold; None where it was not kept.
+    report_only : bool
+        Whether it is reported and never chosen.
     """
 
     name: str
@@ -129,6 +131,7 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     failure: str | None
     warnings: tuple[str, ...]
     decision_threshold: float | None
+    report_only: bool = False
     roc_auc: float = _UNKNOWN
     roc_auc_std: float = _UNKNOWN
     average_precision: float = _UNKNOWN

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from tabloop.errors import ExportError
+from tabloop.optimization.export.exporter import Exporter
 from tabloop.optimization.export.graph import LANES, OnnxGraph
 from tabloop.optimization.export.sklearn_graft import graft_classifier
 from tabloop.optimization.export.trees import tree_sum_of, tree_sum_to_onnx
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any) -> str:
+def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any, exporter: Exporter | None = None) -> str:
     """Add the nodes of a classifier.
 
     Parameters
@@ -33,6 +36,8 @@ def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any) -> str:
     classifier : fitted scikit-learn classifier
         Of two classes; perhaps inside `tabloop.training.calibration.MappedClassifier`, and that inside
         scikit-learn's `FixedThresholdClassifier`, whose threshold is no part of the graph.
+    exporter : callable, optional
+        Converts the classifier itself, in place of what is known here.
 
     Returns
     -------
@@ -46,11 +51,11 @@ def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any) -> str:
     """
     classifier = without_threshold(classifier)
     if type(classifier).__name__ == "MappedClassifier":
-        scores = _scores(graph, x, classifier.classifier)
+        scores = _scores(graph, x, classifier.classifier, exporter)
         return add_score_map(graph, scores, classifier.score_map)
     if not hasattr(classifier, "predict_proba"):
         raise ExportError(f"classifier {type(classifier).__name__}: gives no probabilities; calibrate it")
-    return _scores(graph, x, classifier)
+    return _scores(graph, x, classifier, exporter)
 
 
 def without_threshold(classifier: Any) -> Any:
@@ -66,12 +71,16 @@ def inner_classifier(classifier: Any) -> Any:
     return classifier.classifier if type(classifier).__name__ == "MappedClassifier" else classifier
 
 
-def _scores(graph: OnnxGraph, x: str, classifier: Any) -> str:
+def _scores(graph: OnnxGraph, x: str, classifier: Any, exporter: Exporter | None = None) -> str:
     """Add what `tabloop.training.calibration.scores_of` gives: probabilities, else decision values."""
     if len(classifier.classes_) != 2:
         raise ExportError(
             f"classifier {type(classifier).__name__}: got {len(classifier.classes_)} classes, expected two"
         )
+    if exporter is not None:
+        return exporter(graph, x, classifier)
+    if isinstance(classifier, BaseSearchCV):  # it answers as the best of its candidates
+        classifier = classifier.best_estimator_
     trees = tree_sum_of(classifier)
     if trees is not None:
         return tree_sum_to_onnx(graph, x, trees)
@@ -88,8 +97,22 @@ def _scores(graph: OnnxGraph, x: str, classifier: Any) -> str:
             "distance",
         ):
             return _neighbours(graph, x, classifier)
+        case VotingClassifier() if is_probability:
+            return _vote(graph, x, classifier)
         case _:
             return graft_classifier(graph, x, classifier)
+
+
+def _vote(graph: OnnxGraph, x: str, classifier: VotingClassifier) -> str:
+    """Add the weighted mean of the members' probabilities."""
+    members = [_scores(graph, x, member) for member in classifier.estimators_]
+    weights = classifier._weights_not_none or [1.0] * len(members)
+    total = graph.constant(np.array([[float(sum(weights))]]))
+    weighted = [
+        graph.add("Mul", member, graph.constant(np.array([[float(weight)]])))
+        for member, weight in zip(members, weights, strict=True)
+    ]
+    return graph.add("Div", weighted[0] if len(members) == 1 else graph.add("Sum", *weighted), total)
 
 
 def _linear(graph: OnnxGraph, x: str, classifier: Any) -> str:

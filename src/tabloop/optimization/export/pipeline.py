@@ -13,12 +13,17 @@ from tabloop.contract.contract import Contract
 from tabloop.errors import ExportError
 from tabloop.inference.records.frame_columns import input_types
 from tabloop.optimization.export.classifiers import classifier_to_onnx
+from tabloop.optimization.export.exporter import Exporter
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
 
 
 def export_pipeline(
-    pipeline: Any, contract: Contract, *, metadata: Mapping[str, str] = MappingProxyType({})
+    pipeline: Any,
+    contract: Contract,
+    *,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+    exporter: Exporter | None = None,
 ) -> onnx.ModelProto:
     """Write a trained pipeline as one ONNX graph over the raw columns.
 
@@ -34,6 +39,8 @@ def export_pipeline(
     metadata : mapping of str to str, optional
         Written into the file, sorted: what a reader wants to know without another file. `Predictor.threshold`
         reads `decision_threshold`.
+    exporter : callable, optional
+        Converts the classifier, in place of the converters here.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def export_pipeline(
         raise ExportError("pipeline step features: it was trained with another contract")
     graph = OnnxGraph(input_types(contract))
     features = preprocessing_to_onnx(graph, contract, steps["preprocess"])
-    probability = classifier_to_onnx(graph, features, steps["classifier"])
+    probability = classifier_to_onnx(graph, features, steps["classifier"], exporter)
     model = graph.model(probability, "probability")
     model.producer_name = "tabloop"
     model.producer_version = __version__
@@ -73,6 +80,25 @@ def export_pipeline(
     onnx.helper.set_model_props(model, {key: metadata[key] for key in sorted(metadata)})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def why_no_graph(pipeline: Any, contract: Contract, exporter: Exporter | None = None) -> str | None:
+    """Say why a fitted pipeline cannot be exported; None if it can.
+
+    Parameters
+    ----------
+    pipeline : sklearn.pipeline.Pipeline
+        Fitted, if only on a few rows.
+    contract : Contract
+        The contract it was fitted with.
+    exporter : callable, optional
+        What converts its classifier.
+    """
+    try:
+        export_pipeline(pipeline, contract, exporter=exporter)
+    except ExportError as error:
+        return str(error)
+    return None
 
 
 def save_model(model: onnx.ModelProto) -> bytes:

@@ -65,9 +65,8 @@ def graft_classifier(graph: OnnxGraph, x: str, classifier: Any) -> str:
         if not two_columns:
             return graph.add("Reshape", scores, graph.constant(np.array([-1, 1], dtype=np.int64)))
         return graph.add("Gather", scores, graph.constant(np.array([1], dtype=np.int64)), axis=1)
-    raise ExportError(
-        f"classifier {type(classifier).__name__}: skl2onnx cannot convert it: {'; '.join(failures)}"
-    )
+    reasons = "; ".join(dict.fromkeys(failures))
+    raise ExportError(f"classifier {type(classifier).__name__}: skl2onnx cannot convert it: {reasons}")
 
 
 def _converted(classifier: Any, tensor_type: Any) -> onnx.ModelProto:
