@@ -277,7 +277,7 @@ def test_a_candidate_that_is_only_reported_is_never_chosen(
     first, second = found.ranking
     assert (first.name, second.name) == ("decision_tree", "best")
     assert second.mean("roc_auc") > first.mean("roc_auc")
-    assert second.to_dict()["report_only"]
+    assert second.figures(None).report_only
     assert set(found.pipelines) == {"best", "decision_tree"}
 
 
