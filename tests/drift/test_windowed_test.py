@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -274,3 +275,19 @@ def test_quiet_windows_keep_the_budget_at_every_size(
             WindowedDriftTest(reference, CONFIG), population, reference, size, per_reference
         )
     assert alarms <= binom.ppf(0.9999, n_windows, 0.01)
+
+
+def test_what_moved_in_a_moment_is_told_as_a_date(reference: DriftReference) -> None:
+    name = reference.numeric_features[0]
+    numeric = reference.numeric.copy()
+    numeric[:, 0] = 1.5e9 + 86_400.0 * np.arange(len(numeric))
+    late = slice(len(numeric) - 800, None)
+    rows = DriftRows(
+        {each: numeric[late, at] for at, each in enumerate(reference.numeric_features)},
+        {each: reference.codes[late, at] for at, each in enumerate(reference.category_features)},
+        {}, {}, reference.y_proba[late], (reference.y_proba[late] > 0.5).astype(np.int8),
+    )  # fmt: skip
+    report = WindowedDriftTest(replace(reference, numeric=numeric), CONFIG, moments=(name,)).check(rows)
+    words = next(alarm.words for alarm in report.alarms if alarm.feature == name)
+    date = r"\d{4}-\d{2}-\d{2}"
+    assert re.fullmatch(f"{name}: mean {date} before, {date} now, median {date} before, {date} now", words)

@@ -64,11 +64,12 @@ def _show(following: RunMonitor, described: dict[str, Any]) -> None:
         f"{drift['predicted_positive_rate']:.3f} predicted positive, "
         f"{drift['training_positive_rate']:.3f} in training"
     )
+    moments = following.contract.timestamp_columns
     write_table(
         ["feature", "z-score", "mean", "in training", "missing"],
         [
-            [name, _number(f["zscore"]) + (" drifted" if f["drifted"] else ""), _number(f["mean"]),
-             _number(f["training_mean"]), str(f["missing"])]
+            [name, _number(f["zscore"]) + (" drifted" if f["drifted"] else ""),
+             *(_mean(f[which], name in moments) for which in ("mean", "training_mean")), str(f["missing"])]
             for name, f in drift["features"].items()
         ],
     )  # fmt: skip
@@ -127,6 +128,12 @@ def _show_weeks(weeks: list[dict[str, Any]]) -> None:
             for week in weeks[-_SHOWN_WEEKS:]
         ],
     )
+
+
+def _mean(value: float | None, is_moment: bool) -> str:
+    from tabloop.drift.feature_words import describe_moment
+
+    return describe_moment(value) if is_moment and value is not None else _number(value)
 
 
 def _number(value: float | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from tabloop.contract.columns import CategoryColumn, Column, Section, TextColumn
+from tabloop.contract.columns import CategoryColumn, Column, Section, TextColumn, TimestampColumn
 from tabloop.contract.formulas.parser import Formula, parse_formula
 from tabloop.contract.target import TargetConfig
 from tabloop.errors import ContractError, FormulaError
@@ -131,6 +131,11 @@ class Contract:
     def text_columns(self) -> tuple[str, ...]:
         """The free text columns, in order; no model sees them."""
         return tuple(name for name, column in self.columns.items() if isinstance(column, TextColumn))
+
+    @cached_property
+    def timestamp_columns(self) -> tuple[str, ...]:
+        """The columns of moments, in order; a model sees them as seconds since 1970, a person as dates."""
+        return tuple(name for name, column in self.columns.items() if isinstance(column, TimestampColumn))
 
     @property
     def probability_name(self) -> str:

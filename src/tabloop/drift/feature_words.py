@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,8 @@ def describe_move(
     rows: DriftRows,
     then: NDArray[np.int64],
     now: NDArray[np.int64],
+    *,
+    is_moment: bool = False,
 ) -> str:
     """Say how one feature looked then and looks now.
 
@@ -36,6 +39,8 @@ def describe_move(
         The window.
     then, now : ndarray of int64, shape (n_cells,)
         Rows of the reference and of the window in each cell.
+    is_moment : bool, default=False
+        Whether its values are seconds since 1970, which are told as dates.
     """
     if isinstance(cells, CategoryCells):
         before, after = then / max(1, then.sum()), now / max(1, now.sum())
@@ -44,10 +49,25 @@ def describe_move(
             f"{cells.feature}: {cells.names[at]} in {before[at]:.1%} of the rows before, {after[at]:.1%} now"
         )
     (mean, median), (mean_now, median_now) = centres[cells.feature], _centre(_values(cells, rows))
+    told = describe_moment if is_moment else "{:.4g}".format
     return (
-        f"{cells.feature}: mean {mean:.4g} before, {mean_now:.4g} now, "
-        f"median {median:.4g} before, {median_now:.4g} now"
+        f"{cells.feature}: mean {told(mean)} before, {told(mean_now)} now, "
+        f"median {told(median)} before, {told(median_now)} now"
     )
+
+
+def describe_moment(seconds: float) -> str:
+    """Write seconds since 1970 as a date; a number that is none as it is.
+
+    Examples
+    --------
+    >>> describe_moment(1.751e9), describe_moment(float("nan"))
+    ('2025-06-27', 'nan')
+    """
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.4g}"
 
 
 def centres_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,8 @@ class DriftTracker:
         The config's `monitoring` section.
     not_monitored : tuple of str
         Features that the rows do not hold as the model saw them.
+    moments : collection of str
+        Features that are moments, whose means are told as dates.
 
     Notes
     -----
@@ -117,9 +119,10 @@ class DriftTracker:
         config: MonitoringConfig,
         *,
         not_monitored: tuple[str, ...] = (),
+        moments: Collection[str] = (),
     ) -> None:
         self.config = config
-        self.test = WindowedDriftTest(reference, config, not_monitored=not_monitored)
+        self.test = WindowedDriftTest(reference, config, not_monitored=not_monitored, moments=moments)
         self.window = DriftWindow(
             reference, max(config.window_rows, config.test_window_rows), not_monitored=not_monitored
         )
@@ -205,6 +208,7 @@ def drift_of_rows(
     config: MonitoringConfig,
     *,
     not_monitored: tuple[str, ...] = (),
+    moments: Collection[str] = (),
 ) -> DriftHistory:
     """Go through all rows of a log, in bounded memory.
 
@@ -218,13 +222,15 @@ def drift_of_rows(
         The config's `monitoring` section.
     not_monitored : tuple of str
         Features that the rows do not hold.
+    moments : collection of str
+        Features that are moments, whose means are told as dates.
 
     Returns
     -------
     history : DriftHistory
         The same as a monitor that followed the rows as they came.
     """
-    monitor = DriftTracker(reference, baseline, config, not_monitored=not_monitored)
+    monitor = DriftTracker(reference, baseline, config, not_monitored=not_monitored, moments=moments)
     windows = 0
     alarmed: list[WindowVerdict] = []
     early: list[WindowVerdict] = []  # a complete window names its surges itself

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,8 @@ class WindowedDriftTest:
         The config's `monitoring` section.
     not_monitored : tuple of str
         Features that the windows will not hold.
+    moments : collection of str
+        Features that are moments, seconds since 1970: their means are told as dates.
     seed : int, default=0
         Fixes the resampling behind the limits.
 
@@ -77,10 +79,12 @@ class WindowedDriftTest:
         config: MonitoringConfig,
         *,
         not_monitored: tuple[str, ...] = (),
+        moments: Collection[str] = (),
         seed: int = 0,
     ) -> None:
         self.config = config
         self.not_monitored = not_monitored
+        self._moments = moments
         self.budget = config.false_alarms_per_1000_windows / 1000
         self.checkpoint_rows = min(
             config.test_window_rows, max(config.drift_min_samples, _LEAST_CHECKPOINT_ROWS)
@@ -242,7 +246,9 @@ class WindowedDriftTest:
             if statistic == cells.distances[0]:
                 start, stop = self.coded.offsets[at], self.coded.offsets[at + 1] - 1
                 then, now = self.coded.counts[block, start:stop], counts[start:stop]
-                words = describe_move(cells, self._centres[block], rows, then, now)
+                words = describe_move(
+                    cells, self._centres[block], rows, then, now, is_moment=cells.feature in self._moments
+                )
             ratio = float(effect * scale / unit)
             yield FeatureTest(
                 feature=cells.feature,

@@ -52,6 +52,7 @@ def drift_of_log(project: Project, run: RunFolder, log_path: Path) -> DriftHisto
         run.drift_baseline,
         project.config.monitoring,
         not_monitored=rows.not_monitored,
+        moments=run.contract.timestamp_columns,
     )
     if not history.rows:
         raise DataError(

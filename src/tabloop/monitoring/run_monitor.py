@@ -79,7 +79,11 @@ class RunMonitor:
         reference = DriftReference.load(run.read("drift_reference.npz"))
         self._baseline = run.drift_baseline
         self._drift = DriftTracker(
-            reference, self._baseline, project.config.monitoring, not_monitored=self._rows.not_monitored
+            reference,
+            self._baseline,
+            project.config.monitoring,
+            not_monitored=self._rows.not_monitored,
+            moments=self.contract.timestamp_columns,
         )
         self._reader = PredictionLogReader(
             project.model_dir, list(self.contract.columns), batch_rows=_BATCH_ROWS
