@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.tree import DecisionTreeClassifier
 
+from tabloop.config.operations import ReleaseConfig
 from tabloop.config.retraining import RetrainingConfig
-from tabloop.retraining.challenger_gates import judge_comparison
+from tabloop.release.comparison import judge_comparison
 from tabloop.statistics.paired_bootstrap import compare_paired
 
 ROOT = Path(__file__).parents[1]
@@ -92,21 +93,21 @@ def one_world(
     learned = np.concatenate([train, feedback])
     labels = np.concatenate([y[train], of_feedback(x[feedback], y[feedback], rng)])
     challenger = make().fit(x[learned], labels)  # type: ignore[attr-defined]
-    settings = RetrainingConfig()
+    floors, fresh_margin = ReleaseConfig.model_validate({}), RetrainingConfig().fresh_margin
     verdicts = []
     for rows, truth, margin, as_measured in (
-        (frozen, y[frozen], settings.test_margin, False),
-        (fresh, of_fresh(x[fresh], y[fresh], rng), settings.fresh_margin, True),
+        (frozen, y[frozen], floors.roc_auc_margin, False),
+        (fresh, of_fresh(x[fresh], y[fresh], rng), fresh_margin, True),
     ):
         compared = compare_paired(
             truth,
             challenger.predict_proba(x[rows])[:, 1],
             champion.predict_proba(x[rows])[:, 1],
-            confidence=settings.confidence,
+            confidence=floors.confidence,
             resamples=500,
             seed=seed,
         )
-        gate = judge_comparison("", compared, settings, margin=margin, as_measured=as_measured)
+        gate = judge_comparison("", compared, floors, margin=margin, as_measured=as_measured)
         verdicts.append(gate.passed)
     return verdicts[0], verdicts[1]
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -238,3 +240,30 @@ def test_two_writers_tear_no_line(tmp_path: Path) -> None:
         assert process.exitcode == 0
     records = [json.loads(line) for line in path.read_text().splitlines() if line]
     assert len(records) == 100
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda p: p.unlink(), "no run here"),
+        (lambda p: p.write_bytes(b"\xff"), "not JSON"),
+        (lambda p: p.write_text("[" * 100_000), "not JSON"),
+        (lambda p: p.write_text("[]"), "format_version"),
+        (lambda p: p.write_text('{"format_version": 1}'), "missing required field"),
+        (lambda p: p.write_text(p.read_text().replace('"passed"', '"perhaps"')), "Invalid enum value"),
+        (lambda p: p.write_text(p.read_text().replace('"bytes": 4', '"bytes": "4"')), r"\$.files"),
+        (lambda p: p.write_text(p.read_text().replace('"run_id": "2', '"run_id": "1')), "is that of run 1"),
+        (lambda p: (p.unlink(), p.mkdir()), "cannot be read"),
+    ],
+)
+def test_a_broken_run_is_listed_as_broken(
+    store: RunStore, break_it: Callable[[Path], object], said: str
+) -> None:
+    whole, broken = sealed(store), sealed(store)
+    path = broken.path / "manifest.json"
+    path.chmod(0o644)
+    break_it(path)
+    assert [run.run_id for run in store.runs()] == [whole.run_id]
+    (problem,) = store.broken_runs()
+    assert broken.run_id in problem
+    assert re.search(said, problem)

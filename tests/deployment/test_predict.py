@@ -205,7 +205,7 @@ def test_the_model_is_described(server: Server, contract: Contract) -> None:
     run = RunStore(server.workspace.model_dir).require_champion()
     assert told["run_id"] == server.run_id == run.run_id
     assert told["decision_threshold"] == float(run.read("threshold.txt"))
-    assert told["hashes"]["model.onnx"] == run.files["model.onnx"]["sha256"]
+    assert told["hashes"]["model.onnx"] == run.files["model.onnx"].sha256
     assert told["promise"]["target_precision"] == 0.9
     assert Contract.from_dict(told["contract"]).columns == contract.columns
     assert told["card"] == run.read("model_card.md").decode()

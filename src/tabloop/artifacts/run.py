@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import msgspec
 from pydantic import ValidationError
 
 from tabloop.artifacts.documents.document import Document, document_bytes, parse_document
@@ -16,10 +17,10 @@ from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.artifacts.documents.gates import Gates
 from tabloop.artifacts.documents.graphs import ExportReport, QuantizeReport, RunParity, SelfTest
 from tabloop.artifacts.documents.lineage import Lineage
+from tabloop.artifacts.documents.manifest import FileEntry, Manifest, RunState
 from tabloop.artifacts.documents.metrics import Metrics
 from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.files import (
-    json_bytes,
     locked,
     open_atomic,
     sha256_of_file,
@@ -49,8 +50,6 @@ from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
 
 FORMAT_VERSION = 1
-
-RunState = Literal["open", "passed", "refused"]
 
 
 class RunFolder:
@@ -83,14 +82,10 @@ class RunFolder:
             If the folder is there already.
         """
         path.mkdir()
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "run_id": path.name,
-            "created_at": utc_now(),
-            "state": "open",
-            "files": {},
-        }
-        write_atomic(path / MANIFEST, json_bytes(manifest))
+        manifest = Manifest(
+            format_version=FORMAT_VERSION, run_id=path.name, state="open", created_at=utc_now(), files={}
+        )
+        write_atomic(path / MANIFEST, document_bytes(manifest))
         return cls(path)
 
     @property
@@ -101,22 +96,26 @@ class RunFolder:
     @property
     def state(self) -> RunState:
         """`open`, or sealed as `passed` or `refused`."""
-        state: RunState = self._manifest["state"]
-        return state
+        return self._manifest.state
 
     @property
     def created_at(self) -> str:
         """When the run was opened, ISO 8601 UTC."""
-        return str(self._manifest["created_at"])
+        return self._manifest.created_at
 
     @property
-    def files(self) -> dict[str, dict[str, Any]]:
-        """What was written: `sha256` and `bytes` by file name."""
-        return dict(self._manifest["files"])
+    def files(self) -> dict[str, FileEntry]:
+        """What was written, by file name."""
+        return dict(self._manifest.files)
+
+    @property
+    def size_bytes(self) -> int:
+        """What its files take on the disk; a file with two names counts once."""
+        return sum({entry.sha256: entry.bytes for entry in self._manifest.files.values()}.values())
 
     def has(self, name: str) -> bool:
         """Tell whether a stage wrote this file."""
-        return name in self._manifest["files"]
+        return name in self._manifest.files
 
     @contextlib.contextmanager
     def open_new(self, name: str) -> Iterator[BinaryIO]:
@@ -181,15 +180,16 @@ class RunFolder:
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run into which no stage wrote anything."""
-        if self.state == "open" and not any(entry["bytes"] for entry in self._manifest["files"].values()):
+        if self.state == "open" and not self.size_bytes:
             shutil.rmtree(self.path)
             self._lock.unlink(missing_ok=True)
 
     def _note(self, name: str) -> None:
         path = self.path / name
         path.chmod(0o444)
-        self._manifest["files"][name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
-        write_atomic(self.path / MANIFEST, json_bytes(self._manifest))
+        entry = FileEntry(sha256=sha256_of_file(path), bytes=path.stat().st_size)
+        self._manifest = msgspec.structs.replace(self._manifest, files=self._manifest.files | {name: entry})
+        write_atomic(self.path / MANIFEST, document_bytes(self._manifest))
 
     def seal(self, verdict: Literal["passed", "refused"], gates: Gates) -> None:
         """Write `gates.json` and close the run for good.
@@ -211,13 +211,13 @@ class RunFolder:
             self._manifest = _read_manifest(self.path)
             if self.state != "open":
                 raise ArtifactError(f"run {self.run_id}: sealed already ({self.state})")
-            if self._manifest["files"] != judged["files"]:
+            if self._manifest.files != judged.files:
                 raise ArtifactError(
                     f"run {self.run_id}: a stage wrote into it while it was judged; release it again"
                 )
             # gates.json may be there from a release that died here: it counts once the manifest names it
             write_atomic(self.path / GATES, document_bytes(gates))
-            self._manifest |= {"state": verdict, "sealed_at": utc_now()}
+            self._manifest = msgspec.structs.replace(self._manifest, state=verdict, sealed_at=utc_now())
             self._note(GATES)
             (self.path / MANIFEST).chmod(0o444)
 
@@ -352,7 +352,7 @@ class RunFolder:
 
     def _problem_of(self, name: str) -> str | None:
         path = self.path / name
-        recorded = self._manifest["files"][name]["sha256"]
+        recorded = self._manifest.files[name].sha256
         try:
             found = sha256_of_file(path)
         except ArtifactMissingError:
@@ -367,10 +367,8 @@ class RunFolder:
         problems : list of str
             One line for each file that is gone, altered or was never recorded; empty when all is well.
         """
-        problems = [
-            p for name in sorted(self._manifest["files"]) if (p := self._problem_of(name)) is not None
-        ]
-        known = {MANIFEST, *self._manifest["files"]}
+        problems = [p for name in sorted(self._manifest.files) if (p := self._problem_of(name)) is not None]
+        known = {MANIFEST, *self._manifest.files}
         for path in sorted(self.path.rglob("*")):
             name = path.relative_to(self.path).as_posix()
             if path.is_file() and name not in known and not path.name.endswith(".tmp"):
@@ -378,16 +376,20 @@ class RunFolder:
         return problems
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> Manifest:
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
+        content = (path / MANIFEST).read_bytes()
+        described = json.loads(content)
     except FileNotFoundError as error:
         raise ArtifactMissingError(f"{path}: no run here; `tabloop runs` lists them") from error
     except OSError as error:
         raise ArtifactError(f"{path / MANIFEST}: cannot be read: {error.strerror or error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{path / MANIFEST}: not JSON: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:
-        got = manifest.get("format_version") if isinstance(manifest, dict) else manifest
+    got = described.get("format_version") if isinstance(described, dict) else str(described)[:100]
+    if got != FORMAT_VERSION:
         raise ArtifactError(f"{path / MANIFEST}: got format_version {got}, expected {FORMAT_VERSION}")
+    manifest = parse_document(content, Manifest, str(path / MANIFEST))
+    if manifest.run_id != path.name:
+        raise ArtifactError(f"{path / MANIFEST}: is that of run {manifest.run_id}; restore it")
     return manifest

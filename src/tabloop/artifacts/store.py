@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tabloop.artifacts.files import append_line, locked, sha256_of_file, swap_link, utc_now
+from tabloop.artifacts.files import append_line, locked, sha256_of_file, swap_link, sync_folder, utc_now
 from tabloop.artifacts.layout import (
     CHAMPION,
     DECISIONS,
@@ -20,7 +21,7 @@ from tabloop.artifacts.layout import (
     RUNS,
 )
 from tabloop.artifacts.run import RunFolder
-from tabloop.errors import ArtifactError, ArtifactMissingError
+from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
 
 
 class RunStore:
@@ -52,21 +53,22 @@ class RunStore:
 
     def runs(self) -> list[RunFolder]:
         """Every run whose manifest can be read, the oldest first; see `broken_runs`."""
-        found = []
-        for path in sorted(self.runs_dir.glob(f"*/{MANIFEST}")):
-            with contextlib.suppress(ArtifactError):
-                found.append(RunFolder(path.parent))
-        return found
+        return self._found()[0]
 
     def broken_runs(self) -> list[str]:
         """Say of each run whose manifest cannot be read what is wrong with it."""
-        problems = []
-        for path in sorted(self.runs_dir.glob(f"*/{MANIFEST}")):
+        return self._found()[1]
+
+    def _found(self) -> tuple[list[RunFolder], list[str]]:
+        runs, problems = [], []
+        for path in sorted(self.runs_dir.iterdir()) if self.runs_dir.is_dir() else ():
+            if path.name.startswith(".") or not path.is_dir():
+                continue
             try:
-                RunFolder(path.parent)
+                runs.append(RunFolder(path))
             except ArtifactError as error:
                 problems.append(str(error))
-        return problems
+        return runs, problems
 
     def get(self, run_id: str) -> RunFolder:
         """Find a run by its name or by an unambiguous beginning or end of it.
@@ -125,7 +127,38 @@ class RunStore:
         run = RunFolder(self.runs_dir / link.readlink().name)
         if run.state != "passed":
             raise ArtifactError(f"{link}: leads to run {run.run_id}, which no release let out ({run.state})")
+        if problems := self.manifest_problems(run):
+            raise HashMismatchError(f"{link}: {'; '.join(problems)}; restore it, or `tabloop rollback RUN`")
         return run
+
+    def manifest_problems(self, run: RunFolder) -> list[str]:
+        """Compare a run's manifest with the hash that each decision about the run noted.
+
+        Returns
+        -------
+        problems : list of str
+            One line for each other hash that was noted; empty when all agree, or nothing was decided yet.
+        """
+        path = self.model_dir / DECISIONS
+        if not path.exists():
+            return []
+        name = run.run_id.encode()
+        found = sha256_of_file(run.path / MANIFEST)
+        noted = {
+            str(decision.get("manifest_sha256"))
+            for decision in _parse_decisions(line for line in path.read_bytes().splitlines() if name in line)
+            if decision["run_id"] == run.run_id
+        }
+        return [
+            f"{run.path / MANIFEST}: got sha256 {found}, {DECISIONS} recorded {other}"
+            for other in sorted(noted - {found})
+        ]
+
+    def require_as_written(self, run: RunFolder) -> None:
+        """Raise `HashMismatchError` when a file of a run, or its manifest, is not the recorded one."""
+        if problems := [*run.check_hashes(), *self.manifest_problems(run)]:
+            listed = "\n  ".join(problems)
+            raise HashMismatchError(f"run {run.run_id}: not what was recorded\n  {listed}")
 
     def champion_name(self) -> str | None:
         """Name the run that the pointer leads to, whether or not it can be read."""
@@ -164,6 +197,22 @@ class RunStore:
             link = self.model_dir / name
             if run.has(name) and not link.is_symlink():
                 swap_link(link, f"{CHAMPION}/{name}")
+            elif not run.has(name) and link.is_symlink():
+                link.unlink()  # it would lead nowhere
+
+    def remove(self, run: RunFolder) -> None:
+        """Remove a sealed run that is not the champion.
+
+        It goes out of sight at once and whole; a process that dies meanwhile leaves a hidden folder.
+        """
+        if run.state == "open" or run.run_id == self.champion_name():
+            raise ArtifactError(f"run {run.run_id}: is open or the champion; it stays")
+        hidden = run.path.with_name(f".{run.run_id}.removed")
+        run.path.rename(hidden)
+        sync_folder(self.runs_dir)
+        for left in (hidden, *self.runs_dir.glob(".*.removed")):
+            shutil.rmtree(left, ignore_errors=True)
+        run.path.with_name(f".{run.run_id}.lock").unlink(missing_ok=True)
 
     def note_decision(self, decision: str, run: RunFolder, **evidence: Any) -> None:
         """Append to `decisions.jsonl` what was decided about a run and why."""
@@ -191,13 +240,7 @@ class RunStore:
         path = self.model_dir / DECISIONS
         if not path.exists():
             return []
-        records = []
-        for line in path.read_bytes().splitlines():
-            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
-                record = json.loads(line)
-                if isinstance(record, dict) and {"time", "decision", "run_id"} <= record.keys():
-                    records.append(record)
-        return records
+        return list(_parse_decisions(path.read_bytes().splitlines()))
 
     def decisions_state(self) -> tuple[int, int]:
         """Give what changes when a decision is noted, without reading them."""
@@ -206,3 +249,11 @@ class RunStore:
         except FileNotFoundError:
             return 0, 0
         return found.st_size, found.st_mtime_ns
+
+
+def _parse_decisions(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+            record = json.loads(line)
+            if isinstance(record, dict) and {"time", "decision", "run_id"} <= record.keys():
+                yield record

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tabloop.artifacts.layout import GATES, LINEAGE, METRICS
+from tabloop.artifacts.layout import GATES, LINEAGE, METRICS, PARITY_REPORT
 from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
+from tabloop.errors import TabloopError
 
 if TYPE_CHECKING:
     from tabloop.artifacts.run import RunFolder
@@ -16,18 +17,31 @@ if TYPE_CHECKING:
     from tabloop.release.release import ReleaseDecision
 
 
+_allow_infeasible = click.option(
+    "--allow-infeasible",
+    is_flag=True,
+    help="Let a run whose precision promise is infeasible replace a champion that keeps its promise.",
+)
+
+
 @click.command(epilog="Example: tabloop run --set business.target_precision=0.8 --json")
+@click.option("--no-release", is_flag=True, help="Leave the run open: nothing is judged, nothing goes live.")
+@_allow_infeasible
 @with_settings
-def run(settings: Settings) -> None:
+def run(settings: Settings, no_release: bool, allow_infeasible: bool) -> None:
     """Do the whole job: train, export, quantize, check, measure, and go live if every gate holds."""
-    from tabloop.lifecycle.run_all import run_all
+    from tabloop.lifecycle.run_all import run_all, run_stages
     from tabloop.release.release import require_promoted
 
     project = settings.project()
     with ProgressDisplay() as progress:
-        folder, decision = run_all(project, progress)
+        if no_release:
+            (folder, _), decision = run_stages(project, progress), None
+        else:
+            folder, decision = run_all(project, progress, allow_infeasible=allow_infeasible)
     with reported(settings, _report_run(settings, folder, decision)):
-        require_promoted(decision)
+        if decision is not None:
+            require_promoted(decision)
 
 
 @click.command(epilog="Example: tabloop train --set training.keep=winner")
@@ -44,8 +58,10 @@ def train(settings: Settings) -> None:
 
 @click.command(epilog="Example: tabloop release 20261123T2115")
 @click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--dry-run", is_flag=True, help="Judge only: nothing is sealed, nothing goes live.")
+@_allow_infeasible
 @with_settings
-def release(settings: Settings, run_id: str | None) -> None:
+def release(settings: Settings, run_id: str | None, dry_run: bool, allow_infeasible: bool) -> None:
     """Judge the newest open run (or RUN), seal it, and make it the champion if every gate holds."""
     from tabloop.release.release import release, require_promoted
     from tabloop.retraining.challenger_gates import challenger_gates
@@ -53,14 +69,24 @@ def release(settings: Settings, run_id: str | None) -> None:
     project = settings.project()
     store = _store(settings)
     run = store.get(run_id) if run_id else store.newest_open()
-    decision = release(project, run, challenger_gates=challenger_gates)
+    decision = release(
+        project,
+        run,
+        challenger_gates=challenger_gates,
+        allow_infeasible=allow_infeasible,
+        dry_run=dry_run,
+    )
     if not settings.as_json:
         for gate in decision.gates:
             click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")
     with reported(settings, _describe_decision(decision)):
         require_promoted(decision)
     if not settings.as_json:
-        click.echo(f"champion: {decision.run_id}")
+        click.echo(
+            f"every gate holds; nothing was changed: `tabloop release {decision.run_id}` releases it"
+            if dry_run
+            else f"champion: {decision.run_id}"
+        )
 
 
 @click.group(invoke_without_command=True, epilog="Example: tabloop runs diff 2026112301 2026112302")
@@ -77,14 +103,19 @@ def runs(context: click.Context, settings: Settings) -> None:
             )
         return
     store = _store(settings)
-    described = [_describe_run(store, folder) for folder in store.runs()]
+    described, broken = [], store.broken_runs()
+    for folder in store.runs():
+        try:
+            described.append(_describe_run(store, folder))
+        except TabloopError as error:
+            broken.append(str(error))
     if settings.as_json:
-        write_json({"runs": described, "broken": store.broken_runs()})
+        write_json({"runs": described, "broken": broken})
     elif not described:
         click.echo(f"no runs in {store.runs_dir} yet; `tabloop run` makes one")
     else:
         write_table(
-            ["run", "state", "model", "test ROC-AUC", "precision", "recall"],
+            ["run", "state", "model", "test ROC-AUC", "precision", "recall", "MB"],
             [
                 [
                     d["run_id"] + (" *" if d["champion"] else ""),
@@ -92,14 +123,21 @@ def runs(context: click.Context, settings: Settings) -> None:
                     d["best_model_name"] or "-",
                     *(f"{d[name]:.4f}" if d[name] is not None else "-"
                       for name in ("roc_auc", "precision", "recall")),
+                    f"{d['size_bytes'] / 1e6:.1f}",
                 ]
                 for d in described
             ],
         )  # fmt: skip
         if any(d["champion"] for d in described):
             click.echo("* the champion")
+        keep_runs = settings.project().config.artifacts.keep_runs
+        size_mb = sum(d["size_bytes"] for d in described) / 1e6
+        click.echo(
+            f"{size_mb:,.1f} MB in {len(described)} runs; a release keeps the newest {keep_runs} "
+            "(artifacts.keep_runs)"
+        )
     if not settings.as_json:
-        for problem in store.broken_runs():
+        for problem in broken:
             click.echo(f"broken: {problem}")
 
 
@@ -108,10 +146,12 @@ def runs(context: click.Context, settings: Settings) -> None:
 @with_settings
 def runs_show(settings: Settings, run_id: str | None) -> None:
     """Show one run: its model card and files. Without RUN, the newest."""
+    from msgspec import to_builtins
+
     store = _store(settings)
     folder = _newest_or(store, run_id)
     if settings.as_json:
-        described = _describe_run(store, folder) | {"files": folder.files}
+        described = _describe_run(store, folder) | {"files": to_builtins(folder.files)}
         for key, name in (("metrics", METRICS), ("lineage", LINEAGE), ("gates", GATES)):
             described[key] = folder.read_json(name) if folder.has(name) else None
         write_json(described)
@@ -120,7 +160,7 @@ def runs_show(settings: Settings, run_id: str | None) -> None:
     if folder.is_trained:
         click.echo(folder.model_card)
     for name, entry in sorted(folder.files.items()):
-        click.echo(f"{entry['bytes']:>12,}  {entry['sha256'][:16]}  {name}")
+        click.echo(f"{entry.bytes:>12,}  {entry.sha256[:16]}  {name}")
 
 
 @runs.command("diff", epilog="Example: tabloop runs diff 2026112301 2026112302")
@@ -207,6 +247,7 @@ def _describe_run(store: RunStore, folder: RunFolder) -> dict[str, Any]:
         "run_id": folder.run_id,
         "state": folder.state,
         "created_at": folder.created_at,
+        "size_bytes": folder.size_bytes,
         "champion": store.champion_name() == folder.run_id,
         **{
             name: getattr(metrics, name, None)
@@ -219,6 +260,8 @@ def _describe_decision(decision: ReleaseDecision) -> dict[str, Any]:
     return {
         "run_id": decision.run_id,
         "promoted": decision.promoted,
+        "dry_run": decision.dry_run,
+        "passed": decision.passed,
         "gates": [gate.to_dict() for gate in decision.gates],
     }
 
@@ -269,7 +312,11 @@ def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision
     if decision is not None and decision.promoted:
         click.echo(f"champion: {decision.run_id}")
     elif decision is None:
-        click.echo("open: next are `tabloop export`, `quantize`, `parity`, `release`")
+        stages = "is" if folder.has(PARITY_REPORT) else "are `tabloop export`, `quantize`, `parity`, then"
+        click.echo(f"open: next {stages} `tabloop release {folder.run_id}`")
+    for gate in decision.gates if decision is not None and decision.promoted else ():
+        if said := gate.evidence.get("later_comparisons", {}).get("said"):
+            click.echo(f"note: {said}")
     return described
 
 

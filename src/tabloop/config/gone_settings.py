@@ -25,9 +25,12 @@ GONE_SETTINGS = {
     "prediction_log.durability says what an answered row survives",
     "prediction_log.flush_interval_s": f"{_CONSTANT}. Rows are written after 1 s at the latest; "
     "prediction_log.durability says what an answered row survives",
+    "retraining.brier_margin": "release.brier_margin is its successor, for every release",
+    "retraining.confidence": "release.confidence is its successor, for every release",
     "retraining.replay_rows": f"{_CONSTANT}. The latest 20,000 decisions are taken again; "
     "retraining.max_changed_fraction says how many may change",
     "retraining.resamples": f"{_CONSTANT}. The bounds rest on 2,000 resamples",
+    "retraining.test_margin": "release.roc_auc_margin is its successor, for every release",
     "scoring.sink.connect_timeout_s": f"{_CONSTANT}. A connection is awaited for 10 s",
     "serving.champion_check_s": f"{_CONSTANT}. A worker looks for a new champion every 0.5 s",
     "stream.invalid_window_events": f"{_CONSTANT}. The latest 1,000 events count; "

@@ -15,6 +15,12 @@ class ArtifactsConfig(Section):
     model_dir: str = Field(
         "artifacts", min_length=1, description="The artifact folder, relative to the config's folder."
     )
+    keep_runs: StrictInt = Field(
+        20,
+        ge=1,
+        description="Sealed runs that are kept, the newest; a release removes older ones with their reports. "
+        "The champion and the five champions before it stay beside them, and so do open runs.",
+    )
 
 
 class BenchmarkingConfig(Section):
@@ -41,7 +47,22 @@ class ReleaseConfig(Section):
 
     min_roc_auc: StrictFloat = Field(0.5, ge=0, le=1, description="Least ROC-AUC on the test part.")
     require_promise: StrictBool = Field(
-        False, description="Whether a run whose precision promise is infeasible is refused."
+        False,
+        description="Whether a run whose precision promise is infeasible is always refused. Otherwise it is "
+        "refused where the champion keeps its promise, unless `--allow-infeasible` is said.",
+    )
+    roc_auc_margin: StrictFloat = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="How much lower than the champion's the ROC-AUC of a run may be, on test rows that "
+        "neither was trained on; the lower bound of the difference has to stay above.",
+    )
+    brier_margin: StrictFloat = Field(
+        0.01, ge=0, le=1, description="How much higher than the champion's the Brier score may be."
+    )
+    confidence: StrictFloat = Field(
+        0.95, gt=0.5, lt=1, description="Confidence of the one-sided bounds of these differences."
     )
     expected_rows_per_s: StrictFloat = Field(
         200.0, gt=0, description="Rate of single rows at which the scoring queue has to hold."

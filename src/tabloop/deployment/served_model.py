@@ -163,7 +163,7 @@ def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
             for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
         },
         "rows": msgspec.to_builtins(run.lineage.rows),
-        "hashes": {name: entry["sha256"] for name, entry in sorted(run.files.items())},
+        "hashes": {name: entry.sha256 for name, entry in sorted(run.files.items())},
         "contract": service.contract.to_dict(),
         "card": run.model_card,
     }

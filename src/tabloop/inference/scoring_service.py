@@ -148,7 +148,7 @@ def describe_mismatches(
         Empty when run id, contract, inputs and threshold agree.
     """
     problems = []
-    expected = {"run_id": run.run_id, "contract_sha256": run.files[CONTRACT]["sha256"]}
+    expected = {"run_id": run.run_id, "contract_sha256": run.files[CONTRACT].sha256}
     for key, value in expected.items():
         if predictor.metadata.get(key) != value:
             problems.append(f"its {key} is {predictor.metadata.get(key)}, the run's is {value}")

@@ -109,8 +109,8 @@ def require_exported(run: RunFolder) -> None:
 def _metadata(run: RunFolder, contract: Contract, source: str, threshold: float | None) -> dict[str, str]:
     metadata = {
         "run_id": run.run_id,
-        "contract_sha256": run.files[CONTRACT]["sha256"],
-        "model_sha256": run.files[source]["sha256"],
+        "contract_sha256": run.files[CONTRACT].sha256,
+        "model_sha256": run.files[source].sha256,
         "columns": "\n".join(contract.columns),
         "numeric_features": "\n".join(contract.numeric_features),
         "category_features": "\n".join(contract.category_features),

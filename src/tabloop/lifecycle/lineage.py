@@ -54,7 +54,7 @@ def describe_lineage(
     def of_run(name: str, source: Path | None = None) -> Ingredient:
         return Ingredient(
             path=_relative(run.path / name, project.folder),
-            sha256=run.files[name]["sha256"],
+            sha256=run.files[name].sha256,
             source_path=None if source is None else _relative(source, project.folder),
         )
 

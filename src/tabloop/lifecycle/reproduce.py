@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from tabloop.artifacts.documents.document import document_bytes
-from tabloop.artifacts.files import sha256_of_file
-from tabloop.artifacts.layout import CONFIG, CONTRACT, MANIFEST, METRICS, PIPELINE, THRESHOLD
+from tabloop.artifacts.layout import CONFIG, CONTRACT, METRICS, PIPELINE, THRESHOLD
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
@@ -58,7 +57,7 @@ def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: 
     if run.state == "open":
         raise ArtifactError(f"run {run.run_id}: still open; `tabloop release` judges and seals it")
     progress.step("checking hashes")
-    problems = run.check_hashes() + _check_manifest(RunStore(project.model_dir), run)
+    problems = run.check_hashes() + RunStore(project.model_dir).manifest_problems(run)
     if not problems:
         problems = _check_lineage(project, run)
     if problems:
@@ -67,19 +66,6 @@ def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: 
     if retrain:
         _retrain(project, run, progress)
     return report
-
-
-def _check_manifest(store: RunStore, run: RunFolder) -> list[str]:
-    """Compare the manifest with the hash that the decisions about the run noted."""
-    path = run.path / MANIFEST
-    found = sha256_of_file(path)
-    recorded = {d.get("manifest_sha256") for d in store.decisions() if d.get("run_id") == run.run_id} - {
-        found
-    }
-    return [
-        f"{path}: got sha256 {found}, decisions.jsonl recorded {other}"
-        for other in sorted(map(str, recorded))
-    ]
 
 
 def _check_lineage(project: Project, run: RunFolder) -> list[str]:
@@ -93,7 +79,7 @@ def _check_lineage(project: Project, run: RunFolder) -> list[str]:
     problems = [
         f"lineage.json: {name} has another hash than {file}"
         for name, ingredient, file in recorded_files
-        if ingredient.sha256 != run.files[file]["sha256"]
+        if ingredient.sha256 != run.files[file].sha256
     ]
     recorded = lineage.dataset
     place = str(project.folder / recorded.path) if recorded.path is not None else str(recorded.database)

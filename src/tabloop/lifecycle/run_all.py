@@ -23,6 +23,7 @@ def run_all(
     *,
     retraining: RetrainingRecord | None = None,
     challenger_gates: GatesOfRun | None = None,
+    allow_infeasible: bool = False,
 ) -> tuple[RunFolder, ReleaseDecision]:
     """Do the whole job, from the data to the release.
 
@@ -36,6 +37,8 @@ def run_all(
         What makes the run a challenger: where its data come from, and what it is judged on.
     challenger_gates : callable, optional
         What a challenger has to pass beside the gates of every run.
+    allow_infeasible : bool, default=False
+        See `release`.
 
     Returns
     -------
@@ -44,6 +47,18 @@ def run_all(
     decision : ReleaseDecision
         Whether it is the champion now, and why.
     """
+    run, data = run_stages(project, progress, retraining=retraining)
+    progress.step("releasing")
+    decision = release(
+        project, run, data=data, challenger_gates=challenger_gates, allow_infeasible=allow_infeasible
+    )
+    return RunFolder(run.path), decision
+
+
+def run_stages(
+    project: Project, progress: Progress, *, retraining: RetrainingRecord | None = None
+) -> tuple[RunFolder, RunData]:
+    """Do all that comes before the release; the run stays open."""
     run, data = train(project, progress, retraining=retraining)
     progress.step("exporting")
     export_run(run, data)
@@ -53,8 +68,7 @@ def run_all(
     parity_run(run, data, project.config)
     if (mode := project.config.benchmarking.in_run) != "none":
         _measure(run, data, project.config, progress, full=mode == "full")
-    progress.step("releasing")
-    return run, release(project, run, data=data, challenger_gates=challenger_gates)
+    return run, data
 
 
 def _measure(run: RunFolder, data: RunData, config: Config, progress: Progress, *, full: bool) -> None:

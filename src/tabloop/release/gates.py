@@ -31,14 +31,14 @@ from tabloop.inference.scoring_service import (
     load_service,
     replay_self_test,
 )
-from tabloop.statistics.intervals import roc_auc_difference
+from tabloop.release.comparison import foresee_comparison, judge_comparison
+from tabloop.statistics.paired_bootstrap import compare_paired
 from tabloop.streaming.simulation.simulator import LoadSimulator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LOAD_ROWS = 2_000
-_LEAST_SHARED_ROWS = 50
 # Twice what the z-score rule calls drift
 _PLANTED_SHIFT = 2.0
 # seconds for minutes
@@ -53,6 +53,8 @@ def judge(
     data: RunData,
     store: RunStore,
     more: Sequence[tuple[str, Callable[[], Gate]]] = (),
+    *,
+    allow_infeasible: bool = False,
 ) -> tuple[Gate, ...]:
     """Put a run through every gate.
 
@@ -68,6 +70,8 @@ def judge(
         Knows the champion that the run would replace.
     more : sequence of (str, callable)
         Further gates by name, judged last.
+    allow_infeasible : bool, default=False
+        Let an infeasible promise replace one that is kept.
 
     Returns
     -------
@@ -83,7 +87,9 @@ def judge(
         _judged("schema", lambda: judge_schema(config, run)),
         _judged("queue", lambda: judge_queue(config, run, data)),
         _judged("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
-        _judged("quality", lambda: judge_quality(config, run, data, store)),
+        _judged(
+            "quality", lambda: judge_quality(config, run, data, store, allow_infeasible=allow_infeasible)
+        ),
         *(_judged(name, gate) for name, gate in more),
     )
 
@@ -264,10 +270,13 @@ def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> 
     return report | {"window_rows": n_rows, "features": len(planted), "said": said}
 
 
-def judge_quality(config: Config, run: RunFolder, data: RunData, store: RunStore) -> Gate:
+def judge_quality(
+    config: Config, run: RunFolder, data: RunData, store: RunStore, *, allow_infeasible: bool = False
+) -> Gate:
     """Check the figures on the test part against the floors, and against the champion on the same rows.
 
-    A challenger is refused when DeLong's paired 95% interval of the difference lies wholly below zero.
+    A run is refused when it is not proved as good as the champion, see `judge_comparison`; and when its
+    precision promise is infeasible where the champion's is kept, unless that is allowed.
     """
     floors = config.release
     metrics = run.metrics
@@ -285,34 +294,66 @@ def judge_quality(config: Config, run: RunFolder, data: RunData, store: RunStore
         "min_roc_auc": floors.min_roc_auc,
         "promise_feasible": feasible,
         "require_promise": floors.require_promise,
+        "allow_infeasible": allow_infeasible,
     }
-    if (champion := store.champion_name()) is not None:
-        compared = _compare_with_champion(run, data, store, champion)
-        evidence["champion"] = compared
-        if "difference" not in compared:
-            said += f"; not compared with the champion: {compared['not_compared']}"
-        else:
-            difference, (low, high) = compared["difference"], compared["interval"]
-            shown = f"{difference:+.4f} ({low:+.4f} to {high:+.4f}) against champion {champion}"
-            said += f"; {shown}"
-            if high < 0:  # proved worse; a point difference on few rows proves nothing
-                problems.append(f"ROC-AUC on the same test rows: {shown}")
+    champion = store.champion_name()
+    if champion is None or champion == run.run_id:
+        foreseen = _foresee(config, run, data)
+        evidence["later_comparisons"] = foreseen
+        if foreseen["said"]:
+            said += f"; nothing to compare with yet. {foreseen['said']}"
+        return Gate("quality", not problems, "; ".join(problems) or said, evidence)
+    compared, promise_kept = _compare_with_champion(config, run, data, store, champion)
+    if isinstance(compared, str):
+        evidence["champion"] = {"run_id": champion, "not_compared": compared}
+        said += f"; not compared with the champion: {compared}"
+    else:
+        evidence["champion"] = {"run_id": champion} | compared.evidence
+        said += f"; {compared.reason} against champion {champion}"
+        if not compared.passed:
+            problems.append(
+                f"not proved as good as champion {champion} on the same test rows: {compared.reason}; "
+                "release.roc_auc_margin says what may be lost"
+            )
+    evidence["champion"]["promise_kept"] = promise_kept
+    if promise_kept and not feasible and not allow_infeasible and not floors.require_promise:
+        problems.append(
+            f"a precision of {metrics.calibration.target_precision:g} cannot be promised "
+            f"({metrics.calibration.promised_precision:.3f} can), champion {champion} keeps its promise; "
+            "--allow-infeasible releases it all the same"
+        )
     return Gate("quality", not problems, "; ".join(problems) or said, evidence)
 
 
-def _compare_with_champion(run: RunFolder, data: RunData, store: RunStore, champion: str) -> dict[str, Any]:
-    """Compare on the test rows that neither model was trained on."""
-    compared: dict[str, Any] = {"run_id": champion}
+def _foresee(config: Config, run: RunFolder, data: RunData) -> dict[str, Any]:
+    test = data.split.test
+    service = load_service(run, released_only=False)
+    return foresee_comparison(
+        np.asarray(test[data.contract.target.name].to_numpy(), dtype=np.int8),
+        service.decide(columns_of_frame(data.contract, test)).probability,
+        config.release,
+        fresh_rows=config.retraining.fresh_rows,
+        fresh_margin=config.retraining.fresh_margin,
+    )
+
+
+def _compare_with_champion(
+    config: Config, run: RunFolder, data: RunData, store: RunStore, champion: str
+) -> tuple[Gate | str, bool | None]:
+    """Compare on the test rows that neither model was trained on; or say why that cannot be done."""
+    promise_kept: bool | None = None
+    target = data.contract.target.name
     try:
         other_run = RunFolder(store.runs_dir / champion)
+        promise_kept = other_run.metrics.calibration.feasible
         other = load_service(other_run)
         trained_as = other_run.config
         rule = split_rule_of(other_run.lineage)
         rows = typed_columns(other.contract, data.split.test).with_columns(
-            data.split.test[data.contract.target.name].alias(other.contract.target.name)
+            data.split.test[target].alias(other.contract.target.name)
         )
     except (TabloopError, ValueError) as error:
-        return compared | {"not_compared": str(error)}
+        return str(error), promise_kept
     # with another seed or test_size, most of these rows taught the champion
     fresh = in_test_part(
         rows,
@@ -322,16 +363,16 @@ def _compare_with_champion(run: RunFolder, data: RunData, store: RunStore, champ
         seed=trained_as.seed,
         copies=data.split.test_copies,
     )
-    y = np.asarray(data.split.test[data.contract.target.name].to_numpy(), dtype=np.int8)[fresh]
-    compared["test_rows"] = len(y)
-    if len(y) < _LEAST_SHARED_ROWS or len(np.unique(y)) < 2:
-        return compared | {"not_compared": f"only {len(y)} test rows that the champion was not trained on"}
+    y = np.asarray(data.split.test[target].to_numpy(), dtype=np.int8)[fresh]
+    if len(np.unique(y)) < 2:
+        said = f"of {len(y):,} test rows that the champion was not trained on, all are of one class"
+        return Gate("comparison", passed=False, reason=said, evidence={"rows": len(y)}), promise_kept
     shared = data.split.test.filter(pl.Series(fresh))
     old = other.decide(columns_of_frame(other.contract, rows.filter(pl.Series(fresh)))).probability
     service = load_service(run, released_only=False)
     new = service.decide(columns_of_frame(data.contract, shared)).probability
-    difference, interval = roc_auc_difference(y, new, old)
-    return compared | {"difference": difference, "interval": list(interval)}
+    compared = compare_paired(y, new, old, confidence=config.release.confidence, seed=config.seed)
+    return judge_comparison("comparison", compared, config.release), promise_kept
 
 
 def _number(value: float) -> float | str:

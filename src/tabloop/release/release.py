@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tabloop.artifacts.documents.gates import Gate, Gates
 from tabloop.artifacts.layout import FP32_MODEL, PARITY_REPORT, RETRAINING
@@ -13,9 +14,16 @@ from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData, load_run_data, require_trained
 from tabloop.errors import ArtifactError, GateRefusedError
 from tabloop.release.gates import judge
+from tabloop.release.prune import prune_runs
 
-#: Lists, by name, gates that a run has to pass beside those of every run.
-GatesOfRun = Callable[[Project, RunFolder, RunStore], Sequence[tuple[str, Callable[[], Gate]]]]
+
+class GatesOfRun(Protocol):
+    """Lists, by name, gates that a run has to pass beside those of every run."""
+
+    def __call__(
+        self, project: Project, run: RunFolder, store: RunStore, *, dry_run: bool = False
+    ) -> Sequence[tuple[str, Callable[[], Gate]]]:
+        """List them; a dry run writes no file."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,19 @@ class ReleaseDecision:
         Whether it is the champion now.
     gates : tuple of Gate
         Every verdict with its evidence.
+    dry_run : bool
+        Whether it was judged only.
     """
 
     run_id: str
     promoted: bool
     gates: tuple[Gate, ...]
+    dry_run: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds."""
+        return all(gate.passed for gate in self.gates)
 
 
 def release(
@@ -43,6 +59,8 @@ def release(
     *,
     data: RunData | None = None,
     challenger_gates: GatesOfRun | None = None,
+    allow_infeasible: bool = False,
+    dry_run: bool = False,
 ) -> ReleaseDecision:
     """Judge a run, seal it, and make it the champion if every gate holds.
 
@@ -56,6 +74,10 @@ def release(
         The run's rows, if they are at hand; read again otherwise.
     challenger_gates : callable, optional
         Lists the further gates of a challenger; a challenger is not judged without them.
+    allow_infeasible : bool, default=False
+        Let a run whose precision promise is infeasible replace a champion that keeps its promise.
+    dry_run : bool, default=False
+        Judge and change nothing: the run stays open, the champion stays, nothing is noted.
 
     Returns
     -------
@@ -65,6 +87,8 @@ def release(
     ------
     ArtifactError
         If the run was refused before, or a stage is missing.
+    HashMismatchError
+        If a file of a sealed run, or its manifest, is not the recorded one.
 
     Notes
     -----
@@ -74,21 +98,26 @@ def release(
     store = RunStore(project.model_dir)
     with store.deciding():
         run = RunFolder(run.path)  # as it is now that nobody else decides
-        store.note_unrecorded_champion()
-        judged_now = run.state == "open"
+        if not dry_run:
+            store.note_unrecorded_champion()
         if run.state == "refused":
             raise ArtifactError(f"run {run.run_id}: its gates refused it; train a new run")
-        if run.state == "open":
+        judged_now = run.state == "open"
+        if judged_now:
             _require_stages(run)
             rows = data or load_run_data(project, run)
             if run.is_challenger and challenger_gates is None:
                 raise ArtifactError(f"run {run.run_id}: is a challenger; its further gates have to judge it")
-            more = challenger_gates(project, run, store) if challenger_gates is not None else ()
-            gates = judge(project.config, run, rows, store, more)
-            passed = all(gate.passed for gate in gates)
-            run.seal("passed" if passed else "refused", Gates(passed, gates))
+            more = () if challenger_gates is None else challenger_gates(project, run, store, dry_run=dry_run)
+            gates = judge(project.config, run, rows, store, more, allow_infeasible=allow_infeasible)
         else:
-            gates, passed = run.gates.gates, run.gates.passed
+            store.require_as_written(run)
+            gates = run.gates.gates
+        passed = all(gate.passed for gate in gates)
+        if dry_run:
+            return ReleaseDecision(run.run_id, promoted=False, gates=gates, dry_run=True)
+        if judged_now:
+            run.seal("passed" if passed else "refused", Gates(passed, gates))
         if passed:
             store.promote(run)
         store.note_decision(
@@ -98,6 +127,7 @@ def release(
             gates=[gate.to_dict() for gate in gates],
             **({"retraining": run.read_json(RETRAINING)} if run.is_challenger else {}),
         )
+        prune_runs(store, keep_runs=project.config.artifacts.keep_runs)
     return ReleaseDecision(run.run_id, passed, gates)
 
 
@@ -114,8 +144,8 @@ def require_promoted(decision: ReleaseDecision) -> None:
     Raises
     ------
     GateRefusedError
-        If the run was not promoted.
+        If a gate refused the run.
     """
-    if not decision.promoted:
+    if not decision.passed:
         refused = "\n".join(f"  {g.name}: {g.reason}" for g in decision.gates if not g.passed)
         raise GateRefusedError(f"run {decision.run_id}: not released\n{refused}")

@@ -7,6 +7,7 @@ from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.errors import ArtifactError
 from tabloop.inference.scoring_service import load_service
+from tabloop.release.champions import line_of_champions
 
 
 def rollback(project: Project, run_id: str | None) -> RunFolder:
@@ -28,12 +29,15 @@ def rollback(project: Project, run_id: str | None) -> RunFolder:
     ------
     ArtifactError
         If there is no earlier champion, or the run never passed its gates or no longer loads.
+    HashMismatchError
+        If a file of the run or its manifest is not the recorded one.
     """
     store = RunStore(project.model_dir)
     with store.deciding():
         store.note_unrecorded_champion()
         # with a name given, a champion that is broken is no obstacle but the reason
         run = store.get(run_id or _champion_before(store, store.require_champion()))
+        store.require_as_written(run)
         load_service(run)  # what cannot be loaded is not gone back to
         before = store.champion_name()
         store.promote(run)
@@ -43,17 +47,8 @@ def rollback(project: Project, run_id: str | None) -> RunFolder:
 
 def _champion_before(store: RunStore, champion: RunFolder) -> str:
     """Find whom the champion replaced: going back twice goes back two."""
-    line: list[str] = []
-
-    def last(run_id: str) -> int:
-        return len(line) - 1 - line[::-1].index(run_id)
-
-    for decision in store.decisions():
-        run_id = decision["run_id"]
-        if decision["decision"] == "promoted" and (not line or line[-1] != run_id):
-            line.append(run_id)
-        elif decision["decision"] == "rolled_back":
-            line = line[: last(run_id) + 1] if run_id in line else [*line, run_id]
-    if champion.run_id in line and last(champion.run_id) > 0:
-        return line[last(champion.run_id) - 1]
-    raise ArtifactError(f"run {champion.run_id}: was no champion before it; name a run to go to")
+    line = line_of_champions(store)
+    before = line[: len(line) - line[::-1].index(champion.run_id) - 1] if champion.run_id in line else []
+    if not before:
+        raise ArtifactError(f"run {champion.run_id}: was no champion before it; name a run to go to")
+    return before[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,10 +19,10 @@ from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
-from tabloop.config.retraining import RetrainingConfig
 from tabloop.contract.feature_table import typed_columns
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import ScoringService, load_service
+from tabloop.release.comparison import judge_comparison
 from tabloop.retraining.data import load_judged_rows
 from tabloop.retraining.replay import replay_log
 from tabloop.statistics.paired_bootstrap import PairedComparison, compare_paired
@@ -33,7 +35,7 @@ _REPLAY_ROWS = 20_000
 
 
 def challenger_gates(
-    project: Project, run: RunFolder, store: RunStore
+    project: Project, run: RunFolder, store: RunStore, *, dry_run: bool = False
 ) -> Sequence[tuple[str, Callable[[], Gate]]]:
     """List the gates of a challenger by name; a run that is none has none.
 
@@ -48,6 +50,8 @@ def challenger_gates(
         Open, its stages finished.
     store : RunStore
         Knows the champion.
+    dry_run : bool, default=False
+        Write no `replay.jsonl`.
     """
     retraining = run.retraining
     if retraining is None:
@@ -56,7 +60,7 @@ def challenger_gates(
         ("champion", lambda: judge_champion(retraining, store)),
         ("frozen_test", lambda: judge_frozen_test(project, run, store, retraining)),
         ("fresh_rows", lambda: judge_fresh_rows(project, run, store, retraining)),
-        ("replay", lambda: judge_replay(project, run, store)),
+        ("replay", lambda: judge_replay(project, run, store, dry_run=dry_run)),
     )
 
 
@@ -74,30 +78,30 @@ def judge_frozen_test(
     project: Project, run: RunFolder, store: RunStore, retraining: RetrainingRecord
 ) -> Gate:
     """Check that the challenger is not worse on the test rows of the reference data."""
-    settings = project.config.retraining
     sha256 = retraining.frozen_test.sha256
     compared = _compare(project, run, store, sha256)
-    gate = judge_comparison("frozen_test", compared, settings, margin=settings.test_margin)
+    gate = judge_comparison("frozen_test", compared, project.config.release)
     return msgspec.structs.replace(gate, evidence=gate.evidence | {"sha256": sha256})
 
 
 def judge_fresh_rows(project: Project, run: RunFolder, store: RunStore, retraining: RetrainingRecord) -> Gate:
     """Check that the challenger is not worse on the latest labelled rows, not even as measured."""
-    settings = project.config.retraining
     sha256 = retraining.fresh.sha256
     compared = _compare(project, run, store, sha256)
-    gate = judge_comparison("fresh_rows", compared, settings, margin=settings.fresh_margin, as_measured=True)
+    margin = project.config.retraining.fresh_margin
+    gate = judge_comparison("fresh_rows", compared, project.config.release, margin=margin, as_measured=True)
     return msgspec.structs.replace(gate, evidence=gate.evidence | {"sha256": sha256})
 
 
-def judge_replay(project: Project, run: RunFolder, store: RunStore) -> Gate:
+def judge_replay(project: Project, run: RunFolder, store: RunStore, *, dry_run: bool = False) -> Gate:
     """List the logged decisions that would change, and check that they are not most of them."""
     settings = project.config.retraining
     service = load_service(run, released_only=False)
-    folder = reports_folder(store.model_dir, run.run_id)
-    folder.mkdir(parents=True, exist_ok=True)
     log = PredictionLogReader(store.model_dir, list(service.contract.columns))
-    with open_atomic(folder / REPLAY) as file:
+    path = reports_folder(store.model_dir, run.run_id) / REPLAY
+    if not dry_run:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with open_atomic(path) if not dry_run else contextlib.nullcontext(io.BytesIO()) as file:
         report = replay_log(service, log, n_rows=_REPLAY_ROWS, write=file.write)
     said = (
         f"{report.changed_rows:,} of the latest {report.rows:,} logged decisions would change: "
@@ -112,12 +116,11 @@ def judge_replay(project: Project, run: RunFolder, store: RunStore) -> Gate:
 
 def _compare(project: Project, run: RunFolder, store: RunStore, sha256: str) -> PairedComparison:
     frame = load_judged_rows(store.model_dir, project, sha256)
-    settings = project.config.retraining
     return compare_paired(
         np.asarray(frame[project.contract.target.name].to_numpy(), dtype=np.int8),
         _score(load_service(run, released_only=False), frame),
         _score(load_service(store.require_champion()), frame),
-        confidence=settings.confidence,
+        confidence=project.config.release.confidence,
         seed=project.config.seed,
     )
 
@@ -126,47 +129,3 @@ def _score(service: ScoringService, frame: pl.DataFrame) -> NDArray[np.float64]:
     return service.decide(
         columns_of_frame(service.contract, typed_columns(service.contract, frame))
     ).probability
-
-
-def judge_comparison(
-    name: str,
-    compared: PairedComparison,
-    settings: RetrainingConfig,
-    *,
-    margin: float,
-    as_measured: bool = False,
-) -> Gate:
-    """Judge a challenger by its paired comparison with the champion.
-
-    Parameters
-    ----------
-    name : str
-        The gate's.
-    compared : PairedComparison
-        On rows that neither was trained on.
-    settings : RetrainingConfig
-        The config's `retraining` section.
-    margin : float
-        How much lower the ROC-AUC may be.
-    as_measured : bool, default=False
-        Whether it also may not be lower as measured.
-    """
-    auc, brier = compared.roc_auc, compared.brier_score
-    evidence = compared.to_dict() | {
-        "roc_auc_margin": margin,
-        "brier_margin": settings.brier_margin,
-        "may_be_lower_as_measured": not as_measured,
-    }
-    problems = []
-    shown = f"ROC-AUC {auc.challenger:.4f} for {auc.champion:.4f}"
-    if as_measured and auc.difference < 0:
-        problems.append(f"{shown}: lower than the champion's")
-    if auc.low < -margin:
-        problems.append(f"{shown}: may be {-auc.low:.4f} lower, {margin:g} is tolerable")
-    if brier.high > settings.brier_margin:
-        problems.append(
-            f"Brier score {brier.challenger:.4f} for {brier.champion:.4f}: may be {brier.high:.4f} higher, "
-            f"{settings.brier_margin:g} is tolerable"
-        )
-    said = f"{shown}, Brier score {brier.challenger:.4f} for {brier.champion:.4f} on {compared.rows:,} rows"
-    return Gate(name, not problems, "; ".join(problems) or said, evidence)

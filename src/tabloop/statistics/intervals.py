@@ -102,6 +102,20 @@ def roc_auc_interval(
     return float(low), float(high)
 
 
+def roc_auc_standard_error(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> float:
+    """Give DeLong's standard error of the ROC-AUC; 1 where a class has a single row.
+
+    Parameters
+    ----------
+    y_true, y_proba : ndarray of shape (n_rows,)
+        Labels, 0 or 1, and scores.
+    """
+    above, below = _auc_components(y_true, y_proba)
+    if len(above) < 2 or len(below) < 2:
+        return 1.0
+    return float(np.sqrt(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)))
+
+
 def roc_auc_difference(
     y_true: NDArray[np.int8],
     y_proba: NDArray[np.float64],

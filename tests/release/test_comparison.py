@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tabloop.config.operations import ReleaseConfig
+from tabloop.release.comparison import foresee_comparison, judge_comparison
+from tabloop.statistics.paired_bootstrap import compare_paired
+
+FLOORS = ReleaseConfig.model_validate({})
+
+
+def scored(n_rows: int, seed: int) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.float64]]:
+    """Targets, and two equally good models that share half of their errors."""
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n_rows) < 0.1).astype(np.int8)
+    shared = rng.normal(size=n_rows)
+    scores = [2.0 * y + (shared + rng.normal(size=n_rows)) / np.sqrt(2) for _ in range(2)]
+    return y, *(1 / (1 + np.exp(2.5 - each)) for each in scores)
+
+
+def test_too_few_rows_refuse_and_say_how_many_would_do() -> None:
+    y, new, old = scored(600, seed=4)
+    gate = judge_comparison("quality", compare_paired(y, new, old), FLOORS)
+    assert not gate.passed
+    needed = gate.evidence["positives_needed"]
+    assert f"{int(y.sum())} positive rows prove no more, about {needed:,} would" in gate.reason
+    assert needed > y.sum()
+
+
+def test_what_is_as_good_on_enough_rows_passes_and_what_is_worse_does_not() -> None:
+    y, new, old = scored(40_000, seed=1)
+    assert judge_comparison("quality", compare_paired(y, new, old, resamples=200), FLOORS).passed
+    worse = np.where(np.random.default_rng(2).random(len(y)) < 0.05, 0.5, new)
+    gate = judge_comparison("quality", compare_paired(y, worse, old, resamples=200), FLOORS)
+    assert not gate.passed
+    assert "positives_needed" not in gate.evidence  # more rows would only prove it
+
+
+def test_the_same_model_passes_on_any_rows() -> None:
+    y, new, _ = scored(60, seed=0)
+    assert judge_comparison("quality", compare_paired(y, new, new), FLOORS).passed
+
+
+def test_what_is_foreseen_is_about_what_is_needed() -> None:
+    """The bound on so many positives reaches the margin, give or take the half that the models share."""
+    y, proba, _ = scored(2_000, seed=5)
+    foreseen = foresee_comparison(y, proba, FLOORS, fresh_rows=500, fresh_margin=0.02)
+    needed = foreseen["test"]["needed"]
+    assert foreseen["test"]["enough"] == (y.sum() >= needed)
+    many, new, old = scored(needed * 10, seed=6)
+    compared = compare_paired(many, new, old, resamples=400)
+    assert compared.roc_auc.difference - compared.roc_auc.low == pytest.approx(0.01, rel=0.3)
+    assert foreseen["fresh"]["positives"] == round(500 * y.sum() / len(y))
