@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tabloop.cli.options import Settings, with_optional_settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, with_optional_settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: tabloop init customers.csv --target churned --positive yes")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath())
 @click.option("--target", required=True, metavar="COL", help="The column to predict.")
 @click.option("--positive", metavar="VALUE", help="The value that counts as 1; by default the rarer one.")
 @click.option(
@@ -66,7 +66,7 @@ def data() -> None:
 
 @data.command("check", epilog="Example: tabloop data check march.csv --quarantine refused.jsonl")
 @click.argument("file", metavar="[INPUT]", required=False)
-@click.option("--quarantine", type=click.Path(path_type=Path), help="Write refused rows here, as JSON lines.")
+@click.option("--quarantine", type=LocalPath(), help="Write refused rows here, as JSON lines.")
 @with_settings
 def data_check(settings: Settings, file: str | None, quarantine: Path | None) -> None:
     """Check the configured source against the contract, row by row; or INPUT.
@@ -128,7 +128,7 @@ def data_check(settings: Settings, file: str | None, quarantine: Path | None) ->
 @data.command(
     "load", epilog="Example: tabloop data load march.csv --to env:SHOP_URL --table students --key id"
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath())
 @click.option(
     "--to", "to", metavar="URL", required=True, help="sqlite:///file.db, or env:NAME of a variable."
 )
@@ -137,7 +137,7 @@ def data_check(settings: Settings, file: str | None, quarantine: Path | None) ->
     "--key", "key", metavar="COL", multiple=True, help="A column of the primary key; may be repeated."
 )
 @click.option("--replace", is_flag=True, help="Let a table of that name give way.")
-@click.option("--quarantine", type=click.Path(path_type=Path), help="Write refused rows here, as JSON lines.")
+@click.option("--quarantine", type=LocalPath(), help="Write refused rows here, as JSON lines.")
 @with_settings
 def data_load(
     settings: Settings,
@@ -206,7 +206,7 @@ def data_load(
 
 @data.command("synthesize", epilog="Example: tabloop data synthesize --rows 1000000 --output students.csv")
 @click.option("--rows", type=click.IntRange(min=1), required=True, help="How many students.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="A .csv or .parquet file.")
+@click.option("--output", type=LocalPath(), required=True, help="A .csv or .parquet file.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="Fixes the students; by default the settings' `seed`."
 )

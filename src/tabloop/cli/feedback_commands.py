@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported
 
 
@@ -16,8 +16,8 @@ def feedback() -> None:
 
 
 @feedback.command("import", epilog="Example: tabloop feedback import march_outcomes.csv")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--quarantine", type=click.Path(path_type=Path), help="Write refused rows here, as JSON lines.")
+@click.argument("file", type=LocalPath())
+@click.option("--quarantine", type=LocalPath(), help="Write refused rows here, as JSON lines.")
 @with_settings
 def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> None:
     """Take outcomes from FILE: CSV, Parquet or JSON lines with prediction_id, label and, if known, time.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, with_settings
 from tabloop.cli.output import reported
 
 
@@ -16,9 +16,7 @@ def log() -> None:
 
 
 @log.command("verify", epilog="Example: tabloop log verify artifacts --json")
-@click.argument(
-    "path", metavar="[FOLDER_OR_FILE]", required=False, type=click.Path(path_type=Path, exists=True)
-)
+@click.argument("path", metavar="[FOLDER_OR_FILE]", required=False, type=LocalPath(exists=True))
 @with_settings
 def log_verify(settings: Settings, path: Path | None) -> None:
     """Check that every line is whole and every row there once; without a path, the project's log."""

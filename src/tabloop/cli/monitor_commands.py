@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _figure(figure: dict[str, float] | None) -> str:
 
 
 @click.command(epilog="Example: tabloop drift --log artifacts/prediction_log.jsonl")
-@click.option("--log", "log_path", type=click.Path(path_type=Path, exists=True), required=True,
+@click.option("--log", "log_path", type=LocalPath(exists=True), required=True,
               help="A prediction log: a file of it, or the folder.")  # fmt: skip
 @click.option(
     "--run", "run_id", metavar="RUN", help="The run whose rows are compared; by default the champion."

@@ -11,11 +11,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tabloop.config.config_file import require_config_file
+from tabloop.config.local_path import require_local_path
 
 if TYPE_CHECKING:
     from tabloop.config.loading import Project
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class LocalPath(click.Path):
+    """A path of this machine; a URL is refused by name."""
+
+    def __init__(self, **limits: Any) -> None:
+        super().__init__(path_type=Path, **limits)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check what was written before it is a path, which would lose a slash."""
+        try:
+            require_local_path(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ def _with_settings(function: Callable[..., None], *, is_file_needed: bool) -> Ca
     @click.option(
         "--config",
         "config",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=LocalPath(dir_okay=False),
         default=Path("config.yaml"),
         show_default=True,
         help="The settings' file.",

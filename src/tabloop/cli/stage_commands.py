@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tabloop.artifacts.layout import BENCHMARK, EXPORT_REPORT, PARITY_REPORT, QUANTIZE_REPORT, TRADEOFFS_PAGE
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def tradeoffs(settings: Settings, run_id: str | None) -> None:
 
 @click.command(epilog="Example: tabloop score march.parquet --output march-scored.parquet")
 @click.argument("source", metavar="[INPUT]", required=False)
-@click.option("--output", type=click.Path(path_type=Path), help="A .csv or .parquet file.")
+@click.option("--output", type=LocalPath(), help="A .csv or .parquet file.")
 @click.option("--sink", is_flag=True, help="The table of scoring.sink instead of a file.")
 @click.option("--run", "run_id", metavar="RUN", help="A run other than the champion; it must have passed.")
 @with_settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tabloop.artifacts.layout import SIMULATION_PLOT
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     "--rows", type=click.Choice(["real", "sampled"]), help="With --simulate: stream.simulation.rows."
 )
 @click.option("--no-search", is_flag=True, help="With --simulate: only the load itself; no search, no plot.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="With --simulate: a PNG file.")
+@click.option("--plot", type=LocalPath(dir_okay=False), help="With --simulate: a PNG file.")
 @with_settings
 @click.pass_context
 def stream(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
 
+from tabloop.config.path_setting import PathSetting
 from tabloop.contract.columns import Section
 from tabloop.contract.target import TargetConfig
 
@@ -15,7 +16,7 @@ class CsvSource(Section):
     """A delimited text file."""
 
     kind: Literal["csv"]
-    path: str = Field(min_length=1, description="The file, relative to the config's folder.")
+    path: PathSetting = Field(min_length=1, description="The file, relative to the config's folder.")
     separator: str = Field(
         ",",
         min_length=1,
@@ -65,7 +66,7 @@ class ParquetSource(Section):
     """A Parquet file."""
 
     kind: Literal["parquet"]
-    path: str = Field(min_length=1, description="The file, relative to the config's folder.")
+    path: PathSetting = Field(min_length=1, description="The file, relative to the config's folder.")
 
 
 class SqlSource(Section):
@@ -75,7 +76,7 @@ class SqlSource(Section):
     url_env: str | None = Field(
         None, description="The environment variable that holds the database's URL, as SQLAlchemy writes it."
     )
-    path: str | None = Field(
+    path: PathSetting | None = Field(
         None, min_length=1, description="An SQLite or DuckDB file instead, relative to the config's folder."
     )
     table: str | None = Field(None, min_length=1, description="The table or view; or give `query`.")

@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
+from tabloop.config.path_setting import PathSetting
 from tabloop.contract.columns import Section
 
 
 class ArtifactsConfig(Section):
     """Where runs are kept."""
 
-    model_dir: str = Field(
+    model_dir: PathSetting = Field(
         "artifacts", min_length=1, description="The artifact folder, relative to the config's folder."
     )
     keep_runs: StrictInt = Field(

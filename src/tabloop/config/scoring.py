@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from tabloop.config.data import require_variable_name
+from tabloop.config.path_setting import PathSetting
 from tabloop.contract.columns import Section
 
 
@@ -23,7 +24,7 @@ class SqlSink(Section):
     url_env: str | None = Field(
         None, description="The environment variable that holds the database's URL, as SQLAlchemy writes it."
     )
-    path: str | None = Field(
+    path: PathSetting | None = Field(
         None, min_length=1, description="An SQLite or DuckDB file instead, relative to the config's folder."
     )
     table: str = Field(min_length=1, description="The table; made from the contract if it is not there.")

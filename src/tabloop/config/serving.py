@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
+from tabloop.config.path_setting import PathSetting
 from tabloop.contract.columns import Section
 
 
@@ -49,7 +50,7 @@ class ServingConfig(Section):
         min_length=1,
         description="Environment variable that holds API keys, one `role[,role] key` a line.",
     )
-    api_keys_file: str | None = Field(
+    api_keys_file: PathSetting | None = Field(
         None,
         min_length=1,
         description="File of API keys, relative to the config's folder, written as the variable; it is read "

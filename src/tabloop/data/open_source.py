@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tabloop.artifacts.files import sha256_of_file
 from tabloop.config.data import CsvSource, ParquetSource, ReadingLimits, Source, SqlSource
+from tabloop.config.local_path import require_local_path
 from tabloop.contract.contract import Contract
 from tabloop.data.row_source import RowSource
-from tabloop.errors import ConfigError
+from tabloop.errors import ConfigError, DataError
 
 
 def open_source(
@@ -107,6 +108,8 @@ def source_of_input(source: Source, text: str) -> Source:
     ------
     ConfigError
         If a table is named and the configured source is no database.
+    DataError
+        If a URL is named.
 
     Examples
     --------
@@ -115,6 +118,10 @@ def source_of_input(source: Source, text: str) -> Source:
     'orders'
     """
     if not text.startswith(TABLE_PREFIX):
+        try:
+            require_local_path(text)
+        except ValueError as error:
+            raise DataError(f"{error}, or table:NAME") from error
         return source_of_file(source, Path(text))
     if not isinstance(source, SqlSource):
         raise ConfigError(f"{text}: data.source is no database; expected kind: sql there, or a file here")
