@@ -136,6 +136,25 @@ def test_progress_says_what_runs_and_what_is_left(
     assert all(len(state.running) <= 2 for state in states)
 
 
+def test_without_semaphores_training_goes_on_in_one_process(
+    default_project: Project,
+    contract: Contract,
+    students: pl.DataFrame,
+    result: TrainingResult,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def no_pool(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tabloop.training.pool.ProcessPoolExecutor", no_pool)
+    states: list[PoolState] = []
+    alone = trained(configured(default_project), contract, students, watch=states.append)
+    assert alone.test_proba.tobytes() == result.test_proba.tobytes()
+    assert "a writable /dev/shm" in caplog.text
+    assert states[-1].done == states[-1].total == 12
+
+
 FAILING = {"kind": "estimator", "import_path": "tests.training.failing_classifiers.Failing"}
 DYING = {"kind": "estimator", "import_path": "tests.training.failing_classifiers.Dying"}
 

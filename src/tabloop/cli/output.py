@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -50,17 +53,58 @@ def _is_number(text: str) -> bool:
     return bool(text) and text[0] in "0123456789.+-" and not text[:1].isalpha()
 
 
-class ProgressDisplay:
-    """Progress on standard error: a bar on a terminal, plain lines elsewhere are not written.
+@contextlib.contextmanager
+def standard_output_reserved() -> Iterator[None]:
+    """Send to standard error whatever prints in the block, in this process or one that it starts.
 
-    Use as a context manager; it implements `tabloop.progress.Progress`.
+    Libraries print what they like, some of them from native code, and standard output is for our results.
+    """
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of the two is closed
+        kept = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+class ProgressDisplay:
+    """Progress on standard error: a bar on a terminal, elsewhere a line every 30 s.
+
+    Use as a context manager; it implements `tabloop.progress.Progress`. While it is open nothing but it
+    reaches standard output or the bar: see `standard_output_reserved`.
+
+    Parameters
+    ----------
+    line_every_s : float, default=30.0
+        Seconds between two lines where there is no terminal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, line_every_s: float = 30.0) -> None:
         self._bar: Any = None
         self._task: Any = None
+        self._line_every_s = line_every_s
+        self._doing = "starting"
+        self._left = ""
+        self._ended = threading.Event()
+        self._teller = threading.Thread(target=self._tell, name="progress", daemon=True)
+        self._reserved = standard_output_reserved()
+
+    def _tell(self) -> None:
+        """Write what is going on, and what is left, line by line until the end."""
+        begun = time.monotonic()
+        while not self._ended.wait(self._line_every_s):
+            took = f"{time.monotonic() - begun:.0f} s"
+            print(f"tabloop: {took}: {self._doing}{self._left}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
+        self._reserved.__enter__()
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -75,6 +119,8 @@ class ProgressDisplay:
                 transient=True,
             )
             self._bar.start()
+        else:
+            self._teller.start()
         return self
 
     def __exit__(
@@ -82,9 +128,14 @@ class ProgressDisplay:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        else:
+            self._ended.set()
+            self._teller.join()
+        self._reserved.__exit__(kind, error, trace)
 
     def step(self, text: str) -> None:
         """Begin a step."""
+        self._doing, self._left = text, ""
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
@@ -92,16 +143,19 @@ class ProgressDisplay:
 
     def fraction(self, fraction: float) -> None:
         """Say how much of the step is done, where that is known."""
+        self._left = f", {fraction:.0%} done"
         if self._bar is not None:
             self._bar.update(self._task, total=1.0, completed=fraction, left=f"{fraction:.0%}")
 
     def tasks(self, state: PoolState) -> None:
         """Say which tasks are running and how many are done."""
+        self._doing = "training " + ", ".join(state.running) if state.running else "training"
+        self._left = f"; {state.done} of {state.total} tasks are done"
         if self._bar is not None:
             self._bar.update(
                 self._task,
                 total=state.total,
                 completed=state.done,
-                description="training " + ", ".join(state.running) if state.running else "training",
+                description=self._doing,
                 left=f"{state.done}/{state.total}",
             )

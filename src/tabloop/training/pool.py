@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import signal
 import threading
@@ -17,6 +18,8 @@ from tabloop.cores import cpu_count
 from tabloop.progress import PoolState
 from tabloop.training.candidates import expected_fit_seconds
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task
+
+_log = logging.getLogger(__name__)
 
 Watcher = Callable[[PoolState], None]
 
@@ -68,7 +71,8 @@ def run_tasks(
     -------
     outcomes : list of TaskOutcome
         One for each task, in the order given, whatever the order they ran in. A task whose process
-        died (out of memory, a crash in native code) has failed; the others go on.
+        died (out of memory, a crash in native code) has failed; the others go on. Where no processes can be
+        had (no writable `/dev/shm`) they run here one after the other, and a warning says so.
     """
     tasks = list(tasks)
     schedule = _Schedule(list(tasks), n_rows, n_features)
@@ -114,6 +118,30 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _run_here(
+    bench: Workbench,
+    schedule: _Schedule,
+    outcomes: dict[TaskKey, TaskOutcome],
+    total: int,
+    watch: Watcher | None,
+    *,
+    because: OSError,
+) -> None:
+    """Run what is pending in this process, one after the other: a machine without semaphores has no pool."""
+    _log.warning(
+        "no worker processes, training goes on in this one, task by task: semaphores cannot be made (%s); "
+        "a writable /dev/shm brings them",
+        because,
+    )
+    while schedule.pending:
+        task = schedule.next()
+        if watch is not None:
+            watch(PoolState(len(outcomes), total, (task.label,)))
+        outcomes[task.key] = run_task(bench, task)
+    if watch is not None:
+        watch(PoolState(len(outcomes), total, ()))
+
+
 def _run_until_broken(
     bench: Workbench,
     schedule: _Schedule,
@@ -128,9 +156,13 @@ def _run_until_broken(
     # the server imports the libraries once; every worker is a fork of it
     context.set_forkserver_preload(["tabloop.training.task"])
     _start_server()
-    executor = ProcessPoolExecutor(
-        1 if alone else n_workers, mp_context=context, initializer=_ignore_interrupts
-    )
+    try:
+        executor = ProcessPoolExecutor(
+            1 if alone else n_workers, mp_context=context, initializer=_ignore_interrupts
+        )
+    except OSError as error:
+        _run_here(bench, schedule, outcomes, total, watch, because=error)
+        return []
     running: dict[Future[TaskOutcome], Task] = {}
 
     def start() -> None:
