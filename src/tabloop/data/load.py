@@ -1,4 +1,4 @@
-"""Make a table from a checked file; nobody sees half of it."""
+"""Make a table from a checked file in one moment: others see all of it or none."""
 
 from __future__ import annotations
 

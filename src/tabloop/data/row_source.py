@@ -80,7 +80,7 @@ class RowSource(Protocol):
 
     @property
     def fraction_read(self) -> float | None:
-        """How much the chunks so far took, None where nobody knows the whole."""
+        """Which fraction of the source has been read; None where its size is not known."""
         ...
 
     @property
@@ -89,5 +89,5 @@ class RowSource(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go what the source holds open."""
+        """Close whatever file or connection the source holds open."""
         ...

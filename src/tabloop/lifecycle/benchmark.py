@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 from tabloop.artifacts.files import json_bytes
 from tabloop.artifacts.layout import (
@@ -24,10 +23,12 @@ from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactMissingError
 from tabloop.lifecycle.export import require_exported
 from tabloop.optimization.benchmark.report import BenchmarkReport, Kind, Omission
-from tabloop.optimization.benchmark.run_benchmark import BenchmarkRows, Variant, run_benchmark
-
-#: Told the steps done, all steps and what is measured.
-BenchmarkProgress = Callable[[int, int, str], None]
+from tabloop.optimization.benchmark.run_benchmark import (
+    BenchmarkProgress,
+    BenchmarkRows,
+    Variant,
+    run_benchmark,
+)
 
 
 def benchmark_run(

@@ -188,7 +188,7 @@ class SqlReader:
 
 
 def _abandon(result: sa.CursorResult[Any]) -> None:
-    """Close a result of which rows may be left, without fetching them."""
+    """Close a result without fetching the rows that are left in it."""
     cursor: Any = result.cursor
     unread: Any = getattr(cursor, "_result", None)
     if getattr(unread, "unbuffered_active", False):

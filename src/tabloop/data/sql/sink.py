@@ -193,7 +193,7 @@ class TableOutput:
         return self._table
 
     def _count(self) -> None:
-        """Find rows that took each other's place: fewer carry this run's time than were written."""
+        """Count rows that share a key: the table then holds fewer rows of this run than were written."""
         if self._writer is None:
             return
         table = self._require_table()

@@ -28,10 +28,10 @@ from tabloop.optimization.benchmark.worker import ARRAYS_FILE, FRAME_FILE, Energ
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["BenchmarkRows", "Progress", "Variant", "run_benchmark"]
+__all__ = ["BenchmarkProgress", "BenchmarkRows", "Variant", "run_benchmark"]
 
 #: Called with the steps done, all steps, and what is being done.
-Progress = Callable[[int, int, str], None]
+BenchmarkProgress = Callable[[int, int, str], None]
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -63,7 +63,7 @@ def run_benchmark(
     *,
     full: bool,
     seed: int,
-    progress: Progress | None = None,
+    progress: BenchmarkProgress | None = None,
     skipped: Sequence[Omission] = (),
 ) -> BenchmarkReport:
     """Measure speed, memory, size and quality of every variant.
@@ -152,7 +152,7 @@ def run_benchmark(
 
 @dataclass
 class _Steps:
-    progress: Progress | None
+    progress: BenchmarkProgress | None
     total: int
     done: int = 0
 
