@@ -21,7 +21,10 @@ JSON = {"content-type": "application/json"}
 def impatient(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One worker with narrow limits."""
     workspace = copy_of(trained, tmp_path_factory.mktemp("impatient") / "project")
-    settings = ("receive_timeout_s=1.0", "max_connections=6", "max_body_bytes=65536", "request_log=all")
+    settings = (
+        "receive_timeout_s=1.0", "keep_alive_s=2", "max_connections=6", "max_body_bytes=65536",
+        "request_log=all", "host_names=[here]",
+    )  # fmt: skip
     words = [word for setting in settings for word in ("--set", f"serving.{setting}")]
     with serving(workspace, *words) as running:
         yield running

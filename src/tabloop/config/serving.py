@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
@@ -55,6 +55,12 @@ class ServingConfig(Section):
         min_length=1,
         description="File of API keys, relative to the config's folder, written as the variable; it is read "
         "again when it changes.",
+    )
+    host_names: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")]] = Field(
+        [],
+        description="Names under which the service is asked, for a proxy that passes them on. On loopback "
+        "without keys, a request that names another host than this machine is refused: it comes from a page "
+        "of another site.",
     )
     request_log: Literal["none", "errors", "all"] = Field(
         "errors", description="Which requests are written to the log on stderr, one JSON object each."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -13,12 +14,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from tabloop import __version__
+from tabloop.contract.checks.record import shown_text
 from tabloop.deployment import metrics
-from tabloop.deployment.edge import Edge, Receive, Scope, Send, problem_body
+from tabloop.deployment.edge import Edge, Send, problem_body
 from tabloop.deployment.handlers import Service
-from tabloop.deployment.open_inference import OpenInference
+from tabloop.deployment.open_inference import INFER_PATHS, OpenInference
 from tabloop.deployment.openapi_document import describe_operations, describe_service
-from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_of
+from tabloop.deployment.problems import MEDIA_TYPE, HttpProblem, problem_of
+from tabloop.deployment.request_body import Receive, Scope
 from tabloop.errors import TabloopError
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -45,13 +48,21 @@ def _documented(endpoint: Handler) -> Callable[[Request], Awaitable[Response]]:
     return documented
 
 
-def create_app(service: Service, *, request_log: str = "errors", lifespan: Any = None) -> Edge:
+def create_app(
+    service: Service,
+    *,
+    hosts: re.Pattern[bytes] | None = None,
+    request_log: str = "errors",
+    lifespan: Any = None,
+) -> Edge:
     """Put the paths together.
 
     Parameters
     ----------
     service : Service
         The handlers.
+    hosts : re.Pattern, optional
+        What the header `Host` may be; see `own_hosts`.
     request_log : {"none", "errors", "all"}
         Which requests are logged.
 
@@ -68,27 +79,28 @@ def create_app(service: Service, *, request_log: str = "errors", lifespan: Any =
         redirect_slashes=False,  # behind a proxy that does TLS they would lead to the wrong scheme
         swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
     )
-    # the busiest first: routes are tried in order
+    open_inference = OpenInference(service)
+    operations = describe_operations()
     lean: list[tuple[str, Handler]] = [
         ("/predict", service.predict),
         ("/batch_predict", service.batch_predict),
         ("/feedback", service.feedback),
+        *((path, open_inference.infer) for path in INFER_PATHS),
     ]
-    operations = describe_operations()
-    for place, (path, handler) in enumerate(lean):
+    for path, handler in lean:
         route = LeanRoute(path, handler, methods=["POST"], response_model=None, **operations[path])
-        app.router.routes.insert(place, route)
-    open_inference = OpenInference(service)
-    for path, handler in open_inference.lean_routes():
-        app.router.routes.append(
-            LeanRoute(path, handler, methods=["POST"], response_model=None, **operations[path])
-        )
+        app.router.routes.append(route)
     _add_reading_paths(app, service, open_inference, operations)
     _add_error_answers(app)
     app.openapi = lambda: describe_service(  # type: ignore[method-assign]
         app, service.model, model_name=open_inference.model_name, asks_for_keys=service.keys is not None
     )
-    return Edge(app, lean=dict(lean), keys=service.keys, request_log=request_log)
+    routes = {
+        route.path: route.app
+        for route in app.routes
+        if isinstance(route, LeanRoute) and "{" not in route.path
+    }
+    return Edge(app, routes=routes, keys=service.keys, hosts=hosts, request_log=request_log)
 
 
 def _add_reading_paths(
@@ -155,16 +167,17 @@ def _add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_exception(request: Request, error: HTTPException) -> Response:
-        codes = {404: "not-found", 405: "method-not-allowed"}
-        said = {
-            404: f"there is no {request.url.path} here; GET /docs lists what there is",
-            405: f"{request.url.path} does not take {request.method}",
-        }
-        code, detail = codes.get(error.status_code, "refused"), said.get(error.status_code, str(error.detail))
-        return answer(
-            request, HttpProblem(error.status_code, code, detail, headers=dict(error.headers or {}))
-        )
+        path = shown_text(request.url.path)
+        match error.status_code:  # of the router's own
+            case 404:
+                problem = HttpProblem("not-found", f"there is no {path} here; GET /docs lists what there is")
+            case 405:
+                said = f"{path} does not take {request.method}"
+                problem = HttpProblem("method-not-allowed", said, more_headers=dict(error.headers or {}))
+            case _:
+                raise error
+        return answer(request, problem)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:
-        return answer(request, HttpProblem(500, "defect", "the service failed; its log tells more"))
+        return answer(request, HttpProblem("defect", "the service failed; its log tells more"))

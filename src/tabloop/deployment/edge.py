@@ -1,26 +1,23 @@
-"""What every request passes first and last: its name, its key, its limits, its headers, its figures."""
+"""What every request passes first and last: its name, its host, its key, its headers, its figures."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeAlias
 
+from tabloop.contract.checks.record import shown_text
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys
-from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem, problem_of
+from tabloop.deployment.problems import MEDIA_TYPE, HttpProblem, problem_of
+from tabloop.deployment.request_body import ClientGoneError, Message, Receive, Scope
 from tabloop.errors import TabloopError
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -36,12 +33,6 @@ _SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
-_MOST_DRAINED_BYTES = 64 << 20
-_LONGEST_DRAIN_S = 2.0
-
-
-class ClientGoneError(Exception):
-    """The client left before its request was whole; there is nobody to answer."""
 
 
 class Edge:
@@ -51,19 +42,30 @@ class Edge:
     ----------
     app : ASGI application
         What answers, such as FastAPI's.
-    lean : mapping of str to ASGI application
-        What answers to POST on these paths, on the shortest way: the app's middleware and its search for a
-        route cost as much as the model.
+    routes : mapping of str to ASGI application
+        The app's routes that answer to POST themselves. They are found here by their path, since the app's
+        middleware and its search for a route cost as much as the model.
     keys : ApiKeys or None
         Who may ask; None lets everybody.
+    hosts : re.Pattern or None
+        What the header `Host` may be; None lets it be anything.
     request_log : {"none", "errors", "all"}
         Which requests are logged.
     """
 
-    def __init__(self, app: App, *, lean: Mapping[str, App], keys: ApiKeys | None, request_log: str) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        routes: Mapping[str, App],
+        keys: ApiKeys | None,
+        hosts: re.Pattern[bytes] | None,
+        request_log: str,
+    ) -> None:
         self._app = app
-        self._lean = dict(lean)
+        self._routes = dict(routes)
         self._keys = keys
+        self._hosts = hosts
         self._logs_all = request_log == "all"
         self._logs_errors = request_log != "none"
         self._prefix = secrets.token_hex(6)
@@ -77,12 +79,14 @@ class Edge:
         started = perf_counter()
         if scope["method"] == "HEAD":  # answered as GET; uvicorn leaves the body out
             scope = {**scope, "method": "GET"}
-        request_id = trace = b""
+        request_id = trace = foreign_host = b""
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 request_id = value
             elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
                 trace = value
+            elif name == b"host" and self._hosts is not None and not self._hosts.fullmatch(value):
+                foreign_host = value
         request_id = request_id or b"%s-%x" % (self._prefix.encode(), next(self._numbers))
         scope["request_id"] = request_id.decode()
         own = [*_SECURITY_HEADERS, (b"x-request-id", request_id)]
@@ -98,9 +102,11 @@ class Edge:
             await send(message)
 
         try:
+            if foreign_host:
+                raise _foreign_host(foreign_host)
             if self._keys is not None and scope["path"] not in OPEN_PATHS:
                 _require_key(self._keys, scope)
-            answering = self._lean.get(scope["path"]) if scope["method"] == "POST" else None
+            answering = self._routes.get(scope["path"]) if scope["method"] == "POST" else None
             await (answering or self._app)(scope, receive, send_with_headers)
         except ClientGoneError:
             status = 499
@@ -119,7 +125,7 @@ class Edge:
 
     def _note(self, scope: Scope, status: int, seconds: float, trace: bytes) -> None:
         path = scope["path"]
-        if path not in self._lean:
+        if path not in self._routes:
             path = getattr(scope.get("route"), "path", "other")
         metrics.request_counter(path, status).inc()
         metrics.request_timer(path).observe(seconds)
@@ -143,23 +149,44 @@ def _described(scope: Scope, status: int, trace: bytes) -> dict[str, Any]:
     return described
 
 
+def own_hosts(names: Sequence[str]) -> re.Pattern[bytes]:
+    """Give what the header `Host` may be on loopback without keys: this machine's own names, and `names`.
+
+    A page of another site may have a name of its own lead to 127.0.0.1 and then ask as if it were ours (DNS
+    rebinding). The browser names that site as the host, and so gives it away.
+
+    Examples
+    --------
+    >>> hosts = own_hosts(["predictions.example.org"])
+    >>> [bool(hosts.fullmatch(host)) for host in (b"127.0.0.1:8000", b"Localhost", b"evil.example:8000")]
+    [True, True, False]
+    """
+    named = [re.escape(name.encode()) for name in names]
+    own = [rb"localhost\.?", rb"127(?:\.\d{1,3}){3}", rb"\[::1\]", *named]
+    return re.compile(rb"(?:%s)(?::\d{1,5})?[ \t]*" % b"|".join(own), re.IGNORECASE)
+
+
+def _foreign_host(host: bytes) -> HttpProblem:
+    said = f"the host {shown_text(host.decode('latin-1'))!r} is not known here; serving.host_names adds names"
+    return HttpProblem("foreign-host", said)
+
+
 def _require_key(keys: ApiKeys, scope: Scope) -> None:
-    presented = ""
+    presented = b""
     for name, value in scope["headers"]:
         if name == b"x-api-key":
-            presented = value.decode("utf-8", "surrogateescape")
+            presented = value
         elif name == b"authorization" and value[:7].lower() == b"bearer ":
-            presented = value[7:].decode("utf-8", "surrogateescape").strip()
-    roles = keys.roles_of(presented) if presented else frozenset()
+            presented = value[7:]
+    key = presented.strip(b" \t").decode("utf-8", "surrogateescape")
+    roles = keys.roles_of(key) if key else frozenset()
     if not roles:
-        said = (
-            "send `Authorization: Bearer KEY` or `X-API-Key: KEY`" if not presented else "the key is unknown"
-        )
-        raise HttpProblem(401, "unauthorized", said, headers={"www-authenticate": "Bearer"})
+        said = "the key is unknown" if key else "send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+        raise HttpProblem("unauthorized", said, more_headers={"www-authenticate": "Bearer"})
     needed = "predict" if scope["method"] == "POST" else "read"
     if needed not in roles:
         said = f"the key has the role {', '.join(sorted(roles))}, this needs the role {needed}"
-        raise HttpProblem(403, "forbidden", said)
+        raise HttpProblem("forbidden", said)
 
 
 def problem_body(problem: HttpProblem, scope: Scope) -> bytes:
@@ -190,63 +217,3 @@ async def send_body(
     head = [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *(headers or ())]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
-
-
-async def send_json(send: Send, value: Any, *, status: int = 200) -> None:
-    """Answer with JSON."""
-    await send_body(send, json.dumps(value, ensure_ascii=False, allow_nan=False).encode(), status=status)
-
-
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    """Read a whole body.
-
-    Raises
-    ------
-    HttpProblem
-        If it is larger than `max_bytes` (413).
-    ClientGoneError
-        If the client leaves first.
-    """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > max_bytes:
-            # who asks whether to send at all has sent nothing yet
-            asks_first = any(n == b"expect" and v.lower() == b"100-continue" for n, v in scope["headers"])
-            await _refuse_body(receive, max_bytes, more_body=not asks_first)
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGoneError
-    body: bytes = message["body"]
-    if not message["more_body"] and len(body) <= max_bytes:  # most bodies arrive in one piece
-        return body
-    parts, total = [body], len(body)
-    while message["more_body"] and total <= max_bytes:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        parts.append(message["body"])
-        total += len(message["body"])
-    if total > max_bytes:
-        await _refuse_body(receive, max_bytes, more_body=message["more_body"])
-    return b"".join(parts)
-
-
-async def _refuse_body(receive: Receive, max_bytes: int, *, more_body: bool = True) -> None:
-    """Refuse a body that is too large.
-
-    What the client still sends is thrown away for a while: a client that is not done sending does not listen,
-    and would find a closed connection where the answer should be.
-    """
-    drained = 0
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _LONGEST_DRAIN_S
-    try:
-        while more_body and drained < _MOST_DRAINED_BYTES and loop.time() < until:
-            message = await asyncio.wait_for(receive(), until - loop.time())
-            if message["type"] == "http.disconnect":
-                raise ClientGoneError
-            drained += len(message["body"])
-            more_body = message["more_body"]
-    except TimeoutError:
-        pass
-    said = f"the body is over {max_bytes} bytes (serving.max_body_bytes); send fewer records at once"
-    raise HttpProblem(413, "body-too-large", said, headers={"connection": "close"})

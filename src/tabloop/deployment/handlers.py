@@ -11,9 +11,10 @@ from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys
-from tabloop.deployment.edge import Receive, Scope, Send, read_body, send_body
+from tabloop.deployment.edge import Send, send_body
 from tabloop.deployment.monitor_client import MonitorClient
-from tabloop.deployment.problem_details import HttpProblem
+from tabloop.deployment.problems import HttpProblem
+from tabloop.deployment.request_body import BodyReader, Receive, Scope
 from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import LogUnwritableError, QueueFullError, RecordError
 from tabloop.inference.champion import ChampionFollower
@@ -52,6 +53,7 @@ class Service:
         self.monitor = monitor
         self.config = config
         self.keys = keys
+        self.bodies = BodyReader(config.max_body_bytes)
         self.started_at = time.time()
 
     @property
@@ -64,7 +66,7 @@ class Service:
         body = await self._json_body(scope, receive)
         model = self.champion.service
         try:
-            record = model.codec.decode_record(body)
+            record = await self.bodies.decode(model.codec.decode_record, body)
         except RecordError as error:
             self.count_refused(error)
             raise
@@ -76,7 +78,7 @@ class Service:
         body = await self._json_body(scope, receive)
         model = self.champion.service
         try:
-            records = model.codec.decode_records(body)
+            records = await self.bodies.decode(model.codec.decode_records, body)
         except RecordError as error:
             self.count_refused(error)
             raise
@@ -124,10 +126,10 @@ class Service:
                 if kind == b"application/json" or (
                     kind.startswith(b"application/") and kind.endswith(b"+json")
                 ):
-                    return await read_body(scope, receive, self.config.max_body_bytes)
+                    return await self.bodies.read(scope, receive)
                 break
         # a page of another site can send anything but this header to a service on loopback
-        raise HttpProblem(415, "not-json", "expected the header `Content-Type: application/json`")
+        raise HttpProblem("not-json", "expected the header `Content-Type: application/json`")
 
     def health(self) -> dict[str, Any]:
         """Say how the service is."""

@@ -1,33 +1,39 @@
-"""uvicorn's HTTP protocol with an end to its patience: slow clients, endless heads, too many connections."""
+"""uvicorn's HTTP protocol with limits: on slow clients, endless heads, idle and too many connections."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tabloop.deployment import metrics
-from tabloop.deployment.problem_details import MEDIA_TYPE, HttpProblem
+from tabloop.deployment.problems import MEDIA_TYPE, HttpProblem
 
 _MOST_HEAD_BYTES = 32_768
 _SWEEP_S = 0.5
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection; a request has to arrive whole within a time, its head within a size.
+    """One connection, which has a limit in each of its states.
 
-    uvicorn itself waits for ever for the rest of a request that was begun, and for an answer to be read.
+    A request has to arrive whole within a time and its head within a size, an answer has to be read, and a
+    connection without a request is closed after a while. uvicorn itself waits for ever for the rest of a
+    request that was begun, for an answer to be read, and after a blank line behind a request.
     """
 
     #: Set by `guarded_protocol`.
     receive_timeout_s: float
     max_connections: int
 
+    #: When a request, or on a new connection the wait for it, began; None when it is whole.
     _receiving_since: float | None = None
+    _idle_since = 0.0
     _is_surplus = False
     #: What came since the last piece of a body: a head, what stands around chunks, trailers.
     _head_bytes = 0
+    _read_bytes = 0
     _unread_bytes = 0
     _unread_since = 0.0
 
@@ -44,18 +50,64 @@ class GuardedProtocol(HttpToolsProtocol):
         """Take bytes; refuse a head or trailers that do not end."""
         if self._is_surplus:
             said = f"{self.max_connections} connections are open already; try again later"
-            self._refuse(HttpProblem(503, "too-many-connections", said, headers={"retry-after": "1"}))
+            self._refuse(HttpProblem("too-many-connections", said))
             return
-        self._head_bytes += len(data)
-        super().data_received(data)
+        self._read_bytes = len(data)
+        self._head_bytes += self._read_bytes
+        try:
+            self._feed(data)
+        except HttpProblem as problem:
+            self._refuse(problem)
+            return
         if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
-            said = f"the request's head is over {_MOST_HEAD_BYTES} bytes; send fewer or shorter headers"
-            self._refuse(HttpProblem(431, "head-too-large", said))
+            self._refuse(_head_too_large())
+
+    def _feed(self, data: bytes) -> None:
+        """Parse bytes.
+
+        A client may offer to go on with another protocol (`Upgrade: h2c`, as Java's and curl's do). The offer
+        is not taken, so its request has a body like any other. The parser however stops behind the head, and
+        would take the body for the next request: a new parser reads the head again without the offer.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stopped:
+                data = data[stopped.args[0] :]
+            except httptools.HttpParserError as error:
+                if isinstance(error.__context__, HttpProblem):  # raised by a method of this class
+                    raise error.__context__ from None
+                raise HttpProblem("not-http", "Invalid HTTP request received. Send HTTP/1.1.") from None
+            if self.parser.get_method() == b"CONNECT":
+                raise HttpProblem("not-http", "This is no proxy, and takes no CONNECT.")
+            lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self._version())]
+            lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            data = b"\r\n".join([*lines, b"", data])
+
+    def _version(self) -> bytes:
+        version: str = self.parser.get_http_version()
+        return version.encode()
 
     def on_message_begin(self) -> None:
         """Note when a request begins."""
         super().on_message_begin()
         self._receiving_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """Take the head, unless it is too long or read once more without its offer."""
+        if self._head_bytes + self._read_bytes > _MOST_HEAD_BYTES:
+            # one read may bring a whole head, and more than it
+            n_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if n_bytes > _MOST_HEAD_BYTES:
+                raise _head_too_large()
+        if self.parser.should_upgrade():
+            return
+        super().on_headers_complete()
+        # the request keeps its list; what the parser calls headers from now on are trailers
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """Note that the body goes on."""
@@ -64,27 +116,44 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
+        if self.parser.should_upgrade():
+            return
         self._receiving_since = None
         self._head_bytes = 0
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
-        self._refuse(HttpProblem(400, "not-http", f"{msg} Send HTTP/1.1."))
+    def on_response_complete(self) -> None:
+        """Begin the next request where one came already; else the connection is idle from now on.
+
+        In place of uvicorn's, which sets a timer for each request that any byte stops.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
 
     def sweep(self, now: float) -> None:
-        """Give up on a request that takes too long to arrive, and on a client that reads no answer."""
+        """Give up on a request that takes too long, on an answer that is not read, on an idle connection."""
         unread_bytes = self.transport.get_write_buffer_size()
         if unread_bytes == 0 or unread_bytes != self._unread_bytes:
             self._unread_bytes, self._unread_since = unread_bytes, now
         elif now - self._unread_since > self.receive_timeout_s:
             self.transport.abort()
             return
+        if self.transport.is_closing():
+            return
         since = self._receiving_since
-        if since is not None and now - since > self.receive_timeout_s and not self.transport.is_closing():
-            self._receiving_since = None
-            said = f"the request did not arrive within {self.receive_timeout_s:g} s; send it faster"
-            self._refuse(HttpProblem(408, "too-slow", said))
+        if since is not None:
+            if now - since > self.receive_timeout_s:
+                self._receiving_since = None
+                said = f"the request did not arrive within {self.receive_timeout_s:g} s; send it faster"
+                self._refuse(HttpProblem("too-slow", said))
+        elif self.cycle.response_complete and now - self._idle_since > self.timeout_keep_alive:
+            self.transport.close()
 
     def _refuse(self, problem: HttpProblem) -> None:
         cycle = self.cycle
@@ -102,10 +171,15 @@ class GuardedProtocol(HttpToolsProtocol):
             b"content-type: ", MEDIA_TYPE, b"\r\n",
             b"content-length: %d\r\n" % len(body),
             *(f"{name}: {value}\r\n".encode() for name, value in problem.headers.items()),
-            b"connection: close\r\n\r\n",
+            b"\r\n",
         ]  # fmt: skip
         self.transport.write(b"".join([*head, body]))
         self.transport.close()
+
+
+def _head_too_large() -> HttpProblem:
+    said = f"the request's head is over {_MOST_HEAD_BYTES} bytes; send fewer or shorter headers"
+    return HttpProblem("head-too-large", said)
 
 
 def guarded_protocol(receive_timeout_s: float, max_connections: int) -> type[GuardedProtocol]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastapi import Request
 
 from tabloop import __version__
-from tabloop.contract.checks.record import shown
+from tabloop.contract.checks.record import shown, shown_text
 from tabloop.contract.checks.strict_json import read_strict_json
-from tabloop.deployment.edge import Receive, Scope, Send, read_body, send_body
-from tabloop.deployment.problem_details import HttpProblem
+from tabloop.contract.columns import BooleanColumn, Column, IntegerColumn, NumberColumn
+from tabloop.deployment.edge import Send, send_body
+from tabloop.deployment.problems import HttpProblem
+from tabloop.deployment.request_body import Receive, Scope
 from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import MalformedBodyError, RecordError
-from tabloop.inference.records.frame_columns import input_types
 
 if TYPE_CHECKING:
     from tabloop.deployment.handlers import Service
@@ -29,7 +30,12 @@ DTYPES: Mapping[str, str] = {
     "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "UINT8": "<u1",
     "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
-_DATATYPES = {"int64": "INT64", "double": "FP64", "bool": "BOOL", "string": "BYTES"}
+
+#: A model has one version, the run that answers; who names it wants no other.
+INFER_PATHS = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
+
+_MOST_PROBLEMS = 20
+_MOST_DIGITS = 18
 
 
 class OpenInference:
@@ -48,10 +54,6 @@ class OpenInference:
     def model_name(self) -> str:
         """The name of the one model there is."""
         return self._service.config.model_name or self._service.model.contract.target.answer_name
-
-    def lean_routes(self) -> list[tuple[str, Callable[[Scope, Receive, Send], Awaitable[None]]]]:
-        """Give the paths that take tensors."""
-        return [("/v2/models/{name}/infer", self.infer)]
 
     def add_reading_paths(
         self, get: Callable[[str], Callable[[Callable[..., Any]], Callable[..., Any]]]
@@ -74,28 +76,29 @@ class OpenInference:
             return {"ready": True}
 
         @get("/v2/models/{name}")
+        @get("/v2/models/{name}/versions/{version}")
         async def model_metadata(request: Request) -> Any:
             """Describe the model's tensors."""
-            self._require_name(request.scope)
+            self._require_model(request.scope, self._service.model)
             return self.describe()
 
         @get("/v2/models/{name}/ready")
+        @get("/v2/models/{name}/versions/{version}/ready")
         async def model_ready(request: Request) -> Any:
             """Answer 200 when the model can be asked."""
-            self._require_name(request.scope)
+            self._require_model(request.scope, self._service.model)
             return {"name": self.model_name, "ready": True}
 
     def describe(self) -> dict[str, Any]:
         """Describe the model's tensors."""
         contract = self._service.model.contract
-        inputs = input_types(contract)
         return {
             "name": self.model_name,
             "versions": [self._service.model.run_id],
             "platform": "onnxruntime_onnx",
             "inputs": [
-                {"name": name, "datatype": _DATATYPES[inputs.get(name, "string")], "shape": [-1]}
-                for name in contract.columns
+                {"name": name, "datatype": _datatype(column), "shape": [-1]}
+                for name, column in contract.columns.items()
             ],
             "outputs": [
                 {"name": contract.probability_name, "datatype": "FP64", "shape": [-1]},
@@ -106,28 +109,33 @@ class OpenInference:
 
     async def infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on rows given as tensors, one for each column."""
-        self._require_name(scope)
         service = self._service
-        body = await read_body(scope, receive, service.config.max_body_bytes)
-        request, binary = _split(scope, body)
         model = service.model
-        outputs = _wanted_outputs(request, self._output_names(model))
-        columns = _columns(request, binary)
-        rows = _rows(columns, service.config.max_records)
+        self._require_model(scope, model)
+        body = await service.bodies.read(scope, receive)
+
+        def decode(body: bytes) -> tuple[Mapping[str, Any], dict[str, bool], list[Any]]:
+            request, binary = _split(scope, body)
+            outputs = _wanted_outputs(request, self._output_names(model))
+            rows = _rows(_columns(request, binary), service.config.max_records)
+            return request, outputs, model.codec.records_of(rows)
+
         try:
-            records = model.codec.records_of(rows)
+            request, outputs, records = await service.bodies.decode(decode, body)
         except RecordError as error:
             service.count_refused(error)
             raise
         predictions = await service.decide(model, records)
         await self._answer(send, request, outputs, model, predictions)
 
-    def _require_name(self, scope: Scope) -> None:
-        asked = scope["path_params"]["name"]
-        if asked != self.model_name:
-            raise HttpProblem(
-                404, "not-found", f"there is no model {asked!r}; it is named {self.model_name!r}"
-            )
+    def _require_model(self, scope: Scope, model: ServedModel) -> None:
+        asked = scope["path_params"]
+        if asked["name"] != self.model_name:
+            name = shown_text(asked["name"])
+            raise HttpProblem("not-found", f"there is no model {name!r}; it is named {self.model_name!r}")
+        if asked.get("version", model.run_id) != model.run_id:
+            version = shown_text(asked["version"])
+            raise HttpProblem("not-found", f"version {version!r} does not answer; {model.run_id!r} does")
 
     @staticmethod
     def _output_names(model: ServedModel) -> tuple[str, str, str]:
@@ -181,16 +189,16 @@ def _split(scope: Scope, body: bytes) -> tuple[dict[str, Any], bytes]:
     is_json = not any(name in (b"content-type", b"origin") for name, _ in scope["headers"])
     for name, value in scope["headers"]:
         if name == _JSON_LENGTH:
-            if not value.isdigit() or int(value) > len(body):
+            if not value.isdigit() or len(value) > _MOST_DIGITS or int(value) > len(body):
+                got = shown_text(value.decode("latin-1"))
                 raise MalformedBodyError(
-                    f"Inference-Header-Content-Length: got {value.decode('latin-1')!r}, "
-                    f"expected at most {len(body)}"
+                    f"Inference-Header-Content-Length: got {got!r}, expected at most {len(body)}"
                 )
             length, is_json = int(value), True
         elif name == b"content-type":
             is_json = is_json or value.partition(b";")[0].strip().lower() == b"application/json"
     if not is_json:
-        raise HttpProblem(415, "not-json", "expected the header `Content-Type: application/json`")
+        raise HttpProblem("not-json", "expected the header `Content-Type: application/json`")
     request = read_strict_json(body[:length])
     if not isinstance(request, dict) or not isinstance(request.get("inputs"), list) or not request["inputs"]:
         raise MalformedBodyError("expected a JSON object with `inputs`, a list of tensors")
@@ -219,14 +227,14 @@ def _columns(request: Mapping[str, Any], binary: bytes) -> dict[str, list[Any]]:
         try:
             name, values, offset = _tensor(tensor, binary, offset)
             if name in columns:
-                raise ValueError(f"tensor {name!r} stands twice")
+                raise ValueError(f"tensor {shown_text(name)!r} stands twice")
             columns[name] = values
         except ValueError as error:
             problems.append(f"inputs[{place}]: {error}")
     if not problems and offset != len(binary):
         problems.append(f"{len(binary) - offset} bytes stand behind the last tensor")
     if problems:
-        raise MalformedBodyError("; ".join(problems[:20]))
+        raise MalformedBodyError("; ".join(problems[:_MOST_PROBLEMS]))
     return columns
 
 
@@ -234,29 +242,52 @@ def _tensor(tensor: Any, binary: bytes, offset: int) -> tuple[str, list[Any], in
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise ValueError("expected a tensor with name, shape, datatype and data")
     name, shape, datatype = tensor["name"], tensor.get("shape"), tensor.get("datatype")
+    told = shown_text(name)
     if datatype != "BYTES" and (not isinstance(datatype, str) or datatype not in DTYPES):
-        raise ValueError(f"{name}: got datatype {datatype!r}, expected BYTES or one of {', '.join(DTYPES)}")
+        expected = f"BYTES or one of {', '.join(DTYPES)}"
+        raise ValueError(f"{told}: got datatype {shown(datatype)!r}, expected {expected}")
     if (
         not isinstance(shape, list)
         or not shape
         or not all(type(n) is int and n >= 0 for n in shape)
         or any(n != 1 for n in shape[1:])
     ):
-        raise ValueError(f"{name}: got shape {shape!r}, expected [rows] or [rows, 1]")
+        raise ValueError(f"{told}: got shape {_shape(shape)}, expected [rows] or [rows, 1]")
     size = _parameters(tensor).get("binary_data_size")
     if size is not None:
         if type(size) is not int or size < 0 or offset + size > len(binary):
-            raise ValueError(f"{name}: binary_data_size {size!r} does not fit the {len(binary)} bytes sent")
-        values = _from_bytes(name, datatype, binary[offset : offset + size])
+            raise ValueError(
+                f"{told}: binary_data_size {shown(size)!r} does not fit the {len(binary)} bytes sent"
+            )
+        values = _from_bytes(told, datatype, binary[offset : offset + size])
         offset += size
     else:
         data = tensor.get("data")
         if not isinstance(data, list):
-            raise ValueError(f"{name}: has no data; expected a list")
+            raise ValueError(f"{told}: has no data; expected a list")
         values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in data]
     if len(values) != shape[0]:
-        raise ValueError(f"{name}: got {len(values)} values, its shape says {shape[0]}")
+        raise ValueError(f"{told}: got {len(values)} values, its shape says {shown(shape[0])}")
     return name, values, offset
+
+
+def _shape(shape: Any) -> str:
+    """Show a shape, a short one as it is."""
+    is_short = isinstance(shape, list) and len(shape) <= 4
+    return str([shown(size) for size in shape]) if is_short else repr(shown(shape))
+
+
+def _datatype(column: Column) -> str:
+    """Say how a column's values come as a tensor; a JSON `null`, or NaN as FP64, is a missing one."""
+    match column:
+        case IntegerColumn():
+            return "FP64" if column.nullable else "INT64"  # whole numbers alone are taken in both
+        case NumberColumn():
+            return "FP64"
+        case BooleanColumn():
+            return "BOOL"
+        case _:
+            return "BYTES"  # timestamps among them, in ISO 8601
 
 
 def _parameters(thing: Any) -> Mapping[str, Any]:
@@ -267,7 +298,8 @@ def _parameters(thing: Any) -> Mapping[str, Any]:
 def _rows(columns: Mapping[str, list[Any]], max_records: int) -> list[dict[str, Any]]:
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
-        found = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
+        few = list(columns.items())[:_MOST_PROBLEMS]
+        found = ", ".join(f"{shown_text(name)} {len(values)}" for name, values in few)
         raise MalformedBodyError(f"the tensors have different numbers of rows: {found}")
     n_rows = lengths.pop()
     if not 1 <= n_rows <= max_records:

@@ -22,7 +22,7 @@ _PREDICT_REFUSALS = {
     400: "The body is no JSON object in UTF-8.",
     408: "The request did not arrive in time.",
     413: "The body is too large.",
-    415: "The body is not declared as JSON.",
+    415: "The body is not declared as JSON, or is compressed.",
     422: "Records do not meet the contract; every problem with row, field, what was got and expected.",
     503: "The queue is full, or the prediction log cannot be written. Try again later.",
 }
@@ -32,10 +32,10 @@ _ABOUT = """Each record is checked against the contract before it is scored; wha
 with 422 and every problem at once. Every answer that is no success is a problem as RFC 9457 has it.
 
 On any path: 400 for what is no HTTP, 404 and 405 for what is not listed here, 408 for a request that does
-not arrive in time, 431 for an endless head, 503 with `Retry-After` for one connection too many.
-
-Rules that a record has to meet and a JSON schema cannot say:
+not arrive in time, 421 for the name of another host, 431 for an endless head, 503 with `Retry-After` for one
+connection or one large body too many.
 """
+_ABOUT_RULES = "\nRules that a record has to meet and a JSON schema cannot say:\n"
 
 
 def _problem(said: str) -> dict[str, Any]:
@@ -48,14 +48,9 @@ _KEY_REFUSALS = {
 }
 
 
-def _name_parameter(model_name: str) -> dict[str, Any]:
-    return {
-        "name": "name",
-        "in": "path",
-        "required": True,
-        "description": "The one model there is.",
-        "schema": {"type": "string", "enum": [model_name]},
-    }
+def _path_parameter(name: str, value: str, said: str) -> dict[str, Any]:
+    schema = {"type": "string", "enum": [value]}
+    return {"name": name, "in": "path", "required": True, "description": said, "schema": schema}
 
 
 def describe_operations() -> dict[str, dict[str, Any]]:
@@ -84,14 +79,17 @@ def describe_operations() -> dict[str, dict[str, Any]]:
         "/v2": _giving("ServerMetadata", {}, "open inference protocol"),
         "/v2/health/live": _giving("Flags", {}, "open inference protocol"),
         "/v2/health/ready": _giving("Flags", {}, "open inference protocol"),
-        "/v2/models/{name}": _giving("ModelMetadata", {404: "No such model."}, "open inference protocol"),
-        "/v2/models/{name}/ready": _giving("Flags", {404: "No such model."}, "open inference protocol"),
-        "/v2/models/{name}/infer": _taking(
-            "InferenceRequest",
-            "InferenceResponse",
-            _PREDICT_REFUSALS | {404: "No such model."},
-            "open inference protocol",
-        ),
+        **_model_operations("/v2/models/{name}"),
+        **_model_operations("/v2/models/{name}/versions/{version}"),
+    }
+
+
+def _model_operations(path: str) -> dict[str, dict[str, Any]]:
+    missing, tag = {404: "No such model or version."}, "open inference protocol"
+    return {
+        path: _giving("ModelMetadata", missing, tag),
+        f"{path}/ready": _giving("Flags", missing, tag),
+        f"{path}/infer": _taking("InferenceRequest", "InferenceResponse", _PREDICT_REFUSALS | missing, tag),
     }
 
 
@@ -138,7 +136,9 @@ def describe_service(
         title=f"tabloop: {contract.target.name}",
         version=app.version,
         summary=f"Decides on {contract.target.name}, as run {model.run_id} was trained to.",
-        description=_ABOUT + "".join(f"\n- `{rule}`" for rule in contract.rules),
+        description=_ABOUT
+        + _ABOUT_RULES * bool(contract.rules)
+        + "".join(f"\n- `{rule}`" for rule in contract.rules),
         routes=app.routes,
     )
     for path, item in document["paths"].items():
@@ -146,7 +146,10 @@ def describe_service(
             operation["summary"] = operation.pop("description").partition("\n")[0]
             operation["operationId"] = "_".join(re.findall("[a-z0-9_]+", path))
             if "{name}" in path:
-                operation["parameters"] = [_name_parameter(model_name)]
+                operation["parameters"] = [_path_parameter("name", model_name, "The one model there is.")]
+            if "{version}" in path:
+                version = _path_parameter("version", model.run_id, "The run that answers.")
+                operation["parameters"].append(version)
             if "requestBody" not in operation:  # FastAPI's own idea of a refusal
                 operation["responses"].pop("422", None)
             if asks_for_keys and path not in OPEN_PATHS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import resource
 import signal
 import socket
@@ -22,7 +23,7 @@ from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import load_keys
 from tabloop.deployment.app import create_app
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
-from tabloop.deployment.edge import App
+from tabloop.deployment.edge import App, own_hosts
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
 from tabloop.deployment.monitor_client import MonitorClient
@@ -87,7 +88,10 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
             await asyncio.gather(*tasks, return_exceptions=True)
             log.close()
 
-    edge = create_app(service, request_log=config.request_log, lifespan=lifespan)
+    listener = socket.socket(fileno=settings.values["socket_fd"])
+    is_private = keys is None and ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    hosts = own_hosts(config.host_names) if is_private else None
+    edge = create_app(service, hosts=hosts, request_log=config.request_log, lifespan=lifespan)
     served: App = edge
     if config.opentelemetry:
         from tabloop.deployment.tracing import traced
@@ -108,7 +112,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
             timeout_graceful_shutdown=config.drain_timeout_s,
         )
     )
-    return server, [socket.socket(fileno=settings.values["socket_fd"])]
+    return server, [listener]
 
 
 async def follow_champion(champion: ChampionFollower[ServedModel], interval_s: float) -> None:
