@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from tabloop.deployment.serve import MONITOR_MODULE, WORKER_MODULE
 from tests.conftest import Workspace
 
 _LONGEST_START_S = 120.0
@@ -64,11 +65,11 @@ class Server:
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""
-        return self._children("tabloop.deployment.worker")
+        return self._children(WORKER_MODULE)
 
     def monitor(self) -> int:
         """The process id of the monitor."""
-        (found,) = self._children("tabloop.monitoring.monitor_process")
+        (found,) = self._children(MONITOR_MODULE)
         return found
 
     def _children(self, module: str) -> list[int]:

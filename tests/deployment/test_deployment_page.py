@@ -9,7 +9,7 @@ import sys
 import textwrap
 
 from tabloop.config.serving import ServingConfig
-from tabloop.deployment import problem_details
+from tabloop.deployment.problems import PROBLEMS
 from tests.conftest import ROOT
 from tests.deployment.real_server import Server
 
@@ -48,8 +48,10 @@ def test_every_path_is_in_its_table(server: Server) -> None:
 
 def test_every_kind_of_problem_is_in_its_table() -> None:
     page = PAGE.read_text().partition("## Errors")[2].partition("\n## ")[0]
-    for code in problem_details._TITLES.keys() - {"defect"}:
-        assert f"`{code}`" in page, code
+    for code, kind in PROBLEMS.items():
+        if code != "defect":
+            (row,) = [line for line in page.splitlines() if f"`{code}`" in line]
+            assert str(kind.status) in row.split("|")[1], code
 
 
 def test_its_defaults_are_those_in_force() -> None:

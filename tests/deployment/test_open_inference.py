@@ -298,3 +298,55 @@ def test_the_client_shows_what_was_wrong(client: triton.InferenceServerClient, c
         client.infer("other", inputs)
     with pytest.raises(triton.InferenceServerException, match="courses_started: got nothing"):
         client.infer("purchase", [tensor for tensor in inputs if tensor.name() != "courses_started"])
+
+
+def test_a_version_is_the_run_that_answers(server: Server, student: dict[str, Any]) -> None:
+    versioned = f"purchase/versions/{server.run_id}"
+    assert infer(server, as_tensors([student]), name=versioned)[1]["model_version"] == server.run_id
+    assert (
+        server.client.get(f"/v2/models/{versioned}").json() == server.client.get("/v2/models/purchase").json()
+    )
+    assert server.client.get(f"/v2/models/{versioned}/ready").status_code == 200
+    for path in ("", "/ready"):
+        assert server.client.get(f"/v2/models/purchase/versions/1{path}").status_code == 404
+    status, answer = infer(server, as_tensors([student]), name="purchase/versions/1")
+    assert status == 404
+    assert server.run_id in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"datatype": "x" * 1_000_000},
+        {"name": "x" * 1_000_000, "shape": [7]},
+        {"shape": [1] * 300_000 + [2]},
+        {"shape": [10**300]},
+        {"parameters": {"binary_data_size": "x" * 1_000_000}},
+        {"parameters": {"binary_data_size": 10**300}},
+    ],
+    ids=["datatype", "name", "long-shape", "wide-shape", "size", "wide-size"],
+)
+def test_a_refusal_repeats_little(server: Server, student: dict[str, Any], changes: dict[str, Any]) -> None:
+    status, answer = infer(server, one_changed(student, **changes))
+    assert status == 400
+    assert len(json.dumps(answer)) < 2_000
+
+
+def test_names_and_lengths_are_repeated_in_part(server: Server, student: dict[str, Any]) -> None:
+    many = {f"{number}{'x' * 2_000}": ("INT64", [1] * (number % 3)) for number in range(300)}
+    status, answer = infer(server, as_tensors([student], **many))
+    assert status == 400
+    assert len(json.dumps(answer)) < 4_000
+    status, answer = infer(server, as_tensors([student]), inference_header_content_length="9" * 5_000)
+    assert status == 400
+    assert len(json.dumps(answer)) < 1_000
+    for answer in (
+        server.client.get("/" + "x" * 20_000).json(),
+        server.client.get("/v2/models/" + "x" * 20_000).json(),
+        server.client.post("/v2/models/" + "x" * 20_000 + "/infer", content=b"{}").json(),
+    ):
+        assert len(json.dumps(answer)) < 1_000
+
+
+def test_a_template_of_a_path_is_no_path(server: Server) -> None:
+    assert server.client.post("/v2/models/%7Bname%7D/infer", content=b"{}").status_code == 404

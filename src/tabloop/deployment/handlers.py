@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tabloop import __version__
@@ -21,6 +24,7 @@ from tabloop.inference.champion import ChampionFollower
 
 #: `/health` names the monitor as a trouble when it has not looked at the log for so long.
 _MONITOR_SILENCE_S = 30.0
+_FOLDER = re.compile(r"(?<![\w.])/(?:[^\s/]+/)*")
 
 
 class Service:
@@ -38,6 +42,8 @@ class Service:
         The limits.
     keys : ApiKeys or None
         Who may ask.
+    folders : sequence of pathlib.Path
+        Where files of the service are; `/health`, open to all, does not tell.
     """
 
     def __init__(
@@ -47,12 +53,14 @@ class Service:
         monitor: MonitorClient,
         config: ServingConfig,
         keys: ApiKeys | None,
+        folders: Sequence[Path],
     ) -> None:
         self.champion = champion
         self.log = log
         self.monitor = monitor
         self.config = config
         self.keys = keys
+        self.folders = [f"{folder}/" for folder in folders]
         self.bodies = BodyReader(config.max_body_bytes)
         self.started_at = time.time()
 
@@ -131,6 +139,12 @@ class Service:
         # a page of another site can send anything but this header to a service on loopback
         raise HttpProblem("not-json", "expected the header `Content-Type: application/json`")
 
+    def _without_folders(self, text: str) -> str:
+        """Leave of each path the name of the file."""
+        for folder in self.folders:  # their names may hold blanks
+            text = text.replace(folder, "")
+        return _FOLDER.sub("", text)
+
     def health(self) -> dict[str, Any]:
         """Say how the service is."""
         model = self.champion.service
@@ -158,7 +172,7 @@ class Service:
             "drift_baseline_loaded": looked_at > 0 and monitor_problem is None,
             "run_id": model.run_id,
             "version": __version__,
-            "troubles": [trouble for trouble in troubles if trouble],
+            "troubles": [self._without_folders(trouble) for trouble in troubles if trouble],
             "prediction_log": {
                 "writable": log_problem is None,
                 "dropped_rows": int(figures["tabloop_log_dropped_rows_total"]),

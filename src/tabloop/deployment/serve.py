@@ -15,6 +15,10 @@ from tabloop.deployment.child_process import log_as_json
 from tabloop.deployment.supervisor import Child, Supervisor
 from tabloop.errors import ServingError
 
+#: What the children run, by `python -m`; named only, since the parent needs nothing of what they load.
+MONITOR_MODULE = "tabloop.monitoring.monitor_process"
+WORKER_MODULE = "tabloop.deployment.worker"
+
 _BACKLOG = 2048
 _LONGEST_SOCKET_PATH = 100
 
@@ -73,10 +77,10 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
             "config_path": str(project.config_path.absolute()),
             "monitor_socket": monitor_socket,
         }
-        monitor = Child("the monitor", "tabloop.monitoring.monitor_process", shared, needed=False)
+        monitor = Child("the monitor", MONITOR_MODULE, shared, needed=False)
         told = shared | {"socket_fd": listener.fileno()}
         answering = [
-            Child(f"worker {number}", "tabloop.deployment.worker", told, keeps_fds=(listener.fileno(),))
+            Child(f"worker {number}", WORKER_MODULE, told, keeps_fds=(listener.fileno(),))
             for number in range(1, workers + 1)
         ]
         shown = f"[{host}]" if ":" in host else host

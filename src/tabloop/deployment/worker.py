@@ -62,7 +62,8 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
 
     champion = ChampionFollower(RunStore(project.model_dir), load)
     monitor = MonitorClient(Path(settings.values["monitor_socket"]))
-    service = Service(champion, log, monitor, config, keys)
+    folders = [folder.absolute() for folder in (project.model_dir, project.config_path.parent)]
+    service = Service(champion, log, monitor, config, keys, folders)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
