@@ -18,6 +18,7 @@ from tabloop.config.config import Config
 from tabloop.config.data import CsvSource
 from tabloop.config.loading import Project, load_project
 from tabloop.contract.columns import IntegerColumn, NumberColumn
+from tabloop.contract.contract import name_problem
 from tabloop.contract.formulas.parser import parse_formula
 from tabloop.data.dataset import read_dataset
 from tabloop.errors import DataError, TooFewRowsError
@@ -389,7 +390,7 @@ def test_a_random_typed_table_loads_too(tmp_path: Path) -> None:
     frame = frame.with_columns(pl.Series("target", [0, 1, 1, 0] * 10))
     frame.write_parquet(tmp_path / "t.parquet")
     project = inferred(tmp_path / "t.parquet", target="target")[1]
-    usable = [name for name in frame.columns if name.strip() and name != "target"]
+    usable = [name for name in frame.columns if name_problem(name) is None and name != "target"]
     assert list(project.contract.columns) == usable
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,25 @@ class ContractConfig(Section):
     features: dict[str, str] = Field(
         default_factory=dict, description="Engineered numeric features, by name, as formulas."
     )
+
+
+def name_problem(name: str) -> str | None:
+    r"""Say why a column, a feature or the target cannot be called so, if it cannot.
+
+    Any other character is fine in files, databases, JSON and formulas alike, `%` and spaces included.
+
+    Examples
+    --------
+    >>> name_problem("growth in %"), name_problem('the "size"')
+    (None, 'a name without double quotes and backslashes is expected, which JSON has to escape; rename it')
+    """
+    if not name.strip():
+        return "a column needs a name"
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+        return "a name without line breaks and control characters is expected; rename it"
+    if '"' in name or "\\" in name:
+        return "a name without double quotes and backslashes is expected, which JSON has to escape; rename it"
+    return None
 
 
 @dataclass(frozen=True)
@@ -69,9 +89,9 @@ class Contract:
         for name in self.config.features:
             if name in self.config.columns or name == self.target.name:
                 problems.append(f"contract.features.{name}: the name is already a column")
-        for name in (*self.config.columns, *self.config.features):
-            if not name.strip() or "\0" in name:
-                problems.append(f"contract: {name!r} is no usable name")
+        for name in (*self.config.columns, *self.config.features, self.target.name):
+            if problem := name_problem(name):
+                problems.append(f"contract: {name!r}: {problem}")
         try:
             _ = self.rules, self.features
         except ContractError as error:

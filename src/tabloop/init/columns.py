@@ -19,6 +19,7 @@ from tabloop.contract.columns import (
     TimestampColumn,
     listing,
 )
+from tabloop.contract.contract import name_problem
 from tabloop.init.column_guess import ColumnGuess, CountedTexts, null_words
 from tabloop.init.moments import LEFT_OUT, guess_moment
 from tabloop.init.numbers import (
@@ -74,8 +75,8 @@ def guess_column(
     >>> guess_column("age", pl.Series(["31", "?", "47", "31"]), bought).column
     IntegerColumn(nullable=True, null_values=('?',), ..., type='integer', minimum=-1000, maximum=1000)
     """
-    if not name.strip() or "\0" in name:
-        return ColumnGuess(name, None, "", "a column needs a name")
+    if problem := name_problem(name):
+        return ColumnGuess(name, None, "", problem)
     if values.dtype in (pl.Categorical, pl.Enum, pl.Null):
         values = values.cast(pl.String)
     if values.dtype.is_float():

@@ -14,6 +14,7 @@ import polars as pl
 
 from tabloop.config.data import CsvSource, ParquetSource, Source
 from tabloop.contract.columns import CategoryColumn, TextColumn, listing
+from tabloop.contract.contract import name_problem
 from tabloop.data.files.csv_header import column_names
 from tabloop.data.open_source import open_file
 from tabloop.errors import DataError, TooFewRowsError, nearest_name
@@ -101,6 +102,8 @@ def infer_config(
     """
     table = _read(file, _path_in_config(file, config_folder), target.strip(), header)
     frame, name = table.frame, _find_target(file, table, target)
+    if problem := name_problem(name):
+        raise DataError(f"{file}: the target {name!r}: {problem}")
     found = guess_target(file, name, frame[name], positive)
     comma_is_decimal = isinstance(table.source, CsvSource) and table.source.separator != ","
     guesses = [

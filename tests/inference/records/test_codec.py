@@ -15,7 +15,7 @@ from tabloop.contract.checks.record import MAX_PROBLEMS, RecordChecker
 from tabloop.contract.contract import Contract
 from tabloop.contract.formulas.evaluation import evaluate_row, evaluate_table
 from tabloop.contract.formulas.parser import parse_formula
-from tabloop.errors import ContractError, MalformedBodyError, RecordError, TooManyRecordsError
+from tabloop.errors import MalformedBodyError, RecordError, TooManyRecordsError
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.records.frame_columns import columns_of_frame
 
@@ -199,13 +199,6 @@ def test_a_null_is_told_from_an_absent_field_only_while_reading() -> None:
     assert msgspec.json.encode(absent) == msgspec.json.encode(null) == b'{"age":null,"n":1}'
     with pytest.raises(RecordError, match="age: got 2, expected it once"):
         codec.decode_record(b'{"n": 1, "age": null, "age": 2}')
-
-
-@pytest.mark.parametrize("name", ['height 6"', "back\\slash", "two\nlines"])
-def test_a_name_that_cannot_be_served_is_told_at_once(name: str) -> None:
-    contract = Contract.from_dict({"columns": {name: {"type": "integer"}}, "target": {"name": "t"}})
-    with pytest.raises(ContractError, match="rename the column"):
-        RecordCodec(contract)
 
 
 def test_threads_share_a_codec(codec: RecordCodec) -> None:

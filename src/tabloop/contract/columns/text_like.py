@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import msgspec
@@ -20,6 +19,7 @@ from tabloop.contract.columns.column import (
 )
 from tabloop.contract.columns.database_column import DatabaseColumn, DatabaseFit, SqlType
 from tabloop.contract.columns.matching_texts import matching_texts
+from tabloop.contract.columns.pattern import whole_text_matcher
 from tabloop.contract.formulas.parser import ColumnKind
 
 if TYPE_CHECKING:
@@ -42,17 +42,16 @@ class TextLikeColumn(ColumnType):
     min_length: StrictInt = Field(0, ge=0, description="Least number of characters.")
     max_length: StrictInt = Field(256, ge=1, le=1_000_000, description="Largest number of characters.")
     pattern: str | None = Field(
-        None, description="Regular expression (Python's `re`) that the whole text must match."
+        None,
+        description="Regular expression that the whole text must match, in linear time: "
+        "without look-around and backreferences.",
     )
 
     @field_validator("pattern")
     @classmethod
     def _pattern_compiles(cls, pattern: str | None) -> str | None:
         if pattern is not None:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {error}") from error
+            whole_text_matcher(pattern)
         return pattern
 
     @model_validator(mode="after")
@@ -77,7 +76,7 @@ class TextLikeColumn(ColumnType):
             return Refusal("length", f"at most {self.max_length} characters")
         if len(text) < self.min_length:
             return Refusal("length", f"at least {self.min_length} characters")
-        if self.pattern is not None and re.fullmatch(self.pattern, text) is None:
+        if self.pattern is not None and not whole_text_matcher(self.pattern)(text):
             return Refusal("pattern", f"a text that matches {self.pattern}")
         return None
 

@@ -59,11 +59,6 @@ class RecordCodec:
         Immutable, with the fields `c0`, `c1`, ... in the contract's order. `msgspec` writes it as an
         object of the columns by name, and `RecordCodec` alone makes sure that its values are valid.
 
-    Raises
-    ------
-    ContractError
-        If a column's name holds a quote, a backslash or a control character.
-
     Examples
     --------
     >>> codec = RecordCodec(Contract.from_dict({

@@ -11,7 +11,6 @@ import msgspec
 
 from tabloop.contract.columns import Column
 from tabloop.contract.contract import Contract
-from tabloop.errors import ContractError
 
 #: One valid row: an instance of the class that `make_record_type` generates.
 Record: TypeAlias = msgspec.Struct
@@ -64,18 +63,7 @@ def make_record_type(fields: Sequence[RecordField]) -> type[Record]:
     record_type : type of msgspec.Struct
         Immutable and closed. Its types alone are not the contract: they refuse `3.0` for an integer and the
         empty text for null, which are fine, and know nothing of patterns and rules.
-
-    Raises
-    ------
-    ContractError
-        If a column's name holds a quote, a backslash or a control character, which `msgspec` cannot write.
     """
-    unusable = [f.name for f in fields if any(c in '"\\' or c < " " for c in f.name)]
-    if unusable:
-        raise ContractError(
-            f"columns {', '.join(map(repr, unusable))}: a name with a quote, a backslash or a control "
-            "character cannot be served; rename the column"
-        )
     return msgspec.defstruct(
         "Record",
         [
