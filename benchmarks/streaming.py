@@ -44,8 +44,8 @@ from tabloop.streaming.event_log import EventLog
 from tabloop.streaming.events import encode_event
 from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.open_broker import open_sink, open_source
+from tabloop.streaming.simulation.load_simulator import LoadSimulator
 from tabloop.streaming.simulation.saturation import find_highest_rate
-from tabloop.streaming.simulation.simulator import LoadSimulator
 
 ROOT = Path(__file__).parents[1]
 PORTS = {"redis": 6379, "nats": 4222, "rabbitmq": 5672}

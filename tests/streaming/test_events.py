@@ -62,6 +62,10 @@ def test_any_bytes_are_an_event_or_say_what_is_wrong(bodies: list[bytes]) -> Non
         (b'{"event_id":"a","record":{"days":-1,"what":2}}', "a", "days: got -1, expected at least 0"),
         (b'{"event_id":"a","record":{"days":100}}', "a", "days < 100"),
         (b'{"event_id":"a","record":{"days":1,"days":2}}', "a", "days"),
+        (b'{"event_id":"b","event_id":"a","record":{"days":1}}', "a", "the key 'event_id' stands twice"),
+        (b'{"record":{"days":2},"event_id":"a","record":{"days":1}}', "a", "the key 'record' stands twice"),
+        # an escaped colon in the id must not make up for the one colon too many
+        (b'{"event_id":"b","event_id":"a\\u003ab","record":{"days":1}}', "a:b", "stands twice"),
         (b'\xef\xbb\xbf{"event_id":"a","record":{"days":1}}', None, "JSON"),
     ],
 )  # fmt: skip

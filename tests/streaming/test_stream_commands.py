@@ -143,6 +143,62 @@ def test_a_broker_that_is_not_there_is_named(workspace: Workspace) -> None:
     assert b"Redis: Error 111 connecting to 127.0.0.1:1" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("kind", "module"),
+    [("redis", "redis"), ("nats", "nats"), ("rabbitmq", "aio_pika"), ("kafka", "confluent_kafka")],
+)
+@pytest.mark.parametrize("end", ["source", "sink"])
+def test_a_client_library_that_is_not_installed_is_named_with_the_command_that_brings_it(
+    workspace: Workspace, kind: str, module: str, end: str
+) -> None:
+    without = f"import sys; sys.modules[{module!r}] = None; from tabloop.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", without, "stream", "--set", f"stream.{end}={{kind: {kind}}}"],
+        cwd=workspace.folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert f"{module}, which is not installed; pip install 'tabloop[{kind}]'" in line
+
+
+def test_a_malformed_url_ends_with_a_sentence_and_no_part_of_the_password(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TABLOOP_REDIS_URL", "redis://ann:s3cr/3t@cache:6379")
+    done = run(workspace, "--set", "stream.source={kind: redis}", "--json")
+    assert done.returncode == 2
+    assert b"TABLOOP_REDIS_URL: no redis URL" in done.stderr
+    assert b"s3cr" not in done.stderr + done.stdout
+
+
+def test_an_id_that_comes_with_another_record_is_counted_and_said_also_by_a_later_process(
+    workspace: Workspace, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    import asyncio
+
+    require_answer("redis")
+    broker = Broker("redis", "redis://127.0.0.1:6379", tmp_path)
+    first, other = event_bodies(rows, ["a", "a"])
+    assert first != other
+    spaced = first.replace(b'"record":', b'"record" : ')  # the same record, written differently
+    sets = ["--set", f"stream.sink={json.dumps(broker.settings['sink'])}"]
+    environ = os.environ | broker.environ
+    try:
+        reports = []
+        for lines in (b"\n".join([first, other, spaced]), b"\n".join([other, spaced])):
+            done = subprocess.run(
+                [*COMMAND, *sets, "--json"], cwd=workspace.folder, input=lines, env=environ,
+                capture_output=True, timeout=120, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert b"repeat the id of another record (event_id 'a'" in done.stderr
+            report = json.loads(done.stdout)
+            reports.append([report[name] for name in ("decided", "repeated", "conflicting")])
+        assert reports == [[1, 2, 1], [0, 2, 1]]
+    finally:
+        asyncio.run(broker.remove())
+
+
 def test_sigterm_drains_and_kill_loses_nothing(
     workspace: Workspace, rows: pl.DataFrame, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from tabloop.cli.options import LocalPath, Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
 if TYPE_CHECKING:
-    from tabloop.streaming.simulation.simulate import SimulationReport
+    from tabloop.streaming.simulation.simulate_stream import SimulationReport
     from tabloop.streaming.stream_report import LatencyReport, StreamReport
 
 
@@ -81,6 +81,12 @@ def _tell(settings: Settings, report: StreamReport) -> None:
         f"{report.invalid:,} invalid + {report.dropped:,} shed",
         err=True,
     )
+    if report.conflicting:
+        click.echo(
+            f"{report.conflicting:,} of those decided before came with another record than the one decided: "
+            "their ids were given twice",
+            err=True,
+        )
 
 
 def _simulate(
@@ -95,7 +101,7 @@ def _simulate(
     no_search: bool,
 ) -> None:
     from tabloop.artifacts.files import write_atomic
-    from tabloop.streaming.simulation.simulate import simulate_stream
+    from tabloop.streaming.simulation.simulate_stream import simulate_stream
 
     options: dict[str, Any] = {
         "mode": mode, "arrivals": arrivals, "rate_rows_per_s": rate, "duration_s": duration, "rows": rows,

@@ -33,7 +33,7 @@ from tabloop.inference.scoring_service import (
 )
 from tabloop.release.comparison import foresee_comparison, judge_comparison
 from tabloop.statistics.paired_bootstrap import compare_paired
-from tabloop.streaming.simulation.simulator import LoadSimulator
+from tabloop.streaming.simulation.load_simulator import LoadSimulator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

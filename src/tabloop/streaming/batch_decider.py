@@ -206,8 +206,11 @@ class BatchDecider:
         conflicts = [
             event
             for event in batch.events
-            if event.record != first[event.event_id].record
-            or (event.event_id not in scored and self._log.differs(event.event_id, event.record))
+            if (
+                event.record != first[event.event_id].record
+                if event.event_id in scored
+                else self._log.differs(event.event_id, event.record)
+            )
         ]
         if conflicts:
             self._meter.conflicting += len(conflicts)

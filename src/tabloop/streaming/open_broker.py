@@ -145,9 +145,10 @@ def _extra_of(config: StreamSource | StreamSink) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "tabloop").startswith("tabloop"):
+        library = (error.name or "tabloop").split(".")[0]
+        if library == "tabloop":
             raise
         raise ConfigError(
-            f"stream: kind {config.kind} needs {error.name}, which is not installed; "
+            f"stream: kind {config.kind} needs {library}, which is not installed; "
             f"pip install 'tabloop[{config.kind}]'"
         ) from error

@@ -15,36 +15,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tabloop.optimization.benchmark.report import KIND_NAMES, BenchmarkReport, Kind
 from tabloop.optimization.tradeoffs.analysis import TradeoffPoint, TradeoffReport
+from tabloop.plots.style import COLOURS, INK, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Okabe and Ito's colours, told apart by colour-blind eyes too; yellow is left out, white paper swallows it.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 _MARKERS: dict[Kind, str] = {"sklearn": "o", "onnx_fp32": "s", "onnx_int8": "^"}
 _LINES: dict[Kind, Any] = {"sklearn": "--", "onnx_fp32": "-", "onnx_int8": ":"}
-_INK, _FAINT, _STAIRS = "#222222", "#8A8A8A", "#B0B0B0"
-
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
-    "font.size": 10,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "xtick.minor.size": 0,
-    "ytick.minor.size": 0,
-    "svg.hashsalt": "tabloop",
-}
+_STAIRS = "#B0B0B0"
 
 Draw = Callable[["Axes", TradeoffReport, BenchmarkReport], None]
 
@@ -65,7 +43,7 @@ def render_png(tradeoffs: TradeoffReport, report: BenchmarkReport, *, dpi: int =
     -------
     png : bytes
     """
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
         drawing = Drawing(figsize=(12, 8.6), layout=layout)
         axes = drawing.subplot_mosaic([["latency", "size"], ["throughput", "throughput"]])
@@ -82,7 +60,7 @@ def render_png(tradeoffs: TradeoffReport, report: BenchmarkReport, *, dpi: int =
 
 def render_svg(draw: Draw, tradeoffs: TradeoffReport, report: BenchmarkReport) -> bytes:
     """Draw one plot as an SVG file, its texts as outlines; the same input gives the same bytes."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         drawing = Drawing(figsize=(8.6, 4.5), layout="constrained")
         draw(drawing.subplots(), tradeoffs, report)
         drawing.legend(
@@ -248,7 +226,7 @@ def _legend(tradeoffs: TradeoffReport) -> list[Line2D]:
         Line2D(
             [],
             [],
-            color=_INK,
+            color=INK,
             marker=_MARKERS[kind],
             linestyle=_LINES[kind],
             markersize=7,
@@ -257,10 +235,10 @@ def _legend(tradeoffs: TradeoffReport) -> list[Line2D]:
         for kind in _MARKERS
         if kind in kinds
     ]
-    blank: dict[str, Any] = {"linestyle": "", "marker": "D", "markersize": 7, "markeredgecolor": _INK}
+    blank: dict[str, Any] = {"linestyle": "", "marker": "D", "markersize": 7, "markeredgecolor": INK}
     return [
         *shown,
-        Line2D([], [], color=_INK, label="on the frontier", **blank),
+        Line2D([], [], color=INK, label="on the frontier", **blank),
         Line2D([], [], color="white", label="dominated", **blank),
         Line2D([], [], color=_STAIRS, linewidth=1.2, label="best quality so far"),
     ]
@@ -273,7 +251,7 @@ def _colours(tradeoffs: TradeoffReport) -> dict[str, str]:
 def _colours_of(points: Sequence[TradeoffPoint]) -> dict[str, str]:
     """Give each candidate a colour: the winner the first, the others theirs by name."""
     names = sorted({(not point.is_winner, point.candidate) for point in points})
-    return {name: _COLOURS[i % len(_COLOURS)] for i, (_, name) in enumerate(names)}
+    return {name: COLOURS[i % len(COLOURS)] for i, (_, name) in enumerate(names)}
 
 
 def _darker(colour: str) -> tuple[float, ...]:

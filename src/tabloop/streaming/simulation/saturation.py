@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tabloop.streaming.simulation.simulator import LoadReport, LoadSimulator
+from tabloop.streaming.simulation.load_simulator import LoadSimulator, SimulatedLoad
 
 _SEARCH_STEPS = 6
 _TRIAL_S = 1.0
@@ -151,7 +151,7 @@ def compare_sizes(
     return trials
 
 
-def _size_trial(workers: int, queue_rows: int, load: LoadReport) -> SizeTrial:
+def _size_trial(workers: int, queue_rows: int, load: SimulatedLoad) -> SizeTrial:
     stream = load.stream
     return SizeTrial(
         workers,

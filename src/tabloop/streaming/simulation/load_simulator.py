@@ -32,7 +32,7 @@ _TICK_S = 0.001
 
 
 @dataclass(frozen=True)
-class LoadReport:
+class SimulatedLoad:
     """What came of a load.
 
     Attributes
@@ -90,7 +90,7 @@ class LoadSimulator:
         burst_rows: int = 100,
         jitter_s: float = 0.0,
         **sizes: Any,
-    ) -> LoadReport:
+    ) -> SimulatedLoad:
         """Let events arrive at their own moments, whether or not earlier ones are decided (an open loop).
 
         Parameters
@@ -106,13 +106,13 @@ class LoadSimulator:
         )  # fmt: skip
         return self._run(arrived_s, order, sizes)
 
-    def waiting(self, n_rows: int, **sizes: Any) -> LoadReport:
+    def waiting(self, n_rows: int, **sizes: Any) -> SimulatedLoad:
         """Work off events that are all there at the start; its throughput is the most there is."""
         return self._run(np.zeros(n_rows), np.arange(n_rows), sizes)
 
     def _run(
         self, arrived_s: NDArray[np.float64], order: NDArray[np.int64], sizes: dict[str, Any]
-    ) -> LoadReport:
+    ) -> SimulatedLoad:
         config = self._config.model_copy(update=sizes)
         with (
             tempfile.TemporaryDirectory(prefix="tabloop-simulation-") as folder,
@@ -121,7 +121,7 @@ class LoadSimulator:
         ):
             log = EventLog(Path(folder), writer, run_id=self._service.run_id, columns=())
             report = runner.run(self._consume(arrived_s, order, config, log))
-        return LoadReport(len(order), report)
+        return SimulatedLoad(len(order), report)
 
     async def _consume(
         self,

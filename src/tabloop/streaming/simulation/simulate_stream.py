@@ -12,9 +12,9 @@ from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.data.dataset import read_dataset
 from tabloop.inference.scoring_service import ScoringService, load_service
 from tabloop.progress import Progress
-from tabloop.streaming.simulation.plot import render_png
+from tabloop.streaming.simulation.load_simulator import LoadSimulator, SimulatedLoad
 from tabloop.streaming.simulation.saturation import HighestRate, SizeTrial, compare_sizes, find_highest_rate
-from tabloop.streaming.simulation.simulator import LoadReport, LoadSimulator
+from tabloop.streaming.simulation.simulation_plot import render_png
 
 _ROWS = 20_000
 
@@ -31,9 +31,9 @@ class SimulationReport:
         Mean rate of the arrivals.
     run_id : str
         The run that scored.
-    batch : LoadReport or None
+    batch : SimulatedLoad or None
         A backlog worked off, in the modes `batch` and `both`.
-    stream : LoadReport or None
+    stream : SimulatedLoad or None
         Events that arrive one by one, in the modes `stream` and `both`.
     highest : HighestRate or None
         The search, where there was one.
@@ -45,8 +45,8 @@ class SimulationReport:
     arrivals: str
     rate_rows_per_s: float
     run_id: str
-    batch: LoadReport | None
-    stream: LoadReport | None
+    batch: SimulatedLoad | None
+    stream: SimulatedLoad | None
     highest: HighestRate | None
     sizes: tuple[SizeTrial, ...]
 

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from tabloop.plots.style import COLOURS, FAINT, INK, STYLE
 from tabloop.streaming.simulation.saturation import HighestRate, SizeTrial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Okabe and Ito's colours, told apart by colour-blind eyes too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_INK, _FAINT = "#222222", "#8A8A8A"
 
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
-    "font.size": 10,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-}
+# Behind a label, so that no line runs through its text
+_GROUND = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
 
 
 def render_png(highest: HighestRate | None, sizes: Sequence[SizeTrial], *, dpi: int = 110) -> bytes:
@@ -54,7 +37,7 @@ def render_png(highest: HighestRate | None, sizes: Sequence[SizeTrial], *, dpi: 
     -------
     png : bytes
     """
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(12, 4.8), layout="constrained")
         left, right = figure.subplots(1, 2)
         _draw_rates(left, highest)
@@ -73,21 +56,21 @@ def _draw_rates(axes: Axes, highest: HighestRate | None) -> None:
         return
     rates = [trial.rate_rows_per_s for trial in highest.trials]
     axes.set_yscale("log")
-    axes.plot(rates, [trial.p99_ms for trial in highest.trials], color=_COLOURS[0], linewidth=1.4, zorder=2)
+    axes.plot(rates, [trial.p99_ms for trial in highest.trials], color=COLOURS[0], linewidth=1.4, zorder=2)
     for trial in highest.trials:
-        fill = _COLOURS[0] if trial.is_within else "white"
-        axes.plot(trial.rate_rows_per_s, trial.p99_ms, "o", color=_COLOURS[0], markerfacecolor=fill, zorder=3)
-    axes.axhline(highest.limit_ms, color=_COLOURS[1], linestyle="--", linewidth=1.2)
+        fill = COLOURS[0] if trial.is_within else "white"
+        axes.plot(trial.rate_rows_per_s, trial.p99_ms, "o", color=COLOURS[0], markerfacecolor=fill, zorder=3)
+    axes.axhline(highest.limit_ms, color=COLOURS[1], linestyle="--", linewidth=1.2)
     axes.annotate(
         f"limit {highest.limit_ms:g} ms", (0, highest.limit_ms), xycoords=("axes fraction", "data"),
-        xytext=(6, 4), textcoords="offset points", color=_COLOURS[1],
+        xytext=(6, 4), textcoords="offset points", color=COLOURS[1], bbox=_GROUND, zorder=4,
     )  # fmt: skip
     if highest.rate_rows_per_s is not None:
-        axes.axvline(highest.rate_rows_per_s, color=_FAINT, linestyle=":", linewidth=1.2)
+        axes.axvline(highest.rate_rows_per_s, color=FAINT, linestyle=":", linewidth=1.2)
         axes.annotate(
             f"{highest.rate_rows_per_s:,.0f}/s kept", (highest.rate_rows_per_s, 0),
             xycoords=("data", "axes fraction"), xytext=(-6, 6), textcoords="offset points",
-            color=_INK, ha="right",
+            color=INK, ha="right", bbox=_GROUND, zorder=4,
         )  # fmt: skip
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -104,25 +87,38 @@ def _draw_sizes(axes: Axes, sizes: Sequence[SizeTrial]) -> None:
         return
     for place, workers in enumerate(sorted({trial.workers for trial in drawn})):
         line = sorted((t for t in drawn if t.workers == workers), key=lambda trial: trial.queue_rows)
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = COLOURS[place % len(COLOURS)]
         axes.plot(
             [trial.queue_p99_ms or 0.0 for trial in line], [trial.throughput_rows_per_s for trial in line],
             "o-", color=colour, linewidth=1.4, label=f"{workers} worker{'s' * (workers != 1)}",
         )  # fmt: skip
-        for trial in line:
-            dropped = f", {trial.dropped_fraction:.0%} shed" if trial.dropped_fraction else ""
-            axes.annotate(
-                f"{trial.queue_rows:,}{dropped}", (trial.queue_p99_ms or 0, trial.throughput_rows_per_s),
-                xytext=(6, 6 if place % 2 == 0 else -13), textcoords="offset points", fontsize=8.5,
-                color=colour,
-            )  # fmt: skip
     axes.set_xscale("log")
     axes.margins(x=0.22, y=0.15)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * max(trial.throughput_rows_per_s for trial in drawn))  # room for the labels
+    _label_points(axes, drawn)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, title="labels: queue size, rows", loc="lower right")
+
+
+def _label_points(axes: Axes, drawn: Sequence[SizeTrial]) -> None:
+    """Write the queue size above or below each point, away from the lines of all workers.
+
+    Points of equal queue size lie near each other: the upper one is labelled above, the lower one below. A
+    line through the labels' place shows through a white ground, which hides the line and not the text.
+    """
+    places = {workers: place for place, workers in enumerate(sorted({trial.workers for trial in drawn}))}
+    for trial in drawn:
+        rivals = [each for each in drawn if each.queue_rows == trial.queue_rows]
+        is_upper = trial.throughput_rows_per_s >= max(each.throughput_rows_per_s for each in rivals)
+        dropped = f", {trial.dropped_fraction:.0%} shed" if trial.dropped_fraction else ""
+        axes.annotate(
+            f"{trial.queue_rows:,}{dropped}", (trial.queue_p99_ms or 0.0, trial.throughput_rows_per_s),
+            xytext=(0, 12 if is_upper else -12), textcoords="offset points", fontsize=8.5, ha="center",
+            va="bottom" if is_upper else "top", color=COLOURS[places[trial.workers] % len(COLOURS)], zorder=4,
+            bbox=_GROUND,
+        )  # fmt: skip
 
 
 def _plain_log(axes: Axes) -> None:
@@ -131,4 +127,4 @@ def _plain_log(axes: Axes) -> None:
 
 
 def _say_nothing_measured(axes: Axes) -> None:
-    axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=_FAINT)
+    axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=FAINT)

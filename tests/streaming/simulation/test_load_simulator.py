@@ -8,9 +8,9 @@ from tests.streaming.test_consumer import slow
 from tabloop.config.streaming import StreamConfig
 from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.simulation.arrivals import ArrivalProcess, arrival_times
-from tabloop.streaming.simulation.plot import render_png
+from tabloop.streaming.simulation.load_simulator import LoadSimulator
 from tabloop.streaming.simulation.saturation import compare_sizes, find_highest_rate
-from tabloop.streaming.simulation.simulator import LoadSimulator
+from tabloop.streaming.simulation.simulation_plot import render_png
 
 
 @pytest.mark.parametrize(("process", "dispersion"), [("constant", 0.0), ("poisson", 1.0), ("bursts", 50.0)])
