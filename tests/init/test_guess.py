@@ -154,6 +154,7 @@ ERRORS = {
     "a,a,a_2,y\n1,2,3,0\n": "a_2 is a name already; rename a column",
     "1.5,2,0\n2.5,3,1\n": r"looks like a file without a header: its first line is 1.5, 2, 0.*--no-header",
     "5,3,1\n2,3,1\n": "looks like a file without a header",
+    "a,y\n1,500,0\n2,000,1\n7,0\n": "2 of 3 lines cannot be read as rows of 2 fields",
     "a,y\n1,0\n1,1\n": r"no column besides the target to learn from\n  column 'a': it holds only 1",
     "y\n0\n1\n": "no column besides the target",
     'a,y\n"1,0\n2,1\n': "the target 'y' holds only '1'",  # the quote costs its own line

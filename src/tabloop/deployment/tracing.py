@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tabloop.deployment.edge import App
-from tabloop.errors import ConfigError
+from tabloop.errors import missing_extra
 
 
 def traced(app: App) -> App:
@@ -11,7 +11,7 @@ def traced(app: App) -> App:
 
     Raises
     ------
-    ConfigError
+    MissingExtraError
         If the extra is not installed.
     """
     try:
@@ -20,10 +20,8 @@ def traced(app: App) -> App:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as error:
-        raise ConfigError(
-            f"serving.opentelemetry: {error.name} is not installed; `pip install tabloop[opentelemetry]`"
-        ) from error
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, "serving.opentelemetry") from error
     provider = TracerProvider(resource=Resource.create({"service.name": "tabloop"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     wrapped: App = OpenTelemetryMiddleware(app, tracer_provider=provider, exclude_spans=["receive", "send"])

@@ -166,6 +166,12 @@ def _read(file: Path, path: str, target: str, header: bool) -> _Table:
         frames.append(chunk.frame)
         n_rows += chunk.frame.height
         malformed += len(chunk.malformed)
+    if malformed > n_rows > 0:
+        raise DataError(
+            f"{file}: {malformed:,} of {n_rows + malformed:,} lines cannot be read as rows of "
+            f"{len(rows.columns)} fields, as the first line has; quote fields that hold the separator, or "
+            "mend what stands above the header"
+        )
     if n_rows == 0:
         raise TooFewRowsError(f"{file}: a header and no rows; nothing can be inferred from it")
     frame = pl.concat(frames)

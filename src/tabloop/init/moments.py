@@ -63,7 +63,8 @@ def guess_moment(
     column = TimestampColumn.model_validate(settings | {"nullable": nullable})
     present = read.drop_nulls()
     seen = f"{words}, {present.min()!s} to {present.max()!s}{null_words(nulls)}"
-    return ColumnGuess(name, column, seen + found.rubbish_words(read, "date"), ignore=LEFT_OUT)
+    seen += found.rubbish_words(read, "date")
+    return ColumnGuess(name, column, seen, ignore=f"{LEFT_OUT}; {seen}")
 
 
 def _only(texts: pl.Series, pattern: str) -> pl.Series:
