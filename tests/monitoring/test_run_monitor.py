@@ -311,6 +311,7 @@ def test_columns_that_the_log_hides_are_said_not_to_be_monitored(trained_copy: W
 def watched(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     workspace = copy_of(trained, tmp_path_factory.mktemp("watched") / "project")
     with serving(workspace, "--workers", "2") as server:
+        wait_until(lambda: server.client.get("/monitoring/drift").status_code == 200)
         yield server
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -204,11 +204,8 @@ class RunMonitor:
     def _read(self) -> Iterator[list[WindowVerdict]]:
         """Read from the last position to the present end; the first time from the rows that still matter."""
         if self._position is None:
-            for _ in self.census.counting():
-                yield []
-            self._position, row = self.census.position_of_row(
-                self.run.run_id, self.since or "", self._first_row_that_matters
-            )
+            finding = self.census.finding_row(self.run.run_id, self.since or "", self._first_row_that_matters)
+            self._position, row = yield from _paused(finding)
             self._drift.begin_at(row)
         for batch in self._reader.read(self._position):
             self._position = batch.position  # before the rows are taken: never twice, whatever happens
@@ -253,6 +250,19 @@ class RunMonitor:
 
     def _latest(self) -> DriftRows:
         return self._drift.window.latest(self._config.monitoring.window_rows)
+
+
+def _paused(
+    finding: Generator[None, None, tuple[LogPosition, int]],
+) -> Generator[list[WindowVerdict], None, tuple[LogPosition, int]]:
+    """Do as a search does, and give no verdict at each of its pauses."""
+    while True:
+        try:
+            next(finding)
+        except StopIteration as found:
+            position, row = found.value
+            return position, row
+        yield []
 
 
 def monitor_evidence(project: Project, champion: RunFolder) -> RetrainingEvidence:

@@ -117,8 +117,19 @@ def test_a_row_is_found_where_the_reader_goes_on_with_it(tmp_path: Path, wanted:
         if run_id == 'a "run"' and moment >= since
     ]
     census = LogCensus(tmp_path)
-    totals = []
-    position, row = census.position_of_row('a "run"', since, lambda n: totals.append(n) or wanted)  # type: ignore[func-returns-value]
+    totals: list[int] = []
+
+    def choose(n_rows: int) -> int:
+        totals.append(n_rows)
+        return wanted
+
+    finding = census.finding_row('a "run"', since, choose)
+    while True:
+        try:
+            next(finding)
+        except StopIteration as found:
+            position, row = found.value
+            break
     assert (totals, row) == ([len(rows)], wanted)
     behind = [
         name

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
 
 from tabloop.artifacts.files import json_bytes, write_atomic
 from tabloop.artifacts.prediction_log.folder import REMOVED_NAME, rotated_files
-from tabloop.artifacts.prediction_log.lines import RUN_ID_START, TIME_SLICE, is_whole
-from tabloop.artifacts.prediction_log.parts import LogPosition, walk_parts
+from tabloop.artifacts.prediction_log.ids import split_id
+from tabloop.artifacts.prediction_log.lines import ID_SLICE, RUN_ID_START, TIME_SLICE, is_whole
+from tabloop.artifacts.prediction_log.parts import LogPart, LogPosition, walk_parts
 from tabloop.artifacts.prediction_log.reader import LineFilter, damage_reported, line_filter
 from tabloop.errors import ArtifactError
 
@@ -56,7 +56,7 @@ class LogCensus:
         self._load()
 
     def counting(self) -> Iterator[None]:
-        """Count what was logged since, up to the present end; pause about every thousand rows."""
+        """Count what was logged since, up to the present end; pause about every two thousand rows."""
         if not self._folder.is_dir():
             return
         for part in walk_parts(self._folder, self._position):
@@ -86,10 +86,10 @@ class LogCensus:
                 summed.setdefault(run_id, Counter()).update(rows)
         return summed
 
-    def position_of_row(
+    def finding_row(
         self, run_id: str, since: str, choose: Callable[[int], int]
-    ) -> tuple[LogPosition, int]:
-        """Find the place in the log just before one of a run's rows, without decoding any.
+    ) -> Generator[None, None, tuple[LogPosition, int]]:
+        """Find the place in the log just before one of a run's rows, without decoding any; pause on the way.
 
         Parameters
         ----------
@@ -107,27 +107,35 @@ class LogCensus:
         row : int
             Its number.
         """
-        self.count()
-        keep = line_filter(run_id, datetime.fromisoformat(since) if since else None)
+        yield from self.counting()
+        moment = datetime.fromisoformat(since) if since else datetime.fromtimestamp(0, UTC)
+        keep = line_filter(run_id, moment)
         parts: list[tuple[str, int]] = []
         after = ""
-        closed = [file.last for file in rotated_files(self._folder)] if self._folder.is_dir() else []
-        for last in (*(name for name in closed if name in self._closed), ""):
+        files = rotated_files(self._folder) if self._folder.is_dir() else []
+        closed = [(file.last, file.first) for file in files if file.last in self._closed]
+        for last, first in (*closed, ("", self._position.first_line[ID_SLICE])):
             hours = (self._closed[last] if last else self._open).get(run_id, Counter())
-            if hours and since and min(hours) <= since[:13] <= max(hours):
-                rows = sum(1 for _ in self._rows(after, keep))
+            if hours and min(hours) <= since[:13] and not _begins_at(first, moment):
+                rows = 0
+                for _, offsets in self._rows(after, keep) if max(hours) >= since[:13] else ():
+                    rows += len(offsets)
+                    yield
             else:
-                rows = sum(n for hour, n in hours.items() if hour >= since[:13])
+                rows = hours.total()
             parts.append((after, rows))
             after = last
         wanted = choose(sum(rows for _, rows in parts))
         before = 0
         for after, rows in parts:
-            if before + rows > wanted:
-                place = next(itertools.islice(self._rows(after, keep), wanted - before, None), None)
-                if place is not None:
-                    return place, wanted
-            before += rows
+            if before + rows <= wanted:
+                before += rows
+                continue
+            for part, offsets in self._rows(after, keep):
+                if before + len(offsets) > wanted:
+                    return part.position(offsets[wanted - before]), wanted
+                before += len(offsets)
+                yield
         return LogPosition(), 0
 
     def save(self) -> None:
@@ -152,17 +160,18 @@ class LogCensus:
             _LOGGER.warning("%s: cannot be written, the log is counted anew next time: %s", self._path, error)
         self._saved = self._position
 
-    def _rows(self, after: str, keep: LineFilter) -> Iterator[LogPosition]:
-        """Give the place before each row that is kept, in the file that follows a closed one."""
+    def _rows(self, after: str, keep: LineFilter) -> Iterator[tuple[LogPart, list[int]]]:
+        """Give the offsets of the rows that are kept, in the file that follows a closed one."""
         for part in walk_parts(self._folder, LogPosition(after)):
             offset = 0
             with damage_reported(part):
                 for lines in part.chunks():
-                    kept = set(keep(lines))
+                    kept, offsets = set(keep(lines)), []
                     for line in lines:
                         if line in kept and is_whole(line):
-                            yield part.position(offset)
+                            offsets.append(offset)
                         offset += len(line) + 1
+                    yield part, offsets
             return
 
     def _load(self) -> None:
@@ -198,6 +207,11 @@ class LogCensus:
         if position.offset and part.first_line != position.first_line:
             return False
         return part.size is None or position.offset <= part.size
+
+
+def _begins_at(first_id: str, moment: datetime) -> bool:
+    """Tell whether the first id of a file was given at or after a moment: all of it was logged since."""
+    return len(first_id) == 36 and split_id(first_id).time >= moment
 
 
 def _removed_files(folder: Path) -> set[str]:
