@@ -103,6 +103,28 @@ def test_a_line_without_a_label_is_no_pending_outcome(default_project: Project, 
     assert (report.pending_rows, report.refused_reasons) == (0, {"malformed": 1})
 
 
+def test_a_line_that_is_too_long_is_refused_and_the_next_is_read(
+    default_project: Project, tmp_path: Path
+) -> None:
+    data = default_project.config.data
+    limits = data.limits.model_copy(update={"line_characters": 1024, "quarantine_rows": 3})
+    config = data.model_copy(update={"limits": limits, "max_quarantine_fraction": 1.0})
+    good = [json.dumps({"prediction_id": prediction_id(place), "label": 1}) for place in range(2)]
+    for kind, text in {
+        "jsonl": "\n".join([good[0], "[" * 5_000, good[1], *["{"] * 9]),
+        "csv": "\n".join(
+            ["prediction_id,label", f"{prediction_id(0)},1", "x" * 5_000, f"{prediction_id(1)},1", *["x"] * 9]
+        ),
+    }.items():
+        path, quarantine = tmp_path / f"a.{kind}", io.BytesIO()
+        path.write_text(text)
+        store = OutcomeStore(tmp_path / kind)
+        report = import_outcomes(store, config, path, quarantine_file=quarantine)
+        assert (report.count.new, report.rows_read, report.refused_reasons) == (2, 12, {"malformed": 10})
+        assert len(quarantine.getvalue().splitlines()) == 3
+        assert len(quarantine.getvalue()) < 2_000
+
+
 def test_corrections_are_counted(default_project: Project, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     frame(4).write_csv(path)

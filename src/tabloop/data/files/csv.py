@@ -46,11 +46,12 @@ class CsvRows:
 
     Notes
     -----
-    Polars fills a short row with nulls in silence, so the fields of every line are counted first. A block
-    without a quote is counted on its bytes and parsed by Polars. In a block with quotes a line break may be
-    part of a field: there each record is read on its own, by the csv module where it has a quote. A record
-    whose quotes do not fit is one malformed row of one line, and reading goes on at the next line, so that a
-    quote that never closes costs its own line and no other.
+    Polars fills a short row with nulls in silence, so the fields of every line are counted first. Many
+    lines without a quote are counted on their bytes and parsed by Polars. Around a quote, where a line break
+    may be part of a field, the csv module reads record by record. A record whose quotes do not fit, or that
+    passes the limit of a line, is one malformed row of one line, and reading goes on at the next line: a
+    quote that never closes costs its own line and no other. No line is read twice for that more than once,
+    since a line cannot leave a quote open both for who begins in it and for who comes from the line before.
     """
 
     def __init__(self, source: CsvSource, path: Path, limits: ReadingLimits | None = None) -> None:
