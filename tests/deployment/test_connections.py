@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -282,3 +283,28 @@ def test_a_foreign_host_is_refused_on_loopback_without_keys(
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:65535", "[::1]:8000"])
 def test_the_machine_itself_is_a_known_host(server: Server, student: dict[str, Any], host: str) -> None:
     assert server.client.post("/predict", json=student, headers={"host": host}).status_code == 200
+
+
+def test_a_stopping_service_takes_no_connections_and_answers_what_was_begun(
+    trained: Workspace, tmp_path: Path, student: dict[str, Any]
+) -> None:
+    with serving(copy_of(trained, tmp_path / "project"), "--workers", "2") as server:
+        server.process.send_signal(signal.SIGHUP)  # no reason to stop
+        head, body = offer("", json.dumps(student).encode())
+        with closing(connect(server)) as begun:
+            begun.sendall(head + body[:-1])
+            assert server.client.post("/predict", json=student).status_code == 200
+            server.process.send_signal(signal.SIGTERM)
+
+            def is_refused() -> bool:
+                try:
+                    connect(server).close()
+                except ConnectionRefusedError:
+                    return True
+                return False
+
+            wait_until(is_refused, timeout_s=5.0)
+            assert server.process.poll() is None
+            begun.sendall(body[-1:])
+            assert statuses(read_all(begun)) == [200]
+        assert server.stop() == 0

@@ -13,8 +13,9 @@ import tritonclient.http as triton
 
 from tabloop.contract.contract import Contract
 from tabloop.contract.sampling.sampler import sample_rows
+from tests.conftest import Workspace
 from tests.deployment.conftest import Serve
-from tests.deployment.real_server import Server
+from tests.deployment.real_server import Server, serving
 
 TYPES: dict[str, tuple[str, Any]] = {
     "student_country": ("BYTES", np.object_),
@@ -350,3 +351,43 @@ def test_names_and_lengths_are_repeated_in_part(server: Server, student: dict[st
 
 def test_a_template_of_a_path_is_no_path(server: Server) -> None:
     assert server.client.post("/v2/models/%7Bname%7D/infer", content=b"{}").status_code == 404
+
+
+def test_every_type_is_taken_as_it_is_described(workspace: Workspace) -> None:
+    settings = workspace.settings()
+    settings["contract"]["columns"] |= {
+        "has_coupon": {"type": "boolean", "nullable": True},
+        "joined": {"type": "timestamp", "nullable": True},
+        "age": {"type": "integer", "nullable": True},
+    }
+    settings["contract"]["rules"] = []
+    workspace.change(contract=settings["contract"], training={"candidates": {"logistic_regression": {}}})
+    path = workspace.folder / "data" / "ml_datasource.csv"
+    rows = pl.read_csv(path, infer_schema=False).with_columns(
+        has_coupon=pl.lit("true"), joined=pl.lit("2024-05-06T07:08:09Z"), age=pl.lit("30")
+    )
+    rows.write_csv(path)
+    outcome = workspace.run("run")
+    assert outcome.code == 0, outcome.err
+    with serving(workspace) as server:
+        told = server.client.get("/v2/models/purchase").json()
+        types = {tensor["name"]: tensor["datatype"] for tensor in told["inputs"]}
+        assert types == {name: kind for name, (kind, _) in TYPES.items()} | {
+            "has_coupon": "BOOL", "joined": "BYTES", "age": "FP64",
+        }  # fmt: skip
+        record = server.client.get("/openapi.json").json()["components"]["schemas"]["Record"]["examples"][0]
+        for changes in (
+            {"has_coupon": True, "joined": "2024-05-06T07:08:09Z", "age": 30},
+            {"has_coupon": None, "joined": None, "age": None},
+        ):
+            inputs = [
+                {"name": name, "shape": [1], "datatype": types[name], "data": [value]}
+                for name, value in (record | changes).items()
+            ]
+            status, answer = infer(server, {"inputs": inputs})
+            assert status == 200, answer
+            expected = server.client.post("/predict", json=record | changes).json()
+            assert answer["outputs"][0]["data"] == [expected[PROBABILITY]]
+        # no heading stands over nothing
+        about = server.client.get("/openapi.json").json()["info"]["description"]
+        assert "Rules that a record" not in about

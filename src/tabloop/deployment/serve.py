@@ -91,7 +91,8 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
             # each process computes on one thread; more would only wait for each other
             environ={"PROMETHEUS_MULTIPROC_DIR": folder, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
-        supervisor.run(lambda: ready(address))
+        # the port is closed when nobody holds it: workers let go of theirs as soon as they stop
+        supervisor.run(lambda: ready(address), stopping=listener.close)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -80,13 +80,15 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stop = False
 
-    def run(self, ready: Callable[[], None]) -> None:
+    def run(self, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
         """Start the children and come back when a signal said stop and all of them have finished.
 
         Parameters
         ----------
         ready : callable
             Called once, when every needed child is ready.
+        stopping : callable
+            Called once, before the children are told to stop.
 
         Raises
         ------
@@ -104,6 +106,7 @@ class Supervisor:
                         told = True
                         ready()
             finally:
+                stopping()
                 killed = self._stop_all()
         if killed:
             raise ServingError(f"{', '.join(killed)} did not finish within the drain time and was killed")
@@ -194,6 +197,8 @@ class Supervisor:
             self._stop = True
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        # asks for files to be read again, which happens all the time
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             yield
         finally:

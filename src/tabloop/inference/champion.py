@@ -41,7 +41,7 @@ class ChampionFollower(Generic[Served]):
     Attributes
     ----------
     service : Served
-        Loaded and tried; the one before answers until its successor can.
+        The model that answers. A new champion takes its place once it is loaded and has passed its self-test.
     problem : str or None
         Why the champion on disk is not the one held; None when it is.
 
