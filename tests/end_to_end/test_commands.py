@@ -99,6 +99,37 @@ def test_the_drift_baseline_describes_the_training_rows(trained: Workspace, stud
     assert baseline["training_positive_rate"] == pytest.approx(train["purchased"].mean())
 
 
+def test_a_run_is_listed_as_broken_whatever_is_wrong_with_it(trained_copy: Workspace) -> None:
+    (run,) = json.loads(trained_copy.run("runs", "--json").out)["runs"]
+    assert run["size_bytes"] > 10_000
+    metrics = trained_copy.model_dir / "runs" / run["run_id"] / "metrics.json"
+    metrics.chmod(0o644)
+    metrics.write_text("{}")
+    (trained_copy.model_dir / "runs" / "empty").mkdir()
+    listed = trained_copy.run("runs", "--json")
+    assert listed.code == 0
+    told = json.loads(listed.out)
+    assert told["runs"] == []
+    assert [word in said for word, said in zip(("empty", run["run_id"]), told["broken"], strict=True)] == [
+        True, True,
+    ]  # fmt: skip
+    assert trained_copy.run("runs").out.count("broken: ") == 2
+
+
+def test_a_stage_without_a_run_takes_the_champion_and_says_where_its_result_went(
+    trained_copy: Workspace,
+) -> None:
+    (run,) = json.loads(trained_copy.run("runs", "--json").out)["runs"]
+    for stage, name in (("export", "export_report.json"), ("parity", "parity_report.json")):
+        outcome = trained_copy.run(stage, "--json")
+        assert outcome.code == 0, outcome.err
+        path = trained_copy.folder / json.loads(outcome.out)["path"]
+        assert path == trained_copy.model_dir / "reports" / run["run_id"] / name
+        assert path.exists()
+    # beside the sealed run, which stays as it was
+    assert trained_copy.run("reproduce").code == 0
+
+
 def test_runs_are_listed_shown_and_compared(trained: Workspace) -> None:
     listed = trained.run("runs")
     assert listed.code == 0

@@ -141,7 +141,7 @@ def _rounded(value: float) -> str:
     return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-@click.command(epilog="Example: tabloop tradeoffs && xdg-open artifacts/champion/tradeoffs.html")
+@click.command(epilog="Example: tabloop benchmark && tabloop tradeoffs")
 @click.argument("run_id", metavar="[RUN]", required=False)
 @with_settings
 def tradeoffs(settings: Settings, run_id: str | None) -> None:
