@@ -8,7 +8,7 @@ import json
 from pydantic import Field, StrictInt, model_validator
 
 from tabloop.config.alerts import AlertsConfig
-from tabloop.config.data import DataConfig
+from tabloop.config.data import CsvSource, DataConfig
 from tabloop.config.gone_settings import without_gone_settings
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig
@@ -19,7 +19,7 @@ from tabloop.config.serving import ServingConfig
 from tabloop.config.streaming import StreamConfig
 from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
 from tabloop.contract.columns import CategoryColumn, Section
-from tabloop.contract.contract import ContractConfig
+from tabloop.contract.contract import Contract, ContractConfig
 
 
 class Config(Section):
@@ -104,6 +104,11 @@ class Config(Section):
     def to_json(self) -> str:
         """Write every setting in force as JSON text; the order of columns and candidates is part of it."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+    def build_contract(self) -> Contract:
+        """Build the contract: what all sections say about rows, whatever door they come in by."""
+        strip_spaces = isinstance(self.data.source, CsvSource) and self.data.source.strip_spaces
+        return Contract(self.contract, self.data.target, self.data.ignore, strip_spaces)
 
     @property
     def sha256(self) -> str:

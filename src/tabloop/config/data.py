@@ -45,7 +45,9 @@ class CsvSource(Section):
         description="Whether numbers are written `3,5`; where fields stand between commas, such numbers are "
         "in quotes.",
     )
-    strip_spaces: StrictBool = Field(False, description="Whether spaces around a field are left out.")
+    strip_spaces: StrictBool = Field(
+        False, description="Whether spaces around a field are left out, in requests and streams too."
+    )
     encoding: Literal["utf-8", "latin-1", "cp1252", "utf-16"] = Field(
         "utf-8", description="How the text is encoded; a byte order mark is accepted."
     )
@@ -162,7 +164,7 @@ class DataConfig(Section):
     source: Source = Field(description="Where the rows come from.")
     target: TargetConfig = Field(description="The column to predict.")
     ignore: tuple[str, ...] = Field(
-        (), description="Columns of the source that are known and left out, such as ids."
+        (), description="Columns that are known and left out, such as ids, in requests and streams too."
     )
     test_size: StrictFloat = Field(
         0.2, gt=0, lt=1, description="Fraction of the rows that is kept aside to report on."

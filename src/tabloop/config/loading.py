@@ -39,7 +39,7 @@ class Project:
     @cached_property
     def contract(self) -> Contract:
         """The contract of `config`."""
-        return Contract(self.config.contract, self.config.data.target)
+        return self.config.build_contract()
 
     @property
     def folder(self) -> Path:

@@ -61,6 +61,10 @@ class Contract:
         The columns, rules and formulas as written.
     target : TargetConfig
         The column to predict.
+    ignored : tuple of str, default=()
+        Columns that rows may have and that are left out, in a file as in a request (`data.ignore`).
+    strip_spaces : bool, default=False
+        Whether spaces around a text are left out before anything is asked of it, in a file as in a request.
 
     Raises
     ------
@@ -81,6 +85,8 @@ class Contract:
 
     config: ContractConfig
     target: TargetConfig
+    ignored: tuple[str, ...] = ()
+    strip_spaces: bool = False
 
     def __post_init__(self) -> None:
         problems: list[str] = []
@@ -169,13 +175,19 @@ class Contract:
 
     def to_dict(self) -> dict[str, Any]:
         """Describe the contract as plain JSON values, complete and in a fixed form."""
-        return {
+        described = {
             "format_version": FORMAT_VERSION,
             "columns": {name: column.model_dump(mode="json") for name, column in self.columns.items()},
             "rules": list(self.config.rules),
             "features": dict(self.config.features),
             "target": self.target.described(),
         }
+        # only where they say something, so that contracts without them keep their hash
+        if self.ignored:
+            described["ignored"] = list(self.ignored)
+        if self.strip_spaces:
+            described["strip_spaces"] = True
+        return described
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Contract:
@@ -193,8 +205,14 @@ class Contract:
         if version != FORMAT_VERSION:
             raise ContractError(f"contract: got format_version {version}, expected {FORMAT_VERSION}")
         target = description.pop("target", None)
+        ignored = tuple(map(str, description.pop("ignored", ())))
+        strip_spaces = description.pop("strip_spaces", False) is True
         try:
-            return cls(ContractConfig.model_validate(description), TargetConfig.model_validate(target))
+            config, predicted = (
+                ContractConfig.model_validate(description),
+                TargetConfig.model_validate(target),
+            )
+            return cls(config, predicted, ignored, strip_spaces)
         except ValidationError as error:
             told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise ContractError(f"contract: {told}") from error

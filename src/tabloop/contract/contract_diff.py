@@ -74,7 +74,15 @@ def diff_contracts(old: Contract, new: Contract) -> ContractDiff:
     >>> diff_contracts(contract(maximum=20), contract(maximum=10)).changes[0].what
     'maximum 20 became 10'
     """
-    return ContractDiff((*_columns(old, new), *_rules(old, new), *_features(old, new), *_target(old, new)))
+    return ContractDiff(
+        (
+            *_columns(old, new),
+            *_reading(old, new),
+            *_rules(old, new),
+            *_features(old, new),
+            *_target(old, new),
+        )
+    )
 
 
 def _columns(old: Contract, new: Contract) -> Iterator[ContractChange]:
@@ -133,6 +141,18 @@ def _loosens(key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
             return set(new) >= set(old)
         case _:  # null_values: a text that was a value becomes null, or the other way round
             return False
+
+
+def _reading(old: Contract, new: Contract) -> Iterator[ContractChange]:
+    for name in sorted({*old.ignored} - {*new.ignored, *new.columns}):
+        yield ContractChange(
+            f"ignored.{name}", "breaking", "no longer ignored: rows that hold it are refused"
+        )
+    for name in sorted({*new.ignored} - {*old.ignored, *old.columns}):
+        yield ContractChange(f"ignored.{name}", "compatible", "ignored from now on")
+    if old.strip_spaces != new.strip_spaces:
+        said = "spaces around texts are left out" if new.strip_spaces else "spaces around texts are kept"
+        yield ContractChange("strip_spaces", "breaking", said)
 
 
 def _rules(old: Contract, new: Contract) -> Iterator[ContractChange]:

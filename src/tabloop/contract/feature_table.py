@@ -67,7 +67,7 @@ def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
         if name not in frame.columns:
             problems.append(f"column {name}: missing")
             continue
-        series = _series(frame, name)
+        series = stripped(contract, _series(frame, name))
         if not column.accepts_dtype(series.dtype):
             problems.append(f"column {name}: got {series.dtype}, expected {column.type}")
             continue
@@ -81,6 +81,11 @@ def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
     if problems:
         raise DataError("the table does not fit the contract:\n  " + "\n  ".join(problems))
     return pl.DataFrame(columns)
+
+
+def stripped(contract: Contract, values: pl.Series) -> pl.Series:
+    """Leave out the spaces around texts where the contract says so."""
+    return values.str.strip_chars() if contract.strip_spaces and values.dtype == pl.String else values
 
 
 def _series(frame: Any, name: str) -> pl.Series:

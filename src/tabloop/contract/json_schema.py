@@ -33,7 +33,8 @@ def json_schema(contract: Contract) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Row",
         "type": "object",
-        "properties": {name: column.json_schema() for name, column in contract.columns.items()},
+        "properties": {name: column.json_schema() for name, column in contract.columns.items()}
+        | {name: {"description": "Ignored."} for name in contract.ignored},
         "required": [name for name, column in contract.columns.items() if not column.nullable],
         "additionalProperties": False,
     }

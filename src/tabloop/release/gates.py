@@ -13,7 +13,6 @@ from tabloop.artifacts.layout import DRIFT_REFERENCE, FP32_MODEL
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.config import Config
-from tabloop.contract.contract import Contract
 from tabloop.contract.contract_diff import diff_contracts
 from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.data.run_data import RunData, split_rule_of
@@ -130,7 +129,7 @@ def judge_schema(config: Config, run: RunFolder) -> Gate:
     contract = run.contract
     predictor = Predictor(run.read(run.served_model))
     problems = describe_mismatches(run, contract, predictor, run.threshold)
-    in_force = Contract(config.contract, config.data.target)
+    in_force = config.build_contract()
     problems += [
         f"the config's contract is no longer the run's: {change.where}: {change.what}"
         for change in diff_contracts(contract, in_force).changes

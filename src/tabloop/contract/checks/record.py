@@ -6,7 +6,8 @@ tables. JSON has types of its own, so they are taken at their word; each type's 
 
 - `null` is null. So are, in columns whose values are strings, the empty text and the column's
   `null_values`. A nullable column may be left out.
-- A field that is no column, or that stands there twice, is refused.
+- A field that is no column, or that stands there twice, is refused; one that the contract ignores is
+  left out, whatever it holds. Spaces around a text are left out where the contract says so.
 - A row rule is judged where its columns are in order, and as `CHECK` in SQL where none that it needs is
   null.
 """
@@ -29,6 +30,11 @@ from tabloop.errors import RecordProblem, nearest_name
 MAX_PROBLEMS: Final = 100
 
 _SHOWN_CHARACTERS: Final = 60
+#: What Polars strips off a text: the white space of Unicode, which is a little less than Python's.
+_WHITE_SPACE: Final = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 #: Suggestions compare texts letter by letter: a body full of unknown fields gets this many.
 _MOST_HINTS: Final = 5
 
@@ -82,8 +88,10 @@ class RecordChecker:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         self.readers: Mapping[str, Reader] = {
-            name: column.json_reader() for name, column in contract.columns.items()
+            name: _stripping(column.json_reader()) if contract.strip_spaces else column.json_reader()
+            for name, column in contract.columns.items()
         }
+        self._known = {*contract.columns, *contract.ignored}
         used = {name for rule in contract.rules for name in rule.columns}
         self._formula_columns = [(name, contract.columns[name]) for name in contract.columns if name in used]
 
@@ -118,7 +126,7 @@ class RecordChecker:
             else:
                 values[name] = result  # type: ignore[assignment]  # mypy does not narrow by exact type
         repeated: Sequence[str] = getattr(value, "repeated", ())
-        unknown = [name for name in value if name not in self.readers]
+        unknown = [name for name in value if name not in self._known]
         n_problems = len(problems) + len(repeated) + len(unknown)
         for name in repeated[: max(0, most_problems - len(problems))]:
             problems.append(RecordProblem(row, shown_text(name), "duplicate", shown(value[name]), "it once"))
@@ -202,3 +210,7 @@ def shown_text(text: str) -> str:
     """Cut a text, and escape what is no valid Unicode in it."""
     cut = text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
     return cut if cut.isascii() else cut.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _stripping(read: Reader) -> Reader:
+    return lambda value: read(value.strip(_WHITE_SPACE) if isinstance(value, str) else value)

@@ -12,6 +12,7 @@ import polars as pl
 from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.columns import ColumnProblem
 from tabloop.contract.contract import Contract
+from tabloop.contract.feature_table import stripped
 from tabloop.contract.target import target_text
 from tabloop.errors import DataError, nearest_name
 
@@ -166,7 +167,7 @@ def check_table(
     typed: dict[str, pl.Series] = {}
     problems: list[ColumnProblem] = []
     for name, column in contract.columns.items():
-        typed[name], found = column.check_series(name, frame[name])
+        typed[name], found = column.check_series(name, stripped(contract, frame[name]))
         problems += found
     checked = pl.DataFrame(typed)
     problems += _rule_problems(contract, checked, problems)
