@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -196,7 +197,7 @@ def test_the_page_needs_nothing_from_outside() -> None:
     assert len(parsed.references) == 3
     assert all(each.startswith("data:image/svg+xml;base64,") for each in parsed.references)
     assert not re.search(r"https?:|url\(|<script|@import", page)
-    assert "On the frontier: forest, ONNX FP32, tree, ONNX FP32." in parsed.text
+    assert "On the frontier: forest as ONNX FP32; tree as ONNX FP32." in parsed.text
     assert "Quick mode: only the winner" in parsed.text
     assert "forest, ONNX INT8: no <MatMul>" in parsed.text
     assert "Energy: this machine does not let it be measured" in parsed.text
@@ -242,3 +243,21 @@ def test_labels_never_overlap(positions: list[float], gap: float) -> None:
     assert placed[0] >= -1e-9
     if gap * (len(positions) - 1) <= 1:
         assert placed[-1] <= 1 + 1e-9
+
+
+def test_an_8_bit_graph_that_is_no_gain_is_not_recommended() -> None:
+    """A hair faster and ten bytes smaller is rounding; half the size is a gain."""
+    exact = variant("linear", "onnx_fp32", 1.0, 9000.0, 0.95, 5_000)
+    no_gain = variant("linear", "onnx_int8", 0.99, 9010.0, 0.95, 4_990)
+    gain = variant("linear", "onnx_int8", 0.99, 9010.0, 0.95, 2_500)
+    assert [p.kind for p in analyse_tradeoffs(report_of(exact, no_gain)).frontier] == ["onnx_fp32"]
+    assert [p.kind for p in analyse_tradeoffs(report_of(exact, gain)).frontier] == ["onnx_int8"]
+
+
+def test_a_winner_off_the_frontier_is_explained_and_no_row_has_a_hole() -> None:
+    better = variant("forest", "onnx_int8", 8.0, 1100.0, 0.9706, 2_000_000)
+    benchmark = report_of(GOOD, replace(better, candidate="other"), SLOW)
+    page = render_html(analyse_tradeoffs(benchmark), benchmark)
+    assert "The winner, forest, is not on the frontier" in page
+    assert "higher by 0.0006" in page
+    assert "<td></td>" not in page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT_VERSION = 1
+# What a file has to be smaller by, or rows faster, for an 8-bit graph to be a gain; as in `int8.report`
+_GAIN = 0.05
 
 #: What is traded, and which way is better.
 OBJECTIVES: dict[str, Literal["lower", "higher"]] = {
@@ -224,6 +226,9 @@ def analyse_tradeoffs(report: BenchmarkReport) -> TradeoffReport:
         raise TooFewRowsError(f"no variant was measured at batch size {size}\n{reasons}")
     measured.sort(key=lambda pair: -pair[0].quality.roc_auc.value)  # type: ignore[union-attr]
     dominates = dominance(np.array([_costs(v, t, "value") for v, t in measured]))
+    no_gain = _without_gain(measured)
+    dominates[no_gain.any(axis=0)] = False  # what is not worth taking puts nobody else off the frontier
+    dominates |= no_gain
     # dominated at this one's best against the other's worst, every speed at the end of its interval
     best = np.array([_costs(v, t, "best") for v, t in measured])
     worst = np.array([_costs(v, t, "worst") for v, t in measured])
@@ -246,6 +251,28 @@ def analyse_tradeoffs(report: BenchmarkReport) -> TradeoffReport:
             )
         )
     return TradeoffReport(size, report.mode, report.confidence, tuple(points), tuple(omissions))
+
+
+def _without_gain(measured: Sequence[tuple[VariantReport, Timing]]) -> NDArray[np.bool_]:
+    """Find the 8-bit graphs that are no gain over the exact graph of their candidate, and say it beats them.
+
+    As in the report of `tabloop quantize`, a gain is a file smaller, or rows surely faster, by a twentieth:
+    less is rounding, and no reason to give up exactness.
+    """
+    beaten = np.zeros((len(measured), len(measured)), dtype=np.bool_)
+    for i, (variant, timing) in enumerate(measured):
+        for j, (other, others) in enumerate(measured):
+            if (variant.kind, other.kind) != (
+                "onnx_int8",
+                "onnx_fp32",
+            ) or variant.candidate != other.candidate:
+                continue
+            assert variant.file_bytes is not None  # noqa: S101 - the caller checked
+            assert other.file_bytes is not None  # noqa: S101 - the caller checked
+            smaller = variant.file_bytes <= (1 - _GAIN) * other.file_bytes
+            faster = timing.samples_per_s.low >= (1 + _GAIN) * others.samples_per_s.value
+            beaten[j, i] = not (smaller or faster)
+    return beaten
 
 
 def _costs(variant: VariantReport, timing: Timing, end: Literal["value", "best", "worst"]) -> list[float]:

@@ -23,6 +23,7 @@ from tabloop.optimization.tradeoffs.plots import (
 __all__ = ["render_html", "render_png"]
 
 _NAMED = 3
+_UNKNOWN = "not measured"
 
 #: Share of the time with a processor from which on latencies are believed.
 _UNDISTURBED = 0.95
@@ -33,7 +34,8 @@ body { max-width: 72rem; margin: 2rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
 p, li { max-width: 48rem; } .lead, .note, figcaption, td small { color: #595959; }
 .note { border-left: 4px solid #E69F00; padding: .2rem .9rem; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; width: max-content; max-width: calc(100vw - 2.5rem);
+  margin-left: 50%; transform: translateX(-50%); }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .7rem; text-align: right; vertical-align: top; border-bottom: 1px solid #e4e4e4; }
 td { white-space: nowrap; }
@@ -92,7 +94,6 @@ def render_html(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
 
 
 def _head(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
-    names = ", ".join(point.name for point in tradeoffs.frontier)
     partly = ""
     if tradeoffs.mode == "quick":
         few = " and ".join(f"{size:,}" for size in sorted({1, tradeoffs.batch_size}))
@@ -111,7 +112,38 @@ def _head(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
         "<h1>What speed, size and quality cost each other</h1>\n"
         f'<p class="lead">{len(tradeoffs.points)} variants, {tradeoffs.batch_size:,} rows a call, one '
         f"thread; quality on {report.test_rows:,} test rows with {report.positive_rows:,} positives.</p>\n"
-        f"<p><strong>On the frontier:</strong> {escape(names)}.</p>\n{partly}"
+        f"<p><strong>On the frontier:</strong> {escape(_frontier_by_candidate(tradeoffs))}.</p>\n"
+        f"{_winner(tradeoffs)}{partly}"
+    )
+
+
+def _frontier_by_candidate(tradeoffs: TradeoffReport) -> str:
+    formats: dict[str, list[str]] = {}
+    for point in tradeoffs.frontier:
+        formats.setdefault(point.candidate, []).append(KIND_NAMES[point.kind])
+    return "; ".join(f"{candidate} as {' and as '.join(kinds)}" for candidate, kinds in formats.items())
+
+
+def _winner(tradeoffs: TradeoffReport) -> str:
+    """Say what it means where no format of the winner is on the frontier."""
+    own = [point for point in tradeoffs.points if point.is_winner]
+    if not own or any(point.on_frontier for point in own):
+        return ""
+    winner = max(own, key=lambda point: point.roc_auc.value)
+    better = [point for point in tradeoffs.points if point.name in winner.dominated_by]
+    best = max(better, key=lambda point: point.roc_auc.value)
+    difference = best.roc_auc.value - winner.roc_auc.value
+    low, high = winner.roc_auc.low, winner.roc_auc.high
+    weight = (
+        f"The interval of the winner's own figure is {low:.4f} to {high:.4f}, so the test rows do not "
+        "tell the two apart in quality."
+        if low <= best.roc_auc.value <= high
+        else "That is more than the interval of the winner's own figure explains."
+    )
+    return (
+        f'<p class="note">The winner, {escape(winner.candidate)}, is not on the frontier. '
+        f"Cross-validation on the training rows chose it; on the test rows {escape(best.name)} has a ROC-AUC "
+        f"higher by {difference:.4f} and is no worse in speed and size. {weight}</p>\n"
     )
 
 
@@ -124,6 +156,7 @@ def _table(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
             variants[point.candidate, point.kind],
             speedups.get((point.candidate, point.kind)),
             tradeoffs,
+            energy_measured=report.energy_measured,
         )
         for point in tradeoffs.points
     ]
@@ -143,7 +176,12 @@ def _table(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
 
 
 def _line(
-    point: TradeoffPoint, variant: VariantReport, comparison: Comparison | None, tradeoffs: TradeoffReport
+    point: TradeoffPoint,
+    variant: VariantReport,
+    comparison: Comparison | None,
+    tradeoffs: TradeoffReport,
+    *,
+    energy_measured: bool,
 ) -> str:
     timing, quality = variant.timing(tradeoffs.batch_size), variant.quality
     assert timing is not None  # noqa: S101 - it would be no point
@@ -154,19 +192,22 @@ def _line(
         _cell(timing.p50_ms),
         _cell(timing.p99_ms),
         _cell(timing.samples_per_s),
-        _cell(comparison.speedup if comparison else None),
+        _cell(comparison.speedup)
+        if comparison
+        else f"<td>{'1' if point.kind == 'sklearn' else _UNKNOWN}</td>",
         _cell(quality.roc_auc, digits=4),
         _cell(quality.precision, digits=3),
         _cell(quality.recall, digits=3),
         f"<td>{_bytes(point.file_bytes)}</td>",
-        f"<td>{'' if variant.load_s is None else _number(variant.load_s * 1e3)}</td>",
-        f"<td>{'' if variant.peak_rss_bytes is None else _bytes(variant.peak_rss_bytes)}</td>",
+        f"<td>{_UNKNOWN if variant.load_s is None else _number(variant.load_s * 1e3)}</td>",
+        f"<td>{_UNKNOWN if variant.peak_rss_bytes is None else _bytes(variant.peak_rss_bytes)}</td>",
     ]
-    if timing.energy_j_per_1000_samples is not None:
-        cells.append(f"<td>{_number(timing.energy_j_per_1000_samples)}</td>")
+    if energy_measured:
+        energy = timing.energy_j_per_1000_samples
+        cells.append(f"<td>{_UNKNOWN if energy is None else _number(energy)}</td>")
     named, more = point.dominated_by[:_NAMED], len(point.dominated_by) - _NAMED
-    by = "; ".join(named) + (f" and {more} more" if more > 0 else "")
-    if by and not point.surely_dominated:
+    by = "; ".join(named) or "none, it is on the frontier" + (f" and {more} more" if more > 0 else "")
+    if named and not point.surely_dominated:
         by += " (within the intervals' reach)"
     cells.append(f'<td class="text">{escape(by)}</td>')
     return (
@@ -228,7 +269,7 @@ def _definitions(facts: Iterable[Sequence[str]]) -> str:
 
 def _cell(figure: Figure | None, *, digits: int | None = None) -> str:
     if figure is None:
-        return "<td></td>"
+        return f"<td>{_UNKNOWN}</td>"
 
     def write(value: float) -> str:
         return _number(value) if digits is None else f"{value:.{digits}f}"

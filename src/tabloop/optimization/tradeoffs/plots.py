@@ -175,24 +175,36 @@ def _draw_staircase(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 
 def _label_at_right(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write labels beside the plot, moved apart where they would overlap, with a line to what they name."""
+    """Write labels beside the plot, moved apart where they would overlap, each with a line to its height.
+
+    The lines stay outside the plot and keep the order of the heights, so that none crosses another; the
+    colour says which point of that height is meant.
+    """
     drawing: Any = axes.figure
     drawing.draw_without_rendering()  # the scales are final only now
     height = axes.get_window_extent().height * 72 / drawing.dpi
     to_axes = axes.transData + axes.transAxes.inverted()
-    placed = sorted((to_axes.transform((x, y))[1], x, y, label, colour) for x, y, label, colour in ends)
+    placed = sorted((to_axes.transform((x, y))[1], label, colour) for x, y, label, colour in ends)
     heights = spread_apart([each[0] for each in placed], gap=12.5 / height)
-    for at, (_, x, y, label, colour) in zip(heights, placed, strict=True):
+    for at, (height_of_point, label, colour) in zip(heights, placed, strict=True):
         axes.annotate(
             label,
-            xy=(x, y),
-            xytext=(1.03, at),
+            xy=(1.0, height_of_point),
+            xycoords="axes fraction",
+            xytext=(1.05, at),
             textcoords="axes fraction",
             va="center",
             color=_darker(colour),
             fontsize=9,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.8, "shrinkB": 6},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "alpha": 0.6,
+                "linewidth": 0.8,
+                "shrinkB": 0,
+                "relpos": (0, 0.5),
+            },
         )
 
 
@@ -235,11 +247,13 @@ def _legend(tradeoffs: TradeoffReport) -> list[Line2D]:
         for kind in _MARKERS
         if kind in kinds
     ]
-    blank: dict[str, Any] = {"linestyle": "", "marker": "D", "markersize": 7, "markeredgecolor": INK}
+    marker = _MARKERS[tradeoffs.points[0].kind]  # one that occurs
+    blank: dict[str, Any] = {"linestyle": "", "marker": marker, "markersize": 7, "markeredgecolor": INK}
+    fills = [("on the frontier", INK, tradeoffs.frontier)]
+    fills.append(("dominated", "white", tuple(p for p in tradeoffs.points if not p.on_frontier)))
     return [
         *shown,
-        Line2D([], [], color=INK, label="on the frontier", **blank),
-        Line2D([], [], color="white", label="dominated", **blank),
+        *(Line2D([], [], color=colour, label=label, **blank) for label, colour, points in fills if points),
         Line2D([], [], color=_STAIRS, linewidth=1.2, label="best quality so far"),
     ]
 
