@@ -117,17 +117,21 @@ class RecordChecker:
             return RecordReport(None, [problem][:most_problems], 1)
         values: dict[str, RecordValue] = {}
         problems: list[RecordProblem] = []
+        n_problems = 0
         for name, read in self.readers.items():
             got = value.get(name)
             result = read(got)
             if type(result) is Refusal:
+                n_problems += 1
+                if n_problems > most_problems:
+                    continue  # counted only: explaining is most of the work
                 code = "missing" if got is None and name not in value else result.code
                 problems.append(RecordProblem(row, name, code, shown(got), result.expected))
             else:
                 values[name] = result  # type: ignore[assignment]  # mypy does not narrow by exact type
         repeated: Sequence[str] = getattr(value, "repeated", ())
         unknown = [name for name in value if name not in self._known]
-        n_problems = len(problems) + len(repeated) + len(unknown)
+        n_problems += len(repeated) + len(unknown)
         for name in repeated[: max(0, most_problems - len(problems))]:
             problems.append(RecordProblem(row, shown_text(name), "duplicate", shown(value[name]), "it once"))
         for place, name in enumerate(unknown[: max(0, most_problems - len(problems))]):
