@@ -36,6 +36,7 @@ _LOGGER = logging.getLogger(__name__)
 _CONNECT_S = 5.0
 _ANSWER_S = 5.0
 _CLOSE_S = 0.5
+_SETTLE_S = 0.5
 # An answer that is later than the request's own end by so much was lost on its way
 _LATE_S = 2.0
 # Unacknowledged events of all consumers together: far more than they hold, so that none waits for another
@@ -226,6 +227,8 @@ class NatsEventSource(_JetStream):
         await self.ensure_stream(config.dead_letters, f"{config.dead_letters}.>")
         try:
             await self.stream.consumer_info(self._stream, self._durable)
+            if self._is_consumer_gone:
+                _LOGGER.warning("NATS: the consumer %s did not answer; asked again", self._durable)
         except nats.js.errors.NotFoundError:
             if self._is_open:
                 _LOGGER.warning(
@@ -246,6 +249,8 @@ class NatsEventSource(_JetStream):
         """Ask the server for so many; see `EventSource.pull`."""
         async with _answering():
             if self._is_consumer_gone:
+                # the server is still taking the old one down: a new one of the same name would go with it
+                await asyncio.sleep(_SETTLE_S)
                 await self.make()
             room = max_events - len(self._arrived)
             if room > 0 and not self._is_asking:
