@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from tabloop.config.operations import ReleaseConfig
+from tabloop.config.release import ReleaseConfig
 from tabloop.config.retraining import RetrainingConfig
 from tabloop.release.comparison import judge_comparison
 from tabloop.statistics.paired_bootstrap import compare_paired

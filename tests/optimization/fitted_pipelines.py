@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from sklearn.pipeline import Pipeline
 
-from tabloop.config.training import Candidate, PreprocessingConfig
+from tabloop.config.preprocessing import PreprocessingConfig
+from tabloop.config.training import Candidate
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.contract.sampling.sampler import sample_rows

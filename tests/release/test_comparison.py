@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tabloop.config.operations import ReleaseConfig
+from tabloop.config.release import ReleaseConfig
 from tabloop.release.comparison import foresee_comparison, judge_comparison
 from tabloop.statistics.paired_bootstrap import compare_paired
 

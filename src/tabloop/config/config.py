@@ -8,16 +8,21 @@ import json
 from pydantic import Field, StrictInt, model_validator
 
 from tabloop.config.alerts import AlertsConfig
+from tabloop.config.artifacts import ArtifactsConfig
+from tabloop.config.benchmarking import BenchmarkingConfig
+from tabloop.config.business import BusinessConfig
+from tabloop.config.cv import CvConfig
 from tabloop.config.data import CsvSource, DataConfig
 from tabloop.config.gone_settings import without_gone_settings
 from tabloop.config.monitoring import MonitoringConfig
-from tabloop.config.operations import ArtifactsConfig, BenchmarkingConfig, ReleaseConfig
 from tabloop.config.prediction_log import PredictionLogConfig
+from tabloop.config.preprocessing import PreprocessingConfig
+from tabloop.config.release import ReleaseConfig
 from tabloop.config.retraining import RetrainingConfig
 from tabloop.config.scoring import ScoringConfig
 from tabloop.config.serving import ServingConfig
 from tabloop.config.streaming import StreamConfig
-from tabloop.config.training import BusinessConfig, CvConfig, PreprocessingConfig, TrainingConfig
+from tabloop.config.training import TrainingConfig
 from tabloop.contract.columns import CategoryColumn, Section
 from tabloop.contract.contract import Contract, ContractConfig
 

@@ -1,4 +1,4 @@
-"""The sections that decide how a model is trained: preprocessing, training, cv, business."""
+"""The `training` section: which classifiers compete, and how the best one is chosen."""
 
 from __future__ import annotations
 
@@ -140,26 +140,6 @@ CANDIDATE_KINDS = (
 )
 
 
-class PreprocessingConfig(Section):
-    """What is learned from the training rows before a classifier sees them."""
-
-    numeric_imputer: Literal["median", "mean", "zero"] = Field(
-        "median", description="What stands in for a missing number."
-    )
-    categorical_imputer: Literal["most_frequent", "missing"] = Field(
-        "most_frequent",
-        description="What stands in for a missing category: the commonest, or a category of its own.",
-    )
-    outlier_factor: StrictFloat | None = Field(
-        None,
-        gt=0,
-        description="Clip numbers this many interquartile ranges beyond the quartiles; null for no clipping.",
-    )
-    min_category_rows: StrictInt = Field(
-        50, ge=1, description="Categories with fewer training rows are grouped as one."
-    )
-
-
 class TrainingConfig(Section):
     """Which classifiers compete, and how the best one is chosen."""
 
@@ -215,22 +195,3 @@ class TrainingConfig(Section):
             if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
                 raise ValueError(f"{name!r} names files: use letters, digits, - and _")
         return candidates
-
-
-class CvConfig(Section):
-    """Stratified k-fold cross-validation."""
-
-    n_splits: StrictInt = Field(5, ge=2, le=50, description="Number of folds.")
-
-
-class BusinessConfig(Section):
-    """What the decisions have to keep."""
-
-    target_precision: StrictFloat = Field(
-        0.9, gt=0, lt=1, description="Fraction of positive decisions that have to be right."
-    )
-    confidence: StrictFloat = Field(0.95, gt=0.5, lt=1, description="How sure that promise has to be.")
-    on_infeasible: Literal["best", "fail"] = Field(
-        "best",
-        description="When no threshold can promise it: take the best promise, or fail (exit code 1).",
-    )

@@ -9,10 +9,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from tabloop.config.artifacts import ArtifactsConfig
+from tabloop.config.business import BusinessConfig
 from tabloop.config.data import DataConfig, Source
 from tabloop.config.monitoring import MonitoringConfig
-from tabloop.config.operations import ArtifactsConfig, ReleaseConfig
-from tabloop.config.training import BusinessConfig, PreprocessingConfig, TrainingConfig
+from tabloop.config.preprocessing import PreprocessingConfig
+from tabloop.config.release import ReleaseConfig
+from tabloop.config.training import TrainingConfig
 from tabloop.contract.columns import BooleanColumn, TimestampColumn
 from tabloop.contract.formulas.tree import Binary, Call, Number, format_node
 from tabloop.contract.formulas.tree import Column as ColumnNode

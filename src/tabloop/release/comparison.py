@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from tabloop.artifacts.documents.gates import Gate
-from tabloop.config.operations import ReleaseConfig
+from tabloop.config.release import ReleaseConfig
 from tabloop.statistics.intervals import roc_auc_standard_error
 from tabloop.statistics.paired_bootstrap import PairedComparison
 

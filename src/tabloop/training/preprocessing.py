@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tabloop.config.training import PreprocessingConfig
+from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
 

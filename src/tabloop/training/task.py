@@ -15,7 +15,8 @@ import polars as pl
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from tabloop.config.training import Candidate, PreprocessingConfig
+from tabloop.config.preprocessing import PreprocessingConfig
+from tabloop.config.training import Candidate
 from tabloop.contract.contract import Contract
 from tabloop.training.calibration import gives_probabilities, scores_of
 from tabloop.training.candidates import build_classifier

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from tabloop.config.operations import BenchmarkingConfig
-from tabloop.config.training import PreprocessingConfig
+from tabloop.config.benchmarking import BenchmarkingConfig
+from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, TooFewRowsError
 from tabloop.optimization.benchmark import plan as benchmark_plan

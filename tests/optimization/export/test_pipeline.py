@@ -28,7 +28,7 @@ from tests.optimization.fitted_pipelines import (
 )
 from tests.optimization.probes import split_probes, threshold_probes
 
-from tabloop.config.training import PreprocessingConfig
+from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.contract.sampling.sampler import sample_rows

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.pipeline import Pipeline
 from tests.optimization.fitted_pipelines import estimator, fit_pipeline, named
 
-from tabloop.config.operations import BenchmarkingConfig
+from tabloop.config.benchmarking import BenchmarkingConfig
 from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.contract import Contract
 from tabloop.inference.predictor import Predictor

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tabloop.config.operations import BenchmarkingConfig
+from tabloop.config.benchmarking import BenchmarkingConfig
 from tabloop.contract.contract import Contract
 from tabloop.errors import TooFewRowsError
 from tabloop.inference.records.frame_columns import columns_of_frame

@@ -26,7 +26,7 @@ from tabloop.optimization.parity.check import check_parity
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tabloop.config.operations import BenchmarkingConfig
+    from tabloop.config.benchmarking import BenchmarkingConfig
     from tabloop.contract.contract import Contract
 
 FORMAT_VERSION = 1

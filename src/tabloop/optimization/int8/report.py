@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from tabloop.config.operations import BenchmarkingConfig
+    from tabloop.config.benchmarking import BenchmarkingConfig
     from tabloop.contract.contract import Contract
 
 Status = Literal["applied", "no_gain", "out_of_tolerance", "not_applicable"]

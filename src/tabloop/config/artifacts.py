@@ -1,0 +1,22 @@
+"""The `artifacts` section: where runs are kept."""
+
+from __future__ import annotations
+
+from pydantic import Field, StrictInt
+
+from tabloop.config.path_setting import PathSetting
+from tabloop.contract.columns import Section
+
+
+class ArtifactsConfig(Section):
+    """Where runs are kept."""
+
+    model_dir: PathSetting = Field(
+        "artifacts", min_length=1, description="The artifact folder, relative to the config's folder."
+    )
+    keep_runs: StrictInt = Field(
+        20,
+        ge=1,
+        description="Sealed runs that are kept, the newest; a release removes older ones with their reports. "
+        "The champion and the five champions before it stay beside them, and so do open runs.",
+    )

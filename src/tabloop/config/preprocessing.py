@@ -1,0 +1,29 @@
+"""The `preprocessing` section: what is learned before a classifier sees the rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, StrictFloat, StrictInt
+
+from tabloop.contract.columns import Section
+
+
+class PreprocessingConfig(Section):
+    """What is learned from the training rows before a classifier sees them."""
+
+    numeric_imputer: Literal["median", "mean", "zero"] = Field(
+        "median", description="What stands in for a missing number."
+    )
+    categorical_imputer: Literal["most_frequent", "missing"] = Field(
+        "most_frequent",
+        description="What stands in for a missing category: the commonest, or a category of its own.",
+    )
+    outlier_factor: StrictFloat | None = Field(
+        None,
+        gt=0,
+        description="Clip numbers this many interquartile ranges beyond the quartiles; null for no clipping.",
+    )
+    min_category_rows: StrictInt = Field(
+        50, ge=1, description="Categories with fewer training rows are grouped as one."
+    )
