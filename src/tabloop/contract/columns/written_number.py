@@ -111,7 +111,7 @@ class WrittenNumber(ColumnType):
 
     def plain_text(self, text: str) -> str | None:
         """Do as `plain_series` for one text."""
-        found = self._pattern.match(text) if len(text) <= _MOST_CHARACTERS else None
+        found = self._pattern.fullmatch(text) if len(text) <= _MOST_CHARACTERS else None
         if found is None or (found["sign"] and found["inner"]):
             return None
         whole = found["whole"]
