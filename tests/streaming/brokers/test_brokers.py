@@ -31,6 +31,8 @@ def test_each_event_is_decided_once_whatever_the_producer_does(
     sent = bodies + bodies[:150] + bodies[40:60]
     random.Random(5).shuffle(sent)
     log = MemoryLog()
+    if broker.kind in ("redis", "nats"):  # on a busy machine half a second passes, and deliveries are counted
+        broker.settings["source"]["claim_after_s"] = 60.0
 
     async def main() -> None:
         await broker.send(sent)  # before there is any consumer
