@@ -31,7 +31,7 @@ def init(
     from tabloop.artifacts.files import require_other_file, write_atomic
     from tabloop.config.loading import load_project, parse_project
     from tabloop.errors import ConfigError
-    from tabloop.init.guess import infer_config
+    from tabloop.guessing.guess import infer_config
 
     if settings.config.exists() and not force:
         raise ConfigError(f"{settings.config}: is there already; --force replaces it, --config names another")

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,6 +21,8 @@ from tabloop.training.candidates import expected_fit_seconds
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task
 
 _log = logging.getLogger(__name__)
+
+_naming_main = threading.Lock()
 
 Watcher = Callable[[PoolState], None]
 
@@ -113,6 +116,23 @@ def _interrupts_held() -> Iterator[None]:
         before(*held[0])
 
 
+@contextlib.contextmanager
+def _main_module_unnamed() -> Iterator[None]:
+    """Let a process that starts not import the caller's script: it would train again, in each worker.
+
+    `multiprocessing` names the main module to its children by these two attributes; our tasks need none of
+    it, so that a script needs no `if __name__ == "__main__"`.
+    """
+    with _naming_main:
+        main = sys.modules["__main__"].__dict__
+        kept = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+        main.update(dict.fromkeys(kept))
+        try:
+            yield
+        finally:
+            main.update(kept)
+
+
 def _ignore_interrupts() -> None:
     # a terminal interrupts every process of a command; the parent ends its workers itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -169,7 +189,7 @@ def _run_until_broken(
         queue = alone if alone is not None else schedule.pending
         while queue and len(running) < (1 if alone is not None else n_workers):
             task = queue.pop(0) if alone is not None else schedule.next()
-            with _interrupts_held():
+            with _interrupts_held(), _main_module_unnamed():
                 running[executor.submit(run_task, bench, task)] = task
         if watch is not None:
             watch(PoolState(len(outcomes), total, tuple(task.label for task in running.values())))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -117,10 +118,9 @@ class LoadSimulator:
         with (
             tempfile.TemporaryDirectory(prefix="tabloop-simulation-") as folder,
             PredictionLogWriter(Path(folder), PredictionLogConfig()) as writer,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             log = EventLog(Path(folder), writer, run_id=self._service.run_id, columns=())
-            report = runner.run(self._consume(arrived_s, order, config, log))
+            report = _run_to_end(self._consume(arrived_s, order, config, log))
         return SimulatedLoad(len(order), report)
 
     async def _consume(
@@ -160,3 +160,18 @@ class LoadSimulator:
                 pause_s = float(arrived_s[sent]) - (perf_counter() - start_s)
                 await asyncio.sleep(max(0.0, min(pause_s, _TICK_S)))
         source.end()
+
+
+def _run_to_end(consuming: Coroutine[Any, Any, StreamReport]) -> StreamReport:
+    """Run on an event loop of its own; in a thread of its own where the caller is on a loop (a notebook)."""
+
+    def run() -> StreamReport:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(consuming)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run()
+    with ThreadPoolExecutor(1, thread_name_prefix="simulation") as thread:
+        return thread.submit(run).result()

@@ -20,9 +20,9 @@ from tabloop.contract.columns import (
     listing,
 )
 from tabloop.contract.contract import name_problem
-from tabloop.init.column_guess import ColumnGuess, CountedTexts, null_words
-from tabloop.init.moments import LEFT_OUT, guess_moment
-from tabloop.init.numbers import (
+from tabloop.guessing.column_guess import ColumnGuess, CountedTexts, null_words
+from tabloop.guessing.moments import LEFT_OUT, guess_moment
+from tabloop.guessing.numbers import (
     guess_number,
     has_leading_zeros,
     is_exact,

@@ -22,8 +22,8 @@ from tabloop.contract.contract import name_problem
 from tabloop.contract.formulas.parser import parse_formula
 from tabloop.data.dataset import read_dataset
 from tabloop.errors import DataError, TooFewRowsError
+from tabloop.guessing.guess import MOST_ROWS, InferredConfig, infer_config
 from tabloop.inference.records.codec import RecordCodec
-from tabloop.init.guess import MOST_ROWS, InferredConfig, infer_config
 
 
 def inferred(file: Path, target: str = "y", positive: str | None = None) -> tuple[InferredConfig, Project]:
@@ -252,7 +252,7 @@ def test_the_path_is_relative_below_the_configs_folder_and_absolute_elsewhere(tm
 
 
 def test_only_the_first_million_rows_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tabloop.init.guess.MOST_ROWS", 20)
+    monkeypatch.setattr("tabloop.guessing.guess.MOST_ROWS", 20)
     frame = pl.DataFrame({"x": [place % 5 for place in range(50)], "y": [0, 1] * 25})
     frame.write_csv(tmp_path / "t.csv")
     found = infer_config(tmp_path / "t.csv", target="y", positive=None, config_folder=tmp_path)

@@ -15,8 +15,8 @@ from tabloop.contract.columns import (
     TextColumn,
     TimestampColumn,
 )
-from tabloop.init.column_guess import ColumnGuess
-from tabloop.init.columns import guess_column
+from tabloop.guessing.column_guess import ColumnGuess
+from tabloop.guessing.columns import guess_column
 
 
 def guessed(values: Sequence[str | None], *, name: str = "x", n_rows: int = 200) -> ColumnGuess:

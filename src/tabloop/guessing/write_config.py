@@ -19,7 +19,7 @@ from tabloop.config.training import TrainingConfig
 from tabloop.contract.columns import BooleanColumn, TimestampColumn
 from tabloop.contract.formulas.tree import Binary, Call, Number, format_node
 from tabloop.contract.formulas.tree import Column as ColumnNode
-from tabloop.init.column_guess import ColumnGuess
+from tabloop.guessing.column_guess import ColumnGuess
 
 #: Words that YAML 1.1 reads as something else than text.
 _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})

@@ -18,11 +18,11 @@ from tabloop.contract.contract import name_problem
 from tabloop.data.files.csv_header import column_names
 from tabloop.data.open_source import open_file
 from tabloop.errors import DataError, TooFewRowsError, nearest_name
-from tabloop.init.column_guess import ColumnGuess
-from tabloop.init.columns import guess_column
-from tabloop.init.layout import guess_csv_layout
-from tabloop.init.target import guess_target
-from tabloop.init.write_config import ConfigDraft, render_config
+from tabloop.guessing.column_guess import ColumnGuess
+from tabloop.guessing.columns import guess_column
+from tabloop.guessing.layout import guess_csv_layout
+from tabloop.guessing.target import guess_target
+from tabloop.guessing.write_config import ConfigDraft, render_config
 
 #: More rows than these are not looked at.
 MOST_ROWS = 1_000_000

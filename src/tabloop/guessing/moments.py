@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from tabloop.contract.columns import TimestampColumn
-from tabloop.init.column_guess import ColumnGuess, CountedTexts, null_words
+from tabloop.guessing.column_guess import ColumnGuess, CountedTexts, null_words
 
 #: A model would see seconds since 1970, which only grow: what it learned ends with its training rows.
 LEFT_OUT = (

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import polars as pl
 
 from tabloop.contract.columns import LARGEST_EXACT_INTEGER, IntegerColumn, NumberColumn
-from tabloop.init.column_guess import ColumnGuess, CountedTexts, null_words
+from tabloop.guessing.column_guess import ColumnGuess, CountedTexts, null_words
 
 _WHOLE_NUMBER = r"^[+-]?\d+$"
 _LEADING_ZERO = r"^[+-]?0\d"
