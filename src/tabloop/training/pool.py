@@ -125,7 +125,7 @@ def _main_module_unnamed() -> Iterator[None]:
     """
     with _naming_main:
         main = sys.modules["__main__"].__dict__
-        kept = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+        kept: dict[str, object] = {name: main[name] for name in ("__spec__", "__file__") if name in main}
         main.update(dict.fromkeys(kept))
         try:
             yield
