@@ -136,12 +136,36 @@ def test_without_a_log_there_are_no_answers(serve: Serve, blocked: Path, student
     assert figure(server, "tabloop_log_unwritable") == 0
 
 
+READY_PATHS = ("/health/ready", "/v2/health/ready", "/v2/models/purchase/ready")
+
+
+def test_ready_is_what_would_be_answered(serve: Serve, blocked: Path, student: dict[str, Any]) -> None:
+    server = serve()
+    for path in READY_PATHS:  # before any row was refused
+        told = server.client.get(path)
+        assert (told.status_code, told.json()["type"]) == (503, "urn:tabloop:problem:log-unwritable")
+        assert str(blocked.parent) not in told.text
+        assert int(told.headers["retry-after"]) >= 1
+    assert server.client.get("/health").json()["ready"] is False
+    assert server.client.get("/health/live").status_code == 200
+    blocked.rmdir()
+    # without a single row, as behind a balancer
+    wait_until(lambda: server.client.get("/health/ready").status_code == 200)
+    assert [server.client.get(path).status_code for path in READY_PATHS] == [200, 200, 200]
+    told = server.client.get("/health").json()
+    assert (told["status"], told["ready"]) == ("ok", True)
+    assert figure(server, "tabloop_log_unwritable") == 0
+    assert server.predictions() == []
+    assert server.client.post("/predict", json=student).status_code == 200
+
+
 def test_unlogged_answers_are_counted_where_the_policy_is_to_drop(
     serve: Serve, blocked: Path, student: dict[str, Any]
 ) -> None:
     server = serve("prediction_log.on_unwritable=drop")
     many = server.client.post("/batch_predict", json={"records": [student] * 4})
     assert (many.status_code, len(many.json()["predictions"])) == (200, 4)
+    assert [server.client.get(path).status_code for path in READY_PATHS] == [200, 200, 200]
     told = server.client.get("/health").json()
     assert told["status"] == "degraded"
     assert told["prediction_log"] == {"writable": False, "dropped_rows": 4, "refused_rows": 0}

@@ -192,7 +192,10 @@ def locked(path: Path, *, busy: str | None = None) -> Iterator[None]:
         Do not wait for another holder: raise `ArtifactError` with this message.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    # whoever may read a file may lock it: this one is its owner's alone
+    with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with contextlib.suppress(PermissionError):  # others could read the locks of earlier versions
+            os.fchmod(file.fileno(), 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
         except BlockingIOError as error:

@@ -112,7 +112,7 @@ def _add_reading_paths(
     @get("/health")
     async def health() -> Any:
         """Say how the service is."""
-        return service.health()
+        return await service.health()
 
     @get("/health/live")
     async def health_live() -> Any:
@@ -122,6 +122,7 @@ def _add_reading_paths(
     @get("/health/ready")
     async def health_ready() -> Any:
         """Answer 200 when requests can be answered."""
+        await service.require_ready()
         return {"ready": True, "run_id": service.model.run_id}
 
     @get("/model")

@@ -17,6 +17,7 @@ from tabloop.deployment.api_keys import ApiKeys
 from tabloop.deployment.edge import Send, send_body
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.problems import HttpProblem
+from tabloop.deployment.readiness import Readiness
 from tabloop.deployment.request_body import BodyReader, Receive, Scope
 from tabloop.deployment.served_model import Prediction, ServedModel
 from tabloop.errors import LogUnwritableError, QueueFullError, RecordError
@@ -62,6 +63,7 @@ class Service:
         self.keys = keys
         self.folders = [f"{folder}/" for folder in folders]
         self.bodies = BodyReader(config.max_body_bytes)
+        self.readiness = Readiness(log)
         self.started_at = time.time()
 
     @property
@@ -145,13 +147,20 @@ class Service:
             text = text.replace(folder, "")
         return _FOLDER.sub("", text)
 
-    def health(self) -> dict[str, Any]:
+    async def require_ready(self) -> None:
+        """Raise the problem that the next row would be answered with."""
+        problem = await self.readiness.problem()
+        if problem is not None:
+            raise HttpProblem("log-unwritable", self._without_folders(f"the prediction log {problem}"))
+
+    async def health(self) -> dict[str, Any]:
         """Say how the service is."""
+        refusal = await self.readiness.problem()
         model = self.champion.service
         figures: defaultdict[str, float] = defaultdict(float)
         for name, _, value in metrics.samples():  # over all workers: whichever answers, says the same
             figures[name] += value
-        log_problem = self.log.problem
+        log_problem = refusal or self.log.problem
         if log_problem is None and figures["tabloop_log_unwritable"]:
             log_problem = "a worker's latest try to write the prediction log failed; its log tells why"
         looked_at = figures["tabloop_monitor_looked_at"]
@@ -167,7 +176,7 @@ class Service:
         troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem, alerts_problem]
         return {
             "status": "degraded" if any(troubles) else "ok",
-            "ready": True,
+            "ready": refusal is None,
             "predictor_loaded": True,
             "drift_baseline_loaded": looked_at > 0 and monitor_problem is None,
             "run_id": model.run_id,

@@ -73,6 +73,7 @@ class OpenInference:
         @get("/v2/health/ready")
         async def server_ready() -> Any:
             """Answer 200 when requests can be answered."""
+            await self._service.require_ready()
             return {"ready": True}
 
         @get("/v2/models/{name}")
@@ -87,6 +88,7 @@ class OpenInference:
         async def model_ready(request: Request) -> Any:
             """Answer 200 when the model can be asked."""
             self._require_model(request.scope, self._service.model)
+            await self._service.require_ready()
             return {"name": self.model_name, "ready": True}
 
     def describe(self) -> dict[str, Any]:

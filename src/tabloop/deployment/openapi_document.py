@@ -16,6 +16,7 @@ from tabloop.deployment.open_inference import DTYPES
 from tabloop.deployment.served_model import ServedModel
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_NOT_READY = {503: "Not ready: a prediction would be refused, since the log cannot be written."}
 _MONITOR_STATES = {503: "The monitor process does not answer yet."}
 
 _PREDICT_REFUSALS = {
@@ -66,7 +67,7 @@ def describe_operations() -> dict[str, dict[str, Any]]:
         ),
         "/health": _giving("Health", {}, "health"),
         "/health/live": _giving("Flags", {}, "health"),
-        "/health/ready": _giving("Flags", {}, "health"),
+        "/health/ready": _giving("Flags", _NOT_READY, "health"),
         "/model": _giving("Model", {}, "model"),
         "/metrics": {
             "tags": ["monitoring"],
@@ -78,7 +79,7 @@ def describe_operations() -> dict[str, dict[str, Any]]:
         "/monitoring/retraining_trigger": _giving("Object", _MONITOR_STATES, "monitoring"),
         "/v2": _giving("ServerMetadata", {}, "open inference protocol"),
         "/v2/health/live": _giving("Flags", {}, "open inference protocol"),
-        "/v2/health/ready": _giving("Flags", {}, "open inference protocol"),
+        "/v2/health/ready": _giving("Flags", _NOT_READY, "open inference protocol"),
         **_model_operations("/v2/models/{name}"),
         **_model_operations("/v2/models/{name}/versions/{version}"),
     }
@@ -88,7 +89,7 @@ def _model_operations(path: str) -> dict[str, dict[str, Any]]:
     missing, tag = {404: "No such model or version."}, "open inference protocol"
     return {
         path: _giving("ModelMetadata", missing, tag),
-        f"{path}/ready": _giving("Flags", missing, tag),
+        f"{path}/ready": _giving("Flags", missing | _NOT_READY, tag),
         f"{path}/infer": _taking("InferenceRequest", "InferenceResponse", _PREDICT_REFUSALS | missing, tag),
     }
 

@@ -133,9 +133,15 @@ _NO_FORK = threading.Lock()
 
 
 def open_lock(path: Path, flags: int) -> int:
-    """Open a lock's file; a forked child does not keep it open."""
+    """Open a lock's file; a forked child does not keep it open.
+
+    It is its owner's alone: whoever may read a file may lock it, and keep all writers out.
+    """
     with _NO_FORK:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        if flags & os.O_CREAT:  # others could read the locks of earlier versions
+            with contextlib.suppress(PermissionError):
+                os.fchmod(descriptor, 0o600)
         _LOCKS.add(descriptor)
         return descriptor
 

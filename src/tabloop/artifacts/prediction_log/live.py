@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +31,13 @@ _NOTED_RANGE = re.compile(rf"({ID_PATTERN}) ({ID_PATTERN})")
 _TAIL_BYTES = 4096
 _HEAD_BYTES = 1 << 16
 _RETRY_ROTATION_S = 10.0
+#: Writers hold the lock for microseconds, rotation for milliseconds. Who waited that long in vain waits for a
+#: shorter time until the lock was had once: requests that cannot be answered should be told so at once.
+_LONGEST_WAIT_S = 1.0
+_LONGEST_WAIT_AGAIN_S = 0.01
+_LOCK_PAUSE_S = 0.0001
+#: A batch of some hundred rows; `check` sees whether the disk has room for it.
+_ROOM_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class LiveLog:
         self._last_id = ""  # the newest id in the log
         self._began_ns = 0
         self._rotate_again_at = 0.0
+        self._longest_wait_s = _LONGEST_WAIT_S
         self._left: list[int] = []
 
     def repair(self) -> None:
@@ -116,6 +126,23 @@ class LiveLog:
         self._hold()
         try:
             self._enter()
+        finally:
+            self._release()
+
+    def check(self) -> None:
+        """Try whether a batch could be written; neither the log nor its folder is changed.
+
+        Raises
+        ------
+        OSError
+            If the lock is not to be had, the file cannot be opened, or the disk has no room.
+        """
+        self._hold()
+        try:
+            with contextlib.suppress(FileNotFoundError):  # the next batch makes it
+                os.close(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC))
+            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as room:
+                os.posix_fallocate(room.fileno(), 0, _ROOM_BYTES)
         finally:
             self._release()
 
@@ -170,7 +197,24 @@ class LiveLog:
     def _hold(self) -> None:
         if self._lock < 0:
             self._open_lock()
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock_within_limit()
+
+    def _lock_within_limit(self) -> None:
+        """Take the lock. A limit on waiting has to be by looking again: the kernel waits for ever."""
+        until = None
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                now = time.monotonic()
+                until = now + self._longest_wait_s if until is None else until
+                if now >= until:
+                    self._longest_wait_s = _LONGEST_WAIT_AGAIN_S
+                    raise OSError(error.errno, f"another process holds the lock {LOCK_NAME}") from error
+                time.sleep(_LOCK_PAUSE_S)
+            else:
+                self._longest_wait_s = _LONGEST_WAIT_S
+                return
 
     def _open_lock(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -233,7 +277,7 @@ class LiveLog:
             close_lock(self._lock)
             self._lock = -1
             self._open_lock()
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock_within_limit()
             ours = os.fstat(self._lock)
 
     def _inspect(self, end: int) -> int:

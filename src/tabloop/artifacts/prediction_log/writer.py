@@ -206,7 +206,7 @@ class PredictionLogWriter:
                 self._note_problem(error)
                 if isinstance(error, RolledForwardError):
                     self._ids.renew()  # some of these numbers may be in the file
-                if self._config.on_unwritable == "refuse":
+                if self.refuses_when_unwritable:
                     raise LogUnwritableError(f"{self._live.path}: {self.problem}") from error
                 if not prefix:
                     prefix, first = self._ids.begin(n_rows)
@@ -218,6 +218,30 @@ class PredictionLogWriter:
             self._newest_prefix = prefix
             ticket = self._commits.give_ticket() if self._config.durability == "power" else 0
         return Appended(_ids(prefix, first, n_rows), True, ticket)
+
+    @property
+    def refuses_when_unwritable(self) -> bool:
+        """Whether rows are refused while the log cannot be written."""
+        return self._config.on_unwritable == "refuse"
+
+    def check(self) -> str | None:
+        """Try whether the next batch could be written; the log stays as it is. Threads may call it.
+
+        Returns
+        -------
+        problem : str or None
+            Why not, as the attribute `problem` then says; None when it could.
+        """
+        trial = LiveLog(self._live.path.parent, rotate_bytes=1, rotate_hours=None, is_synced=False)
+        try:
+            trial.check()
+        except OSError as error:
+            self._note_problem(error)
+        else:
+            self.problem = None
+        finally:
+            trial.close()
+        return self.problem
 
     async def committed(self, ticket: int) -> None:
         """Wait until a batch is as safe as `durability` says; at once unless that is `power`.
@@ -243,7 +267,7 @@ class PredictionLogWriter:
             yield
         except LogUnwritableError as error:
             self.problem = str(error)
-            if self._config.on_unwritable == "refuse":
+            if self.refuses_when_unwritable:
                 raise
 
     def flush(self) -> None:
@@ -279,7 +303,7 @@ class PredictionLogWriter:
             self.flush()
             self._commits.close()
         except LogUnwritableError:
-            if self._config.on_unwritable == "refuse":
+            if self.refuses_when_unwritable:
                 raise
         finally:
             with self._mutex:
