@@ -14,7 +14,9 @@ from tabloop.contract.contract_diff import diff_contracts
 from tabloop.contract.feature_table import feature_frame
 from tabloop.contract.json_schema import json_schema
 from tabloop.contract.sampling.sampler import sample_rows
+from tabloop.drift.scored_rows import RowReader
 from tabloop.errors import ContractError, DataError
+from tabloop.inference.records.frame_columns import input_types
 
 EVERY_TYPE: dict[str, Any] = {
     "columns": {
@@ -101,6 +103,37 @@ def test_a_description_comes_back_whole() -> None:
         Contract.from_dict(EVERY_TYPE | {"format_version": 2})
 
 
+def test_the_model_sees_of_a_column_what_formulas_make_of_it() -> None:
+    columns = {
+        "joined": {"type": "timestamp", "model": False},
+        "left": {"type": "timestamp", "model": False},
+        "grade": {"type": "category", "open": True, "model": False},
+        "note": {"type": "text"},
+        "price": {"type": "number"},
+    }
+    features = {"days": "(left - joined) / 86400"}
+    each = Contract.from_dict({"columns": columns, "features": features, "target": {"name": "stays"}})
+    assert (each.numeric_features, each.category_features) == (("price", "days"), ())
+    assert list(input_types(each)) == ["joined", "left", "price"]
+    assert RowReader(each).not_monitored == ()
+    assert RowReader(each, omitted=["joined"]).not_monitored == ("days",)
+    described = each.to_dict()["columns"]
+    assert [name for name in columns if "model" in described[name]] == ["joined", "left", "grade"]
+    assert Contract.from_dict(json.loads(each.to_json())).sha256 == each.sha256
+    with pytest.raises(ContractError, match=r"note.*False"):
+        Contract.from_dict({"columns": {"note": {"type": "text", "model": True}}, "target": {"name": "y"}})
+    with pytest.raises(ContractError, match="nothing a model could learn from"):
+        Contract.from_dict({"columns": columns | {"price": columns["left"]}, "target": {"name": "y"}})
+
+
+def test_a_contract_that_hides_no_column_keeps_its_hash() -> None:
+    """The hash from before there was `model`: graphs and logged rows name it."""
+    old = {"columns": {"a": {"type": "boolean"}, "note": {"type": "text"}}, "target": {"name": "y"}}
+    assert (
+        Contract.from_dict(old).sha256 == "4a05e34a3eec511413872f8013408ef18c9a21588b1f97b5ed7dbb1128c5f3f0"
+    )
+
+
 def changed(**columns: Any) -> dict[str, Any]:
     return EVERY_TYPE | {
         "columns": {k: v for k, v in (EVERY_TYPE["columns"] | columns).items() if v is not None}
@@ -124,6 +157,7 @@ def changed(**columns: Any) -> dict[str, Any]:
         (changed(note=None), "breaking", "columns.note"),
         (changed(more={"type": "number", "nullable": True}), "backfillable", "columns.more"),
         (changed(more={"type": "number"}), "breaking", "columns.more"),
+        (changed(amount={"type": "number", "nullable": True, "maximum": -1e-9, "model": False}), "backfillable", "columns.amount"),
         (EVERY_TYPE | {"rules": []}, "compatible", "rules"),
         (EVERY_TYPE | {"rules": ["count<1000  or isnull( amount )"]}, "compatible", None),
         (EVERY_TYPE | {"rules": ["count < 999 or isnull(amount)"]}, "breaking", "rules"),

@@ -450,6 +450,20 @@ def test_moments_are_left_out_and_said(tmp_path: Path) -> None:
     )
 
 
+def test_the_config_says_how_a_formula_can_use_a_moment(tmp_path: Path) -> None:
+    rows = "".join(f"{place % 28 + 1}.01.2026,{place % 5},{place % 2}\n" for place in range(60))
+    found, _ = of_text(tmp_path, f"since then,b,y\n{rows}")
+    commented = next(line for line in found.text.splitlines() if line.lstrip().startswith('# "since then":'))
+    text = found.text.replace('    - "since then"', "    - unused")
+    text = text.replace(commented, commented.replace("# ", "", 1))
+    text = text.replace("  features: {}", "  features: {days: '`since then` / 86400 - 20000'}")
+    (tmp_path / "config.yaml").write_text(text)
+    project = load_project(tmp_path / "config.yaml", environ={})
+    assert project.contract.numeric_features == ("b", "days")
+    dataset = read_dataset(project.config.data, project.contract, project.folder)
+    assert (dataset.rows_read, dataset.quarantine.rows) == (60, 0)
+
+
 # the small inputs that showed the faults
 
 

@@ -88,6 +88,8 @@ def contracts(draw: st.DrawFn, *, log1p: bool = False) -> Contract:
     """Contracts over every type of column, with rules that most rows meet."""
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6, unique=True))
     columns = {name: draw(st.sampled_from(COLUMNS)) | {"nullable": draw(st.booleans())} for name in names}
+    for name in draw(st.lists(st.sampled_from(names), max_size=3)):
+        columns[name] |= {"model": False}
     quoted = {name: "`" + name.replace("`", "``") + "`" for name in names}
     numbers = [quoted[n] for n in names if columns[n]["type"] in ("integer", "number", "timestamp")]
     rules, features = [], {"constant": "1 / 3"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, StrictInt
 
 from tabloop.config.path_setting import PathSetting
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 
 class ArtifactsConfig(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictFloat, StrictInt
 
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 
 class BenchmarkingConfig(Section):

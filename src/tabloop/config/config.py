@@ -23,8 +23,9 @@ from tabloop.config.scoring import ScoringConfig
 from tabloop.config.serving import ServingConfig
 from tabloop.config.streaming import StreamConfig
 from tabloop.config.training import TrainingConfig
-from tabloop.contract.columns import CategoryColumn, Section
+from tabloop.contract.columns import CategoryColumn
 from tabloop.contract.contract import Contract, ContractConfig
+from tabloop.contract.section import Section
 
 
 class Config(Section):
@@ -92,11 +93,11 @@ class Config(Section):
     @model_validator(mode="after")
     def _segments_are_categories(self) -> Config:
         columns = self.contract.columns
-        wrong = [n for n in self.monitoring.segments if not isinstance(columns.get(n), CategoryColumn)]
+        known = [n for n, column in columns.items() if column.model and isinstance(column, CategoryColumn)]
+        wrong = [name for name in self.monitoring.segments if name not in known]
         if wrong:
-            known = [n for n, column in columns.items() if isinstance(column, CategoryColumn)]
             raise ValueError(
-                f"monitoring.segments: {', '.join(wrong)}: no category column of the contract; "
+                f"monitoring.segments: {', '.join(wrong)}: no category column that the model sees; "
                 f"those are: {', '.join(known) or 'none'}"
             )
         return self

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
 
 from tabloop.config.path_setting import PathSetting
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 from tabloop.contract.target import TargetConfig
 
 

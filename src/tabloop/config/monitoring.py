@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, StrictFloat, StrictInt, model_validator
 
 from tabloop.config.performance import PerformanceConfig
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 
 class MonitoringConfig(Section):

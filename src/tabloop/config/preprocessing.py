@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, StrictFloat, StrictInt
 
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 
 class PreprocessingConfig(Section):

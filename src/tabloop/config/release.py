@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, StrictBool, StrictFloat
 
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 
 class ReleaseConfig(Section):

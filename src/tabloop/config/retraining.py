@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 
 class RetrainingTriggersConfig(Section):

@@ -8,7 +8,7 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from tabloop.config.data import require_variable_name
 from tabloop.config.path_setting import PathSetting
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 
 class NoSink(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from tabloop.config.path_setting import PathSetting
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 
 class ServingConfig(Section):

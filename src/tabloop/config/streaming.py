@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 # What Redis, NATS, RabbitMQ and Kafka all take as a name, and no shell or URL has to quote
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictFloat, StrictInt, field_validator, model_validator
 
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 ClassWeight = Literal["balanced"] | None
 _MOST_PARAMETER_VALUES = 10_000

@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from tabloop.contract.columns import CategoryColumn, Column, Section, TextColumn, TimestampColumn
+from tabloop.contract.columns import CategoryColumn, Column, TimestampColumn
 from tabloop.contract.formulas.parser import Formula, parse_formula
+from tabloop.contract.section import Section
 from tabloop.contract.target import TargetConfig
 from tabloop.errors import ContractError, FormulaError
 
@@ -103,7 +104,10 @@ class Contract:
         except ContractError as error:
             problems.append(str(error))
         if not problems and not self.numeric_features and not self.category_features:
-            problems.append("contract.columns: only text columns, nothing a model could learn from")
+            problems.append(
+                "contract.columns: only texts and columns with `model: false`, and no engineered feature: "
+                "nothing a model could learn from"
+            )
         if problems:
             raise ContractError("\n".join(problems))
 
@@ -144,19 +148,23 @@ class Contract:
 
     @cached_property
     def numeric_features(self) -> tuple[str, ...]:
-        """What reaches the model as float64: numeric columns in order, then engineered features."""
-        raw = [name for name, column in self.columns.items() if column.formula_kind != "text"]
+        """What reaches the model as float64: its numeric columns in order, then engineered features."""
+        raw = [n for n, column in self.columns.items() if column.model and column.formula_kind != "text"]
         return (*raw, *self.config.features)
 
     @cached_property
     def category_features(self) -> tuple[str, ...]:
-        """The category columns, in order."""
-        return tuple(name for name, column in self.columns.items() if isinstance(column, CategoryColumn))
+        """The category columns that the model sees, in order."""
+        return tuple(
+            name
+            for name, column in self.columns.items()
+            if column.model and isinstance(column, CategoryColumn)
+        )
 
     @cached_property
-    def text_columns(self) -> tuple[str, ...]:
-        """The free text columns, in order; no model sees them."""
-        return tuple(name for name, column in self.columns.items() if isinstance(column, TextColumn))
+    def formula_columns(self) -> frozenset[str]:
+        """The columns that an engineered feature mentions."""
+        return frozenset(name for formula in self.features.values() for name in formula.columns)
 
     @cached_property
     def timestamp_columns(self) -> tuple[str, ...]:

@@ -108,12 +108,16 @@ def _columns(old: Contract, new: Contract) -> Iterator[ContractChange]:
 
 
 def _column(where: str, old: Column, new: Column) -> Iterator[ContractChange]:
-    before, after = old.model_dump(), new.model_dump()
+    before, after = dict(old), dict(new)
     for key in before:
         if key == "description" or before[key] == after[key]:
             continue
         if key == "categories" and isinstance(new, CategoryColumn) and new.open:
             yield ContractChange(where, "compatible", "categories changed in an open column")
+            continue
+        if key == "model":
+            said = "the model sees it now" if new.model else "the model sees it through formulas only now"
+            yield ContractChange(where, "backfillable", said)
             continue
         said = f"{key} {_shown(before[key])} became {_shown(after[key])}"
         yield ContractChange(where, "compatible" if _loosens(key, before, after) else "breaking", said)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tabloop.contract.columns import Section
+from tabloop.contract.section import Section
 
 _COUNTERPARTS = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
 

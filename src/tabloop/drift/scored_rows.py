@@ -77,11 +77,11 @@ class RowReader:
         known = (*contract.numeric_features, *contract.category_features)
         self._contract = contract
         self.not_monitored = tuple(n for n in known if n in left_out or n in engineered)
-        mentioned = {n for formula in contract.features.values() for n in formula.columns}
         self._inputs = {
             name: column
             for name, column in contract.columns.items()
-            if name not in left_out and (name in mentioned or column.formula_kind != "text")
+            if name not in left_out
+            and (name in contract.formula_columns or (column.model and column.formula_kind != "text"))
         }
         self._categories = [name for name in contract.category_features if name not in left_out]
 

@@ -12,7 +12,7 @@ from tabloop.guessing.column_guess import ColumnGuess, CountedTexts, null_words
 #: A model would see seconds since 1970, which only grow: what it learned ends with its training rows.
 LEFT_OUT = (
     "a moment, which a model would see as seconds since 1970: a year later every row lies beyond what it "
-    "learned from; how long ago, as a number, would be of use"
+    "learned from; a formula can make something of it, as contract.columns shows"
 )
 
 _ISO = r"^\d{4}-\d{2}-\d{2}"

@@ -185,6 +185,15 @@ def _add_contract(page: _Page, draft: ConfigDraft) -> None:
             page.add(f"    ? {key}")
             key = ""
         page.add(f"    {key + ':':<{width}} {_flow(settings)}", guess.seen, f"column {_shown(guess.name)}")
+    moments = {g.name: g.column for g in draft.ignored if isinstance(g.column, TimestampColumn)}
+    if moments:
+        page.add(
+            "    # Moments for formulas, such as the days between two: (a - b) / 86400. Take the name out of"
+        )
+        page.add("    # data.ignore and the line below in; the model sees what the formula makes of it.")
+    for name, column in moments.items():
+        settings = column.model_dump(mode="json", exclude_defaults=True) | {"model": False}
+        page.add(f"    # {_shown(yaml_scalar(name))}: {_flow(settings)}")
     page.add("  rules: []  # conditions that every row has to meet, such as: " + _example_rule(draft))
     page.add("  features: {}")
     page.add(

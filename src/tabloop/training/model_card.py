@@ -156,13 +156,15 @@ def _limits(contract: Contract, metrics: Metrics) -> str:
             + ", ".join(contract.category_features)
             + "."
         )
-    mentioned = {name for formula in contract.features.values() for name in formula.columns}
+    unseen = {name: column for name, column in contract.columns.items() if not column.model}
+    used = {name: column.formula_kind for name, column in unseen.items() if name in contract.formula_columns}
     for said, names in (
-        ("are checked and used by no model", [n for n in contract.text_columns if n not in mentioned]),
-        ("count only as present or missing", [n for n in contract.text_columns if n in mentioned]),
+        ("are checked and used by no model", [name for name in unseen if name not in used]),
+        ("count only as present or missing", [name for name, kind in used.items() if kind == "text"]),
+        ("are seen through formulas only", [name for name, kind in used.items() if kind != "text"]),
     ):
         if names:
-            notes.append(f"Text columns {said}: {', '.join(names)}.")
+            notes.append(f"Columns that {said}: {', '.join(names)}.")
     notes += [f"{report.name}: {warning}" for report in metrics.cv_ranking for warning in report.warnings]
     return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)
 

@@ -29,7 +29,6 @@ from tabloop.contract.columns.ranges import limit_text
 from tabloop.contract.columns.text import TextColumn
 from tabloop.contract.columns.text_like import TextLikeColumn
 from tabloop.contract.columns.timestamp import TimestampColumn, as_utc, read_moment
-from tabloop.contract.section import Section
 
 __all__ = [
     "LARGEST_EXACT_INTEGER",
@@ -47,7 +46,6 @@ __all__ = [
     "Reader",
     "RecordValue",
     "Refusal",
-    "Section",
     "SqlType",
     "TextColumn",
     "TextLikeColumn",

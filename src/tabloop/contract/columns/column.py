@@ -98,6 +98,13 @@ class ColumnType(Section):
         (), description="Texts that mean null, besides the empty field. By default none: `NA` is Namibia."
     )
     description: str = Field("", description="What the column means; shown in the model card and OpenAPI.")
+    # left out while it is true, so that contracts without it keep their hash
+    model: StrictBool = Field(
+        True,
+        description="Whether the model sees the column itself; if not, it is checked and logged, and the "
+        "model sees what formulas make of it.",
+        exclude_if=lambda is_seen: is_seen,
+    )
 
     # tables
 

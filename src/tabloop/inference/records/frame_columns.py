@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tabloop.contract.columns import InputType, TextColumn
+from tabloop.contract.columns import InputType
 from tabloop.contract.contract import Contract
 from tabloop.errors import DataError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def input_types(contract: Contract) -> dict[str, InputType]:
     """Say which inputs the exported graph has, in order, each of shape (N, 1).
 
-    Every column is one, but for free text that no formula mentions. Null is NaN in a "double" and the
+    Those are the columns that the model sees, itself or through a formula. Null is NaN in a "double" and the
     empty text in a "string"; "int64" and "bool" have none, so nullable integers and booleans are "double".
     Timestamps are seconds since 1970 UTC.
 
@@ -29,14 +29,13 @@ def input_types(contract: Contract) -> dict[str, InputType]:
     >>> input_types(contract)
     {'days': 'int64', 'age': 'double', 'country': 'string'}
     """
-    mentioned = {name for formula in contract.features.values() for name in formula.columns}
     types = {
         name: column.input_type
         for name, column in contract.columns.items()
-        if name in mentioned or not isinstance(column, TextColumn)
+        if column.model or name in contract.formula_columns
     }
-    # constant formulas over nothing but text: some input has to tell the number of rows
-    return types or {next(iter(contract.columns)): "string"}
+    # constant formulas and no column that the model sees: some input has to tell the number of rows
+    return types or {name: column.input_type for name, column in list(contract.columns.items())[:1]}
 
 
 def columns_of_frame(contract: Contract, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
