@@ -154,6 +154,7 @@ ERRORS = {
     "a,a,a_2,y\n1,2,3,0\n": "a_2 is a name already; rename a column",
     "1.5,2,0\n2.5,3,1\n": r"looks like a file without a header: its first line is 1.5, 2, 0.*--no-header",
     "5,3,1\n2,3,1\n": "looks like a file without a header",
+    "5,red,y\n2,red,n\n3,blue,y\n5,blue,n\n": "looks like a file without a header.*column_3` reads it so; or",
     "a,y\n1,500,0\n2,000,1\n7,0\n": "2 of 3 lines cannot be read as rows of 2 fields",
     "a,y\n1,0\n1,1\n": r"no column besides the target to learn from\n  column 'a': it holds only 1",
     "y\n0\n1\n": "no column besides the target",
@@ -380,7 +381,14 @@ def test_what_is_inferred_always_loads_and_accepts_its_own_table(table: tuple[st
         try:
             of_text(Path(folder), text, target=target)
         except DataError as error:
-            mendable = ("besides the target", "the target ", "same name", "NUL", "no column")
+            mendable = (
+                "besides the target",
+                "the target ",
+                "same name",
+                "NUL",
+                "no column",
+                "without a header",
+            )
             assert any(reason in str(error) for reason in mendable), error  # noqa: PT017
 
 
@@ -464,7 +472,33 @@ def test_the_config_says_how_a_formula_can_use_a_moment(tmp_path: Path) -> None:
     assert (dataset.rows_read, dataset.quarantine.rows) == (60, 0)
 
 
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        ("2019,2020,2021,bought", "bought"),
+        ("2019,2020,2021,2022", "2022"),
+        ("a,b,c,y", "y"),
+        ("0,1,2,3", "3"),
+    ],
+)
+def test_a_header_of_numbers_names_columns(tmp_path: Path, header: str, target: str) -> None:
+    rows = "".join(f"{place % 7},{place % 5},{place % 3},{place % 2}\n" for place in range(60))
+    _, project = of_text(tmp_path, f"{header}\n{rows}", target=target)
+    assert list(project.contract.columns) == header.split(",")[:3]
+
+
 # the small inputs that showed the faults
+
+
+@pytest.mark.parametrize("target", ["1", "red", "37", "bought"])
+def test_a_first_line_like_the_others_is_no_header(tmp_path: Path, target: str) -> None:
+    """`headerless.csv`: with its last field as the target's name it went through in silence."""
+    rows = "".join(
+        f"{40 + place / 7:.2f},{20 + place % 30},{('red', 'green')[place % 2]},{(place + 1) % 2}\n"
+        for place in range(60)
+    )
+    with pytest.raises(DataError, match=r"looks like a file without a header.*--no-header"):
+        of_text(tmp_path, f"51.26,37,red,1\n{rows}", target=target)
 
 
 def numbers(n_rows: int, seed: int = 5) -> Any:

@@ -59,6 +59,7 @@ def guess_csv_layout(file: Path, *, path: str, target: str, header: bool = True)
         sample = sample[: sample.rfind("\n") + 1] or sample  # the last line was cut
     best, best_score, seen = ",", (False, 0.0, 0), "fields between commas"
     names: list[str] = []
+    rows: list[list[str]] = []
     comment = _guess_comment(sample)
     said = _SAID_SEPARATOR.match(sample)
     for separator, name in _SEPARATORS.items():
@@ -72,7 +73,7 @@ def guess_csv_layout(file: Path, *, path: str, target: str, header: bool = True)
         has_target = target.strip() in [field.strip() for field in first]
         score = (has_target, agreeing / len(records) if len(first) > 1 else 0.0, len(first))
         if score > best_score:
-            best, best_score, names = separator, score, first
+            best, best_score, names, rows = separator, score, first, records[1:]
             seen = f"fields between {name}, {len(first)} of them in {agreeing} of {len(records)} lines"
     options: dict[str, Any] = {"kind": "csv", "path": path, "separator": best, "encoding": encoding}
     if comment is not None:
@@ -80,10 +81,12 @@ def guess_csv_layout(file: Path, *, path: str, target: str, header: bool = True)
         seen += f"; lines that begin with {comment} are comments"
     if not header:
         options["header"] = False
-    elif _is_row(names) and not best_score[0]:
+    elif _is_like_rows(names, rows, target.strip()) or (_is_row(names) and not best_score[0]):
+        place = names.index(target) + 1 if target in names else "N"
+        which = f", with N from 1 to {len(names)}" if place == "N" else ""
         raise DataError(
             f"{file}: this looks like a file without a header: its first line is {listing(names)}. "
-            f"`tabloop init FILE --no-header --target column_N` reads it so, with N from 1 to {len(names)}; "
+            f"`tabloop init FILE --no-header --target column_{place}` reads it so{which}; "
             "or write a line of names above it"
         )
     elif len(set(names)) < len(names) and not _is_row(names):
@@ -96,6 +99,27 @@ def guess_csv_layout(file: Path, *, path: str, target: str, header: bool = True)
 def _is_row(names: list[str]) -> bool:
     """Tell whether a first line holds values: a number with a point, or nothing but numbers."""
     return looks_headerless(names) or (bool(names) and all(_NUMBER.match(name.strip()) for name in names))
+
+
+def _is_like_rows(names: list[str], rows: list[list[str]], target: str) -> bool:
+    """Tell whether a first line is like the rows below it: its fields are values of their own columns.
+
+    A name would differ from what it names: a text above numbers, or, for the target, which has two values,
+    neither of them. So years can be names. A field among texts that do not repeat tells nothing.
+    """
+    columns = list(zip(*(row for row in rows if len(row) == len(names)), strict=True))
+    alike = 0
+    for name, column in zip(names, columns, strict=False):
+        field, values = name.strip(), Counter(value.strip() for value in column if value.strip())
+        if field in values:
+            alike += 1
+        elif field == target:
+            return False
+        elif sum(n for value, n in values.items() if _NUMBER.match(value)) > 0.9 * values.total():
+            if not _NUMBER.match(field):
+                return False
+            alike += 1
+    return len(rows) > 1 and alike > len(names) / 2
 
 
 def _guess_comment(sample: str) -> str | None:
