@@ -157,7 +157,7 @@ async def _read_all(broker: Broker, place: Mapping[str, Any]) -> list[bytes]:
         found = []
         for sequence in range(state.first_seq, state.last_seq + 1):
             try:
-                message = await stream.get_msg(place["stream"], sequence, direct=True)
+                message = await stream.get_msg(place["stream"], sequence)
             except nats.js.errors.NotFoundError:
                 continue  # deleted: a dead letter that was decided
             found.append(message.data or b"")

@@ -43,11 +43,12 @@ async def delete_nats_consumer(source: dict[str, Any], _: dict[str, Any]) -> Non
     await connection.close()
 
 
-async def delete_nats_stream(source: dict[str, Any], _: dict[str, Any]) -> None:
+async def delete_nats_streams(source: dict[str, Any], sink: dict[str, Any]) -> None:
     import nats
 
     connection = await nats.connect(URLS["nats"])
-    await connection.jetstream().delete_stream(source["stream"])
+    for name in (source["stream"], source["dead_letters"], sink["stream"]):
+        await connection.jetstream().delete_stream(name)
     await connection.close()
 
 
@@ -67,7 +68,7 @@ async def delete_rabbitmq_queues(source: dict[str, Any], _: dict[str, Any]) -> N
         ("redis", delete_redis_stream),
         ("redis", delete_redis_group),
         ("nats", delete_nats_consumer),
-        ("nats", delete_nats_stream),
+        ("nats", delete_nats_streams),
         ("rabbitmq", delete_rabbitmq_queues),
     ],
 )
@@ -81,6 +82,8 @@ def test_what_vanishes_is_made_again_and_said(
 ) -> None:
     require_answer(kind)
     broker = Broker(kind, URLS[kind], tmp_path)
+    if "claim_after_s" in broker.settings["source"]:  # what comes twice is not what is tried here
+        broker.settings["source"]["claim_after_s"] = 60.0
     names = [f"e{n}" for n in range(40)]
     bodies = event_bodies(rows, names)
 
@@ -99,16 +102,17 @@ def test_what_vanishes_is_made_again_and_said(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(disturb())
             tasks.create_task(
-                run_until(consumer, lambda: consumer.meter.decided == 40 and consumer.meter.invalid == 1)
+                run_until(consumer, lambda: consumer.meter.decided >= 40 and consumer.meter.invalid >= 1)
             )
-        assert_once(await broker.decisions(), names)
+        kept = names[20:] if delete is delete_nats_streams else names  # the first ones went with the sink
+        assert_once(await broker.decisions(), kept)
         assert len(await broker.dead_letters()) == 1
         await broker.remove()
 
     asyncio.run(main())
 
 
-def test_a_nats_sink_that_cannot_be_read_by_event_says_so(tmp_path: Path) -> None:
+def test_a_nats_sink_says_that_its_stream_does_not_take_its_subject(tmp_path: Path) -> None:
     require_answer("nats")
     broker = Broker("nats", URLS["nats"], tmp_path)
 
@@ -120,12 +124,11 @@ def test_a_nats_sink_that_cannot_be_read_by_event_says_so(tmp_path: Path) -> Non
         name, subject = broker.settings["sink"]["stream"], broker.settings["sink"]["subject"]
         await connection.jetstream().add_stream(StreamConfig(name=name, subjects=[f"{subject}.>"]))
         sink = broker.sink()
+        await sink.open()
+        assert await sink.publish([("e1", b"{}")]) == 1
+        assert set(await sink.decided(["e1", "e2"])) == {"e1"}  # whatever else the stream allows
+        await connection.jetstream().update_stream(StreamConfig(name=name, subjects=[f"{subject}.other"]))
         try:
-            with pytest.raises(ConfigError, match=f"the stream {name} is there without allow_direct"):
-                await sink.open()
-            await connection.jetstream().update_stream(
-                StreamConfig(name=name, subjects=[f"{subject}.other"], allow_direct=True)
-            )
             with pytest.raises(ConfigError, match=f"does not take the subject {subject}.>"):
                 await sink.open()
         finally:
