@@ -1,9 +1,58 @@
-"""The whole life of a tabular classifier from one ``config.yaml``."""
+"""The whole life of a tabular classifier, from a frame or from one ``config.yaml``.
 
+::
+
+    init(frame, target="churned")       guess a config; edit it           -> ProjectConfig
+    train(frame, config)                open a run: candidates, threshold -> Run
+    run(frame, config)                  everything up to the release      -> Run
+    runs("artifacts")                   what was trained, as a frame
+    load("artifacts")                   the champion, or a run            -> Model
+
+What they say of themselves (`help(tabloop.train)`) is with each. A name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tabloop.api.model import Model, load
+    from tabloop.api.project_config import ProjectConfig
+    from tabloop.api.run import Run
+    from tabloop.api.run_list import runs
+    from tabloop.api.stages import init, run, train
+    from tabloop.errors import TabloopError
 
 __version__ = "0.1.0"
+
+__all__ = ["Model", "ProjectConfig", "Run", "TabloopError", "init", "load", "run", "runs", "train"]
 
 # ONNX Runtime reports what it is used for unless it is told not to; a service that handles other people's
 # rows tells nobody, and the report's own messages are no log of ours. Set it to 0 to let it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+_MODULES = {
+    "Model": "tabloop.api.model",
+    "ProjectConfig": "tabloop.api.project_config",
+    "Run": "tabloop.api.run",
+    "TabloopError": "tabloop.errors",
+    "init": "tabloop.api.stages",
+    "load": "tabloop.api.model",
+    "run": "tabloop.api.stages",
+    "runs": "tabloop.api.run_list",
+    "train": "tabloop.api.stages",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'tabloop' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

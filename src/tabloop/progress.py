@@ -22,6 +22,10 @@ class PoolState:
     total: int
     running: tuple[str, ...]
 
+    def describe(self) -> str:
+        """Say what is being worked on."""
+        return "training " + ", ".join(self.running) if self.running else "training"
+
 
 class Progress(Protocol):
     """Told what is going on; draws it, logs it or keeps quiet."""

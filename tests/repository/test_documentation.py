@@ -19,9 +19,9 @@ NOT_OURS = {"artifacts", "runs", "reports", "candidates", "monitoring", "stream"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 
-def commands(page: str) -> list[str]:
+def commands(page: str, mark: str = "run") -> list[str]:
     """The commands in the blocks marked to be run, in order."""
-    found = re.findall(r"<!-- run -->\n((?:    .*\n|\n)+)", (ROOT / page).read_text())
+    found = re.findall(rf"<!-- {mark} -->\n((?:    .*\n|\n)+)", (ROOT / page).read_text())
     return [line.strip() for block in found for line in block.splitlines() if line.strip()]
 
 
@@ -38,16 +38,16 @@ def test_every_setting_of_the_default_is_documented() -> None:
                 assert f"{section}.{key}" in page
 
 
-def run_page(workspace: Workspace, page: str) -> None:
-    for command in commands(page):
+def run_page(workspace: Workspace, page: str, *, after: str | None = None) -> None:
+    for command in commands(page, f"run after {after}" if after else "run"):
         words = shlex.split(command)
         assert words[0] in ("tabloop", ".venv/bin/tabloop"), command
-        environ = {"TABLOOP_TRAINING__CANDIDATES": QUICK, "TABLOOP_BENCHMARKING__IN_RUN": "none"}
-        outcome = workspace.run(*words[1:], environ=environ)
+        outcome = workspace.run(*words[1:], environ=QUICK_RUN)
         assert outcome.code == 0, (command, outcome.err)
 
 
 QUICK = "{logistic_regression: {}, decision_tree: {}, random_forest: {n_estimators: 20}}"
+QUICK_RUN = {"TABLOOP_TRAINING__CANDIDATES": QUICK, "TABLOOP_BENCHMARKING__IN_RUN": "none"}
 
 
 def test_the_readme_runs(trained_copy: Workspace) -> None:
@@ -59,6 +59,16 @@ def test_the_quickstart_runs_in_an_empty_folder(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     run_page(workspace, "docs/quickstart.md")
     run_snippet("quickstart.md", "import joblib", tmp_path)
+
+
+def test_the_python_page_runs_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path)
+    run_page(workspace, "docs/python.md")
+    for name, value in QUICK_RUN.items():
+        monkeypatch.setenv(name, value)
+    assert run_snippet("python.md", "import polars as pl", tmp_path).startswith("True 0.")
+    run_page(workspace, "docs/python.md", after="python")
+    run_snippet("python.md", "from sklearn.base import clone", tmp_path)
 
 
 def test_the_exported_model_runs_without_tabloop(trained_copy: Workspace) -> None:
@@ -73,7 +83,7 @@ def test_the_exported_model_runs_without_tabloop(trained_copy: Workspace) -> Non
 def run_snippet(page: str, start: str, folder: Path) -> str:
     """Run the Python that a page shows."""
     text = (ROOT / "docs" / page).read_text()
-    (snippet,) = re.findall(rf"(    {re.escape(start)}.*?\n)(?!    )", text, re.S)
+    (snippet,) = re.findall(rf"(    {re.escape(start)}.*?\n)(?!\n?    )", text, re.S)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(snippet)],
         cwd=folder, capture_output=True, text=True, check=False,

@@ -19,6 +19,7 @@ from tabloop.errors import TabloopError
 
 if TYPE_CHECKING:
     from tabloop.progress import PoolState
+    from tabloop.progress_bar import ProgressBar
 
 
 def write_json(value: Any) -> None:
@@ -87,8 +88,7 @@ class ProgressDisplay:
     """
 
     def __init__(self, *, line_every_s: float = 30.0) -> None:
-        self._bar: Any = None
-        self._task: Any = None
+        self._bar: ProgressBar | None = None
         self._line_every_s = line_every_s
         self._doing = "starting"
         self._left = ""
@@ -106,19 +106,10 @@ class ProgressDisplay:
     def __enter__(self) -> Self:
         self._reserved.__enter__()
         if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from tabloop.progress_bar import ProgressBar
 
-            self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[left]}"),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
+            self._bar = ProgressBar()
+            self._bar.__enter__()
         else:
             self._teller.start()
         return self
@@ -127,7 +118,7 @@ class ProgressDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.__exit__(kind, error, trace)
         else:
             self._ended.set()
             self._teller.join()
@@ -137,25 +128,17 @@ class ProgressDisplay:
         """Begin a step."""
         self._doing, self._left = text, ""
         if self._bar is not None:
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(text, total=None, left="")
+            self._bar.step(text)
 
     def fraction(self, fraction: float) -> None:
         """Say how much of the step is done, where that is known."""
         self._left = f", {fraction:.0%} done"
         if self._bar is not None:
-            self._bar.update(self._task, total=1.0, completed=fraction, left=f"{fraction:.0%}")
+            self._bar.fraction(fraction)
 
     def tasks(self, state: PoolState) -> None:
         """Say which tasks are running and how many are done."""
-        self._doing = "training " + ", ".join(state.running) if state.running else "training"
+        self._doing = state.describe()
         self._left = f"; {state.done} of {state.total} tasks are done"
         if self._bar is not None:
-            self._bar.update(
-                self._task,
-                total=state.total,
-                completed=state.done,
-                description=self._doing,
-                left=f"{state.done}/{state.total}",
-            )
+            self._bar.tasks(state)

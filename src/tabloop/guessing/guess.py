@@ -101,6 +101,23 @@ def infer_config(
     minutes: {type: number, minimum: -1000, maximum: 1000, decimal_mark: ","}  # guessed: 0 to 12 seen, ...
     """
     table = _read(file, _path_in_config(file, config_folder), target.strip(), header)
+    return _infer(table, str(file), file.name, target=target, positive=positive)
+
+
+def infer_config_of_frame(frame: pl.DataFrame, *, target: str, positive: str | None) -> InferredConfig:
+    """Write a config.yaml for rows that stand in no file; see `infer_config`.
+
+    Its `data.source` is to be set: it names a Parquet file that is not there.
+    """
+    where = "the frame"
+    if frame.is_empty():
+        raise TooFewRowsError(f"{where}: no rows; nothing can be inferred from it")
+    source = ParquetSource(kind="parquet", path="frame.parquet")
+    table = _Table(source, frame.head(MOST_ROWS), 0, frame.height <= MOST_ROWS, "")
+    return _infer(table, where, where, target=target, positive=positive)
+
+
+def _infer(table: _Table, file: str, title: str, *, target: str, positive: str | None) -> InferredConfig:
     frame, name = table.frame, _find_target(file, table, target)
     if problem := name_problem(name):
         raise DataError(f"{file}: the target {name!r}: {problem}")
@@ -118,7 +135,7 @@ def infer_config(
     rarer_rows = min(int(found.is_positive.sum()), int((~found.is_positive).sum()))
     n_splits = max(2, min(_DEFAULT_SPLITS, int(0.8 * rarer_rows) // 5))
     draft = ConfigDraft(
-        file_name=file.name,
+        file_name=title,
         rows=n_rows,
         is_all=table.is_all,
         source=table.source,
@@ -199,7 +216,7 @@ def _without_padding(file: Path, table: _Table, source: CsvSource) -> _Table:
     return replace(table, source=source.model_copy(update=habits), frame=frame, seen=seen)
 
 
-def _find_target(file: Path, table: _Table, target: str) -> str:
+def _find_target(file: str, table: _Table, target: str) -> str:
     columns = table.frame.columns
     if not target.strip():
         raise DataError(f"{file}: --target is empty; expected one of {listing([repr(c) for c in columns])}")
@@ -213,7 +230,7 @@ def _find_target(file: Path, table: _Table, target: str) -> str:
     raise DataError(f"{file}: no column {target!r} to predict; {hint}")
 
 
-def _require_features(file: Path, guesses: list[ColumnGuess]) -> list[ColumnGuess]:
+def _require_features(file: str, guesses: list[ColumnGuess]) -> list[ColumnGuess]:
     """Make sure that a model has something to learn from, doubtful columns if there are no others."""
     if any(g.ignore is None and not isinstance(g.column, TextColumn) for g in guesses):
         return guesses

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
@@ -47,13 +46,13 @@ class TargetGuess:
     seen: str
 
 
-def guess_target(file: Path, name: str, values: pl.Series, wanted: str | None) -> TargetGuess:
+def guess_target(file: str, name: str, values: pl.Series, wanted: str | None) -> TargetGuess:
     """Guess which of a target's two values counts as 1.
 
     Parameters
     ----------
-    file : pathlib.Path
-        The table, for messages.
+    file : str
+        What to call the table in messages.
     name : str
         The target's column.
     values : polars.Series of length n_rows
@@ -73,7 +72,7 @@ def guess_target(file: Path, name: str, values: pl.Series, wanted: str | None) -
 
     Examples
     --------
-    >>> guess = guess_target(Path("a.csv"), "fate", pl.Series(["alive", "dead", None, "alive"]), None)
+    >>> guess = guess_target("a.csv", "fate", pl.Series(["alive", "dead", None, "alive"]), None)
     >>> guess.positive, guess.negative, guess.is_positive.to_list()
     ('dead', 'alive', [False, True, None, False])
     """
@@ -97,7 +96,7 @@ def guess_target(file: Path, name: str, values: pl.Series, wanted: str | None) -
     return TargetGuess(positive, negative, plain == positive, seen)
 
 
-def _plain_texts(file: Path, name: str, values: pl.Series) -> pl.Series:
+def _plain_texts(file: str, name: str, values: pl.Series) -> pl.Series:
     """Write each value as `target_text` does; null where it is missing."""
     dtype = values.dtype
     if not (dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null) or dtype.is_numeric()):
@@ -112,7 +111,7 @@ def _plain_texts(file: Path, name: str, values: pl.Series) -> pl.Series:
     return texts.replace_strict(distinct, meanings, default=None, return_dtype=pl.String)
 
 
-def _choose_positive(file: Path, name: str, counts: dict[str, int], wanted: str | None) -> tuple[str, str]:
+def _choose_positive(file: str, name: str, counts: dict[str, int], wanted: str | None) -> tuple[str, str]:
     if wanted is not None:
         text = target_text(wanted)
         alike = [value for value in counts if value.casefold() == text.casefold()]
@@ -130,7 +129,7 @@ def _choose_positive(file: Path, name: str, counts: dict[str, int], wanted: str 
     return min(counts, key=lambda value: counts[value]), "the rarer one"
 
 
-def _problem(file: Path, name: str, found: str, counts: Iterable[str]) -> str:
+def _problem(file: str, name: str, found: str, counts: Iterable[str]) -> str:
     missing = next((text for text in counts if text.casefold() in _MISSING), None)
     hint = f" If {missing!r} means that it is missing, leave the field empty." if missing is not None else ""
     return (

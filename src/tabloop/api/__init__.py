@@ -1,0 +1,1 @@
+"""What `import tabloop` offers: frames in, frames out, runs and models that a notebook shows."""

@@ -1,0 +1,203 @@
+"""The model of a run: frames in, probabilities and decisions out, by ONNX Runtime alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabloop.api.frames import THE_FRAME, FrameRows, GivenFrame, Table, read_frame
+from tabloop.api.html import table, titled
+from tabloop.artifacts.layout import MANIFEST, PIPELINE
+from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.store import RunStore
+from tabloop.contract.contract import Contract
+from tabloop.data.checked_rows import read_checked_rows
+from tabloop.data.quarantine import Quarantine
+from tabloop.errors import DataError
+from tabloop.inference.records.frame_columns import columns_of_frame
+from tabloop.inference.scoring_service import Decisions, ScoringService, load_service, load_tested_service
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_DEFAULT_FOLDER = Path("artifacts")
+
+
+def load(where: str | Path = _DEFAULT_FOLDER, run: str | None = None) -> Model:
+    """Load the champion, or the model of another run.
+
+    It needs ONNX Runtime only: no scikit-learn, and nothing is unpickled.
+
+    Parameters
+    ----------
+    where : path, default="artifacts"
+        An artifact folder, for its champion; or the folder of a run. Where there is no such path, the name
+        of a run in `artifacts`.
+    run : str, optional
+        A run in the artifact folder: its name, or a beginning or end of it that no other has.
+
+    Returns
+    -------
+    model : Model
+
+    Raises
+    ------
+    ArtifactMissingError
+        If there is no such run, or no champion yet.
+    ArtifactError
+        If nothing was exported.
+    HashMismatchError
+        If a file is not the recorded one.
+    """
+    path = Path(where)
+    if run is None and not path.exists() and _DEFAULT_FOLDER.is_dir() and path.name == str(where):
+        path, run = _DEFAULT_FOLDER, str(where)
+    if run is not None:
+        folder = RunStore(path).get(run)
+    elif (path / MANIFEST).is_file():
+        folder = RunFolder(path.resolve())
+    else:
+        folder = RunStore(path).require_champion()
+        return Model(folder, load_tested_service(folder))
+    return Model(folder, load_service(folder, released_only=False))
+
+
+class Model:
+    """A run's exported model; `load` gives one.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    service : ScoringService
+        Its graph and threshold.
+    """
+
+    def __init__(self, folder: RunFolder, service: ScoringService) -> None:
+        self.folder = folder
+        self._service = service
+        self._data_config = folder.config.data
+
+    @property
+    def run_id(self) -> str:
+        """The run that it is of."""
+        return self._service.run_id
+
+    @property
+    def threshold(self) -> float:
+        """Decisions are `probability >= threshold`."""
+        return self._service.threshold
+
+    @property
+    def contract(self) -> Contract:
+        """What a valid row is."""
+        return self._service.contract
+
+    def predict_proba(self, frame: Table) -> NDArray[np.float64]:
+        """Give the probabilities of the two classes, as a scikit-learn classifier does.
+
+        Parameters
+        ----------
+        frame : pandas, Polars or Arrow frame with n_rows rows
+            The contract's columns; others are not looked at.
+
+        Returns
+        -------
+        proba : ndarray of float64, shape (n_rows, 2)
+            Of the negative and the positive class.
+
+        Raises
+        ------
+        DataError
+            If the columns are not the contract's, or it refuses a row; all problems in one message.
+        """
+        positive = self._decide(read_frame(frame)).probability
+        return np.column_stack([1.0 - positive, positive])
+
+    def decide(self, frame: Table) -> Any:
+        """Decide on each row: the probability of the positive class, and 1 where it reaches the threshold.
+
+        Parameters
+        ----------
+        frame : pandas, Polars or Arrow frame with n_rows rows
+            As for `predict_proba`.
+
+        Returns
+        -------
+        decisions : frame of the same kind with n_rows rows
+            Two columns, named as the service and `tabloop score` name them, such as
+            `predicted_churned_probability` and `predicted_churned`; in pandas under the same index.
+
+        Raises
+        ------
+        DataError
+            As `predict_proba` does.
+        """
+        given = read_frame(frame)
+        decisions = self._decide(given)
+        return given.answer(
+            pl.DataFrame(
+                {
+                    self.contract.probability_name: decisions.probability,
+                    self.contract.decision_name: decisions.label,
+                }
+            )
+        )
+
+    def _decide(self, given: GivenFrame) -> Decisions:
+        contract, quarantine = self.contract, Quarantine(self._data_config.limits)
+        parts = [
+            self._service.decide(columns_of_frame(contract, checked.typed))
+            for checked in read_checked_rows(
+                FrameRows(given.rows),
+                self._data_config,
+                contract,
+                quarantine,
+                with_target=False,
+                extra_allowed=True,
+            )
+        ]
+        if quarantine.rows:
+            raise DataError(
+                f"{THE_FRAME}: the contract refuses {quarantine.rows:,} of {given.rows.height:,} rows "
+                f"(the first is line 1)\n{quarantine.describe()}\n"
+                "Mend them or leave them out; no row was decided on."
+            )
+        return Decisions(
+            np.concatenate([part.probability for part in parts]),
+            np.concatenate([part.label for part in parts]),
+        )
+
+    def as_sklearn(self) -> Any:
+        """Load the fitted scikit-learn pipeline, from raw columns to decisions at the threshold.
+
+        `clone` and `cross_val_score` take it. It unpickles the run's own file, whose hash is checked first:
+        load only what you trust.
+
+        Returns
+        -------
+        pipeline : sklearn.pipeline.Pipeline
+            Takes frames of the contract's columns; its classes are 0 and 1.
+        """
+        import joblib
+
+        return joblib.load(self.folder.checked_path(PIPELINE))
+
+    def __repr__(self) -> str:
+        n_columns = len(self.contract.columns)
+        return f"<Model of run {self.run_id}: {n_columns} columns, threshold {self.threshold:.4f}>"
+
+    def _repr_html_(self) -> str:
+        contract = self.contract
+        said = (
+            f"{contract.decision_name} is 1 where {contract.probability_name} reaches {self.threshold:.4f}; "
+            f"run {self.folder.state}"
+        )
+        columns = [
+            [name, column.type, column.nullable, column.describe_limits()]
+            for name, column in contract.columns.items()
+        ]
+        return titled(f"model {self.run_id}", said, table(["column", "type", "nullable", "limits"], columns))

@@ -1,0 +1,189 @@
+"""`init`, `train` and `run`: what the commands of these names do, on a frame or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tabloop.api.frames import THE_FRAME, FrameKind, Table, is_path, read_frame
+from tabloop.api.progress import shown
+from tabloop.api.project_config import ProjectConfig
+from tabloop.api.run import Run
+from tabloop.artifacts.datasets import DatasetStore
+from tabloop.artifacts.files import write_atomic
+from tabloop.artifacts.run import RunFolder
+from tabloop.config.data import ParquetSource, Source
+from tabloop.config.loading import Project, parse_project
+from tabloop.contract.checks.table import require_columns
+from tabloop.data.open_source import source_of_file
+from tabloop.errors import ConfigError
+
+_MARK = "# Written by tabloop's train() and run(): the settings of the latest run in this folder.\n"
+
+
+def init(data: Table, *, target: str, positive: object = None) -> ProjectConfig:
+    """Guess a config for a table: types, ranges, categories, what is an id or a leak; every guess is told.
+
+    Parameters
+    ----------
+    data : pandas, Polars or Arrow frame, or path
+        The table; a path is that of a CSV or Parquet file.
+    target : str
+        The column to predict, with two values.
+    positive : object, optional
+        The value that counts as 1; by default 1, true or yes, else the rarer one.
+
+    Returns
+    -------
+    config : ProjectConfig
+        To look at, to edit, to write to a file, to train with.
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read, or the target is not there or has not two values.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> frame = pl.DataFrame({"minutes": [3.5, 0, 12, 7], "country": ["DE", "US", "US", "DE"],
+    ...                       "bought": ["yes", "no", "yes", "no"]})
+    >>> config = init(frame, target="bought")
+    >>> list(config.contract.columns)
+    ['minutes', 'country']
+    """
+    from tabloop.guessing.guess import infer_config, infer_config_of_frame
+
+    wanted = None if positive is None else str(positive)
+    if is_path(data):
+        guessed = infer_config(Path(data), target=target, positive=wanted, config_folder=Path.cwd())
+    else:
+        guessed = infer_config_of_frame(read_frame(data).rows, target=target, positive=wanted)
+    return ProjectConfig(guessed.text, guessed.guesses)
+
+
+def train(
+    data: Table = None,
+    config: ProjectConfig | str | Path = "config.yaml",
+    *,
+    folder: str | Path = "artifacts",
+    progress: bool | None = None,
+) -> Run:
+    """Open a run: read the rows, compare the candidates, calibrate the threshold.
+
+    The run stays open: nothing is exported, judged or released; `run` does all of it.
+
+    Parameters
+    ----------
+    data : pandas, Polars or Arrow frame, or path, optional
+        The rows, with the target. The contract's columns of a frame are kept in `folder`, so that the run can
+        be reproduced; a file is read where it is. Left out, the config's `data.source` is read.
+    config : ProjectConfig or path, default="config.yaml"
+        What `init` gave, or a file.
+    folder : path, default="artifacts"
+        Where everything goes; nothing is written elsewhere. Its `config.yaml` is for the command line:
+        `tabloop serve --config artifacts/config.yaml`.
+    progress : bool, optional
+        Whether to show it; by default in a notebook and on a terminal.
+
+    Returns
+    -------
+    run : Run
+
+    Raises
+    ------
+    ConfigError
+        If the config is wrong, or `folder` holds somebody else's `config.yaml`.
+    DataError
+        If the columns are not the contract's, or more rows are refused than the config allows; all problems
+        in one message.
+    TrainingError, InfeasibleError
+        If every candidate fails, or the promise does where the config wants it kept.
+    """
+    from tabloop.lifecycle import train as stage
+
+    project, kind = _project(data, config, Path(folder))
+    with shown(progress) as watcher:
+        opened, _ = stage.train(project, watcher)
+    return Run(RunFolder(opened.path), kind)
+
+
+def run(
+    data: Table = None,
+    config: ProjectConfig | str | Path = "config.yaml",
+    *,
+    folder: str | Path = "artifacts",
+    progress: bool | None = None,
+    allow_infeasible: bool = False,
+) -> Run:
+    """Do the whole job: train, export, quantize, check, measure, and go live if every gate holds.
+
+    Parameters
+    ----------
+    data, config, folder, progress
+        As for `train`.
+    allow_infeasible : bool, default=False
+        Let a run whose precision promise is infeasible replace a champion that keeps its promise.
+
+    Returns
+    -------
+    run : Run
+        Sealed. `run.released` tells whether every gate let it out, `run.gates` why or why not.
+
+    Raises
+    ------
+    ConfigError, DataError, TrainingError, InfeasibleError
+        As `train` does.
+    ExportError, ParityError
+        If there is no exact graph of the winner.
+    """
+    from tabloop.lifecycle.run_all import run_all
+
+    project, kind = _project(data, config, Path(folder))
+    with shown(progress) as watcher:
+        sealed, _ = run_all(project, watcher, allow_infeasible=allow_infeasible)
+    return Run(sealed, kind)
+
+
+def _project(data: Table, config: ProjectConfig | str | Path, folder: Path) -> tuple[Project, FrameKind]:
+    """Settle where the rows are and where the artifacts go, and write the settings there."""
+    if not isinstance(config, ProjectConfig | str | Path):
+        raise ConfigError(f"got {type(config).__name__}, expected what tabloop.init gave, or a path")
+    if not isinstance(config, ProjectConfig):
+        config = ProjectConfig.read(config)
+    written = folder / "config.yaml"
+    if written.exists() and not written.read_text("utf-8", "replace").startswith(_MARK):
+        raise ConfigError(f"{written}: is there already and not of tabloop's train(); name another folder")
+    source, kind = _source(data, config, folder)
+    placed = config.placed(source, ".")
+    text = _MARK + placed.to_yaml()
+    project = parse_project(text, written)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(written, text.encode())
+    return project, kind
+
+
+def _source(data: Table, config: ProjectConfig, folder: Path) -> tuple[Source, FrameKind]:
+    source: Source = config.settings.data.source
+    kind: FrameKind = "polars"
+    if data is None:
+        pass
+    elif is_path(data):
+        source = source_of_file(source, Path(data))
+    else:
+        given = read_frame(data)
+        contract, kind = config.contract, given.kind
+        require_columns(
+            contract,
+            given.rows.columns,
+            with_target=True,
+            ignored=config.settings.data.ignore,
+            dtypes=given.rows.dtypes,
+            where=THE_FRAME,
+        )
+        rows = given.rows.select(*contract.columns, contract.target.name)
+        source = ParquetSource(kind="parquet", path=str(DatasetStore(folder).put(rows.write_parquet).path))
+    if source.path is None:
+        return source, kind
+    path = Path(source.path).absolute()
+    below = path.relative_to(folder.absolute()) if path.is_relative_to(folder.absolute()) else path
+    return source.model_copy(update={"path": below.as_posix()}), kind

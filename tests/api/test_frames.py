@@ -1,0 +1,69 @@
+"""Frames go in as pandas, Polars or Arrow and come out as what they were."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabloop.api.frames import read_frame
+from tabloop.errors import DataError
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-(2**60), 2**60),
+            st.none() | st.floats(allow_nan=False, allow_infinity=False),
+            st.none() | st.text(max_size=5),
+            st.none() | st.booleans(),
+        ),
+        max_size=8,
+    )
+)
+def test_pandas_values_arrive_as_they_are_and_missing_ones_as_null(rows: list[tuple[Any, ...]]) -> None:
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
+    frame = pd.DataFrame(
+        {
+            "whole": pd.array(columns[0], dtype="Int64"),
+            "number": pd.Series(columns[1], dtype="float64"),
+            "text": pd.Series(columns[2], dtype="object"),
+            "flag": pd.array(columns[3], dtype="boolean"),
+        }
+    )
+    found = read_frame(frame).rows
+    assert [found[name].to_list() for name in ("whole", "number", "text", "flag")] == columns
+
+
+def test_moments_and_categories_of_pandas_arrive() -> None:
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    frame = pd.DataFrame({"at": pd.to_datetime([moment, None]), "where": pd.Categorical(["DE", None])})
+    found = read_frame(frame).rows
+    assert found["at"].to_list() == [moment, None]
+    assert found["where"].to_list() == ["DE", None]
+
+
+def test_a_lazy_frame_and_an_arrow_table_are_frames_too() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = pl.DataFrame({"days": [1, None, 3], "country": ["DE", "US", None]})
+    assert read_frame(rows.lazy()).rows.equals(rows)
+    given_table = read_frame(rows.to_arrow())
+    assert given_table.rows.equals(rows)
+    assert isinstance(given_table.answer(rows), pyarrow.Table)
+
+
+def test_every_problem_of_a_frame_is_named_at_once() -> None:
+    frame = pd.DataFrame([[1, 2, 3]], columns=["a", "a", 7])  # type: ignore[list-item, unused-ignore]
+    with pytest.raises(DataError) as refused:
+        read_frame(frame)
+    assert "column 7: its name is of type int" in str(refused.value)
+    assert "column a: stands there 2 times" in str(refused.value)
+    with pytest.raises(DataError, match="column mixed: got values of types int, str"):
+        read_frame(pd.DataFrame({"mixed": ["a", 1]}))
+    with pytest.raises(DataError, match="got list, expected a pandas, Polars or Arrow frame"):
+        read_frame([1, 2])
