@@ -113,7 +113,8 @@ def infer_config_of_frame(frame: pl.DataFrame, *, target: str, positive: str | N
     if frame.is_empty():
         raise TooFewRowsError(f"{where}: no rows; nothing can be inferred from it")
     source = ParquetSource(kind="parquet", path="frame.parquet")
-    table = _Table(source, frame.head(MOST_ROWS), 0, frame.height <= MOST_ROWS, "")
+    seen = "the rows were a frame and are in no file yet"
+    table = _Table(source, frame.head(MOST_ROWS), 0, frame.height <= MOST_ROWS, seen)
     return _infer(table, where, where, target=target, positive=positive)
 
 
