@@ -1,3 +1,5 @@
+"""The interactive page at /docs, in a real browser."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""What an operator sees: metrics, full queues, a log that cannot be written, traces, refusals at the start."""
+
 from __future__ import annotations
 
 import json

@@ -13,7 +13,7 @@ from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.scoring_service import ScoringService, load_service
 from tests.conftest import Workspace
 from tests.streaming.servers import STANDARD, KafkaMock, require_answer
-from tests.streaming.stream_kit import Broker
+from tests.streaming.stream_kit import Broker, hasten_kafka
 
 URLS = {
     "redis": "redis://127.0.0.1:6379",
@@ -36,6 +36,7 @@ def rows(contract: Contract) -> pl.DataFrame:
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaMock]:
     server = KafkaMock(tmp_path_factory.mktemp("kafka"))
     server.start()
+    hasten_kafka()
     yield server
     server.kill()
 

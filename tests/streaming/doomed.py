@@ -17,6 +17,7 @@ from tabloop.config.loading import load_project
 from tabloop.scoring import events as event_scoring
 from tabloop.streaming import event_log
 from tabloop.streaming import open_broker as brokers
+from tests.streaming.stream_kit import hasten_kafka
 
 MOMENTS = ("pulled", "logging", "logged", "published", "acknowledged")
 
@@ -50,6 +51,8 @@ def start_consumer(
 
 def _run(folder: str, section: dict[str, Any], environ: dict[str, str], die_when: str, batch: int) -> None:
     os.environ |= environ
+    if section["source"]["kind"] == "kafka":
+        hasten_kafka()
     if die_when:
         _plant(die_when, batch)
     project = load_project(Path(folder) / "config.yaml", overrides=[f"stream={section!r}"], environ={})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -200,13 +201,20 @@ class SecuredRabbitMqServer(SecuredServer, RabbitMqServer):
         )
 
 
+# From C: Python's own door to the mock cluster (`test.mock.num.brokers`) leaves each group waiting 3 s for members
 _MOCK = """
-from confluent_kafka import Producer
-producer = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
-(broker,) = producer.list_topics(timeout=10).brokers.values()
-print(f"{broker.host}:{broker.port}", flush=True)
-while True:
-    producer.poll(1)
+import ctypes, pathlib, threading
+import confluent_kafka
+
+(library,) = (pathlib.Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka-*")
+kafka = ctypes.CDLL(str(library))
+kafka.rd_kafka_new.restype = kafka.rd_kafka_mock_cluster_new.restype = ctypes.c_void_p
+kafka.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
+client = ctypes.c_void_p(kafka.rd_kafka_new(0, None, None, 0))
+cluster = ctypes.c_void_p(kafka.rd_kafka_mock_cluster_new(client, 1))
+kafka.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0)
+print(kafka.rd_kafka_mock_cluster_bootstraps(cluster).decode(), flush=True)
+threading.Event().wait()
 """
 
 
@@ -217,13 +225,17 @@ class KafkaMock(OwnServer):
 
     @property
     def url(self) -> str:
-        return (self.folder / "output.log").read_text().split()[-1]
+        return self._addresses()[0]
 
     def command(self) -> list[str]:
         return [self.program, "-c", _MOCK]
 
     def is_ready(self) -> bool:
-        return ":" in (self.folder / "output.log").read_text().strip()[-8:]
+        return bool(self._addresses())
+
+    def _addresses(self) -> list[str]:
+        output = (self.folder / "output.log").read_text()  # the library's own words stand in it as well
+        return re.findall(r"^(127\.0\.0\.1:\d+)\n", output, flags=re.MULTILINE)
 
 
 def wait_until(is_so: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -27,6 +27,7 @@ from tabloop.streaming.ports import DecisionSink, EventSource
 from tabloop.streaming.stream_report import StreamReport
 
 URL_ENV = "TABLOOP_TEST_BROKER"
+_KAFKA_SILENCE_MS = 2_000
 
 
 def stream_settings(kind: str, *, claim_after_s: float = 0.5, **settings: Any) -> dict[str, Any]:
@@ -51,6 +52,27 @@ def stream_settings(kind: str, *, claim_after_s: float = 0.5, **settings: Any) -
     }[kind]
     url = {} if kind == "memory" else {"url_env": URL_ENV}
     return {"source": {"kind": kind} | url | source, "sink": {"kind": kind} | url | sink} | settings
+
+
+def hasten_kafka() -> None:
+    """Let the mock cluster give up a silent consumer after 2 s, and hold no fetch while other requests wait.
+
+    A real cluster takes no silence below 6 s, which is what the setting allows.
+    """
+    import confluent_kafka
+
+    from tabloop.streaming.brokers import kafka
+
+    def consumer(config: dict[str, Any]) -> confluent_kafka.Consumer:
+        hasty = config | {"fetch.wait.max.ms": 20}
+        if "session.timeout.ms" in config:
+            hasty |= {
+                "session.timeout.ms": _KAFKA_SILENCE_MS,
+                "heartbeat.interval.ms": _KAFKA_SILENCE_MS // 4,
+            }
+        return confluent_kafka.Consumer(hasty)
+
+    kafka.Consumer = consumer  # type: ignore[misc, assignment]
 
 
 @dataclass
@@ -178,7 +200,9 @@ async def _read_all(broker: Broker, place: Mapping[str, Any]) -> list[bytes]:
 def _read_kafka(servers: str, topic: str) -> list[bytes]:
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": secrets.token_hex(4)})
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": secrets.token_hex(4), "fetch.wait.max.ms": 20}
+    )
     bodies = []
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     for partition in partitions:

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.artifacts.prediction_log.kit import append, live, open_log
+from tests.artifacts.prediction_log.log_kit import append, live, open_log
 
 from tabloop.artifacts.prediction_log.census import CENSUS, LogCensus
 from tabloop.artifacts.prediction_log.folder import rotated_files

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.artifacts.prediction_log.kit import ids, open_files, open_log
+from tests.artifacts.prediction_log.log_kit import ids, open_files, open_log
 
 from tabloop.artifacts.prediction_log.group_commit import GroupCommit
 from tabloop.errors import LogUnwritableError

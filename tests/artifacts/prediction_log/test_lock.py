@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.artifacts.prediction_log.kit import append, ids, live, open_log, whole
+from tests.artifacts.prediction_log.log_kit import append, ids, live, open_log, whole
 
 from tabloop.artifacts.prediction_log.folder import LOCK_NAME
 from tabloop.errors import LogUnwritableError

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.artifacts.prediction_log.kit import append, ids, live, open_log, whole
+from tests.artifacts.prediction_log.log_kit import append, ids, live, open_log, whole
 
 from tabloop.artifacts.prediction_log.folder import rotated_files
 from tabloop.artifacts.prediction_log.reader import LogPosition, PredictionLogReader

@@ -8,7 +8,7 @@ import duckdb
 import pandas
 import polars
 import pytest
-from tests.artifacts.prediction_log.kit import append, ids, live, open_log
+from tests.artifacts.prediction_log.log_kit import append, ids, live, open_log
 from tests.conftest import ROOT
 
 from tabloop.artifacts.prediction_log.folder import is_in_order, rotated_files

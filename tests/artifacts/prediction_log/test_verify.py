@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.artifacts.prediction_log.kit import append, live, open_log, whole
+from tests.artifacts.prediction_log.log_kit import append, live, open_log, whole
 from tests.conftest import Workspace
 
 from tabloop.artifacts.prediction_log.folder import rotated_files

@@ -17,7 +17,16 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.artifacts.prediction_log.kit import Student, append, ids, lines, live, open_files, open_log, whole
+from tests.artifacts.prediction_log.log_kit import (
+    Student,
+    append,
+    ids,
+    lines,
+    live,
+    open_files,
+    open_log,
+    whole,
+)
 
 from tabloop.artifacts.prediction_log.folder import rotated_files, upkeep_alone, writers_held_off
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader

@@ -7,9 +7,9 @@ import shlex
 from typing import get_args
 
 import yaml
+from tests.conftest import ROOT, Workspace
 
 from tabloop.config.streaming import StreamConfig, StreamSource
-from tests.conftest import ROOT, Workspace
 
 PAGE = (ROOT / "docs" / "streams.md").read_text()
 

@@ -23,7 +23,7 @@ import pytest
 from tabloop.deployment.request_body import BodyReader
 from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
-from tests.deployment.test_http_edge import JSON, connect, read_all, statuses
+from tests.deployment.test_edge import JSON, connect, read_all, statuses
 
 KEY = "predict-with-this-key"
 

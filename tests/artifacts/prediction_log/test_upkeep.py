@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import zstandard
-from tests.artifacts.prediction_log.kit import append, ids, live, open_log, whole
+from tests.artifacts.prediction_log.log_kit import append, ids, live, open_log, whole
 
 from tabloop.artifacts.prediction_log.folder import rotated_files
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
@@ -109,7 +109,7 @@ import sys
 from pathlib import Path
 from tabloop.artifacts.prediction_log.upkeep import keep_up
 from tabloop.config.prediction_log import PredictionLogConfig
-from tests.artifacts.prediction_log.test_rotation import filled
+from tests.artifacts.prediction_log.test_upkeep import filled
 print("ready", flush=True)
 while True:
     filled(Path(sys.argv[1]), 40)
