@@ -72,7 +72,7 @@ def hasten_kafka() -> None:
             }
         return confluent_kafka.Consumer(hasty)
 
-    kafka.Consumer = consumer  # type: ignore[misc, assignment]
+    kafka.Consumer = consumer  # type: ignore[assignment, attr-defined]
 
 
 @dataclass
