@@ -296,7 +296,7 @@ def main() -> None:
     split = split_dataset(
         dataset.frame, contract.target.name, test_size=config.data.test_size, seed=config.seed
     )
-    result = train_model(config, contract, split.train, split.test)
+    result = train_model(config, contract, split.train, split.test, groups=split.train_groups)
     pipeline, threshold = result.best_pipeline, result.threshold.threshold
     variants = build_variants(pipeline, contract)
     rows = measure(variants, pipeline, contract, split.test, threshold, arguments.seconds)

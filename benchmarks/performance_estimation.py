@@ -99,7 +99,7 @@ def train(data: Path, model: str, seed: int) -> Bench:
     )
     features = feature_frame(contract, split.train)
     y = split.train[contract.target.name].to_numpy().astype(np.int8)
-    folds = assign_folds(y, n_splits=5, seed=seed)
+    folds = assign_folds(y, n_splits=5, seed=seed, groups=split.train_groups)
 
     def fitted(on: NDArray[np.bool_]) -> Pipeline:
         steps = [

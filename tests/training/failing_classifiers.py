@@ -9,6 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
+from tabloop.optimization.export.classifiers import classifier_to_onnx
+from tabloop.optimization.export.graph import OnnxGraph
+
 
 class Failing(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any) -> Self:
@@ -44,3 +47,10 @@ class FailingOnAllRows(LogisticRegression):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Any:
         return super().predict_proba(X)
+
+
+def export_of_few_rows(graph: OnnxGraph, x: str, classifier: Any) -> str:
+    """Convert what was fitted on a trial's rows, and fail on what was fitted on all of them."""
+    if classifier.n_samples_fit_ > 300:
+        raise RuntimeError("more rows than I can convert")
+    return classifier_to_onnx(graph, x, classifier)

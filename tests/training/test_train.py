@@ -27,7 +27,7 @@ def configured(project: Project, **training: Any) -> Config:
 
 def trained(config: Config, contract: Contract, rows: pl.DataFrame, watch: Any = None) -> TrainingResult:
     split = split_dataset(rows, contract.target.name, test_size=0.2, seed=config.seed)
-    return train_model(config, contract, split.train, split.test, watch=watch)
+    return train_model(config, contract, split.train, split.test, groups=split.train_groups, watch=watch)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_the_test_part_decides_nothing(
     config = configured(default_project)
     split = split_dataset(students, "purchased", test_size=0.2, seed=config.seed)
     turned = split.test.with_columns(purchased=(1 - pl.col("purchased")).cast(pl.Int8))
-    other = train_model(config, contract, split.train, turned)
+    other = train_model(config, contract, split.train, turned, groups=split.train_groups)
     assert other.best.name == result.best.name
     assert other.threshold == result.threshold
     assert other.evaluation.roc_auc == pytest.approx(1 - result.evaluation.roc_auc)
@@ -278,9 +278,48 @@ def test_whether_a_candidate_has_a_graph_is_known_before_the_first_fit(
         return "no such operator"
 
     with pytest.raises(ConfigError, match=r"(?s)gauss: no such operator.*report_only: true"):
-        train_model(config, contract, split.train, split.test, why_no_graph=none_for, watch=states.append)
+        train_model(
+            config,
+            contract,
+            split.train,
+            split.test,
+            groups=split.train_groups,
+            why_no_graph=none_for,
+            watch=states.append,
+        )
     assert asked == ["gauss"]
     assert {label for state in states for label in state.running} == {"gauss (trial)"}
+
+
+@pytest.mark.parametrize("keep", ["all", "winner"])
+def test_a_winner_without_a_graph_gives_way_to_the_next_best(
+    default_project: Project, contract: Contract, students: pl.DataFrame, keep: str
+) -> None:
+    candidates = {
+        "depth_4": {"kind": "decision_tree", "max_depth": 4},
+        "stump": {"kind": "decision_tree", "max_depth": 1},
+    }
+    config = configured(default_project, candidates=candidates, keep=keep)
+    split = split_dataset(students, "purchased", test_size=0.2, seed=42)
+    asked: list[str] = []
+
+    def none_for_the_best(name: str, pipeline: Any) -> str | None:
+        asked.append(name)
+        assert pipeline[-1].estimator_.tree_.n_node_samples[0] == split.train.height
+        return "it is too deep" if name == "depth_4" else None
+
+    def train(check: Any) -> TrainingResult:
+        return train_model(
+            config, contract, split.train, split.test, groups=split.train_groups, why_no_graph=check
+        )
+
+    found = train(none_for_the_best)
+    assert asked == ["depth_4", "stump"]
+    assert (found.best.name, found.ranking[1].no_graph) == ("stump", "it is too deep")
+    assert found.ranking[1].mean("roc_auc") > found.best.mean("roc_auc")
+    np.testing.assert_array_equal(found.oof_proba, found.best.probabilities)
+    with pytest.raises(TrainingError, match=r"stump: too big\n  depth_4: too big"):
+        train(lambda name, pipeline: "too big")
 
 
 def test_a_candidate_that_is_only_reported_is_never_chosen(

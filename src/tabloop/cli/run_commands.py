@@ -294,6 +294,9 @@ def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision
             for r in metrics.cv_ranking
         ],
     )  # fmt: skip
+    for each in metrics.cv_ranking:
+        if each.no_graph is not None:
+            click.echo(f"\n{each.name} is passed over, since it cannot be exported: {each.no_graph}")
     kept = (
         f"a precision of {promise.target_precision:g} is promised"
         if promise.feasible

@@ -96,6 +96,7 @@ def _check_lineage(project: Project, run: RunFolder) -> list[str]:
 
 def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
     # only here: checking hashes does not wait for scikit-learn
+    from tabloop.optimization.export.pipeline import graph_check
     from tabloop.training.train import train_model
 
     progress.step("reading the data")
@@ -107,6 +108,7 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
         data.split.train,
         data.split.test,
         groups=data.split.train_groups,
+        why_no_graph=graph_check(data.config.training.candidates, data.contract),
         watch=progress.tasks,
     )
     recorded = _without_times(run.read_json(METRICS))

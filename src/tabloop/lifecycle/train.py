@@ -72,12 +72,11 @@ def _train_into(
     # only here: a release or a rollback does not wait for scikit-learn
     import joblib
 
-    from tabloop.optimization.export.exporter import load_exporters
-    from tabloop.optimization.export.pipeline import why_no_graph
+    from tabloop.optimization.export.pipeline import graph_check
     from tabloop.training.train import train_model
 
     config, contract = project.config, project.contract
-    exporters = load_exporters(config.training.candidates)
+    why_no_graph = graph_check(config.training.candidates, contract)
     progress.step("reading the data")
     with run.open_new(QUARANTINE) as quarantine_file:
         dataset = read_dataset(
@@ -98,7 +97,7 @@ def _train_into(
         data.split.train,
         data.split.test,
         groups=data.split.train_groups,
-        why_no_graph=lambda name, pipeline: why_no_graph(pipeline, contract, exporters.get(name)),
+        why_no_graph=why_no_graph,
         watch=progress.tasks,
     )
 

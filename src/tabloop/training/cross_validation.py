@@ -53,6 +53,8 @@ class CandidateReport:
         Why it failed, if it did.
     report_only : bool
         Whether it is reported and never chosen.
+    no_graph : str or None
+        Why it cannot be exported although it is the best of the others: another one was chosen.
     warnings : tuple of str
         What the libraries warned of.
     """
@@ -66,7 +68,13 @@ class CandidateReport:
     expected_calibration_error: float = float("nan")
     failure: str | None = None
     report_only: bool = False
+    no_graph: str | None = None
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def can_win(self) -> bool:
+        """Whether it can be chosen."""
+        return self.failure is None and self.no_graph is None and not self.report_only
 
     def mean(self, metric: str) -> float:
         """Average a metric over the folds."""
@@ -83,6 +91,7 @@ class CandidateReport:
             kind=self.kind,
             failure=self.failure,
             report_only=self.report_only,
+            no_graph=self.no_graph,
             warnings=self.warnings,
             decision_threshold=decision_threshold,
         )
@@ -99,7 +108,7 @@ class CandidateReport:
 
 
 def assign_folds(
-    y: NDArray[np.int8], *, n_splits: int, seed: int, groups: NDArray[np.uint64] | None = None
+    y: NDArray[np.int8], *, n_splits: int, seed: int, groups: NDArray[np.uint64] | None
 ) -> NDArray[np.int64]:
     """Give every training row its fold, stratified by class.
 
@@ -111,8 +120,8 @@ def assign_folds(
         How many folds.
     seed : int
         Another seed gives an unrelated assignment.
-    groups : ndarray of uint64, shape (n_train,), optional
-        Rows of equal numbers come into one fold; by default each row is dealt on its own.
+    groups : ndarray of uint64, shape (n_train,), or None
+        Rows of equal numbers come into one fold; with None each row is dealt on its own.
 
     Returns
     -------
@@ -126,7 +135,7 @@ def assign_folds(
 
     Examples
     --------
-    >>> folds = assign_folds(np.array([0, 1] * 10, dtype=np.int8), n_splits=5, seed=42)
+    >>> folds = assign_folds(np.array([0, 1] * 10, dtype=np.int8), n_splits=5, seed=42, groups=None)
     >>> np.bincount(folds).tolist()
     [4, 4, 4, 4, 4]
     """
@@ -248,15 +257,17 @@ def rank_candidates(reports: list[CandidateReport], rank_by: RankBy) -> list[Can
     TrainingError
         If every candidate that can be chosen failed.
     """
-    if all(report.failure is not None or report.report_only for report in reports):
-        reasons = "\n  ".join(f"{report.name}: {report.failure or 'report_only'}" for report in reports)
+    if not any(report.can_win for report in reports):
+        reasons = "\n  ".join(
+            f"{report.name}: {report.failure or report.no_graph or 'report_only'}" for report in reports
+        )
         raise TrainingError(f"every candidate failed\n  {reasons}")
     sign = 1.0 if rank_by == "brier_score" else -1.0
 
     def worse(report: CandidateReport) -> tuple[bool, bool, float]:
         return (
             report.failure is not None,
-            report.report_only,
+            not report.can_win,
             0.0 if report.failure else sign * report.mean(rank_by),
         )
 

@@ -99,7 +99,7 @@ def _candidates(metrics: Metrics) -> str:
         if report.failure is not None:
             lines.append(f"| {report.name} | failed: {report.failure.splitlines()[0]} | | | | |")
             continue
-        only = " (report only)" if report.report_only else ""
+        only = " (report only)" if report.report_only else " (no graph)" if report.no_graph else ""
         lines.append(
             f"| {report.name}{only} | {report.roc_auc:.4f} ± {report.roc_auc_std:.4f} "
             f"| {report.average_precision:.4f} | {report.brier_score:.4f} "
@@ -165,6 +165,9 @@ def _limits(contract: Contract, metrics: Metrics) -> str:
     ):
         if names:
             notes.append(f"Columns that {said}: {', '.join(names)}.")
+    notes += [
+        f"{each.name} could not be exported: {each.no_graph}" for each in metrics.cv_ranking if each.no_graph
+    ]
     notes += [f"{report.name}: {warning}" for report in metrics.cv_ranking for warning in report.warnings]
     return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)
 

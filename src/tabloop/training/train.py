@@ -99,7 +99,7 @@ def train_model(
     train: pl.DataFrame,
     test: pl.DataFrame,
     *,
-    groups: NDArray[np.uint64] | None = None,
+    groups: NDArray[np.uint64] | None,
     why_no_graph: WhyNoGraph | None = None,
     watch: Watcher | None = None,
 ) -> TrainingResult:
@@ -113,11 +113,13 @@ def train_model(
         What the columns are.
     train, test : polars.DataFrame
         Checked rows with their 0/1 target. The test part decides nothing: it is looked at once, at the end.
-    groups : ndarray of uint64, shape (n_train,), optional
-        Training rows of equal numbers are kept in one fold, as copies of each other.
+    groups : ndarray of uint64, shape (n_train,), or None
+        Of the split (`Split.train_groups`): training rows of equal numbers are copies of each other and are
+        kept in one fold.
     why_no_graph : callable, optional
-        Takes a candidate's name and its pipeline, fitted on a few rows, and says why it cannot be exported.
-        Asked of candidates by import path before the first fit; by default nobody is asked.
+        Takes a candidate's name and its fitted pipeline, and says why it cannot be exported. Asked of
+        candidates by import path before the first fit, with a pipeline fitted on a few rows, and of the best
+        one, fitted on all: if it has no graph then, the next best is chosen. By default nobody is asked.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -176,14 +178,23 @@ def train_model(
         outcomes = run(tasks)
         reports = [report_candidate([o for o in outcomes if o.task.name == n], y, folds) for n in candidates]
         ranking = rank_candidates(reports, config.training.rank_by)
-        while config.training.keep == "winner":
-            refit = run([Task(ranking[0].name, candidates[ranking[0].name], None)])
-            outcomes += refit
-            if refit[0].failure is None:
-                break
-            failed = replace(ranking[0], failure=f"on all rows: {refit[0].failure}")
-            reports = [failed if report.name == failed.name else report for report in reports]
-            ranking = rank_candidates(reports, config.training.rank_by)
+
+        def why_not(best: CandidateReport) -> CandidateReport | None:
+            """Note in the best candidate's report why it cannot be chosen; None if it can."""
+            if config.training.keep == "winner":
+                outcomes.extend(run([Task(best.name, candidates[best.name], None)]))
+            on_all = next(o for o in outcomes if o.task.name == best.name and o.task.fold is None)
+            if on_all.model_path is None:
+                return replace(best, failure=f"on all rows: {on_all.failure}")
+            if why_no_graph is None:
+                return None
+            fitted = joblib.load(on_all.model_path)
+            pipeline = _assemble(fitted, _winner_map(config, best, y), contract, threshold=0.5)
+            reason = why_no_graph(best.name, pipeline)
+            return None if reason is None else replace(best, no_graph=reason)
+
+        while (refused := why_not(ranking[0])) is not None:
+            ranking = rank_candidates([refused, *ranking[1:]], config.training.rank_by)
         best = ranking[0]
 
         score_map = _winner_map(config, best, y)
@@ -197,7 +208,7 @@ def train_model(
         if not threshold.feasible and config.business.on_infeasible == "fail":
             raise InfeasibleError(describe_infeasible(threshold))
         thresholds[best.name] = threshold.threshold
-        pipelines = _load_pipelines(outcomes, reports, best, score_map, contract, thresholds)
+        pipelines = _load_pipelines(outcomes, ranking, best, score_map, contract, thresholds)
 
     test_proba = np.asarray(pipelines[best.name].predict_proba(test)[:, 1], dtype=np.float64)
     return TrainingResult(

@@ -124,6 +124,8 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         Where its own promise would put the threshold; None where it was not kept.
     report_only : bool
         Whether it is reported and never chosen.
+    no_graph : str or None
+        Why it could not be exported although it ranked first: the next best was chosen.
     """
 
     name: str
@@ -132,6 +134,7 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     warnings: tuple[str, ...]
     decision_threshold: float | None
     report_only: bool = False
+    no_graph: str | None = None
     roc_auc: float = _UNKNOWN
     roc_auc_std: float = _UNKNOWN
     average_precision: float = _UNKNOWN

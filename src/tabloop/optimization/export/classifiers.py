@@ -78,7 +78,11 @@ def _scores(graph: OnnxGraph, x: str, classifier: Any, exporter: Exporter | None
             f"classifier {type(classifier).__name__}: got {len(classifier.classes_)} classes, expected two"
         )
     if exporter is not None:
-        return exporter(graph, x, classifier)
+        try:
+            return exporter(graph, x, classifier)
+        except Exception as error:  # somebody's own function raises whatever it comes upon
+            name = getattr(exporter, "__qualname__", str(exporter))
+            raise ExportError(f"exporter {name}: {type(error).__name__}: {error}") from error
     if isinstance(classifier, BaseSearchCV):  # it answers as the best of its candidates
         classifier = classifier.best_estimator_
     trees = tree_sum_of(classifier)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import onnx
 
 from tabloop import __version__
+from tabloop.config.training import Candidate
 from tabloop.contract.contract import Contract
-from tabloop.errors import ExportError
+from tabloop.errors import ArtifactError, ExportError
+from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import input_types
 from tabloop.optimization.export.classifiers import classifier_to_onnx
-from tabloop.optimization.export.exporter import Exporter
+from tabloop.optimization.export.exporter import Exporter, load_exporters
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
 
@@ -51,7 +53,8 @@ def export_pipeline(
     Raises
     ------
     ExportError
-        If a step has no ONNX form, or the pipeline was trained with another contract.
+        If a step has no ONNX form, a converter fails or writes no valid graph, or the pipeline was trained
+        with another contract.
 
     Notes
     -----
@@ -78,27 +81,34 @@ def export_pipeline(
         "Decide positive where probability >= decision_threshold, both as double."
     )
     onnx.helper.set_model_props(model, {key: metadata[key] for key in sorted(metadata)})
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
+        # a converter of one's own may write anything, and no file of a graph can pass 2 GB
+        raise ExportError(f"the graph is no valid ONNX: {error}") from error
     return model
 
 
-def why_no_graph(pipeline: Any, contract: Contract, exporter: Exporter | None = None) -> str | None:
-    """Say why a fitted pipeline cannot be exported; None if it can.
+def graph_check(candidates: Mapping[str, Candidate], contract: Contract) -> Callable[[str, Any], str | None]:
+    """Give what says why a candidate, by its name and its fitted pipeline, cannot be exported.
 
-    Parameters
-    ----------
-    pipeline : sklearn.pipeline.Pipeline
-        Fitted, if only on a few rows.
-    contract : Contract
-        The contract it was fitted with.
-    exporter : callable, optional
-        What converts its classifier.
+    It writes the graph, as the export will, and loads it. None says that both went well.
+
+    Raises
+    ------
+    ConfigError
+        If a converter that a candidate names cannot be imported.
     """
-    try:
-        export_pipeline(pipeline, contract, exporter=exporter)
-    except ExportError as error:
-        return str(error)
-    return None
+    exporters = load_exporters(candidates)
+
+    def why_no_graph(name: str, pipeline: Any) -> str | None:
+        try:
+            Predictor(save_model(export_pipeline(pipeline, contract, exporter=exporters.get(name))))
+        except (ExportError, ArtifactError) as error:
+            return str(error)
+        return None
+
+    return why_no_graph
 
 
 def save_model(model: onnx.ModelProto) -> bytes:
