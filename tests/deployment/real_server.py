@@ -92,7 +92,11 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    workspace: Workspace, *arguments: str, environ: dict[str, str] | None = None, exit_code: int = 0
+    workspace: Workspace,
+    *arguments: str,
+    environ: dict[str, str] | None = None,
+    exit_code: int = 0,
+    prelude: str = "",
 ) -> Iterator[Server]:
     """Start the service and stop it by SIGTERM; it has to end with `exit_code`.
 
@@ -104,13 +108,15 @@ def serving(
         More for `tabloop serve`, such as `--workers`, `2` or `--set`, `serving.max_records=5`.
     environ : dict, optional
         Environment variables added.
+    prelude : str, optional
+        What the supervisor's process does first.
     exit_code : int, default=0
         What it ends with, unless it was ended in the block.
     """
     log_path = workspace.folder / f"serve-{time.monotonic_ns()}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from tabloop.cli import main; main()", "serve", "--port", "0", "--json",
+            [sys.executable, "-c", f"{prelude}\nfrom tabloop.cli import main; main()", "serve", "--port", "0", "--json",
              *arguments],
             cwd=workspace.folder, env=os.environ | (environ or {}), stdout=subprocess.PIPE, stderr=log,
         )  # fmt: skip

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tabloop.deployment.api_keys import load_keys, parse_keys
+from tabloop.deployment.api_keys import load_keys, parse_keys, read_keys
 from tabloop.errors import ConfigError
 from tests.deployment.conftest import Serve
 from tests.deployment.real_server import wait_until
@@ -85,6 +87,35 @@ def test_a_file_of_keys_is_rotated_while_the_service_runs(serve: Serve, deployed
     path.write_text(f"read {LATE}\n")
     wait_until(lambda: health() == {("ok", False)})
     assert (status(READ), status(LATE)) == (401, 200)
+
+
+def test_no_key_file_stops_anybody(serve: Serve, deployed: Any, student: dict[str, Any]) -> None:
+    path: Path = deployed.folder / "keys.txt"
+    path.write_text(f"predict {PREDICT}\n")
+    server = serve("serving.api_keys_file=keys.txt")
+
+    def trouble() -> str:
+        return " ".join(server.client.get("/health").json()["troubles"])
+
+    def replaced_by(make: Callable[[Path], None], said: str) -> None:
+        path.unlink()
+        make(path)
+        wait_until(lambda: said in trouble())
+        answer = server.client.post("/predict", json=student, headers=with_key(PREDICT), timeout=5)
+        assert answer.status_code == 200
+
+    def enormous(path: Path) -> None:
+        path.touch()
+        os.truncate(path, 1 << 30)
+
+    replaced_by(os.mkfifo, "not a regular file")
+    replaced_by(enormous, "larger than 1,048,576 bytes")
+    with pytest.raises(ConfigError, match="not a regular file"):
+        read_keys(Path("/dev/zero"))
+    path.unlink()
+    path.write_text(f"predict {LATE}\n")
+    wait_until(lambda: trouble() == "")
+    assert server.client.post("/predict", json=student, headers=with_key(LATE)).status_code == 200
 
 
 def test_keys_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
 import os
-import time
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
+from tabloop.deployment.off_loop import OffLoop
 from tabloop.errors import ConfigError
 
 Role = Literal["predict", "read"]
@@ -19,7 +21,11 @@ _log = logging.getLogger("tabloop.serving")
 
 _ROLES: tuple[str, ...] = get_args(Role)
 _LEAST_KEY_LENGTH = 16
+#: As many keys as anybody has; a larger file is another one.
+_LARGEST_FILE_BYTES = 1 << 20
+#: How often the file is looked at, and how long a look may take.
 _LOOK_AGAIN_S = 1.0
+_LONGEST_LOOK_S = 5.0
 
 
 class ApiKeys:
@@ -53,21 +59,14 @@ class ApiKeys:
         self._path = path
         # no state at all, so that the first look reads again: the file may have changed since it was read
         self._seen: tuple[int, ...] | None = ()
-        self._looked_at = time.monotonic()
-        self._problem: str | None = None
-
-    @property
-    def problem(self) -> str | None:
-        """Why the file cannot be read now; None when it can."""
-        self._look_again()
-        return self._problem
+        self._looking = OffLoop(self._look, _LONGEST_LOOK_S)
+        self.problem: str | None = None
 
     def roles_of(self, key: str) -> frozenset[str]:
         """Give a key's roles, none for an unknown one.
 
         Every known key is compared, each in constant time, so that the time tells nothing.
         """
-        self._look_again()
         presented = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
         roles: frozenset[str] = frozenset()
         for digest, allowed in self._keys.items():
@@ -75,22 +74,42 @@ class ApiKeys:
                 roles = allowed
         return roles
 
-    def _look_again(self) -> None:
-        now = time.monotonic()
-        if self._path is None or now - self._looked_at < _LOOK_AGAIN_S:
-            return
-        self._looked_at = now
+    async def follow(self) -> None:
+        """Look at the file again and again; no request waits for it."""
+        while self._path is not None:
+            await self.look_again()
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def look_again(self) -> None:
+        """Read the file if it changed; the keys before stay in force while it cannot be read."""
+        before = self.problem
+        try:
+            found = await self._looking.result()
+        except TimeoutError:
+            self.problem = f"{self._path}: cannot be read: it did not answer for {_LONGEST_LOOK_S:g} s"
+        except ConfigError as error:
+            self.problem = str(error)
+        else:
+            self.problem = None
+            if found is not None:
+                self._keys = self._fixed | found
+        if self.problem is not None and before is None:
+            _log.error("%s; the keys before stay in force", self.problem)
+
+    def forget_file(self) -> None:
+        """Have the next look read the file whether it changed or not."""
+        self._seen = ()
+
+    def _look(self) -> dict[bytes, frozenset[str]] | None:
+        """Give the keys of the file; None where it is the one that was read."""
+        if self._path is None:
+            return None
         state = _state_of(self._path)
         if state == self._seen:
-            return
-        try:
-            self._keys = self._fixed | read_keys(self._path)
-            self._problem = None
-        except ConfigError as error:
-            if self._problem is None:
-                _log.error("%s; the keys before stay in force", error)
-            self._problem = str(error)
+            return None
+        keys = read_keys(self._path)
         self._seen = state
+        return keys
 
 
 def load_keys(
@@ -115,9 +134,17 @@ def load_keys(
 
 
 def read_keys(path: Path) -> dict[bytes, frozenset[str]]:
-    """Read a key file; see `parse_keys`."""
+    """Read a key file, a regular one of 1 MiB at most; see `parse_keys`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        # a pipe or a device that nobody writes to would not even open
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigError(f"serving.api_keys_file: {path}: not a regular file")
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+        if len(content) > _LARGEST_FILE_BYTES:
+            raise ConfigError(f"serving.api_keys_file: {path}: larger than {_LARGEST_FILE_BYTES:,} bytes")
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"serving.api_keys_file: {path}: cannot be read: {error}") from error
     return parse_keys(text, str(path))

@@ -1,4 +1,4 @@
-"""What the service's processes share: settings in, ready or a reason out, an end when the parent ends."""
+"""What the service's processes share: settings in, ready and signs of life out, an end with the parent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from typing import Any
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.errors import TabloopError
+
+#: How often a process says that its loop turns.
+_SIGN_OF_LIFE_S = 1.0
 
 
 class ChildSettings:
@@ -34,9 +38,13 @@ class ChildSettings:
         config = Config.model_validate_json(values["config"])
         self.project = Project(config, Path(values["config_path"]))
 
-    def tell_ready(self) -> None:
-        """Tell the supervisor that this process is ready."""
+    async def tell_ready(self) -> None:
+        """Tell the supervisor that this process is ready, and again and again that its loop still turns."""
         self._tell(b"ready\n")
+        os.set_blocking(self.values["ready_fd"], False)  # a supervisor that is stopped stops nobody else
+        while True:
+            await asyncio.sleep(_SIGN_OF_LIFE_S)
+            self._tell(b".")
 
     def tell_failure(self, error: Exception) -> None:
         """Tell the supervisor why this process cannot start."""
@@ -45,12 +53,12 @@ class ChildSettings:
     def _tell(self, text: bytes) -> None:
         with contextlib.suppress(OSError):
             os.write(self.values["ready_fd"], text)
-            os.close(self.values["ready_fd"])
 
 
 @contextlib.contextmanager
 def starting() -> Iterator[ChildSettings]:
     """Read the settings; what is raised while the process starts is told to the supervisor."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     log_as_json()
     settings = ChildSettings(json.loads(sys.stdin.buffer.readline()))
     try:

@@ -25,6 +25,8 @@ from tabloop.inference.champion import ChampionFollower
 
 #: `/health` names the monitor as a trouble when it has not looked at the log for so long.
 _MONITOR_SILENCE_S = 30.0
+#: `/health` tells of a process that hung for so long, so that somebody who looks now and then sees it.
+_HANG_TOLD_S = 600.0
 _FOLDER = re.compile(r"(?<![\w.])/(?:[^\s/]+/)*")
 
 
@@ -158,8 +160,12 @@ class Service:
         refusal = await self.readiness.problem()
         model = self.champion.service
         figures: defaultdict[str, float] = defaultdict(float)
-        for name, _, value in metrics.samples():  # over all workers: whichever answers, says the same
+        hangs = []
+        for name, labels, value in metrics.samples():  # over all workers: whichever answers, says the same
             figures[name] += value
+            if name == "tabloop_hung_process_replaced_at" and (ago_s := time.time() - value) < _HANG_TOLD_S:
+                hung = labels["process"]
+                hangs.append(f"a {hung} process hung and was replaced {ago_s:.0f} s ago; the log tells when")
         log_problem = refusal or self.log.problem
         if log_problem is None and figures["tabloop_log_unwritable"]:
             log_problem = "a worker's latest try to write the prediction log failed; its log tells why"
@@ -173,7 +179,7 @@ class Service:
         if undelivered:
             alarms = "1 alarm was" if undelivered == 1 else f"{undelivered:,} alarms were"
             alerts_problem = f"{alarms} not delivered; `tabloop monitor` says why"
-        troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem, alerts_problem]
+        troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem, alerts_problem, *hangs]
         return {
             "status": "degraded" if any(troubles) else "ok",
             "ready": refusal is None,

@@ -77,6 +77,15 @@ feedback_rows = Counter("tabloop_feedback_rows", "Outcomes handed in, by what be
 _positive, _negative = predictions.labels("1"), predictions.labels("0")
 champion_changes = Counter("tabloop_champion_changes", "New champions, by what became of them.", ["outcome"])
 worker_starts = Counter("tabloop_worker_starts", "Worker processes started.")
+hung_processes = Counter(
+    "tabloop_hung_processes", "Processes killed and replaced since they gave no sign of life.", ["process"]
+)
+hung_at = Gauge(
+    "tabloop_hung_process_replaced_at",
+    "When a process that hung was replaced last, seconds since 1970.",
+    ["process"],
+    multiprocess_mode="mostrecent",
+)
 
 
 def count_decisions(labels: Sequence[int]) -> None:
@@ -87,6 +96,12 @@ def count_decisions(labels: Sequence[int]) -> None:
         _positive.inc(positives)
     if positives < len(labels):
         _negative.inc(len(labels) - positives)
+
+
+def note_hang(process: str) -> None:
+    """Note that this process stands in for one that hung, a `worker` or the `monitor`."""
+    hung_processes.labels(process).inc()
+    hung_at.labels(process).set_to_current_time()
 
 
 class LogState:

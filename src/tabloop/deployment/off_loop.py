@@ -22,11 +22,11 @@ class OffLoop(Generic[Result]):
     ----------
     call : callable
         The function.
-    timeout_s : float
-        How long one call may take.
+    timeout_s : float, optional
+        How long one call may take; None where it has a limit of its own.
     """
 
-    def __init__(self, call: Callable[[], Result], timeout_s: float) -> None:
+    def __init__(self, call: Callable[[], Result], timeout_s: float | None = None) -> None:
         self._call = call
         self._timeout_s = timeout_s
         self._under_way: asyncio.Future[Result] | None = None

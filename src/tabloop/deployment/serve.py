@@ -19,6 +19,10 @@ from tabloop.errors import ServingError
 MONITOR_MODULE = "tabloop.monitoring.monitor_process"
 WORKER_MODULE = "tabloop.deployment.worker"
 
+#: A worker's loop is away for a second at most: while it waits for the log's lock, or loads a large graph.
+_LONGEST_WORKER_SILENCE_S = 30.0
+#: The monitor computes on its loop, at a low priority, for some seconds where the log is long.
+_LONGEST_MONITOR_SILENCE_S = 120.0
 _BACKLOG = 2048
 _LONGEST_SOCKET_PATH = 100
 
@@ -77,10 +81,18 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
             "config_path": str(project.config_path.absolute()),
             "monitor_socket": monitor_socket,
         }
-        monitor = Child("the monitor", MONITOR_MODULE, shared, needed=False)
+        monitor = Child(
+            "the monitor", MONITOR_MODULE, shared, needed=False, longest_silence_s=_LONGEST_MONITOR_SILENCE_S
+        )
         told = shared | {"socket_fd": listener.fileno()}
         answering = [
-            Child(f"worker {number}", WORKER_MODULE, told, keeps_fds=(listener.fileno(),))
+            Child(
+                f"worker {number}",
+                WORKER_MODULE,
+                told,
+                keeps_fds=(listener.fileno(),),
+                longest_silence_s=_LONGEST_WORKER_SILENCE_S,
+            )
             for number in range(1, workers + 1)
         ]
         shown = f"[{host}]" if ":" in host else host

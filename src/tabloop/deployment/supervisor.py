@@ -24,6 +24,10 @@ _TICK_S = 0.05
 _WELL_AFTER_S = 10.0
 _LONGEST_PAUSE_S = 5.0
 _STRAGGLERS_S = 5.0
+#: The supervisor's own turns take `_TICK_S`; one that took longer did not run, and nor did its children.
+_LONGEST_TURN_S = 1.0
+#: Libraries, a large model and its self-test: a minute at most.
+_LONGEST_START_S = 600.0
 
 
 @dataclass
@@ -43,6 +47,8 @@ class Child:
         Descriptors it inherits.
     needed : bool
         Whether the service is only ready when this child is.
+    longest_silence_s : float
+        How long it may give no sign of life before it is killed and replaced.
     """
 
     name: str
@@ -50,9 +56,12 @@ class Child:
     settings: Mapping[str, Any]
     keeps_fds: tuple[int, ...] = ()
     needed: bool = True
+    longest_silence_s: float = 30.0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     is_ready: bool = False
     was_ready: bool = False
+    hung: bool = False
+    silent_s: float = 0.0
     failures: int = 0
     started_at: float = 0.0
     start_after: float = 0.0
@@ -79,6 +88,7 @@ class Supervisor:
         self._environ = os.environ | dict(environ or {})
         self._selector = selectors.DefaultSelector()
         self._stop = False
+        self._read_again = False
 
     def run(self, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
         """Start the children and come back when a signal said stop and all of them have finished.
@@ -96,12 +106,17 @@ class Supervisor:
             If a child cannot start at all, or one had to be killed at the end.
         """
         told = False
+        turn_began = time.monotonic()
         with self._signals():
             try:
                 while not self._stop:
                     self._start_due()
                     self._listen()
+                    now = time.monotonic()
+                    self._kill_hung(min(now - turn_began, _LONGEST_TURN_S))
+                    turn_began = now
                     self._bury()
+                    self._pass_on()
                     if not told and all(child.is_ready for child in self._children if child.needed):
                         told = True
                         ready()
@@ -127,8 +142,10 @@ class Supervisor:
             start_new_session=True,  # an interrupt from the terminal is for the parent, who stops in order
         )
         os.close(writes)
-        child.is_ready, child.started_at = False, time.monotonic()
-        settings = json.dumps({**child.settings, "ready_fd": writes}).encode() + b"\n"
+        told = {**child.settings, "ready_fd": writes, "replaces_hung": child.hung}
+        child.is_ready, child.hung, child.silent_s = False, False, 0.0
+        child.started_at = time.monotonic()
+        settings = json.dumps(told).encode() + b"\n"
         with contextlib.suppress(BrokenPipeError):  # it died already; `_bury` will see
             assert child.process.stdin is not None  # noqa: S101
             child.process.stdin.write(settings)
@@ -136,19 +153,43 @@ class Supervisor:
         self._selector.register(reads, selectors.EVENT_READ, child)
 
     def _listen(self) -> None:
-        """Wait a moment for children that say they are ready, or why they cannot be."""
+        """Wait a moment for children that are ready, that live, or that say why they cannot start."""
         for key, _ in self._selector.select(_TICK_S):
             child: Child = key.data
             said = os.read(key.fd, 65_536)
-            self._selector.unregister(key.fd)
-            os.close(key.fd)
-            if said == b"ready\n":
+            child.silent_s = 0.0
+            if not said:
+                self._selector.unregister(key.fd)
+                os.close(key.fd)
+            elif said.startswith(b"ready\n"):
                 child.is_ready = child.was_ready = True
-            elif said:
+            elif not child.is_ready:
                 reason = said.decode(errors="replace").strip()
                 if child.needed and not child.was_ready:
                     raise ServingError(reason)
                 _log.error("%s cannot start: %s", child.name, reason)
+
+    def _kill_hung(self, passed_s: float) -> None:
+        """Kill children that gave no sign of life for too long; they are started again like any that ended.
+
+        Only time in which the supervisor ran counts: where it did not, the machine slept, or was overloaded.
+        """
+        for child in self._children:
+            if child.process is None:
+                continue
+            child.silent_s += passed_s
+            if child.silent_s > (child.longest_silence_s if child.is_ready else _LONGEST_START_S):
+                _log.error("%s hangs: no sign of life for %.0f s; killing it", child.name, child.silent_s)
+                child.process.kill()
+                child.hung, child.silent_s = True, 0.0
+
+    def _pass_on(self) -> None:
+        """Have the children read keys and champion again; those that are starting read them anyway."""
+        if self._read_again:
+            self._read_again = False
+            for child in self._children:
+                if child.process is not None and child.is_ready:
+                    child.process.send_signal(signal.SIGHUP)
 
     def _bury(self) -> None:
         for child in self._children:
@@ -196,9 +237,11 @@ class Supervisor:
         def stop(number: int, frame: object) -> None:
             self._stop = True
 
+        def read_again(number: int, frame: object) -> None:
+            self._read_again = True
+
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        # asks for files to be read again, which happens all the time
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, read_again)
         try:
             yield
         finally:

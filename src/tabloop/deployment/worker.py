@@ -20,13 +20,14 @@ from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.deployment import metrics
-from tabloop.deployment.api_keys import load_keys
+from tabloop.deployment.api_keys import ApiKeys, load_keys
 from tabloop.deployment.app import create_app
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
 from tabloop.deployment.edge import App, own_hosts
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
 from tabloop.deployment.monitor_client import MonitorClient
+from tabloop.deployment.off_loop import OffLoop
 from tabloop.deployment.served_model import ServedModel, load_served_model
 from tabloop.inference.champion import ChampionFollower
 
@@ -69,10 +70,17 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     async def lifespan(app: Any) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         stop_with_parent(loop, lambda: setattr(server, "should_exit", True))
+        read_again = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, read_again.set)
         tasks = [
             loop.create_task(follow_champion(champion, _CHAMPION_CHECK_S)),
             loop.create_task(sweep_connections(server.server_state.connections)),
+            loop.create_task(read_again_on(read_again, champion, keys)),
         ]
+        if keys is not None:
+            tasks.append(loop.create_task(keys.follow()))
+        if settings.values["replaces_hung"]:
+            metrics.note_hang("worker")
         metrics.worker_starts.inc()
         metrics.answers_since.labels(champion.service.run_id).set_to_current_time()
         # a scored batch does not wait long for a loop that is reading or writing
@@ -80,7 +88,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         # what was loaded stays: the collector need not look at it again and again
         gc.collect()
         gc.freeze()
-        settings.tell_ready()
+        tasks.append(loop.create_task(settings.tell_ready()))
         try:
             yield
         finally:
@@ -118,13 +126,27 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
 
 async def follow_champion(champion: ChampionFollower[ServedModel], interval_s: float) -> None:
     """Look at the champion pointer again and again; load in a thread, so that requests are answered."""
+    loading = OffLoop(champion.follow)
     while True:
         await asyncio.sleep(interval_s)
         if champion.has_moved:
-            await asyncio.to_thread(champion.follow)
+            await loading.result()
             metrics.champion_changes.labels("refused" if champion.problem else "served").inc()
             if champion.problem is None:
                 metrics.answers_since.labels(champion.service.run_id).set_to_current_time()
+
+
+async def read_again_on(
+    asked: asyncio.Event, champion: ChampionFollower[ServedModel], keys: ApiKeys | None
+) -> None:
+    """Read keys and champion anew whenever it is asked for, a champion that was refused too."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        champion.forget_refusal()
+        if keys is not None:
+            keys.forget_file()
+            await keys.look_again()
 
 
 def _allow_descriptors(n_wanted: int) -> None:

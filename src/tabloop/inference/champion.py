@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Generic, Protocol, TypeVar
 
 from tabloop.artifacts.run import RunFolder
@@ -13,6 +15,9 @@ from tabloop.errors import TabloopError
 
 _LOGGER = logging.getLogger("tabloop.champion")
 
+#: Hashing, loading and testing a large model takes some seconds, from a slow disk a minute.
+_LONGEST_LOAD_S = 120.0
+_LOOK_FOR_ANOTHER_S = 0.5
 #: A champion that was refused is tried again after this long: its files may have been restored.
 _TRY_AGAIN_S = 30.0
 
@@ -55,6 +60,7 @@ class ChampionFollower(Generic[Served]):
         self._store = store
         self._load = load
         self._refused = ("", 0.0)
+        self._abandoned: dict[str, threading.Thread] = {}
         self.service: Served = load(store.require_champion())
         self.problem: str | None = None
 
@@ -72,11 +78,22 @@ class ChampionFollower(Generic[Served]):
         if name == self.service.run_id:
             self.problem = None
             return False
+        if name in self._abandoned:
+            if self._abandoned[name].is_alive():  # it would not come back a second time either
+                return False
+            del self._abandoned[name]
         refused, moment_s = self._refused
         return name != refused or time.monotonic() - moment_s >= _TRY_AGAIN_S
 
+    def forget_refusal(self) -> None:
+        """Have a champion that was refused tried again at once."""
+        self._refused = (self._refused[0], float("-inf"))
+
     def follow(self) -> Served:
         """Load the run that is live now; keep the one held where that is not fit to answer.
+
+        It is read in a thread of its own: where a file or a disk never answers, that thread is left behind,
+        and this comes back after two minutes, or as soon as another run is live.
 
         Returns
         -------
@@ -85,7 +102,7 @@ class ChampionFollower(Generic[Served]):
         name = ""
         try:
             name = self._store.champion_name() or ""
-            self.service = self._load(self._store.require_champion())
+            self.service = self._load_within_limit(name, self._store.require_champion())
         except Exception as error:  # whatever is wrong with it, it is the new one's trouble
             self.problem = f"champion {name} is not fit to serve: {error}"
             if name != self._refused[0]:  # said once, not again and again
@@ -93,10 +110,33 @@ class ChampionFollower(Generic[Served]):
                     "%s; run %s answers on",
                     self.problem,
                     self.service.run_id,
-                    exc_info=not isinstance(error, TabloopError),
+                    exc_info=not isinstance(error, TabloopError | TimeoutError),
                 )
             self._refused = (name, time.monotonic())
         else:
             self.problem, self._refused = None, ("", 0.0)
             _LOGGER.info("run %s answers now", self.service.run_id)
         return self.service
+
+    def _load_within_limit(self, name: str, run: RunFolder) -> Served:
+        loading: Future[Served] = Future()
+
+        def load() -> None:
+            try:
+                loading.set_result(self._load(run))
+            except BaseException as error:
+                loading.set_exception(error)
+
+        thread = threading.Thread(target=load, name=f"load-{name}", daemon=True)
+        thread.start()
+        until = time.monotonic() + _LONGEST_LOAD_S
+        while time.monotonic() < until:
+            if wait([loading], _LOOK_FOR_ANOTHER_S).done:
+                return loading.result()
+            if self._store.champion_name() != name:
+                reason = "it was still being read when another became champion"
+                break
+        else:
+            reason = f"it was not read within {_LONGEST_LOAD_S:g} s"
+        self._abandoned[name] = thread
+        raise TimeoutError(reason)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tabloop.artifacts.files import finite_or_null
-from tabloop.config.loading import Project
-from tabloop.deployment.child_process import starting, stop_with_parent
+from tabloop.deployment import metrics
+from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
 from tabloop.errors import TabloopError
 from tabloop.monitoring.service_monitor import ServiceMonitor
 
@@ -46,9 +46,12 @@ def _answered(monitor: ServiceMonitor, question: str, body: bytes) -> tuple[dict
         return {"error": "defect", "bytes": 0}, b""
 
 
-async def run(project: Project, socket_path: Path, *, ready: Any) -> None:
+async def run(settings: ChildSettings) -> None:
     """Answer until SIGTERM, or until the parent is gone."""
-    monitor = ServiceMonitor(project)
+    if settings.values["replaces_hung"]:
+        metrics.note_hang("monitor")
+    socket_path = Path(settings.values["monitor_socket"])
+    monitor = ServiceMonitor(settings.project)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
@@ -67,12 +70,12 @@ async def run(project: Project, socket_path: Path, *, ready: Any) -> None:
 
     socket_path.unlink(missing_ok=True)  # left by a monitor that was killed
     server = await asyncio.start_unix_server(one, socket_path, limit=_LONGEST_QUESTION_BYTES)
-    following = loop.create_task(monitor.follow())
-    ready()
+    tasks = [loop.create_task(monitor.follow()), loop.create_task(settings.tell_ready())]
     await stopped.wait()
     server.close()
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     monitor.close()
 
 
@@ -80,7 +83,7 @@ def main() -> None:
     """Run until told to stop."""
     os.nice(_NICENESS)
     with starting() as settings:
-        asyncio.run(run(settings.project, Path(settings.values["monitor_socket"]), ready=settings.tell_ready))
+        asyncio.run(run(settings))
 
 
 if __name__ == "__main__":
