@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -46,6 +48,27 @@ def test_moments_and_categories_of_pandas_arrive() -> None:
     found = read_frame(frame).rows
     assert found["at"].to_list() == [moment, None]
     assert found["where"].to_list() == ["DE", None]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pd.array([1, None], dtype="int64[pyarrow]"), [1, None]),
+        (pd.array(["a", None], dtype="string[pyarrow]"), ["a", None]),
+        (
+            pd.array([datetime(2026, 1, 1), None], dtype="timestamp[us][pyarrow]"),
+            [datetime(2026, 1, 1), None],
+        ),
+        (np.array([0.5, np.nan], dtype=np.longdouble), [0.5, None]),
+        (np.array([0.5, np.nan], dtype=np.float16), [0.5, None]),
+        ([Decimal("1.5"), None], [Decimal("1.5"), None]),
+        ([True, None], [True, None]),
+        ([None, None], [None, None]),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", "list")),
+)
+def test_what_pandas_keeps_in_other_ways_arrives_too(values: Any, expected: list[Any]) -> None:
+    assert read_frame(pd.DataFrame({"column": values})).rows["column"].to_list() == expected
 
 
 def test_a_lazy_frame_and_an_arrow_table_are_frames_too() -> None:

@@ -131,9 +131,11 @@ def _rows_of_pandas(frame: Any) -> pl.DataFrame:
 def _series_of_pandas(name: str, values: Any) -> pl.Series:
     dtype, is_missing = values.dtype, values.isna().to_numpy()
     if isinstance(dtype, np.dtype) and dtype.kind in "iufbM":
-        series = pl.Series(name, values.to_numpy())
-        return series.fill_nan(None) if dtype.kind == "f" else series
-    if dtype.kind == "M":  # moments with a time zone
+        array = values.to_numpy()
+        if dtype.kind != "f":
+            return pl.Series(name, array)
+        return pl.Series(name, array if dtype.itemsize <= 8 else array.astype(np.float64)).fill_nan(None)
+    if dtype.kind == "M" and getattr(dtype, "tz", None) is not None:
         moments = pl.Series(name, values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
         return moments.dt.replace_time_zone("UTC")
     plain = values.astype(object).to_numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,18 @@ from tabloop.artifacts.layout import MANIFEST, PIPELINE
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.contract import Contract
+from tabloop.cores import cpu_count
 from tabloop.data.checked_rows import read_checked_rows
 from tabloop.data.quarantine import Quarantine
 from tabloop.errors import DataError
 from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.inference.scoring_service import Decisions, ScoringService, load_service, load_tested_service
+from tabloop.inference.scoring_service import (
+    Decisions,
+    ScoringService,
+    decide_side_by_side,
+    load_service,
+    load_tested_service,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +59,12 @@ def load(where: str | Path = _DEFAULT_FOLDER, run: str | None = None) -> Model:
         If nothing was exported.
     HashMismatchError
         If a file is not the recorded one.
+
+    Examples
+    --------
+    >>> load("no_such_folder/artifacts")
+    Traceback (most recent call last):
+    tabloop.errors.ArtifactMissingError: no_such_folder/artifacts: no champion yet; ...
     """
     path = Path(where)
     if run is None and not path.exists() and _DEFAULT_FOLDER.is_dir() and path.name == str(where):
@@ -149,17 +163,19 @@ class Model:
 
     def _decide(self, given: GivenFrame) -> Decisions:
         contract, quarantine = self.contract, Quarantine(self._data_config.limits)
-        parts = [
-            self._service.decide(columns_of_frame(contract, checked.typed))
-            for checked in read_checked_rows(
-                FrameRows(given.rows),
-                self._data_config,
-                contract,
-                quarantine,
-                with_target=False,
-                extra_allowed=True,
-            )
-        ]
+        checked_rows = read_checked_rows(
+            FrameRows(given.rows),
+            self._data_config,
+            contract,
+            quarantine,
+            with_target=False,
+            extra_allowed=True,
+        )
+        with ThreadPoolExecutor(cpu_count()) as pool:
+            parts = [
+                decide_side_by_side(self._service, columns_of_frame(contract, checked.typed), pool)
+                for checked in checked_rows
+            ]
         if quarantine.rows:
             raise DataError(
                 f"{THE_FRAME}: the contract refuses {quarantine.rows:,} of {given.rows.height:,} rows "

@@ -135,6 +135,21 @@ def run(
         As `train` does.
     ExportError, ParityError
         If there is no exact graph of the winner.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import polars as pl
+    >>> minutes = [float(i) for i in range(400)]
+    >>> frame = pl.DataFrame({"minutes": minutes, "bought": [int(i % 5 > 0 and i > 200) for i in range(400)]})
+    >>> config = init(frame, target="bought")
+    >>> config.update({"training.candidates": {"decision_tree": {"max_depth": 3}}, "cv.n_splits": 2,
+    ...                "benchmarking.in_run": "none", "release.load_test_s": 0.2})
+    >>> with TemporaryDirectory() as folder:
+    ...     done = run(frame, config, folder=folder)
+    ...     decisions = done.model().decide(frame.head(1))
+    ...     print(done.state, decisions.columns)
+    passed ['predicted_bought_probability', 'predicted_bought']
     """
     from tabloop.lifecycle.run_all import run_all
 

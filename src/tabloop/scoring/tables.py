@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
-import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
@@ -23,13 +22,7 @@ from tabloop.data.quarantine import Quarantine, require_few_refused
 from tabloop.data.row_source import RowSource
 from tabloop.errors import DataError
 from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.inference.scoring_service import Decisions, ScoringService
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
-_LEAST_ROWS_A_THREAD = 1024
+from tabloop.inference.scoring_service import ScoringService, decide_side_by_side
 
 
 @dataclass(frozen=True)
@@ -183,7 +176,7 @@ class _Scoring:
         """Score slice by slice: the input's columns as they were read, then the answers."""
         contract = self._service.contract
         for checked in checked_rows:
-            decisions = _decide(self._service, columns_of_frame(contract, checked.typed), pool)
+            decisions = decide_side_by_side(self._service, columns_of_frame(contract, checked.typed), pool)
             self.rows += len(decisions.label)
             self.positive_rows += int(decisions.label.sum())
             keys = [checked.typed[name] for name in self._key if name in contract.columns]
@@ -204,22 +197,6 @@ def require_most_scored(report: ScoringReport, config: DataConfig) -> None:
         report.where, refused.rows, report.rows_read, config,
         described=refused.describe(), then="The others are scored.",
     )  # fmt: skip
-
-
-def _decide(
-    service: ScoringService, columns: Mapping[str, NDArray[Any]], pool: ThreadPoolExecutor
-) -> Decisions:
-    """Score side by side: each call is on one thread, so that no bit depends on the number of cores."""
-    n_rows = len(next(iter(columns.values())))
-    step = max(_LEAST_ROWS_A_THREAD, -(-n_rows // cpu_count()))
-    parts: list[Mapping[str, NDArray[Any]]] = [
-        {name: values[start : start + step] for name, values in columns.items()}
-        for start in range(0, n_rows, step)
-    ]
-    done = list(pool.map(service.decide, parts or [columns]))
-    return Decisions(
-        np.concatenate([each.probability for each in done]), np.concatenate([each.label for each in done])
-    )
 
 
 def _schema(columns: list[str], dtypes: list[pl.DataType] | None, contract: Contract) -> pl.Schema:
