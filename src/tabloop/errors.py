@@ -73,7 +73,7 @@ class FormulaError(ContractError):
     Parameters
     ----------
     problem : str
-        What is wrong and what was expected.
+        A sentence that says what is wrong and what was expected.
     formula : str
         The whole formula.
     position : int
@@ -121,7 +121,7 @@ class RecordProblem:
     got : object
         The value, short and JSON-ready; for a rule, the values of its columns.
     expected : str
-        What the contract asks for.
+        The values that the contract asks for, in words.
     """
 
     row: int | None
@@ -170,7 +170,7 @@ class MalformedBodyError(DataError):
     Parameters
     ----------
     problem : str
-        What was got and what was expected.
+        A sentence that says what was got and what was expected.
     position : int, optional
         Zero-based offset of the offending byte, where one is to blame.
     """
@@ -307,7 +307,7 @@ def missing_extra(error: ModuleNotFoundError, needed_by: str) -> MissingExtraErr
     Parameters
     ----------
     error : ModuleNotFoundError
-        What the import raised.
+        The error that the import raised.
     needed_by : str
         What cannot work without it, such as a setting.
 
@@ -333,9 +333,9 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     Parameters
     ----------
     name : str
-        What was written.
+        The name that was written.
     known : iterable of str
-        What could have been meant.
+        The names that could have been meant.
 
     Returns
     -------
@@ -358,9 +358,9 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     Parameters
     ----------
     name : str
-        What was written.
+        The name that was written.
     known : sequence of str
-        What could have been meant.
+        The names that could have been meant.
 
     Returns
     -------

@@ -15,7 +15,7 @@ class PoolState:
     done, total : int
         Tasks.
     running : tuple of str
-        What is being worked on.
+        The pieces of work that are under way.
     """
 
     done: int

@@ -23,7 +23,7 @@ class StoredTable:
     path : pathlib.Path
         The file.
     sha256 : str
-        Of its content; also its name.
+        The SHA-256 of the content, which also names the file.
     """
 
     path: Path

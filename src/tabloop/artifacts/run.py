@@ -197,7 +197,7 @@ class RunFolder:
         Parameters
         ----------
         verdict : {"passed", "refused"}
-            What the gates said together.
+            The verdict of all gates together.
         gates : Gates
             Every gate's verdict with its evidence.
 

@@ -20,7 +20,7 @@ def compare_runs(first: RunFolder, second: RunFolder) -> dict[str, dict[str, Any
     Parameters
     ----------
     first, second : RunFolder
-        Their training has finished.
+        Two runs whose training has finished.
 
     Returns
     -------

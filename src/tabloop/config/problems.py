@@ -52,7 +52,7 @@ def describe_problems(
     Parameters
     ----------
     error : pydantic.ValidationError
-        What the types refused.
+        The validation error to put into sentences.
     where : str
         The file they came from.
     origins : mapping of path to str

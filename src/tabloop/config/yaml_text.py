@@ -84,7 +84,7 @@ def parse_yaml(text: str, where: str) -> Any:
         The document. Plain texts mean what the core schema of YAML 1.2 says: `010` is ten, and `12:30`,
         `yes`, `NO` and `2024-01-31` are texts.
     where : str
-        Where it stands, for the error.
+        The place of the text, which an error names.
 
     Returns
     -------

@@ -24,7 +24,7 @@ class ContractChange:
     where : str
         Such as `columns.country`.
     severity : {"compatible", "backfillable", "breaking"}
-        What it means; see `diff_contracts`.
+        How much the change breaks; see `diff_contracts`.
     what : str
         The difference in words.
     """
@@ -52,9 +52,9 @@ def diff_contracts(old: Contract, new: Contract) -> ContractDiff:
     Parameters
     ----------
     old : Contract
-        What rows and requests were made for.
+        The contract that rows and requests were made for.
     new : Contract
-        What they would have to meet.
+        The contract that they would have to meet.
 
     Returns
     -------

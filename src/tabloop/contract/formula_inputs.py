@@ -26,7 +26,7 @@ def input_of_values(column: Column, values: Sequence[RecordValue]) -> NDArray[An
     Parameters
     ----------
     column : Column
-        What the values are.
+        The column that the values belong to.
     values : sequence of length n_rows of int, float, bool, str or None
         A timestamp is its ISO 8601 text. A text elsewhere where a number is expected is null: it stands where
         the column was hashed before it was logged.
@@ -57,7 +57,7 @@ def inputs_of_table(contract: Contract, typed: pl.DataFrame) -> dict[str, NDArra
     Parameters
     ----------
     contract : Contract
-        What the columns are.
+        The contract that describes the columns.
     typed : polars.DataFrame with n_rows rows
         The contract's columns in its types.
 

@@ -67,7 +67,7 @@ def read_checked_rows(
     config : DataConfig
         Which columns are left out, and how the source writes numbers.
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     quarantine : Quarantine
         Takes the refused rows.
     with_target : bool
@@ -134,7 +134,7 @@ def check_rows(
     chunk : Chunk
         The rows.
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     quarantine : Quarantine
         Takes the refused rows.
     with_target : bool

@@ -31,11 +31,11 @@ class Dataset:
     quarantine : Quarantine
         The refused rows.
     where : str
-        What to call the source.
+        The source's name in messages.
     identity : dict of str to str
         What tells it from other sources: a path, or a database and a table.
     sha256 : str
-        Of the source's full content.
+        The SHA-256 of the source's full content.
     notes : tuple of str
         What is worth knowing about how its values were read.
     """
@@ -65,9 +65,9 @@ def read_dataset(
     config : DataConfig
         The config's `data` section.
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     folder : pathlib.Path
-        What the source's path is relative to.
+        The folder that the source's path is relative to.
     quarantine_file : binary file, optional
         Where refused rows go, one JSON line each.
     progress : callable, optional

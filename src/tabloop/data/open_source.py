@@ -30,7 +30,7 @@ def open_source(
     source : Source
         The config's `data.source`.
     folder : pathlib.Path
-        What its path is relative to.
+        The folder that its path is relative to.
     contract : Contract
         What the rows have to be; a database selects its columns only.
     limits : ReadingLimits, optional
@@ -43,7 +43,7 @@ def open_source(
     Returns
     -------
     rows : RowSource
-        To be closed.
+        The opened source; the caller closes it.
 
     Raises
     ------

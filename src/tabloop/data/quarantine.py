@@ -19,7 +19,7 @@ class QuarantineFile:
     Parameters
     ----------
     file : binary file or None
-        Where the lines go; None for nowhere.
+        The file that takes the lines; with None they are dropped.
     limits : ReadingLimits
         How many rows and bytes are written at most.
     """
@@ -122,11 +122,11 @@ def require_few_refused(
     Parameters
     ----------
     where : str
-        What was read.
+        The name of what was read.
     refused_rows, rows_read : int
         Rows.
     config : DataConfig
-        Its `max_quarantine_fraction` is the limit.
+        The section whose `max_quarantine_fraction` is the limit.
     described : str
         The reasons, a line each.
     then : str

@@ -20,12 +20,12 @@ class MalformedRow:
     Attributes
     ----------
     line : int
-        Its number.
+        The number of the line.
     reason : str
         `fields`, `quotes` or `length`: there are too many or too few fields, quotes that do not fit, or too
         many characters.
     got, expected : object and str
-        What is wrong.
+        The value that was got, and what was expected.
     fields : list of str
         What it says; the beginning where it is too long.
     """

@@ -34,7 +34,7 @@ def load_run_data(
     project : Project
         Finds the dataset: paths in the run's config are relative to the config's folder.
     run : RunFolder
-        Its training has finished.
+        A run whose training has finished.
     progress : callable, optional
         Told the fraction read.
 

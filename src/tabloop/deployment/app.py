@@ -64,7 +64,7 @@ def create_app(
     hosts : re.Pattern, optional
         What the header `Host` may be; see `own_hosts`.
     request_log : {"none", "errors", "all"}
-        Which requests are logged.
+        The requests that are logged.
 
     Returns
     -------

@@ -30,7 +30,7 @@ class ChildSettings:
     project : Project
         Every setting in force.
     values : dict
-        What else was told.
+        Further values of the message.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ class Edge:
     Parameters
     ----------
     app : ASGI application
-        What answers, such as FastAPI's.
+        The application that answers, such as FastAPI's.
     routes : mapping of str to ASGI application
         The app's routes that answer to POST themselves. They are found here by their path, since the app's
         middleware and its search for a route cost as much as the model.
@@ -50,7 +50,7 @@ class Edge:
     hosts : re.Pattern or None
         What the header `Host` may be; None lets it be anything.
     request_log : {"none", "errors", "all"}
-        Which requests are logged.
+        The requests that are logged.
     """
 
     def __init__(

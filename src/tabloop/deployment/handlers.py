@@ -38,7 +38,7 @@ class Service:
     champion : ChampionFollower of ServedModel
         The model that answers.
     log : PredictionLogWriter
-        Where predictions are written down.
+        The log that takes the predictions.
     monitor : MonitorClient
         Answers about drift and retraining.
     config : ServingConfig

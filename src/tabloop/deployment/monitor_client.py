@@ -27,7 +27,7 @@ class MonitorClient:
     path : pathlib.Path
         The monitor's socket.
     timeout_s : float, default=30
-        How long to wait for an answer.
+        The time to wait for an answer.
     """
 
     def __init__(self, path: Path, timeout_s: float = 30.0) -> None:

@@ -126,7 +126,7 @@ def describe_service(
     app : FastAPI
         The paths.
     model : ServedModel
-        What a record is.
+        The served model, whose contract describes a record.
     model_name : str
         The name under `/v2/models`.
     asks_for_keys : bool

@@ -34,7 +34,7 @@ class Address:
     Attributes
     ----------
     url : str
-        With the port that was really taken.
+        The service's address, with the port that was really taken.
     run_id : str
         The champion.
     pid : int

@@ -49,9 +49,9 @@ class ServedModel:
     Parameters
     ----------
     service : ScoringService
-        Its graph and threshold.
+        The graph and the threshold that decide.
     description : dict
-        What `GET /model` says.
+        The answer of `GET /model`.
     log : PredictionLogWriter
         Where predictions are written down before they are answered.
     config : ServingConfig

@@ -37,9 +37,9 @@ class Child:
     Attributes
     ----------
     name : str
-        For the log.
+        The process's name in the log.
     module : str
-        What it runs, by `python -m`.
+        The module that it runs, by `python -m`.
     settings : mapping
         JSON-ready; the child reads it as the first line of its standard input. That stays open: its end
         tells the child that its parent is gone.

@@ -57,7 +57,7 @@ class NumberCells:
     Attributes
     ----------
     feature : str
-        Its name.
+        The name of the feature.
     kind : str
         `numeric` or `probability`.
     edges : ndarray of float64, shape (n_edges,)
@@ -65,7 +65,7 @@ class NumberCells:
     weights : ndarray of float64, shape (n_cells, n_distances)
         Steps between neighbouring cells, per distance, in standard deviations of the reference.
     distances : tuple of str
-        Their names.
+        The names of the distances.
 
     Notes
     -----
@@ -112,7 +112,7 @@ class NumberCells:
         reference : ndarray of shape (n_cells,)
             That of the reference.
         expected_rows : float
-            Of no meaning here.
+            Has no meaning for this kind of cells.
 
         Returns
         -------
@@ -134,7 +134,7 @@ class CategoryCells:
     Attributes
     ----------
     feature : str
-        Its name.
+        The name of the feature.
     names : tuple of str
         The frequent categories, then the words for the other two cells.
     cell_of : ndarray of int64, shape (n_vocabulary,)
@@ -188,11 +188,11 @@ def cut_numbers(feature: str, kind: Kind, values: NDArray[np.float64]) -> Number
     Parameters
     ----------
     feature : str
-        Its name.
+        The name of the feature.
     kind : str
         `numeric` or `probability`.
     values : ndarray of shape (n_rows,)
-        Of the reference; NaN is left out.
+        Values of the reference; NaN is left out.
 
     Returns
     -------

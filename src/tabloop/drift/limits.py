@@ -82,7 +82,7 @@ class CodedReference:
     segment_codes : tuple of int
         The code of each segment's value.
     members : tuple of ndarray of bool, shape (n_rows,)
-        Which rows are in each segment.
+        True, for each segment, at the rows that belong to it.
     """
 
     cells: tuple[Cells, ...]
@@ -221,7 +221,7 @@ def measure(
     rows : ndarray of shape (n_windows,)
         Present values in each window.
     least_rows : int
-        Of fewer nothing is said.
+        The least number of rows that a statement is made about.
     """
     present = float(reference[:-1].sum())
     if present < LEAST_VALUES:

@@ -167,7 +167,7 @@ def build_drift_reference(
     contract : Contract
         Names the features.
     features : polars.DataFrame with n_train rows
-        As `feature_frame` makes them.
+        Features of the training rows, as `feature_frame` makes them.
     y_true : ndarray of shape (n_train,)
         0 or 1.
     y_proba : ndarray of float64, shape (n_train,)

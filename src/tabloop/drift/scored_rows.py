@@ -24,9 +24,9 @@ class ScoredRows(NamedTuple):
     categories : mapping of str to sequence of str or None
         Category columns.
     probability : ndarray of float64, shape (n_rows,)
-        What the model said.
+        The model's probability of the positive class.
     label : ndarray of int8, shape (n_rows,)
-        What was decided.
+        The decision, 0 or 1.
     """
 
     features: Mapping[str, NDArray[np.float64]]

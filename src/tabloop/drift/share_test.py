@@ -31,7 +31,7 @@ def share_p_value(
     now, reference : int or ndarray of int
         How many rows of the window and of the reference have it.
     rows, reference_rows : int
-        How many rows there are.
+        The number of rows of the window and of the reference.
 
     two_sided : bool or ndarray of bool, default=True
         Whether a smaller share counts too; otherwise only a larger one does.

@@ -62,7 +62,7 @@ class DriftHistory:
     Attributes
     ----------
     rows : int
-        How many there were.
+        The number of rows.
     rule : DriftReport
         The z-score rule on the latest `monitoring.window_rows` of them.
     windows : int
@@ -96,9 +96,9 @@ class DriftTracker:
     Parameters
     ----------
     reference : DriftReference
-        What `drift_reference.npz` holds.
+        The reference that `drift_reference.npz` holds.
     baseline : DriftBaseline
-        What the training rows looked like.
+        The description of the training rows.
     config : MonitoringConfig
         The config's `monitoring` section.
     not_monitored : tuple of str

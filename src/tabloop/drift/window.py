@@ -21,7 +21,7 @@ class DriftRows:
     Attributes
     ----------
     numeric : dict of str to ndarray of float64, shape (n_rows,)
-        By monitored numeric feature, NaN for null.
+        Values by monitored numeric feature, with NaN for null.
     codes : dict of str to ndarray of int32, shape (n_rows,)
         By monitored category column: a position in the reference's vocabulary, -1 for null, and from the
         vocabulary's length on for values that no training row had.
@@ -30,9 +30,9 @@ class DriftRows:
     unseen : dict of str to tuple of str
         By category column the values that stand for those further codes.
     probability : ndarray of float64, shape (n_rows,)
-        What the model said.
+        The model's probability of the positive class.
     label : ndarray of int8, shape (n_rows,)
-        What was decided.
+        The decision, 0 or 1.
     """
 
     numeric: dict[str, NDArray[np.float64]]
@@ -56,7 +56,7 @@ class DriftWindow:
     reference : DriftReference
         Names the features and knows the categories.
     capacity_rows : int
-        How many rows are kept.
+        The number of rows that are kept.
     not_monitored : iterable of str
         Features that the rows do not hold as the model saw them: omitted from the log, or hashed.
 

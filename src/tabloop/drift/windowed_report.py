@@ -34,7 +34,7 @@ class FeatureTest:
     alarmed : bool
         Whether the limit is reached and the p-value is within the budget.
     words : str
-        What moved, from what to what.
+        A sentence that says what moved, from where to where.
     """
 
     feature: str

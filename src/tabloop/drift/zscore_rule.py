@@ -79,7 +79,7 @@ def check_drift(
     Parameters
     ----------
     baseline : DriftBaseline
-        What the training rows looked like.
+        The description of the training rows.
     features : mapping of str to ndarray of float64, shape (n_rows,)
         The numeric features, raw and engineered; NaN is left out of the means.
     labels : ndarray of shape (n_rows,)

@@ -25,7 +25,7 @@ class ColumnGuess:
     column : Column or None
         Its contract; None when no contract can hold it.
     seen : str
-        What that was guessed from.
+        The evidence for the guess, in words.
     ignore : str or None
         Why it is better left out, if it is.
     """

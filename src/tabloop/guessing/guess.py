@@ -40,7 +40,7 @@ class InferredConfig:
     text : str
         The file, commented.
     rows : int
-        How many rows were looked at.
+        The number of rows that were looked at.
     guesses : tuple of str
         What was guessed, as the comments in the file say it.
     """

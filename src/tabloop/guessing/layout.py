@@ -34,7 +34,7 @@ def guess_csv_layout(file: Path, *, path: str, target: str, header: bool = True)
     file : pathlib.Path
         The file.
     path : str
-        How the config shall name it.
+        The path as the config shall write it.
     target : str
         A column that should be there: the separator that makes it one is preferred.
     header : bool, default=True
@@ -44,7 +44,7 @@ def guess_csv_layout(file: Path, *, path: str, target: str, header: bool = True)
     -------
     source : CsvSource
     seen : str
-        What it was guessed from.
+        The evidence for the guess, in words.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def guess_number(
     name : str
         The column.
     found : CountedTexts
-        Its texts without those that mean null.
+        The column's texts without those that mean null.
     nullable : bool
         Whether a value may be missing.
     nulls : tuple of str

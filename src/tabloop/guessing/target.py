@@ -33,11 +33,11 @@ class TargetGuess:
     Attributes
     ----------
     positive, negative : str
-        As `target_text` writes them.
+        The two values, as `target_text` writes them.
     is_positive : polars.Series of bool, length n_rows
         Null where the target is missing.
     seen : str
-        What was guessed, and from what.
+        The guess and the evidence for it, in words.
     """
 
     positive: str
@@ -56,7 +56,7 @@ def guess_target(file: str, name: str, values: pl.Series, wanted: str | None) ->
     name : str
         The target's column.
     values : polars.Series of length n_rows
-        As read.
+        Values as they were read.
     wanted : str or None
         The value that is to count as 1; by default that of 0/1, false/true, no/yes and their like,
         else the rarer one.

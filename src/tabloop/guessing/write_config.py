@@ -86,7 +86,7 @@ def render_config(draft: ConfigDraft) -> tuple[str, tuple[str, ...]]:
     Parameters
     ----------
     draft : ConfigDraft
-        What it is to say.
+        The settings that the file is to hold.
 
     Returns
     -------

@@ -39,7 +39,7 @@ class ChampionFollower(Generic[Served]):
     Parameters
     ----------
     store : RunStore
-        Whose champion.
+        The store whose champion is followed.
     load : callable
         Loads a run and tries it; raises if it is not fit to answer.
 

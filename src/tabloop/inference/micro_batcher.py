@@ -121,7 +121,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         Parameters
         ----------
         rows : sequence
-            At least one.
+            The rows, at least one.
 
         Returns
         -------

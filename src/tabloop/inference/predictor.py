@@ -84,7 +84,7 @@ class Predictor:
         Returns
         -------
         probability : ndarray of float64, shape (n_rows,)
-            Of the positive class.
+            The probability of the positive class.
 
         Raises
         ------

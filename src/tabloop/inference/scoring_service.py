@@ -34,7 +34,7 @@ class Decisions:
     Attributes
     ----------
     probability : ndarray of float64, shape (n_rows,)
-        Of the positive class.
+        The probability of the positive class.
     label : ndarray of int8, shape (n_rows,)
         1 where the probability is at least the threshold, else 0.
     """
@@ -52,7 +52,7 @@ class ScoringService:
     run_id : str
         The run that every answer names.
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     predictor : Predictor
         The graph.
     threshold : float

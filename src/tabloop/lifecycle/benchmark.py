@@ -41,9 +41,9 @@ def benchmark_run(
     run : RunFolder
         Exported.
     data : RunData
-        Its test rows are scored.
+        The run's data, whose test rows are scored.
     config : Config
-        Its section benchmarking, as in force now.
+        The configuration in force now, for its section `benchmarking`.
     full : bool
         Every variant at every batch size.
     progress : callable, optional

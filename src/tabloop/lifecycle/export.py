@@ -45,7 +45,7 @@ def export_run(run: RunFolder, data: RunData) -> ExportReport:
     Returns
     -------
     report : ExportReport
-        What `export_report.json` holds.
+        The report that `export_report.json` holds.
 
     Raises
     ------

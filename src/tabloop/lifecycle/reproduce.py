@@ -43,7 +43,7 @@ def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: 
     Returns
     -------
     report : dict
-        What was checked.
+        The checks and their outcome.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def run_all(
     challenger_gates : callable, optional
         What a challenger has to pass beside the gates of every run.
     allow_infeasible : bool, default=False
-        See `release`.
+        Release although no threshold keeps the promise; see `release`.
 
     Returns
     -------

@@ -51,7 +51,7 @@ def train(
     run : RunFolder
         Open, for the stages that follow and for `release`.
     data : RunData
-        Its rows, for those stages.
+        The run's rows, for the stages that follow.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Alerts:
     environ : mapping, optional
         Where addresses and secret are; by default the process's environment.
     patience : Patience
-        How long a delivery is tried.
+        The time for which a delivery is tried.
 
     Raises
     ------

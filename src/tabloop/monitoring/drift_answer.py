@@ -35,13 +35,13 @@ def describe_drift(
     rows : DriftRows
         These rows.
     baseline : DriftBaseline
-        What the training rows looked like.
+        The description of the training rows.
     config : MonitoringConfig
         The config's `monitoring` section.
     alarms : sequence of FeatureTest
         The windowed tests that alarm now.
     latest : WindowVerdict or None
-        Of the latest complete window.
+        The verdict on the latest complete window.
     rows_until_next : int
         Rows that the window that is filling still takes.
     not_monitored : tuple of str

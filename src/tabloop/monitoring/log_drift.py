@@ -21,7 +21,7 @@ def drift_of_log(project: Project, run: RunFolder, log_path: Path) -> DriftHisto
     Parameters
     ----------
     project : Project
-        Its `monitoring` section.
+        The project, for its section `monitoring`.
     run : RunFolder
         Whose rows, and what they are compared with.
     log_path : pathlib.Path

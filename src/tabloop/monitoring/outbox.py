@@ -88,11 +88,11 @@ class Outbox:
     Parameters
     ----------
     receiver : Receiver
-        Where they go.
+        The receiver that alarms are sent to.
     folder : pathlib.Path
-        Where they wait.
+        The folder in which alarms wait.
     patience : Patience
-        How long they are tried.
+        The time for which a delivery is tried.
     note_change : callable
         Called without arguments, on any thread, whenever `trouble` may have changed.
     """

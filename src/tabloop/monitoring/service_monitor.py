@@ -118,7 +118,7 @@ class ServiceMonitor:
         question : str
             `drift`, `retraining_trigger`, `performance` or `feedback`.
         body : bytes
-            Of the request; only `feedback` has one.
+            The request's body; only `feedback` has one.
 
         Returns
         -------

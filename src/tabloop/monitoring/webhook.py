@@ -29,9 +29,9 @@ def sign(secret: bytes, message_id: str, timestamp: str, body: bytes) -> str:
     secret : bytes
         The key; see `read_secret`.
     message_id, timestamp : str
-        What the headers `webhook-id` and `webhook-timestamp` say.
+        The values of the headers `webhook-id` and `webhook-timestamp`.
     body : bytes
-        As it is sent.
+        The body as it is sent.
 
     Returns
     -------
@@ -76,9 +76,9 @@ class Webhook:
     secret : bytes
         Messages are signed with it.
     timeout_s : float
-        For the connection, and for the answer.
+        The time for the connection, and again for the answer.
     name : str
-        What a person calls it.
+        The receiver's name in messages.
     """
 
     url: SplitResult

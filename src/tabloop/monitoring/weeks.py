@@ -28,14 +28,14 @@ def describe_weeks(
     Parameters
     ----------
     outcomes : iterable of WeekOfOutcomes
-        What is known.
+        The weeks with their known outcomes.
     rows_by_hour : mapping of str to Counter
         Predictions by run and hour; see `LogCensus`.
     matured_before : datetime
         A week that ends after this moment has not matured: of its predictions one class may be known sooner
         than the other.
     confidence : float
-        Of the intervals, two-sided.
+        The confidence level of the two-sided intervals.
 
     Returns
     -------

@@ -27,7 +27,7 @@ class RawOutcomes:
     Attributes
     ----------
     rows : list of tuple
-        As `check_outcomes` takes them.
+        Rows in the form that `check_outcomes` takes.
     malformed : list of RefusedOutcome
         Lines that could not be put into columns; of very many in a file, the first.
     malformed_rows : int

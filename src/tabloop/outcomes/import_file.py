@@ -89,11 +89,11 @@ def import_outcomes(
     Parameters
     ----------
     store : OutcomeStore
-        Where outcomes go.
+        The store that takes the outcomes.
     config : DataConfig
         The config's `data` section: the target's values, how CSV is written, how many rows may be refused.
     path : pathlib.Path
-        See `read_outcomes`.
+        The file, as `read_outcomes` takes it.
     find : callable, optional
         Looks predictions up in the log. An id that no log holds is refused: nothing could be learned
         of it. Without it ids are not looked up.

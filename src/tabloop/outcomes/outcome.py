@@ -100,7 +100,7 @@ class OutcomeParser:
         Parameters
         ----------
         row : int
-            Where it stands, for the refusal.
+            The number of its row, which a refusal names.
         prediction_id : object
             A UUID of version 7 as text, in any case.
         label : object
@@ -108,7 +108,7 @@ class OutcomeParser:
         time : object
             A `datetime` or its ISO 8601 text, without an offset in UTC; None is now.
         now : datetime, optional
-            By default what the clock says.
+            The present moment; by default the clock's.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class OutcomeBatch:
     Attributes
     ----------
     accepted : list of Outcome
-        In the order they came.
+        Accepted outcomes, in the order in which they came.
     refused : list of RefusedOutcome
         The others.
     """

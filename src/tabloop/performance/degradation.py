@@ -43,7 +43,7 @@ class DegradationDecision:
     degraded : bool
         Whether any watched figure is.
     drops : dict of str to FigureDrop
-        By figure, those that both sides have.
+        Drops of the figures that both sides have, by figure.
     not_compared : tuple of str
         Watched figures that one side lacks: nothing is known of them.
     """

@@ -80,7 +80,7 @@ class PerformanceEstimate:
     left_out : dict of str to str
         The others, and why.
     confidence : float
-        Of the intervals, two-sided.
+        The confidence level of the two-sided intervals.
     """
 
     method: Method

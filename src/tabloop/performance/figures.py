@@ -22,7 +22,7 @@ class PerformanceFigure:
     Attributes
     ----------
     value, low, high : float
-        In [0, 1].
+        The figure and the ends of its interval, in [0, 1].
     """
 
     value: float

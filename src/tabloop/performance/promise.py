@@ -57,7 +57,7 @@ class PromiseDecision:
     lower_bound, upper_bound : float
         One-sided bounds that hold at every look together.
     reason : str
-        What the verdict rests on, in words.
+        A sentence that says what the verdict rests on.
     """
 
     verdict: Verdict
@@ -92,7 +92,7 @@ def decide_promise(
     latest_window : DecisionCounts, optional
         The latest complete one of consecutive windows of these rows, which do not overlap.
     n_windows : int, default=0
-        How many complete windows there are.
+        The number of complete windows.
     target_precision, confidence : float
         The config's `business` section, each in (0, 1).
 
@@ -179,7 +179,7 @@ def lasting_upper_bound(hits: int, rows: int, alpha: float) -> float:
     Returns
     -------
     bound : float
-        In [0, 1]; 1 without rows.
+        The bound, in [0, 1]; 1 without rows.
 
     Notes
     -----

@@ -28,7 +28,7 @@ class RealizedPerformance:
     rows, labelled_rows : int
         Predictions, and those whose outcome is known.
     positive_rows, predicted_positive_rows, true_positive_rows : int
-        Of the labelled ones.
+        Counts among the labelled rows.
     coverage : float
         `labelled_rows / rows`; 0 without rows. Labels that come sooner for one class than for the other
         bend every figure, and the more the lower this is.
@@ -39,7 +39,7 @@ class RealizedPerformance:
     left_out : dict of str to str
         The others, and why.
     confidence : float
-        Of the intervals, two-sided.
+        The confidence level of the two-sided intervals.
     """
 
     rows: int
@@ -79,7 +79,7 @@ def measure_performance(
     decided : ndarray of bool, shape (n_rows,)
         The decisions that were answered.
     confidence : float
-        Of the intervals, two-sided, in (0, 1).
+        The confidence level of the two-sided intervals, in (0, 1).
     label_delay_s : ndarray of float64, shape (n_rows,), optional
         From prediction to label, in seconds; read only where there is a label.
     n_rows : int, optional
@@ -186,7 +186,7 @@ def score_estimate(estimate: PerformanceEstimate, realized: RealizedPerformance)
     Parameters
     ----------
     estimate : PerformanceEstimate
-        Of some rows, made without their labels.
+        The estimate of some rows, made without their labels.
     realized : RealizedPerformance
         Of the same rows. Where some still lack a label, the two speak of different rows: estimate the
         labelled ones alone for a fair comparison.

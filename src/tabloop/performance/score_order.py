@@ -51,7 +51,7 @@ class ScoreOrder:
         probability : ndarray of shape (n_rows,)
             Of a 1, independently by row; labels are the case in which it is 0 or 1.
         weights : ndarray of shape (n_rows,), optional
-            How much each row counts, not negative.
+            The weight of each row, not negative.
 
         Returns
         -------
@@ -93,7 +93,7 @@ def roc_auc_of_sums(up: NDArray[np.float64], down: NDArray[np.float64], itself: 
     Parameters
     ----------
     up, down : ndarray of float64, shape (n_groups,)
-        By ascending score.
+        The two sums of each group, by ascending score.
     itself : float, default=0
         What the sums count of rows paired with themselves.
     """

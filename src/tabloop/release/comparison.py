@@ -95,7 +95,7 @@ def foresee_comparison(
     y_true : ndarray of shape (n_rows,)
         Targets of the test rows; both occur.
     y_proba : ndarray of float64, shape (n_rows,)
-        What the run says of them.
+        The run's probabilities for the rows.
     floors : ReleaseConfig
         The config's `release` section.
     fresh_rows, fresh_margin : int, float

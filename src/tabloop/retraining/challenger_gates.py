@@ -45,7 +45,7 @@ def challenger_gates(
     Parameters
     ----------
     project : Project
-        Its `retraining` section is in force.
+        The project whose section `retraining` is in force.
     run : RunFolder
         Open, its stages finished.
     store : RunStore

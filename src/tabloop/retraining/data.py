@@ -84,7 +84,7 @@ def build_retraining_data(
     Returns
     -------
     data : RetrainingData
-        Its tables are stored.
+        The data whose tables are stored.
 
     Raises
     ------

@@ -31,9 +31,9 @@ class Finding:
     Attributes
     ----------
     holds : bool
-        Its condition was met.
+        Whether the condition was met.
     words : str
-        What was seen.
+        A sentence that says what was seen.
     """
 
     holds: bool
@@ -75,7 +75,7 @@ def observe_window(
     Parameters
     ----------
     stop, time : int, str
-        See `WindowEvidence`.
+        The end and the time of the window; see `WindowEvidence`.
     rule : DriftReport, optional
         The z-score rule on the latest `monitoring.window_rows` rows.
     drift : WindowVerdict, optional
@@ -194,7 +194,7 @@ class RetrainingHistory:
     last_time : datetime or None
         When the last retraining was decided, promoted or refused.
     last_verdict : str or None
-        How.
+        The verdict on the last retraining.
     """
 
     last_time: datetime | None = None

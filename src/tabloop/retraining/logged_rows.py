@@ -34,7 +34,7 @@ class OutcomeRows:
     frame : polars.DataFrame with n_rows rows
         In the contract's types, the target last, in the order of the log.
     prediction_id : list of str, n_rows long
-        Whose they are.
+        The prediction id of each row.
     matured_rows, matured_positives : int
         Outcomes of predictions that are old enough.
     lost_rows : int
@@ -78,7 +78,7 @@ def frame_of_log(contract: Contract, batch: LogBatch, places: Sequence[int] | No
     contract : Contract
         Names the columns; one that the log does not have is null.
     batch : LogBatch
-        Its `features` hold the contract's columns.
+        Rows of the log, whose `features` hold the contract's columns.
     places : sequence of int, optional
         The rows that are wanted; by default all.
     """
@@ -126,7 +126,7 @@ def read_outcome_rows(
     model_dir : pathlib.Path
         The artifact folder.
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     matured_before : datetime
         Predictions from then on are left out.
     latest_rows : int, optional

@@ -29,7 +29,7 @@ class ReplayReport:
     to_positive_rows, to_negative_rows : int
         Decisions that would have been the other one.
     mean_abs_difference : float
-        Of its probability from the logged one.
+        The mean absolute difference of its probability from the logged one.
     by_run : dict of str to int
         `rows` by the run that answered.
     """

@@ -50,7 +50,7 @@ class RetrainingReport:
     retraining : RetrainingRecord or None
         What the challenger was made of and judged on; None where none was trained.
     release : ReleaseDecision or None
-        What the gates said of the challenger.
+        The gates' decision on the challenger.
     """
 
     champion_run_id: str

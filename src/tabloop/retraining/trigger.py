@@ -32,7 +32,7 @@ class TriggerDecision:
     since : str or None
         When it began to fire, ISO 8601 in UTC.
     reason : str
-        In words.
+        The reason, as a sentence.
     """
 
     enabled: bool
@@ -56,9 +56,9 @@ class RetrainingDecision:
     retrain_now : bool
         Whether one does and nothing has to be waited for; `tabloop retrain --if-triggered` goes by this.
     reason : str
-        In words.
+        The reason, as a sentence.
     recommended_action : str
-        What to do next.
+        The next step for a person, as a sentence.
     blocked_by : tuple of str
         What has to be waited for, in words, whether or not a trigger fires.
     new_labels, new_positives, missing_labels, missing_positives : int
@@ -95,11 +95,11 @@ def decide_retraining(
     Parameters
     ----------
     evidence : RetrainingEvidence
-        What is known.
+        The evidence that is known so far.
     config : RetrainingConfig
         The config's `retraining` section.
     history : RetrainingHistory
-        What was retrained before.
+        The retrainings before this one.
 
     Returns
     -------

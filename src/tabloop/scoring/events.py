@@ -53,9 +53,9 @@ def replay_dead_letters(project: Project, *, lines_out: BinaryIO | None = None) 
     Parameters
     ----------
     project : Project
-        As for `consume_events`.
+        The project, as `consume_events` takes it.
     lines_out : binary file, optional
-        What the `memory` sink writes.
+        The file that the `memory` sink writes to.
 
     Returns
     -------

@@ -38,7 +38,7 @@ class ScoringReport:
     run_id : str
         The run that scored.
     where : str
-        What to call the input.
+        The input's name in messages.
     """
 
     rows_read: int
@@ -117,9 +117,9 @@ def score_rows(
     config : DataConfig
         Its `source` is read; which columns to leave out of the check, how many rows may be refused.
     folder : pathlib.Path
-        What the source's path is relative to.
+        The folder that the source's path is relative to.
     output : Output
-        Where the answers go.
+        The place that the answers are written to.
     quarantine_path : pathlib.Path
         Refused rows, one JSON line each.
     extra_allowed : bool, default=True

@@ -45,15 +45,15 @@ class PairedComparison:
     Attributes
     ----------
     rows, positive_rows : int
-        What they were compared on.
+        The numbers of rows and positive rows that both were compared on.
     roc_auc, brier_score : Difference
         The figures; a higher ROC-AUC and a lower Brier score are better.
     confidence : float
-        Of each bound.
+        The confidence level of each bound.
     resamples : int
         Behind the bounds.
     seed : int
-        With which the resamples were drawn.
+        The seed with which the resamples were drawn.
     """
 
     rows: int
@@ -87,9 +87,9 @@ def compare_paired(
     challenger, champion : ndarray of float64, shape (n_rows,)
         What each model says of the same rows.
     confidence : float, default=0.95
-        Of each one-sided bound.
+        The confidence level of each one-sided bound.
     resamples : int, default=2_000
-        How often rows are drawn.
+        The number of resamples.
     seed : int, default=0
         Fixes the draws.
 

@@ -37,7 +37,7 @@ class ScoredBatch:
     service, codec
         What decided, and what writes its decisions.
     refused : list of RefusedEvent
-        To become dead letters.
+        Events that become dead letters.
     events : list of Event
         Valid ones, repetitions too.
     logged : dict of str to LoggedDecision
@@ -45,7 +45,7 @@ class ScoredBatch:
     scored : list of Event
         Those that the model decided now.
     decisions : Decisions or None
-        Of `scored`, in the same order.
+        Decisions on `scored`, in the same order.
     too_many : InvalidEventsError or None
         Raised once the valid events are decided.
     claim : asyncio.Future or None

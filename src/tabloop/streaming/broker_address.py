@@ -41,7 +41,7 @@ class BrokerAddress:
         Files in PEM: who may sign the broker's certificate (by default the system's authorities), and a
         certificate of our own. Empty where not set.
     sasl_mechanism : str
-        How Kafka checks user and password.
+        The mechanism by which Kafka checks user and password.
     """
 
     variable: str

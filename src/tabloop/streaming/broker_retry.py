@@ -22,7 +22,7 @@ class BrokerRetry:
     Parameters
     ----------
     give_up_after_s : float
-        How long one call is tried.
+        The time for which one call is tried.
 
     Examples
     --------

@@ -65,7 +65,7 @@ class StreamConsumer:
     Attributes
     ----------
     meter : StreamMeter
-        What was done so far.
+        The counts of what was done so far.
 
     Notes
     -----

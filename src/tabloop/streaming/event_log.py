@@ -36,9 +36,9 @@ class LoggedDecision:
     Attributes
     ----------
     prediction_id, run_id : str
-        Of the line.
+        The ids that the line names.
     probability : float
-        Of the positive class.
+        The probability of the positive class.
     label : int
         The decision, 0 or 1.
     """
@@ -61,7 +61,7 @@ class EventLog:
     folder : pathlib.Path
         The artifact folder.
     writer : PredictionLogWriter
-        Of the log in it.
+        The writer of the prediction log.
     run_id : str
         The run that decides.
     columns : sequence of str

@@ -29,7 +29,7 @@ class Delivery:
     Attributes
     ----------
     body : bytes
-        What the producer wrote.
+        The event as the producer wrote it.
     handle : object
         What the source needs to acknowledge or release it.
     position : str
@@ -58,7 +58,7 @@ class Event:
     record : Record
         The row.
     delivery : Delivery
-        To acknowledge it by.
+        The delivery by which the event is acknowledged.
     """
 
     event_id: str
@@ -73,13 +73,13 @@ class RefusedEvent:
     Attributes
     ----------
     delivery : Delivery
-        What came.
+        The delivery that was refused.
     reason : {"invalid", "shed"}
         Why it goes to the dead letters.
     problems : tuple of str
         In words; all that is wrong with it.
     event_id : str or None
-        Where one could be read.
+        The event's id, where one could be read.
     """
 
     delivery: Delivery
@@ -113,7 +113,7 @@ class EventCodec:
     Parameters
     ----------
     contract : Contract
-        What a valid record is.
+        The columns and rules that a valid record meets.
 
     Examples
     --------
@@ -138,7 +138,7 @@ class EventCodec:
         Parameters
         ----------
         deliveries : sequence
-            As many as are scored at once.
+            The deliveries that are scored at once.
 
         Returns
         -------

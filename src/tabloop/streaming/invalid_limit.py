@@ -16,7 +16,7 @@ class InvalidLimit:
     Parameters
     ----------
     config : StreamConfig
-        Its limits.
+        The settings that hold the limits.
 
     Examples
     --------

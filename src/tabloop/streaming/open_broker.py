@@ -105,7 +105,7 @@ def open_sink(
     lines : binary file, optional
         Where a sink without a broker writes its decisions.
     environ : mapping, optional
-        As for `open_source`.
+        Environment variables, as for `open_source`.
     """
     match config:
         case MemorySink():

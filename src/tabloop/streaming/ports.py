@@ -89,7 +89,7 @@ class DecisionSink(Protocol):
         Returns
         -------
         written_rows : int
-            How many of them were new.
+            The number of those that were new.
         """
 
     async def close(self) -> None:

@@ -64,7 +64,7 @@ class StreamReport:
     queue_latency : LatencyReport
         From an event's arrival to the start of its scoring.
     end_to_end_latency : LatencyReport
-        From an event's arrival to its acknowledgement.
+        The time from an event's arrival to its acknowledgement.
     deepest_queue_rows : int
         Most events that waited in the process at once.
     batches : int
@@ -111,7 +111,7 @@ class StreamMeter:
     consumed, decided, repeated, conflicting, invalid, dropped, deepest_queue_rows : int
         As in `StreamReport`.
     lag : Lag or None
-        As the source told it last.
+        The lag that the source told last.
     """
 
     def __init__(self, batches_kept: int | None = 4096) -> None:

@@ -38,7 +38,7 @@ class CandidateReport:
     Attributes
     ----------
     name, kind : str
-        As in the config.
+        The candidate's name and kind, as in the config.
     folds : tuple of FoldReport
         Empty if it failed.
     scores : ndarray of float64, shape (n_train,), or None
@@ -48,7 +48,7 @@ class CandidateReport:
     score_map : SigmoidMap, IsotonicMap or None
         What makes probabilities of the scores, where they are none.
     expected_calibration_error : float
-        Of the probabilities.
+        The expected calibration error of the probabilities.
     failure : str or None
         Why it failed, if it did.
     report_only : bool
@@ -56,7 +56,7 @@ class CandidateReport:
     no_graph : str or None
         Why it cannot be exported although it is the best of the others: another one was chosen.
     warnings : tuple of str
-        What the libraries warned of.
+        Warnings of the libraries while it was fitted and scored.
     """
 
     name: str
@@ -117,7 +117,7 @@ def assign_folds(
     y : ndarray of shape (n_train,)
         Targets, 0 or 1.
     n_splits : int
-        How many folds.
+        The number of folds.
     seed : int
         Another seed gives an unrelated assignment.
     groups : ndarray of uint64, shape (n_train,), or None
@@ -126,7 +126,7 @@ def assign_folds(
     Returns
     -------
     folds : ndarray of int64, shape (n_train,)
-        In ``range(n_splits)``.
+        The fold of each row, in ``range(n_splits)``.
 
     Raises
     ------
@@ -243,7 +243,7 @@ def rank_candidates(reports: list[CandidateReport], rank_by: RankBy) -> list[Can
     Parameters
     ----------
     reports : list of CandidateReport
-        In the config's order, which breaks ties.
+        Reports in the config's order, which breaks ties.
     rank_by : {"roc_auc", "average_precision", "brier_score"}
         Of the Brier score less is better, of the others more.
 

@@ -17,11 +17,11 @@ def render_model_card(
     Parameters
     ----------
     contract : Contract
-        What the model reads.
+        The contract of the columns that the model reads.
     metrics, lineage : Metrics, Lineage
         What the run is worth, and what it was made of.
     operating_table : dict
-        What `drift_operating_table.json` holds.
+        The content of `drift_operating_table.json`.
 
     Returns
     -------

@@ -60,9 +60,9 @@ def run_tasks(
     Parameters
     ----------
     bench : Workbench
-        What every task shares, laid out.
+        The data that every task shares, laid out.
     tasks : iterable of Task
-        In any order.
+        Tasks in any order.
     workers : int, optional
         Processes; by default one for each core.
     n_rows, n_features : int

@@ -27,7 +27,7 @@ class ContractFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     contract : dict
-        What `Contract.to_dict` wrote.
+        The contract as `Contract.to_dict` writes it.
     """
 
     def __init__(self, contract: dict[str, Any]) -> None:

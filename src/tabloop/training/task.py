@@ -45,7 +45,7 @@ class Task:
     name : str
         The candidate's name.
     candidate : Candidate
-        What to fit.
+        The candidate to fit.
     fold : int or None
         The fold that is held out; None to fit on every training row and keep the model.
     trial : bool, default=False
@@ -77,7 +77,7 @@ class TaskOutcome:
     Attributes
     ----------
     scores : ndarray of float64 or None
-        Of the held-out rows, in order.
+        Scores of the held-out rows, in order.
     are_probabilities : bool
         Whether the scores are probabilities or decision values.
     model_path : pathlib.Path or None
@@ -85,7 +85,7 @@ class TaskOutcome:
     fit_s, score_s : float
         Wall seconds.
     warnings : tuple of str
-        What the libraries warned of.
+        Warnings of the libraries while it was fitted and scored.
     failure : str or None
         Why it failed, if it did.
     """
@@ -111,7 +111,7 @@ class Workbench:
     contract : Contract
         Says which features are numbers.
     preprocessing : PreprocessingConfig
-        What to learn before the classifier.
+        The preprocessing that is learned before the classifier.
     seed : int
         Fixes random choices.
     """
@@ -140,9 +140,9 @@ def run_task(bench: Workbench, task: Task) -> TaskOutcome:
     Parameters
     ----------
     bench : Workbench
-        What every task shares.
+        The data that every task shares.
     task : Task
-        What to fit.
+        The task to do.
 
     Returns
     -------

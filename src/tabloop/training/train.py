@@ -108,9 +108,9 @@ def train_model(
     Parameters
     ----------
     config : Config
-        Its sections preprocessing, training, cv and business.
+        The configuration, for its sections preprocessing, training, cv and business.
     contract : Contract
-        What the columns are.
+        The contract that describes the columns.
     train, test : polars.DataFrame
         Checked rows with their 0/1 target. The test part decides nothing: it is looked at once, at the end.
     groups : ndarray of uint64, shape (n_train,), or None

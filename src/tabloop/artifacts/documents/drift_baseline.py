@@ -24,9 +24,9 @@ class NumericBaseline(msgspec.Struct, frozen=True, kw_only=True):
     count, missing : int
         Rows with and without a value.
     minimum, maximum : float or None
-        Of the values.
+        The smallest and the largest value.
     quantiles : dict of str to float
-        By probability.
+        The quantiles, by their probability.
     histogram : Histogram
         Over quantile bins.
     """
@@ -55,11 +55,11 @@ class DriftBaseline(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     rows : int
-        How many.
+        The number of training rows.
     training_positive_rate, predicted_positive_rate : float
         Of the labels, and of the decisions out-of-fold.
     decision_threshold : float
-        What made the decisions.
+        The threshold that made the decisions.
     numeric : dict of str to NumericBaseline
         Raw and engineered features.
     categories : dict of str to CategoryBaseline

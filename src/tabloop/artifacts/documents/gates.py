@@ -15,7 +15,7 @@ class Gate(msgspec.Struct, frozen=True):
     name : str
         The gate.
     passed : bool
-        Its verdict.
+        Whether the gate lets the run through.
     reason : str
         The verdict in words.
     evidence : dict

@@ -52,7 +52,7 @@ class RowDifference(msgspec.Struct, frozen=True, kw_only=True):
     row : int
         Its place among the checked rows, from 0.
     values : dict of str to object
-        Its raw columns as JSON values.
+        The row's raw columns as JSON values.
     trained_probability, graph_probability : float or str
         By the pipeline and by the graph; a text where it is no finite number.
     decision_flipped : bool
@@ -81,7 +81,7 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
     invalid_probabilities : int
         Rows whose probability, by either side, is not a number within [0, 1].
     abs_tol, mean_tol : float
-        What was tolerated.
+        The largest and the mean difference that were tolerated.
     allow_flips : bool
         Whether flipped decisions were tolerated.
     threshold : float

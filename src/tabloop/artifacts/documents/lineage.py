@@ -42,14 +42,14 @@ class Ingredient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes
     ----------
     sha256 : str
-        Of its content.
+        The SHA-256 of the content.
     path, source_path : str or None
         The file, relative to the config's folder where it lies below it; of the config, also the file that
         a person wrote.
     database, table, query_sha256 : str or None
         What tells one table of a database from others.
     notes : tuple of str
-        What reading it said.
+        Remarks made while it was read.
     """
 
     sha256: str
@@ -98,15 +98,15 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     split : SplitSetting or None
         How the rows were split; None in runs of version 0.1.0.
     predictions_sha256 : PredictionHashes
-        What training again has to give.
+        Hashes of the predictions that training again has to give.
     dataset, config, contract, model, threshold : Ingredient
-        Where each is and its hash.
+        Where each of them is, and its hash.
     code : Code
         The package.
     libraries : dict of str to str
         Versions of those that decide the numbers.
     platform : Machine
-        Where it was trained.
+        The machine on which the run was trained.
     """
 
     run_id: str

@@ -50,7 +50,7 @@ class ThresholdReport(msgspec.Struct, frozen=True, kw_only=True):
     type : str
         The procedure.
     target_precision, confidence : float
-        What was asked for.
+        The precision and the confidence that were asked for.
     threshold : float
         Lies strictly between two neighbouring scores, or below all of them.
     feasible : bool
@@ -115,11 +115,11 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     Attributes
     ----------
     name, kind : str
-        As in the config.
+        The candidate's name and kind, as in the config.
     failure : str or None
         Why it failed, if it did; its figures are not written then, and read as NaN.
     warnings : tuple of str
-        What the libraries warned of.
+        Warnings of the libraries while it was fitted and scored.
     decision_threshold : float or None
         Where its own promise would put the threshold; None where it was not kept.
     report_only : bool
@@ -165,7 +165,7 @@ class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
     accuracy, precision, recall, f1 : float
         At the threshold; precision is 0 where nothing is predicted positive.
     roc_auc, average_precision, brier_score, expected_calibration_error : float
-        Of the probabilities.
+        Figures of the probabilities, which no threshold changes.
     intervals : dict of str to (float, float)
         Two-sided 95% intervals of accuracy, precision, recall and roc_auc.
     """

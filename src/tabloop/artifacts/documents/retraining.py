@@ -62,7 +62,7 @@ class RetrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     time : str
         When the data were put together, ISO 8601 UTC.
     data : {"append", "window", "replace"}
-        How feedback and reference data were joined.
+        How outcomes and reference data were joined.
     reference, feedback, dataset, fresh, frozen_test
         The tables.
     trigger : dict

@@ -105,7 +105,7 @@ class LogCensus:
         position : LogPosition
             Before that row.
         row : int
-            Its number.
+            The number of the row.
         """
         yield from self.counting()
         moment = datetime.fromisoformat(since) if since else datetime.fromtimestamp(0, UTC)

@@ -27,7 +27,7 @@ class GroupCommit:
     Attributes
     ----------
     syncs : int
-        How many syncs were done.
+        The number of syncs that were done.
 
     Notes
     -----

@@ -72,7 +72,7 @@ class LineEncoder:
         records : sequence of msgspec.Struct or dict
             Features of the rows, encoded by column name.
         probability, label : sequence
-            Of each row.
+            The probability and the decision of each row.
         event_ids : sequence of str or None, optional
             The event that each row answers, where there is one.
         """
@@ -93,7 +93,7 @@ class LineEncoder:
         Parameters
         ----------
         bodies : list of bytes
-            From `bodies`.
+            The rows as `bodies` wrote them.
         prefix : str
             The first 28 characters of the ids.
         first : int
@@ -103,7 +103,7 @@ class LineEncoder:
         run_id : str
             The run that answered.
         threshold : float
-            Its decision threshold.
+            The decision threshold of that run.
         """
         named = self._encode({"run_id": run_id, "threshold": threshold})[1:-1].replace(b"%", b"%%")
         start = b'%b%b%%08x","time":"%b",%b,' % (LINE_START, prefix.encode(), time.encode(), named)

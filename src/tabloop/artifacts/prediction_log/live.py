@@ -51,7 +51,7 @@ class Batch:
     first, last : str
         The ids of the first and last of them; they increase.
     n_rows : int
-        How many.
+        The number of rows.
     """
 
     content: bytes
@@ -84,7 +84,7 @@ class LiveLog:
     rotations : int
         How often this object began a new file.
     repaired_fragments : int
-        How many torn last lines it repaired.
+        The number of torn last lines that were repaired.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class LogPart:
     Parameters
     ----------
     file : binary file
-        Its uncompressed bytes; closed by `close`.
+        The uncompressed bytes of the file; closed by `close`.
     path : pathlib.Path
         The name it was opened under.
     after : str
@@ -132,7 +132,7 @@ class LogPart:
         end : int
             The offset behind these lines.
         lines : list of bytes
-            In the order of writing.
+            Lines in the order in which they were written.
         """
         place = end = self.size if self.size is not None else self._file.seek(0, os.SEEK_END)
         right = b""
@@ -159,7 +159,7 @@ class LogPart:
         Parameters
         ----------
         prediction_ids : sequence of bytes
-            In any order.
+            Prediction ids in any order.
 
         Returns
         -------

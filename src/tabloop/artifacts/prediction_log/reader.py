@@ -123,7 +123,7 @@ class PredictionLogReader:
         Parameters
         ----------
         n_rows : int
-            How many, at most.
+            The largest number of rows to read.
         run_id : str, optional
             Only those that this run answered.
         since : datetime, optional

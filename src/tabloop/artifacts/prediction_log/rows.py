@@ -27,11 +27,11 @@ class LogBatch:
     prediction_id, time, run_id : list of str
         Of each row; times are ISO 8601 in UTC and sort as text.
     threshold, probability : list of float
-        Of each row.
+        The decision threshold and the probability of each row.
     label : list of int
         1 where the probability was at least the threshold, else 0.
     event_id : list of str or None
-        Of each row.
+        The id of the event that each row came from, if it came from one.
     features : dict of str to list
         By column; None where a row has no value.
     position : LogPosition
@@ -120,7 +120,7 @@ class RowDecoder:
         lines : list of bytes
             Without their line ends.
         position : LogPosition
-            Where the batch ends.
+            The position in the log at which the batch ends.
         """
         end = slice(-CHECKSUM_BYTES, None)
         body = slice(-CHECKSUM_BYTES)

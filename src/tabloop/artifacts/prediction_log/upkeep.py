@@ -41,7 +41,7 @@ class Upkeep:
     Parameters
     ----------
     folder : pathlib.Path
-        Where the log is.
+        The folder that holds the log.
     config : PredictionLogConfig
         Whether files are compressed, how long they are kept.
     """
@@ -94,7 +94,7 @@ def keep_up(
     Parameters
     ----------
     folder : pathlib.Path
-        Where the log is.
+        The folder that holds the log.
     config : PredictionLogConfig
         Whether and for how long.
     clock_s : callable, optional
@@ -123,7 +123,7 @@ def compress(path: Path) -> Path:
     Returns
     -------
     path : pathlib.Path
-        Of the compressed file.
+        The path of the compressed file.
     """
     target = path.with_name(path.name + ".zst")
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)

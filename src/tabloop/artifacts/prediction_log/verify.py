@@ -52,7 +52,7 @@ class LogReport:
     rows : int
         Lines that are whole.
     rows_by_run : dict
-        Of them, by the run that answered.
+        The number of rows by the run that answered them.
     writers : int
         Writers that the ids name.
     wrong_lines : int
@@ -68,9 +68,9 @@ class LogReport:
     missing_rows : int
         Rows that writers numbered and the log does not have.
     gaps : list of LogGap
-        Which; the first of them.
+        The first of the gaps.
     removed_files, removed_rows : int
-        What retention removed, which is missing rightly.
+        The files and rows that retention removed, so that nobody looks for them.
     """
 
     files: int = 0
@@ -170,7 +170,7 @@ def sequences_of(file: RotatedFile) -> tuple[int, dict[str, list[list[int]]]]:
     Returns
     -------
     n_rows : int
-        Its whole lines.
+        The number of whole lines.
     sequences : dict of str to list of [first, last]
         By writer, the ranges of sequence numbers that it holds.
     """
@@ -244,7 +244,7 @@ class SequenceAudit:
     Attributes
     ----------
     duplicates, disorder : int
-        See `LogReport`.
+        The counts that `LogReport` describes.
 
     Examples
     --------

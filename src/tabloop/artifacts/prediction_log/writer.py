@@ -38,7 +38,7 @@ class Appended(NamedTuple):
     is_logged : bool
         False when the log could not be written and the policy is to drop.
     ticket : int
-        For `PredictionLogWriter.committed`.
+        The ticket that `PredictionLogWriter.committed` takes.
     """
 
     prediction_ids: list[str]
@@ -150,13 +150,13 @@ class PredictionLogWriter:
         records : sequence of msgspec.Struct or dict
             The features of each row.
         probability : sequence or array of float
-            Of the positive class.
+            The probability of the positive class.
         label : sequence or array of int
             1 where the probability is at least the threshold, else 0.
         run_id : str
             The run that answered.
         threshold : float
-            Its decision threshold.
+            The decision threshold of that run.
         event_ids : sequence of str or None, optional
             The event that each row answers, where there is one.
 

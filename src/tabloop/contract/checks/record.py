@@ -50,7 +50,7 @@ class RecordReport:
     problems : list of RecordProblem
         Everything that is, in order; cut where there is more than was asked for.
     n_problems : int
-        How many there are in all.
+        The number of all problems.
     """
 
     values: tuple[RecordValue, ...] | None
@@ -64,7 +64,7 @@ class RecordChecker:
     Parameters
     ----------
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ def broken_rules(contract: Contract, typed: pl.DataFrame) -> dict[Formula, NDArr
     Parameters
     ----------
     contract : Contract
-        Its rules.
+        The contract whose rules are checked.
     typed : polars.DataFrame with n_rows rows
         The contract's columns in its types.
 

@@ -48,9 +48,9 @@ class TableReport:
     accepted : polars.DataFrame
         The good rows in the contract's types, the target (where there is one) as Int8 0/1 last.
     accepted_rows : ndarray of int
-        Their places in the table, from 0.
+        The places of the accepted rows in the table, from 0.
     refused_rows : int
-        How many other rows there are.
+        The number of all other rows.
     refused : list of RefusedRow
         The other rows, in order; only the first of them where `most_described_rows` says so.
     reasons : dict of str to int
@@ -79,7 +79,7 @@ def require_columns(
     Parameters
     ----------
     contract : Contract
-        What is expected.
+        The contract that says which columns are expected.
     found : list of str
         The table's columns, in order.
     with_target : bool
@@ -138,9 +138,9 @@ def check_table(
     Parameters
     ----------
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     frame : polars.DataFrame with n_rows rows
-        As read; its header has passed `require_columns`.
+        Rows as they were read, with a header that has passed `require_columns`.
     with_target : bool
         Whether rows need a target; otherwise a target in the table is left out.
     lines : ndarray of int, shape (n_rows,), optional

@@ -56,7 +56,7 @@ class ColumnProblem:
     code : str
         `type`, `null`, `range`, `category`, `pattern`, `length`, `text` or `rule`.
     expected : str
-        What the contract asks for.
+        The values that the contract asks for, in words.
     rows : ndarray of bool, shape (n_rows,)
         True where the clause is broken.
     """
@@ -75,9 +75,9 @@ class Parsed(NamedTuple):
     values : polars.Series of length n_rows
         Anything where not readable.
     readable : ndarray of bool, shape (n_rows,)
-        Where a value could be read.
+        True where a value could be read.
     expected : str
-        What the others should have been.
+        What the unreadable values should have been, in words.
     """
 
     values: pl.Series

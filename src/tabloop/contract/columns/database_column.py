@@ -67,9 +67,9 @@ class SqlType(NamedTuple):
     Attributes
     ----------
     kind : {"integer", "big_integer", "double", "boolean", "moment", "text"}
-        What the values are.
+        The kind of the values.
     max_length : int or None
-        Of a text, in characters.
+        The length of the longest text, in characters.
     """
 
     kind: Literal["integer", "big_integer", "double", "boolean", "moment", "text"]

@@ -36,12 +36,12 @@ def matching_texts(
     min_length : int, default=0
         Texts without a pattern are filled up to this many characters.
     most : int, default=200
-        How many to draw at most.
+        The largest number of texts to draw.
 
     Returns
     -------
     texts : list of str
-        At least one, none of them empty.
+        At least one text, none of them empty.
 
     Raises
     ------

@@ -31,7 +31,7 @@ def number_pattern(decimal: DecimalMark, thousands: ThousandsMark | None, affixe
     Parameters
     ----------
     decimal : str
-        What stands before the fraction.
+        The mark that stands before the fraction.
     thousands : str or None
         What may stand between groups of three digits; a text has all of them or none.
     affixes : tuple of str

@@ -87,7 +87,7 @@ def evaluate_row(formula: Formula, row: Row) -> float | bool:
     Parameters
     ----------
     formula : Formula
-        What to compute.
+        The formula to compute.
     row : mapping of str to float, bool, str or None
         A value for each of `formula.columns`; None and NaN are null. Further keys are ignored.
 
@@ -125,7 +125,7 @@ def evaluate_table(
     Parameters
     ----------
     formula : Formula
-        What to compute.
+        The formula to compute.
     values : mapping of str to ndarray of shape (n_rows,)
         For each of `formula.columns`, by its kind: "number", numbers with NaN for null; "condition",
         0 and 1 with NaN for null, or plain booleans; "text", not the texts but booleans, true where

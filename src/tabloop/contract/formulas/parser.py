@@ -76,11 +76,11 @@ class Formula:
     root : Node
         The tree.
     kind : {"number", "condition"}
-        What the formula results in.
+        The kind of the formula's result.
     columns : tuple of str
         The columns it uses, in order of first use.
     column_kinds : tuple of {"number", "condition", "text"}
-        What each of `columns` is.
+        The kind of each of `columns`.
     required_columns : tuple of str
         Those used outside `isnull`, in order of first use there.
     """

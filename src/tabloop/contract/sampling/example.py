@@ -18,7 +18,7 @@ def example_record(contract: Contract, *, seed: int = 0) -> dict[str, Any] | Non
     Parameters
     ----------
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     seed : int, default=0
         Equal seeds give equal records.
 

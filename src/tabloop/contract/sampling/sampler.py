@@ -20,9 +20,9 @@ def sample_rows(contract: Contract, n_rows: int, *, seed: int) -> pl.DataFrame:
     Parameters
     ----------
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     n_rows : int
-        How many.
+        The number of rows to draw.
     seed : int
         Equal seeds give equal rows.
 

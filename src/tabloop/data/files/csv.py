@@ -32,11 +32,11 @@ class CsvRows:
     Parameters
     ----------
     source : CsvSource
-        How the file is written.
+        The settings that say how the file is written.
     path : pathlib.Path
         The file.
     limits : ReadingLimits, optional
-        What is too much.
+        The limits above which input is refused.
 
     Raises
     ------

@@ -27,7 +27,7 @@ class ParquetRows:
     path : pathlib.Path
         The file.
     limits : ReadingLimits, optional
-        What is too much.
+        The limits above which input is refused.
 
     Raises
     ------

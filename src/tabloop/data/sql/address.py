@@ -73,13 +73,13 @@ def locate_database(
     url_env, path : str or None
         The variable that holds the URL, or the file; one of them.
     folder : pathlib.Path
-        What `path` is relative to.
+        The folder that `path` is relative to.
     setting : str
         The section, for the messages.
     must_exist : bool, default=True
         Whether a file has to be there; one that is not is DuckDB's if its name ends in .duckdb or .ddb.
     environ : mapping, optional
-        By default the process's environment.
+        Environment variables; by default those of the process.
 
     Raises
     ------

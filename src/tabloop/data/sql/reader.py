@@ -33,7 +33,7 @@ class SqlReader:
     address : DatabaseAddress
         The database.
     source : SqlSource
-        Its limits.
+        The settings of the source, for its limits.
     use_arrow : bool, default=True
         Whether to read through Arrow where a driver for it is installed.
 

@@ -32,7 +32,7 @@ class TableOutput:
     Parameters
     ----------
     config : SqlSink
-        Where the table is, and its key.
+        The settings that name the table and its key.
     folder : pathlib.Path
         What a `path` in it is relative to.
 

@@ -70,7 +70,7 @@ def read_type(name: str, type_text: str, *, dialect: str, nullable: bool | None 
     dialect : str
         The database: `postgresql`, `mysql`, `mariadb`, `sqlite`, `duckdb` or another of SQLAlchemy's.
     nullable : bool, optional
-        What the database says about it.
+        Whether the database allows nulls, where it says so.
 
     Examples
     --------

@@ -24,7 +24,7 @@ def convert(name: str, values: RawColumn, dtype: pl.DataType) -> tuple[pl.Series
     name : str
         The column.
     values : polars.Series or list, of length n_rows
-        As the driver gave it.
+        Values as the driver gave them.
     dtype : polars.DataType
         What `tabloop.data.sql.types.frame_dtype` chose. Moments may come as microseconds since 1970 UTC.
 

@@ -49,7 +49,7 @@ class RecordCodec:
     Parameters
     ----------
     contract : Contract
-        What a valid row is.
+        The columns and rules that a valid row meets.
     max_records : int, default=10_000
         Most records in one body.
 
@@ -135,7 +135,7 @@ class RecordCodec:
         Returns
         -------
         records : list of Record
-            At least one.
+            Records, at least one.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class RecordCodec:
         Parameters
         ----------
         bodies : sequence of bytes
-            As for `decode_record`.
+            JSON texts, each as `decode_record` takes it.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class RecordCodec:
         Parameters
         ----------
         records : sequence of n_rows records
-            From this codec.
+            Records that this codec decoded.
 
         Returns
         -------

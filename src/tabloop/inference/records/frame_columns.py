@@ -44,7 +44,7 @@ def columns_of_frame(contract: Contract, frame: pl.DataFrame) -> dict[str, NDArr
     Parameters
     ----------
     contract : Contract
-        What the columns are.
+        The contract that describes the columns.
     frame : polars.DataFrame with n_rows rows
         The contract's columns in its types, as `tabloop.contract.feature_table.typed_columns` makes them.
 

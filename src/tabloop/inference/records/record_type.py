@@ -27,7 +27,7 @@ class RecordField:
     attribute : str
         The record's attribute.
     column : Column
-        What the value is.
+        The column that the value belongs to.
     get : callable
         Reads the value from a record.
     """
@@ -56,7 +56,7 @@ def make_record_type(fields: Sequence[RecordField]) -> type[Record]:
     Parameters
     ----------
     fields : sequence of RecordField
-        From `record_fields`.
+        The fields that `record_fields` made.
 
     Returns
     -------

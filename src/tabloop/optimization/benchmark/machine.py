@@ -17,7 +17,7 @@ def describe_machine(root: Path = Path("/")) -> dict[str, Any]:
     Parameters
     ----------
     root : pathlib.Path, default=Path("/")
-        Where `proc` and `sys` are.
+        The folder that holds `proc` and `sys`.
 
     Returns
     -------

@@ -35,7 +35,7 @@ class Variant:
     candidate : str
         The candidate's name.
     kind : {"sklearn", "onnx_fp32", "onnx_int8"}
-        What the file is.
+        The kind of the file.
     path : pathlib.Path
         The file; pickles are loaded in a process of their own, and are trusted.
     is_winner : bool
@@ -58,7 +58,7 @@ class MeasuredVariant:
     Attributes
     ----------
     variant : Variant
-        What it is.
+        The variant that was measured.
     process : WorkerProcess or None
         Its worker; None before it started and after it failed.
     failure : str or None
@@ -66,7 +66,7 @@ class MeasuredVariant:
     found : dict
         Fields of `VariantReport` known so far.
     proba : ndarray of float64, shape (n_test,), or None
-        Its answers to the test rows.
+        The variant's answers to the test rows.
     seconds : dict of int to list of ndarray
         By batch size, the latencies of each round.
     joules : dict of int to float

@@ -47,7 +47,7 @@ class Blocks:
     rounds : int
         It takes part in the first so many rounds.
     calls : int
-        In each of them.
+        The number of calls in each round.
     warm_up : bool
         Whether each block begins with untimed calls.
     limit_s : float
@@ -71,7 +71,7 @@ def plan_cells(
     Parameters
     ----------
     variants : sequence of Variant
-        What there is.
+        The variants to measure.
     batch_sizes : iterable of int
         The sizes of the full comparison; the headline size is added.
     headline : int

@@ -39,7 +39,7 @@ class WorkerProcess:
     path : pathlib.Path
         The model's file.
     rows_folder, powercap_folder : pathlib.Path
-        Where rows and energy counters are.
+        The folders of the rows and of the energy counters.
     """
 
     def __init__(self, kind: str, path: Path, rows_folder: Path, powercap_folder: Path) -> None:

@@ -60,7 +60,7 @@ class VariantReport:
     Attributes
     ----------
     candidate, kind : str
-        Which one.
+        The variant's candidate and kind.
     is_winner : bool
         Whether training chose the candidate.
     file : str
@@ -81,7 +81,7 @@ class VariantReport:
     quality : Quality or None
         On the test rows.
     timings : tuple of Timing
-        By batch size.
+        Timings, ordered by batch size.
     """
 
     candidate: str
@@ -116,9 +116,9 @@ class Comparison:
     Attributes
     ----------
     candidate, kind : str
-        Which variant.
+        The variant's candidate and kind.
     batch_size, rounds : int
-        Where it was compared, and how often.
+        The batch size at which it was compared, and the number of rounds.
     speedup : Figure
         scikit-learn's median latency over the variant's, geometric mean of the rounds.
     cliffs_delta : float
@@ -140,7 +140,7 @@ class Omission:
     Attributes
     ----------
     candidate, kind : str
-        Which variant.
+        The variant's candidate and kind.
     batch_size : int or None
         None means all of them.
     reason : str
@@ -166,9 +166,9 @@ class BenchmarkReport:
     test_rows, positive_rows : int
         The rows of the quality figures, from which the timed ones are drawn as well.
     duration_s : float
-        What measuring took.
+        The time that measuring took.
     machine, threads, libraries : dict
-        Where it was measured.
+        The machine, threads and library versions of the measurement.
     energy_measured : bool
         Whether the machine measures energy.
     variants, comparisons, omissions : tuple

@@ -47,7 +47,7 @@ class BenchmarkRows:
     Attributes
     ----------
     contract : Contract
-        What the columns are.
+        The contract that describes the columns.
     frame : polars.DataFrame
         Checked rows in the contract's types, with the 0/1 target.
     """

@@ -58,7 +58,7 @@ def latency_quantiles(
     quantiles : sequence of float
         Each in (0, 1).
     confidence : float
-        Of the two-sided intervals, in (0, 1).
+        The confidence level of the two-sided intervals, in (0, 1).
     seed : int
         Fixes the resampling.
     n_resamples : int, default=1000
@@ -137,7 +137,7 @@ def paired_ratio(
     baseline, other : ndarray of shape (n_rounds,)
         Positive; one typical time of each round, in which both met the same rows and the same machine.
     confidence : float
-        Of the two-sided interval.
+        The confidence level of the two-sided interval.
     seed : int
         Fixes the resampling.
     n_resamples : int, default=1000
@@ -195,7 +195,7 @@ class Quality:
     Attributes
     ----------
     roc_auc : Figure
-        Of the probabilities.
+        ROC AUC of the probabilities.
     precision, recall : Figure or None
         Of the decisions; None without a threshold, precision also when no row is decided positive.
     roc_auc_difference : Figure or None
@@ -229,9 +229,9 @@ def measure_quality(
     threshold : float or None
         A row is decided positive where its probability is at least this.
     baseline_proba : ndarray of float64, shape (n_rows,), optional
-        What scikit-learn answers to the same rows.
+        scikit-learn's answers to the same rows.
     confidence : float
-        Of the two-sided intervals.
+        The confidence level of the two-sided intervals.
     seed : int
         Fixes the resampling; with the same seed two variants are resampled alike.
 

@@ -30,7 +30,7 @@ def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any, exporter: Expo
     Parameters
     ----------
     graph : OnnxGraph
-        Where to add them.
+        The graph that the nodes are added to.
     x : str
         A double tensor of shape (N, n_features).
     classifier : fitted scikit-learn classifier

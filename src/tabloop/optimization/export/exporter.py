@@ -24,7 +24,7 @@ def load_exporter(path: str) -> Exporter:
     Parameters
     ----------
     path : str
-        As `module:function`.
+        The function's place, written `module:function`.
 
     Raises
     ------

@@ -66,11 +66,11 @@ def formula_to_onnx(graph: OnnxGraph, formula: Formula, columns: ColumnTensors) 
     Parameters
     ----------
     graph : OnnxGraph
-        Where to add them.
+        The graph that the nodes are added to.
     formula : Formula
-        What to compute.
+        The formula to compute.
     columns : ColumnTensors
-        Where its columns are.
+        The tensors of the columns that it reads.
 
     Returns
     -------

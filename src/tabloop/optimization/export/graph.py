@@ -96,7 +96,7 @@ class OnnxGraph:
         op_type : str
             An operation on each number alone.
         column : str
-            Of shape (N, 1).
+            A tensor of shape (N, 1).
         """
         wide = self.add(op_type, self.add("Concat", *[column] * LANES, axis=1))
         return self.add("Gather", wide, self.constant(np.array([0], dtype=np.int64)), axis=1)

@@ -22,7 +22,7 @@ class GraphColumns:
     Parameters
     ----------
     graph : OnnxGraph
-        Its inputs are the columns.
+        The graph, whose inputs are the columns.
     """
 
     def __init__(self, graph: OnnxGraph) -> None:
@@ -61,11 +61,11 @@ def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: An
     Parameters
     ----------
     graph : OnnxGraph
-        Its inputs are the columns.
+        The graph, whose inputs are the columns.
     contract : Contract
-        Its formulas.
+        The contract whose formulas are computed.
     preprocessor : fitted ColumnTransformer
-        As `tabloop.training.preprocessing.build_preprocessor` makes it.
+        The transformer that `tabloop.training.preprocessing.build_preprocessor` makes.
 
     Returns
     -------

@@ -23,7 +23,7 @@ def graft_classifier(graph: OnnxGraph, x: str, classifier: Any) -> str:
     Parameters
     ----------
     graph : OnnxGraph
-        Where to add them.
+        The graph that the nodes are added to.
     x : str
         A double tensor of shape (N, n_features).
     classifier : fitted scikit-learn classifier

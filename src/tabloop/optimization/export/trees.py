@@ -51,7 +51,7 @@ class TreeSum:
     trees : tuple of Tree
         In the order in which they are added.
     start : float
-        Where the sum starts.
+        The value that the sum starts from.
     divisor : float
         The number of trees of a forest, else 1.
     sigmoid : bool
@@ -73,7 +73,7 @@ def tree_sum_of(classifier: Any) -> TreeSum | None:
     Parameters
     ----------
     classifier : fitted scikit-learn classifier
-        Of two classes.
+        A classifier of two classes.
 
     Returns
     -------
@@ -137,11 +137,11 @@ def tree_sum_to_onnx(graph: OnnxGraph, x: str, model: TreeSum) -> str:
     Parameters
     ----------
     graph : OnnxGraph
-        Where to add them.
+        The graph that the nodes are added to.
     x : str
         A double tensor of shape (N, n_features).
     model : TreeSum
-        What to compute.
+        The sum of trees to compute.
 
     Returns
     -------

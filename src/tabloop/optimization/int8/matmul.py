@@ -26,7 +26,7 @@ class Grid:
     step : float
         The distance of two neighbouring values, positive.
     zero : int
-        In [0, 255]; what stands for 0.
+        The 8-bit number, in [0, 255], that stands for 0.
     """
 
     step: float
@@ -101,7 +101,7 @@ def product_scores(graph: OnnxGraph, x: str, classifier: Any, plan: ProductPlan)
     Parameters
     ----------
     graph : OnnxGraph
-        Where to add them.
+        The graph that the nodes are added to.
     x : str
         A double tensor of shape (N, n_features).
     classifier : fitted scikit-learn classifier
@@ -180,7 +180,7 @@ class _Distances:
     unit : float
         The squared distance is ``unit * (own - 2 * closeness)``.
     blocks : tuple of _Block
-        What they were computed from.
+        The blocks that they were computed from.
     """
 
     closeness: str

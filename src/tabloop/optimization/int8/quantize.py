@@ -186,14 +186,14 @@ def judge_quantized(
     model : onnx.ModelProto
         The graph to judge.
     technique, stored_as : str
-        For the report.
+        The technique and the storage that the report names.
     coded_values : int, default=0
         8-bit values that the file stores wider; a graph that has none, and no 8-bit tensor or operator
         either, changed nothing.
     control : onnx.ModelProto, optional
         The same graph in float32.
     report : dict, optional
-        What is known already.
+        The part of the report that is known already.
 
     Returns
     -------

@@ -155,7 +155,7 @@ def measure_latency(
     rounds : int
         At most 20 times as many; time may end them earlier, but not before three.
     confidence : float
-        Of the intervals.
+        The confidence level of the intervals.
     timed_s : float
         No round begins after as many seconds, but for the first three.
 
@@ -225,11 +225,11 @@ def measure(
     rivals : tuple of Rival
         The served graph first.
     contract : Contract
-        What the columns are.
+        The contract that describes the columns.
     rows : polars.DataFrame
         Typed test rows with their target.
     trained_proba : ndarray of float64, shape (n_rows,)
-        What the scikit-learn pipeline answers to them.
+        The scikit-learn pipeline's answers to the rows.
     config : BenchmarkingConfig
         Runs, batch size and confidence.
     threshold : float
@@ -311,7 +311,7 @@ def gains_and_losses(measured: Mapping[str, Any], rival: str) -> tuple[list[str]
     Parameters
     ----------
     measured : mapping
-        What `measure` gave.
+        The figures that `measure` gave.
     rival : str
         The name of the other graph.
 
@@ -340,7 +340,7 @@ def judge(measured: Mapping[str, Any], parity: ParityReport, rivals: tuple[str, 
     Parameters
     ----------
     measured : mapping
-        What `measure` gave.
+        The figures that `measure` gave.
     parity : ParityReport
         Of the quantised graph and the pipeline, on test rows.
     rivals : tuple of str

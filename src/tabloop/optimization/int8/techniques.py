@@ -34,11 +34,11 @@ class Technique:
     Attributes
     ----------
     name : str
-        For the report.
+        The technique's name in the report.
     scores : callable
         Adds the quantised classifier to a graph.
     stored_as : str
-        How the file holds the 8-bit numbers.
+        The way in which the file holds the 8-bit numbers.
     coded_values : int
         8-bit values that are stored wider.
     """
@@ -61,7 +61,7 @@ def techniques_of(
     contract : Contract
         Says how many features are numbers: those come first.
     features : ndarray of float64, shape (n_rows, n_features)
-        Of training rows; they fix the grids.
+        Features of training rows, which fix the grids.
 
     Returns
     -------

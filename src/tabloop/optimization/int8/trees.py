@@ -31,7 +31,7 @@ class TreePlan:
     leaves : bool
         Whether leaf values are rounded to 256 levels.
     max_cuts : int
-        Of one feature, at most 255.
+        The largest number of cuts of one feature, at most 255.
     """
 
     splits: bool
@@ -47,7 +47,7 @@ def choose_cuts(model: TreeSum, *, max_cuts: int = MAX_CUTS) -> dict[int, NDArra
     model : TreeSum
         The trees.
     max_cuts : int, default=255
-        At most so many of one feature.
+        The largest number of cuts of one feature.
 
     Returns
     -------
@@ -80,13 +80,13 @@ def quantized_tree_scores(graph: OnnxGraph, x: str, model: TreeSum, plan: TreePl
     Parameters
     ----------
     graph : OnnxGraph
-        Where to add them.
+        The graph that the nodes are added to.
     x : str
         A double tensor of shape (N, n_features).
     model : TreeSum
-        What to compute.
+        The sum of trees to compute.
     plan : TreePlan
-        What to quantise.
+        The plan that says what is quantised.
 
     Returns
     -------

@@ -53,7 +53,7 @@ def check_parity(
     predictor : Scorer
         The graph in its session.
     contract : Contract
-        What the columns are.
+        The contract that describes the columns.
     rows : polars.DataFrame with n_rows rows
         Typed raw columns; further ones are ignored.
     threshold : float

@@ -44,7 +44,7 @@ class TradeoffPoint:
     Attributes
     ----------
     candidate, kind : str
-        Which one.
+        The variant's candidate and kind.
     is_winner : bool
         Whether training chose the candidate.
     p99_ms, samples_per_s, roc_auc : Figure
@@ -90,7 +90,7 @@ class TradeoffReport:
     mode : {"quick", "full"}
         The benchmark's mode.
     confidence : float
-        Of all intervals.
+        The confidence level of all intervals.
     points : tuple of TradeoffPoint
         The best ROC-AUC first.
     omissions : tuple of Omission

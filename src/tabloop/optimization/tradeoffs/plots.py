@@ -35,7 +35,7 @@ def render_png(tradeoffs: TradeoffReport, report: BenchmarkReport, *, dpi: int =
     tradeoffs : TradeoffReport
         The points and the frontier.
     report : BenchmarkReport
-        Its timings by batch size.
+        The report whose timings are drawn by batch size.
     dpi : int, default=110
         Dots per inch of a picture that is 12 inches wide.
 

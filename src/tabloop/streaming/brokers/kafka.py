@@ -133,7 +133,7 @@ class KafkaEventSource(_Kafka):
     config : KafkaSource
         Topic, group and dead letters.
     address : BrokerAddress
-        Of the cluster.
+        The address and the credentials of the cluster.
     dead_letters : bool, default=False
         Read all dead letters from the first one on. Kafka removes none: those decided before are known to
         the sink.
@@ -311,7 +311,7 @@ class KafkaAppendLog(_Kafka):
     config : KafkaSink
         The topic.
     address : BrokerAddress
-        Of the cluster.
+        The address and the credentials of the cluster.
     """
 
     def __init__(self, config: KafkaSink, address: BrokerAddress) -> None:

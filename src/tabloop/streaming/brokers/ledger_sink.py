@@ -49,7 +49,7 @@ class LedgerSink:
     Parameters
     ----------
     log : AppendLog
-        Where decisions go.
+        The log that decisions are appended to.
     path : pathlib.Path
         The ledger. Consumers share it, so they run on one machine, or on a file system with locks.
     """

@@ -17,7 +17,7 @@ class MemoryEventSource:
     Attributes
     ----------
     dead_letters : dict of str to bytes
-        What could not be decided, by key.
+        Events that could not be decided, by key.
     """
 
     def __init__(self) -> None:

@@ -58,7 +58,7 @@ class JetStream:
     Parameters
     ----------
     address : BrokerAddress
-        Of the server.
+        The address and the credentials of the server.
     """
 
     def __init__(self, address: BrokerAddress) -> None:

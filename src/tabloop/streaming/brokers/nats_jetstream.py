@@ -49,7 +49,7 @@ class NatsEventSource(JetStream):
     config : NatsSource
         Stream, consumer and dead letters.
     address : BrokerAddress
-        Of the server.
+        The address and the credentials of the server.
     dead_letters : bool, default=False
         Read the dead letters, through a consumer of their own.
     """
@@ -212,7 +212,7 @@ class NatsDecisionSink(JetStream):
     config : NatsSink
         The stream; an event is known as long as it keeps the decision.
     address : BrokerAddress
-        Of the server.
+        The address and the credentials of the server.
     """
 
     def __init__(self, config: NatsSink, address: BrokerAddress) -> None:

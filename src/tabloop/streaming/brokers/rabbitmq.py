@@ -180,7 +180,7 @@ class RabbitMqEventSource(_RabbitMq):
     config : RabbitMqSource
         Queue and dead letters.
     address : BrokerAddress
-        Of the server.
+        The address and the credentials of the server.
     held_events : int
         The prefetch count, at most 65,535.
     dead_letters : bool, default=False
@@ -302,7 +302,7 @@ class RabbitMqAppendLog(_RabbitMq):
     config : RabbitMqSink
         The queue.
     address : BrokerAddress
-        Of the server.
+        The address and the credentials of the server.
     """
 
     def __init__(self, config: RabbitMqSink, address: BrokerAddress) -> None:

@@ -121,7 +121,7 @@ class RedisEventSource(_RedisStreams):
     config : RedisSource
         Stream, group and dead letters.
     address : BrokerAddress
-        Of the server.
+        The address and the credentials of the server.
     dead_letters : bool, default=False
         Read the dead letters, in a group of their own that takes over at once.
     """
@@ -268,7 +268,7 @@ class RedisDecisionSink(_RedisStreams):
     config : RedisSink
         The stream.
     address : BrokerAddress
-        Of the server.
+        The address and the credentials of the server.
     """
 
     def __init__(self, config: RedisSink, address: BrokerAddress) -> None:

@@ -65,7 +65,7 @@ class LoadSimulator:
     Parameters
     ----------
     service : ScoringService
-        What scores.
+        The scoring service under load.
     records : sequence of dict
         Rows as plain values by column name, varying ones; drawn from at random.
     config : StreamConfig

@@ -21,7 +21,7 @@ class RateTrial:
     Attributes
     ----------
     rate_rows_per_s : float
-        Of Poisson arrivals.
+        The rate of Poisson arrivals.
     p99_ms : float
         End-to-end latency.
     is_within : bool
@@ -46,7 +46,7 @@ class HighestRate:
     capacity_rows_per_s : float
         The rate at which a backlog is worked off: no rate above it is tried.
     trials : tuple of RateTrial
-        By rate.
+        The trials, by ascending rate.
     """
 
     rate_rows_per_s: float | None
@@ -70,7 +70,7 @@ class SizeTrial:
     throughput_rows_per_s : float
         Decided.
     dropped_fraction : float
-        Of the produced.
+        The fraction of the produced events that was dropped.
     queue_p50_ms, queue_p99_ms, p99_ms : float or None
         Wait in the queue, and end to end.
     """

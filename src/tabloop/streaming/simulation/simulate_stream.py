@@ -26,7 +26,7 @@ class SimulationReport:
     Attributes
     ----------
     mode, arrivals : str
-        What was simulated.
+        The mode and the arrival process that were simulated.
     rate_rows_per_s : float
         Mean rate of the arrivals.
     run_id : str
