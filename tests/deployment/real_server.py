@@ -59,9 +59,10 @@ class Server:
         return [json.loads(line) for line in self.log_path.read_text().splitlines()]
 
     def predictions(self) -> list[dict[str, Any]]:
-        """The lines of the prediction log."""
+        """The lines of the prediction log; one that is being written at this moment is not one yet."""
         path = self.workspace.model_dir / "prediction_log.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""
