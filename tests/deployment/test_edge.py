@@ -173,13 +173,20 @@ def test_one_connection_too_many_is_told_so(impatient: Server, student: dict[str
     time.sleep(0.2)
     idle: list[socket.socket] = []
     try:
-        fill(idle)
-        for _ in range(20):
+        refused = 0
+        while refused < 5:
+            if not (idle and all(is_connected(impatient, each) for each in idle)):  # longer than keep_alive_s
+                while idle:
+                    idle.pop().close()
+                time.sleep(0.2)
+                fill(idle)
             with httpx.Client(base_url=impatient.url) as surplus:
                 answer = surplus.post("/predict", json=student)
-            assert answer.status_code == 503
-            assert answer.headers["retry-after"] == "1"
-            assert answer.json()["type"] == "urn:tabloop:problem:too-many-connections"
+            if all(is_connected(impatient, each) for each in idle):
+                assert answer.status_code == 503
+                assert answer.headers["retry-after"] == "1"
+                assert answer.json()["type"] == "urn:tabloop:problem:too-many-connections"
+                refused += 1
     finally:
         for connection in idle:
             connection.close()
