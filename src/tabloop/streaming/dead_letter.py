@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -99,9 +98,7 @@ class DeadLetter:
         )
         kept = min(len(whole), most_bytes)
         while len(content := _encode(_with_beginning(letter, whole, kept))) > most_bytes and kept:
-            kept = (
-                kept * 3 // 4
-            )  # what JSON makes of the text is longer than the text, nobody knows by how much
+            kept = kept * 3 // 4  # JSON writes some texts longer than they are, nobody knows by how much
         return content
 
 
@@ -132,8 +129,3 @@ def body_of_dead_letter(letter: bytes) -> bytes:
     if read.body_bytes is not None:
         return letter
     return base64.b64decode(read.body_base64 or "") if read.body is None else read.body.encode()
-
-
-def longest(letters: Sequence[DeadLetter]) -> int:
-    """Give the size of the longest letter in bytes, complete."""
-    return max(len(each.encode()) for each in letters)

@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from tabloop.config.streaming import KafkaSink, KafkaSource
 from tabloop.errors import BrokerUnavailableError
 from tabloop.streaming.broker_address import BrokerAddress
-from tabloop.streaming.dead_letter import DeadLetter, longest
+from tabloop.streaming.dead_letter import DeadLetter
 from tabloop.streaming.events import Delivery
 from tabloop.streaming.ports import Entry, Lag
 
@@ -89,21 +89,18 @@ class _Kafka:
 
     async def produce(self, topic: str, entries: Sequence[tuple[str | None, bytes]]) -> None:
         """Produce records; all in-sync replicas have each when this returns."""
+        if too_large := await self.produce_fitting(topic, entries):
+            raise BrokerUnavailableError(
+                f"Kafka: {len(too_large)} records are larger than the topic {topic} takes, the first one of "
+                f"{len(entries[too_large[0]][1]):,} bytes; raise its max.message.bytes"
+            )
+
+    async def produce_fitting(self, topic: str, entries: Sequence[tuple[str | None, bytes]]) -> list[int]:
+        """Produce records; give the places of those that are larger than the topic takes."""
         async with self._answering():
             if self._producer is None:
                 raise BrokerUnavailableError(f"Kafka: no connection to {self._address.shown}")
-            await asyncio.to_thread(self._produce, self._producer, topic, entries)
-
-    def _produce(self, producer: Producer, topic: str, entries: Sequence[tuple[str | None, bytes]]) -> None:
-        outcomes: list[KafkaError | None] = []
-        for key, body in entries:
-            producer.produce(topic, body, key, on_delivery=lambda error, _: outcomes.append(error))
-        producer.flush(2 * _DELIVERY_MS / 1000)
-        for error in outcomes:
-            if error is not None:
-                raise KafkaException(error)
-        if len(outcomes) < len(entries):
-            raise TimeoutError("records are not confirmed")
+            return await asyncio.to_thread(_produce, self._producer, topic, entries)
 
     async def close(self) -> None:
         self._producer = None
@@ -218,16 +215,17 @@ class KafkaEventSource(_Kafka):
 
         The limit of a topic is not told: a letter that is too large is cut to half and tried again.
         """
-        most_bytes = min(_MOST_BYTES, longest(letters)) if letters else _MOST_BYTES
-        while True:
-            try:
-                entries = [(each.key, each.encode(most_bytes)) for each in letters]
-                await self.produce(self._letters, entries)
-                break
-            except BrokerUnavailableError as error:
-                if not _is_too_large(error.__cause__) or most_bytes < _SMALLEST_LETTER_BYTES:
-                    raise
-                most_bytes //= 2
+        left = list(letters)
+        most_bytes = _MOST_BYTES
+        while left:
+            entries = [(each.key, each.encode(most_bytes)) for each in left]
+            too_large = await self.produce_fitting(self._letters, entries)
+            if too_large and most_bytes < _SMALLEST_LETTER_BYTES:
+                raise BrokerUnavailableError(
+                    f"Kafka: the topic {self._letters} takes no letter of {most_bytes} bytes"
+                )
+            left = [left[place] for place in too_large]
+            most_bytes = max((len(entries[place][1]) for place in too_large), default=0) // 2
         await self.acknowledge(deliveries)
 
     async def send(self, bodies: Sequence[bytes]) -> None:
@@ -262,8 +260,38 @@ def _place_of(delivery: Delivery) -> tuple[PartitionOffsets, int, int]:
     return place
 
 
-def _is_too_large(error: BaseException | None) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+def _produce(producer: Producer, topic: str, entries: Sequence[tuple[str | None, bytes]]) -> list[int]:
+    """Produce records and wait; give the places of those that are too large, each by itself."""
+    errors = _errors_of(producer, topic, entries)
+    too_large = [place for place, error in enumerate(errors) if _is_too_large(error)]
+    if len(entries) > 1:  # a batch is refused as a whole, by its size
+        for place in too_large:
+            (errors[place],) = _errors_of(producer, topic, [entries[place]])
+        too_large = [place for place in too_large if _is_too_large(errors[place])]
+    for error in errors:
+        if error is not None and not _is_too_large(error):
+            raise KafkaException(error)
+    return too_large
+
+
+def _errors_of(
+    producer: Producer, topic: str, entries: Sequence[tuple[str | None, bytes]]
+) -> list[KafkaError | None]:
+    outcomes: dict[int, KafkaError | None] = {}
+
+    def noting(place: int) -> Callable[[KafkaError | None, Message], None]:
+        return lambda error, _: outcomes.update({place: error})
+
+    for place, (key, body) in enumerate(entries):
+        producer.produce(topic, body, key, on_delivery=noting(place))
+    producer.flush(2 * _DELIVERY_MS / 1000)
+    if len(outcomes) < len(entries):
+        raise TimeoutError("records are not confirmed")
+    return [outcomes[place] for place in range(len(entries))]
+
+
+def _is_too_large(error: KafkaError | None) -> bool:
+    return error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
 
 class PartitionOffsets:
