@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,7 +73,6 @@ def test_what_pandas_keeps_in_other_ways_arrives_too(values: Any, expected: list
 
 
 def test_a_lazy_frame_and_an_arrow_table_are_frames_too() -> None:
-    pyarrow = pytest.importorskip("pyarrow")
     rows = pl.DataFrame({"days": [1, None, 3], "country": ["DE", "US", None]})
     assert read_frame(rows.lazy()).rows.equals(rows)
     given_table = read_frame(rows.to_arrow())

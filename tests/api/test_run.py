@@ -50,6 +50,8 @@ def test_training_keeps_the_rows_and_writes_into_its_folder_only(
     students: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TABLOOP_ARTIFACTS__MODEL_DIR", "elsewhere")
+    monkeypatch.setenv("TABLOOP_DATA__SOURCE__PATH", "elsewhere.parquet")
     config = tl.init(students, target="purchased")
     config.update(QUICK | {"training.candidates": {"decision_tree": {}}})
     run = tl.train(students, config, folder="kept")
@@ -60,6 +62,7 @@ def test_training_keeps_the_rows_and_writes_into_its_folder_only(
     assert run.folder.lineage.dataset.sha256 == kept.stem
     assert isinstance(run.ranking, pl.DataFrame)
     assert capfd.readouterr() == ("", "")  # quiet where nobody watches
+    monkeypatch.delenv("TABLOOP_DATA__SOURCE__PATH")  # where no rows are handed in, it names them
     again = tl.train(config="kept/config.yaml", folder="kept")
     assert again.metrics.roc_auc == run.metrics.roc_auc
     assert tl.runs("kept")["state"].to_list() == ["open", "open"]

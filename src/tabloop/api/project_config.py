@@ -67,7 +67,8 @@ class ProjectConfig(MutableMapping[str, Any]):
     def read(cls, path: str | Path) -> ProjectConfig:
         """Read a `config.yaml`; the path of its source is found from anywhere afterwards."""
         settings = read_yaml(Path(path))
-        source = settings.get("data", {}).get("source", {})
+        data = settings.get("data")
+        source = data.get("source") if isinstance(data, dict) else None
         if isinstance(source, dict) and isinstance(source.get("path"), str):
             source["path"] = str(Path(path).absolute().parent / source["path"])
         return cls(write_yaml(settings))
@@ -142,6 +143,7 @@ class ProjectConfig(MutableMapping[str, Any]):
     def placed(self, source: Source, model_dir: str) -> ProjectConfig:
         """Give the same settings with rows from elsewhere and another artifact folder."""
         settings = copy.deepcopy(self._settings)
+        settings["data"] = settings.get("data") or {}  # the environment may hold all of it
         settings["data"]["source"] = source.model_dump(mode="json", exclude_unset=True)
         settings["artifacts"] = (settings.get("artifacts") or {}) | {"model_dir": model_dir}
         return ProjectConfig(write_yaml(settings), self.guesses)

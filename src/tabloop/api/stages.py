@@ -171,7 +171,9 @@ def _project(data: Table, config: ProjectConfig | str | Path, folder: Path) -> t
     source, kind = _source(data, config, folder)
     placed = config.placed(source, ".")
     text = _MARK + placed.to_yaml()
-    project = parse_project(text, written)
+    # what was handed in is meant, whatever the environment says of rows and folders
+    meant = source.model_dump_json(exclude_unset=True)
+    project = parse_project(text, written, overrides=("artifacts.model_dir=.", f"data.source={meant}"))
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(written, text.encode())
     return project, kind
