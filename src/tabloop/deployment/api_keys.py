@@ -21,7 +21,7 @@ _log = logging.getLogger("tabloop.serving")
 
 _ROLES: tuple[str, ...] = get_args(Role)
 _LEAST_KEY_LENGTH = 16
-#: As many keys as anybody has; a larger file is another one.
+#: A file of keys is far smaller: a larger one was named by mistake.
 _LARGEST_FILE_BYTES = 1 << 20
 #: How often the file is looked at, and how long a look may take.
 _LOOK_AGAIN_S = 1.0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _JSON_LENGTH = b"inference-header-content-length"
 
-#: By the protocol's name of a type: NumPy's, little endian as the binary extension has them.
+#: NumPy's types by the protocol's names; little endian, as the binary extension writes them.
 DTYPES: Mapping[str, str] = {
     "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "UINT8": "<u1",
     "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "FP32": "<f4", "FP64": "<f8",

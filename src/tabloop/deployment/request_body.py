@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _MOST_DRAINED_BYTES = 64 << 20
 _LONGEST_DRAIN_S = 2.0
-#: So many bodies of the largest size may be under way in a worker.
+#: The number of bodies of the largest size that may be under way in a worker.
 _MOST_LARGEST_BODIES = 32
 #: Above this a body is decoded in a thread, so that small requests are answered meanwhile.
 _LARGE_BODY_BYTES = 65_536

@@ -23,7 +23,7 @@ from tabloop.inference.scoring_service import (
     load_tested_service,
 )
 
-#: From so many rows on, scoring is worth a thread: the loop reads and writes meanwhile.
+#: From this many rows on, scoring is worth a thread: the loop reads and writes meanwhile.
 _THREAD_ROWS = 128
 
 

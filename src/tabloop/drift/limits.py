@@ -52,7 +52,7 @@ _CONFIDENCE = 0.9
 _UNIT_QUANTILE = 0.995
 # what hardly ever moves: a third of what other features have, so that a constant that moves is seen
 _LEAST_UNIT = 1.0
-#: Of fewer values nothing is measured.
+#: A feature with fewer values is not measured.
 LEAST_VALUES = 20
 _LEAST_SEGMENT_ROWS, _MOST_SEGMENTS = 500, 20
 

@@ -23,8 +23,8 @@ class DriftRows:
     numeric : dict of str to ndarray of float64, shape (n_rows,)
         Values by monitored numeric feature, with NaN for null.
     codes : dict of str to ndarray of int32, shape (n_rows,)
-        By monitored category column: a position in the reference's vocabulary, -1 for null, and from the
-        vocabulary's length on for values that no training row had.
+        Values by monitored category column: a position in the reference's vocabulary, -1 for null, and from
+        the vocabulary's length on for values that no training row had.
     n_known : dict of str to int
         By category column the length of the vocabulary.
     unseen : dict of str to tuple of str

@@ -10,7 +10,7 @@ from tabloop.contract.columns import Column, listing
 
 #: A column of numbers or moments may hold this fraction of rubbish; those rows go into quarantine.
 RUBBISH_FRACTION = 0.005
-#: With fewer distinct values, one that does not fit says that they are codes.
+#: With fewer distinct values, a single one that does not fit makes all of them codes.
 LEAST_AMONG_RUBBISH = 20
 
 

@@ -31,7 +31,7 @@ from tabloop.guessing.numbers import (
     with_limits,
 )
 
-#: Where the other values are numbers, moments or truth values, these can only mean null (without case).
+#: Beside numbers, moments or truth values these texts can only mean null; case does not count.
 _NULLS = frozenset(
     {"na", "n/a", "#n/a", "n.a.", "<na>", "nan", "null", "none", "nil", "nat", "missing", "unknown"}
     | {"?", "??", "-", "--", "---", ".", "..", "#null!", "#div/0!", "#value!"}

@@ -19,10 +19,10 @@ _POSITIVE_OF_PAIR = {
                  ("oui", "non"), ("si", "no"), ("sí", "no"), ("sì", "no"), ("sim", "não"), ("tak", "nie"),
                  ("да", "нет"))
 }  # fmt: skip
-#: Whoever wrote these meant them so.
+#: Texts that are sure to be meant as the positive value.
 _PLAIN = ("1", "true")
 _MISSING = ("na", "n/a", "nan", "null", "none", "missing", "unknown", "?", "-", ".")
-#: No two values hide behind more spellings.
+#: A column with more spellings than this does not stand for two values.
 _MOST_SPELLINGS = 10_000
 
 

@@ -16,7 +16,7 @@ Score = TypeVar("Score")
 Answer = TypeVar("Answer")
 
 # Put off by this many turns of the loop, a flush finds the requests that are being read at the moment: about
-# three times as many rows as at the first chance, and nobody waits for company that is not there.
+# three times as many rows as at the first chance, and a row that came alone is not kept waiting.
 _TURNS_BEFORE_FLUSH = 2
 
 

@@ -67,7 +67,7 @@ def read_secret(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Webhook:
-    """Where messages go.
+    """The receiver of messages: its address and how they are signed.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ _FOLDS = 3
 _KNOTS = (0.2, 0.4, 0.6, 0.8, 0.95)
 _CATEGORIES = 20
 _LEAST_CATEGORY_ROWS = 25
-# Of the summed log loss; keeps a separable window finite and an unshifted one near ratio 1
+# The penalty beside the summed log loss; it keeps a separable window finite and an unshifted one near ratio 1
 _PENALTY = 3.0
 _NEWTON_STEPS = 12
 #: A reference row counts for at most this many.
@@ -37,7 +37,7 @@ class DensityRatio:
     effective_rows : float
         Kish's effective sample size: as many rows of equal weight say as much.
     uncovered_fraction : float
-        Of the window's rows, those in regions where the reference is more than `LARGEST_WEIGHT` times
+        The fraction of the window's rows in regions where the reference is more than `LARGEST_WEIGHT` times
         thinner: the reference cannot speak for them.
     gain : float
         Log loss in nats a row that the classifier saves on rows it was not fitted on, against one that knows

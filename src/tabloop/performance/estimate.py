@@ -23,7 +23,7 @@ Method = Literal["weighted", "unweighted"]
 _LEAST_EXPECTED_ROWS = 5.0
 #: A window of fewer rows is not estimated.
 MIN_ROWS = 100
-#: So many reference rows have to look like the window, after weighting.
+#: The number of reference rows that have to look like the window, after weighting.
 MIN_EFFECTIVE_ROWS = 300
 #: No larger fraction of a window may look like next to nothing in the reference.
 _MAX_UNCOVERED_FRACTION = 0.1

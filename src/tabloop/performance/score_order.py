@@ -35,7 +35,7 @@ class ScoreOrder:
 
     @property
     def group(self) -> NDArray[np.int64]:
-        """Of each row, which of them it has, shape (n_rows,)."""
+        """The place of each row's score among the distinct ones, shape (n_rows,)."""
         return self._groups[1]
 
     def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:

@@ -7,10 +7,10 @@ from typing import Any
 #: Okabe and Ito's colours, told apart by colour-blind eyes too; yellow is left out, white paper swallows it.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 
-#: Of text, and of what stands behind the data.
+#: The colours of text, and of lines behind the data.
 INK, FAINT = "#222222", "#8A8A8A"
 
-#: For `matplotlib.rc_context`.
+#: The settings for `matplotlib.rc_context`.
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
     "font.size": 10,

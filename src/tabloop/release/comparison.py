@@ -15,7 +15,7 @@ from tabloop.statistics.paired_bootstrap import PairedComparison
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Of two models that are compared before there are two: how much of their errors they share, at least.
+#: The variance that the errors of two models share at least, assumed while there is only one model.
 _SHARED_VARIANCE = 0.5
 
 

@@ -50,7 +50,7 @@ class ScoringReport:
 
 
 class Output(Protocol):
-    """Where answers go."""
+    """The place that answers are written to."""
 
     #: Columns of the input that it needs.
     key: tuple[str, ...]

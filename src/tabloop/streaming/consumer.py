@@ -109,7 +109,7 @@ class StreamConsumer:
         Raises
         ------
         InvalidEventsError
-            If too many events are invalid; those that tipped the scale stay unacknowledged.
+            If too many events are invalid; those of the batch that crossed the limit stay unacknowledged.
         BrokerUnavailableError
             If a broker did not answer for `reconnect_s`.
         """

@@ -16,7 +16,7 @@ from tabloop.artifacts.prediction_log.rows import LogBatch, RowDecoder
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.inference.records.record_type import Record
 
-#: Of so many of the latest events it is known which record they had.
+#: The number of latest events whose records are remembered.
 REMEMBERED_RECORDS = 100_000
 
 #: At the start, so many of the latest rows are looked at for what others logged and did not publish.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # How far a sum of rounded probabilities may be outside [0, 1]
 _ROUNDING = 1e-9
 
-# As many of either class let nested cross-validation fit, and keep the trial short
+# This many rows of either class let nested cross-validation fit, and keep the trial short
 _TRIAL_ROWS_A_CLASS = 100
 
 #: A candidate's name and the fold that is held out.

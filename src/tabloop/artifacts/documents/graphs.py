@@ -34,7 +34,7 @@ class QuantizeReport(msgspec.Struct, frozen=True, kw_only=True):
     served : {"onnx_fp32", "onnx_int8"}
         The 8-bit graph only where the config wants it and it was measured to be worth it.
     models : dict of str to dict
-        By candidate what came of 8 bits: `status`, `technique`, `reason` and what was measured. The rest
+        What came of 8 bits, by candidate: `status`, `technique`, `reason` and what was measured. The rest
         depends on the technique.
     """
 

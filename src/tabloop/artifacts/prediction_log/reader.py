@@ -31,7 +31,7 @@ __all__ = ["LogBatch", "LogPosition", "LoggedPrediction", "PredictionLogReader"]
 
 _LOGGER = logging.getLogger(__name__)
 
-#: So many ids are looked up one by one; for more of them the live file is read.
+#: Up to this many ids are looked up one by one; for more of them the live file is read.
 _BISECTED_IDS = 1_000
 
 LineFilter = Callable[[list[bytes]], list[bytes]]

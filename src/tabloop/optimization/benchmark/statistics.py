@@ -12,7 +12,7 @@ from scipy import stats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Of every interval in a report.
+#: The confidence level of every interval in a report.
 CONFIDENCE = 0.95
 #: Resampled times a row: bounds what the intervals of a large test part cost.
 _RESAMPLED_ROWS = 2_000_000

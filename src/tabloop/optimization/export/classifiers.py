@@ -34,8 +34,8 @@ def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any, exporter: Expo
     x : str
         A double tensor of shape (N, n_features).
     classifier : fitted scikit-learn classifier
-        Of two classes; perhaps inside `tabloop.training.calibration.MappedClassifier`, and that inside
-        scikit-learn's `FixedThresholdClassifier`, whose threshold is no part of the graph.
+        A classifier of two classes, perhaps inside `tabloop.training.calibration.MappedClassifier`, and
+        that inside scikit-learn's `FixedThresholdClassifier`, whose threshold is no part of the graph.
     exporter : callable, optional
         Converts the classifier itself, in place of what is known here.
 

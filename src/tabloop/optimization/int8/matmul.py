@@ -169,7 +169,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Distances:
-    """Where each row is to each point.
+    """The distance of each row to each point.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ MAX_CUTS = 255
 
 @dataclass(frozen=True)
 class TreePlan:
-    """Which numbers of a tree ensemble become 8-bit codes; neither: float32, for comparison.
+    """Which numbers of a tree ensemble become 8-bit codes; with neither, all stay float32, for comparison.
 
     Attributes
     ----------

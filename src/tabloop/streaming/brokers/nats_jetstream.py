@@ -34,7 +34,7 @@ _LATE_S = 2.0
 _MAX_ACK_PENDING = 1_000_000
 # Headers count as part of a message
 _HEADER_BYTES = 512
-# Of a stream that is not there, told from a message that is not there
+# The error code of a missing stream, which a missing message does not have
 _STREAM_NOT_FOUND = 10059
 
 

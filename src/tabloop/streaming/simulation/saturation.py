@@ -1,4 +1,4 @@
-"""Where the queue saturates: the highest rate within a limit, and what workers and queue size trade."""
+"""The highest rate within a limit of latency, and what workers and the size of the queue change."""
 
 from __future__ import annotations
 
