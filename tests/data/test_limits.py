@@ -56,7 +56,7 @@ def test_a_field_of_200_mb_is_one_refused_row(tmp_path: Path, quote: str) -> Non
     ("line", "reason"), [(b"1\n", "(row): fields"), (b"a,1\n", "x: type"), (b'"a,1\n', "(row): quotes")]
 )
 def test_short_lines_fill_neither_memory_nor_disk(tmp_path: Path, line: bytes, reason: str) -> None:
-    n_lines = 4 * MB // len(line)
+    n_lines = 2 * MB // len(line)
     report, memory_bytes = check(tmp_path, b"x,y\n" + line * n_lines)
     assert (report["read"], report["quarantined"], report["reasons"]) == (n_lines, n_lines, {reason: n_lines})
     assert memory_bytes < 400 * MB

@@ -7,6 +7,7 @@ from tests.streaming.test_consumer import slow
 
 from tabloop.config.streaming import StreamConfig
 from tabloop.inference.scoring_service import ScoringService
+from tabloop.streaming.simulation import saturation
 from tabloop.streaming.simulation.arrivals import ArrivalProcess, arrival_times
 from tabloop.streaming.simulation.load_simulator import LoadSimulator
 from tabloop.streaming.simulation.saturation import compare_sizes, find_highest_rate
@@ -58,13 +59,16 @@ def test_every_event_is_accounted_for_and_latency_is_measured(simulator: LoadSim
     }  # fmt: skip
 
 
-def test_the_highest_rate_is_what_the_model_can_do(simulator: LoadSimulator) -> None:
+def test_the_highest_rate_is_what_the_model_can_do(
+    simulator: LoadSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     capacity = simulator.waiting(500).stream.throughput_rows_per_s
     assert 300 < capacity < 1000  # 10 rows in 10 ms, and the machine takes its share
     highest = find_highest_rate(simulator, limit_ms=200, capacity_rows_per_s=4 * capacity)
     assert highest.rate_rows_per_s is not None
     assert 0.3 * capacity < highest.rate_rows_per_s < 1.5 * capacity
     assert not highest.trials[-1].is_within
+    monkeypatch.setattr(saturation, "_TRIAL_S", 0.1)  # no rate can keep this limit, however short the trial
     none = find_highest_rate(simulator, limit_ms=5, capacity_rows_per_s=capacity)  # the model alone takes 10
     assert none.rate_rows_per_s is None
 
