@@ -268,6 +268,21 @@ def test_the_margin_says_what_may_be_lost(ready: Ready, tmp_path: Path) -> None:
     assert release(loose, challenger).promoted
 
 
+def test_a_handful_of_common_test_rows_proves_nothing(ready: Ready, tmp_path: Path) -> None:
+    """A bootstrap of three positives that all rank well has no spread: it would let anything pass."""
+    project, run = ready.copy(tmp_path / "p")
+    assert release(project, run).promoted
+    other = Workspace(project.folder).project("seed=7", "data.test_size=0.03", "benchmarking.in_run=none")
+    challenger, _ = run_stages(other, QuietProgress())
+    quality = release(other, challenger, dry_run=True).gates[-1]
+    assert not quality.passed
+    assert "expected at least 10 (seed" in quality.reason
+    lenient = Workspace(project.folder).project(
+        "seed=7", "data.test_size=0.03", "release.roc_auc_margin=1.0", "release.brier_margin=1.0"
+    )
+    assert "nothing is asked" in release(lenient, challenger, dry_run=True).gates[-1].reason
+
+
 def test_a_dry_run_judges_and_changes_nothing(ready: Ready, tmp_path: Path) -> None:
     project, run = ready.copy(tmp_path / "p")
     before = {p: p.read_bytes() for p in project.model_dir.rglob("*") if p.is_file() and p.name[0] != "."}

@@ -158,7 +158,7 @@ def tradeoffs(settings: Settings, run_id: str | None) -> None:
         write_json(report.to_dict() | where)
         return
     for point in report.points:
-        beaten = ", ".join(point.dominated_by)
+        beaten = "; ".join(point.dominated_by)
         click.echo(
             f"{point.candidate} {point.kind}: " + (f"beaten by {beaten}" if beaten else "on the frontier")
         )

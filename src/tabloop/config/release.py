@@ -21,7 +21,8 @@ class ReleaseConfig(Section):
         ge=0,
         le=1,
         description="How much lower than the champion's the ROC-AUC of a run may be, on test rows that "
-        "neither was trained on; the lower bound of the difference has to stay above.",
+        "neither was trained on; the lower bound of the difference has to stay above. Fewer than 10 of a "
+        "class prove nothing, and refuse, unless this and `brier_margin` are 1.",
     )
     brier_margin: StrictFloat = Field(
         0.01, ge=0, le=1, description="How much higher than the champion's the Brier score may be."

@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 
 #: The variance that the errors of two models share at least, assumed while there is only one model.
 _SHARED_VARIANCE = 0.5
+#: Fewer rows of a class say nothing about a ranking; a bootstrap of three positives proves anything.
+LEAST_ROWS_A_CLASS = 10
+
+
+def too_few_to_compare(positives: int, rows: int, what: str) -> str | None:
+    """Say why rows are too few to compare two models on, or None where they are enough.
+
+    Examples
+    --------
+    >>> too_few_to_compare(3, 45, "test rows")
+    'of the 45 test rows that neither model was trained on, 3 are positive, expected at least 10'
+    >>> too_few_to_compare(10, 45, "test rows")
+    """
+    for count, name in ((positives, "positive"), (rows - positives, "negative")):
+        if count < LEAST_ROWS_A_CLASS:
+            return (
+                f"of the {rows:,} {what} that neither model was trained on, {count} are {name}, "
+                f"expected at least {LEAST_ROWS_A_CLASS}"
+            )
+    return None
 
 
 def judge_comparison(
@@ -137,7 +157,7 @@ def foresee_comparison(
 
 def _grown(positives: int, reach: float, margin: float) -> int:
     """Count the positives with which a bound that reaches so far on these would reach the margin only."""
-    return max(2, int(np.ceil(positives * (reach / margin) ** 2)))
+    return max(LEAST_ROWS_A_CLASS, int(np.ceil(positives * (reach / margin) ** 2)))
 
 
 def _z(confidence: float) -> float:

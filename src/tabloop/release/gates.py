@@ -30,7 +30,7 @@ from tabloop.inference.scoring_service import (
     load_service,
     replay_self_test,
 )
-from tabloop.release.comparison import foresee_comparison, judge_comparison
+from tabloop.release.comparison import foresee_comparison, judge_comparison, too_few_to_compare
 from tabloop.statistics.paired_bootstrap import compare_paired
 from tabloop.streaming.simulation.load_simulator import LoadSimulator
 
@@ -312,7 +312,7 @@ def judge_quality(
         if not compared.passed:
             problems.append(
                 f"not proved as good as champion {champion} on the same test rows: {compared.reason}; "
-                "release.roc_auc_margin says what may be lost"
+                "release.roc_auc_margin and release.brier_margin say what may be lost, 1 that anything may"
             )
     evidence["champion"]["promise_kept"] = promise_kept
     if promise_kept and not feasible and not allow_infeasible and not floors.require_promise:
@@ -363,15 +363,26 @@ def _compare_with_champion(
         copies=data.split.test_copies,
     )
     y = np.asarray(data.split.test[target].to_numpy(), dtype=np.int8)[fresh]
-    if len(np.unique(y)) < 2:
-        said = f"of {len(y):,} test rows that the champion was not trained on, all are of one class"
-        return Gate("comparison", passed=False, reason=said, evidence={"rows": len(y)}), promise_kept
+    if problem := too_few_to_compare(int(y.sum()), len(y), "test rows"):
+        # a margin of 1 tolerates the loss of everything: there is nothing to prove
+        anything_goes = config.release.roc_auc_margin == 1 and config.release.brier_margin == 1
+        said = f"{problem}; nothing is asked" if anything_goes else problem + _why_few(config, trained_as)
+        evidence = {"rows": len(y), "positive_rows": int(y.sum())}
+        return Gate("comparison", anything_goes, said, evidence), promise_kept
     shared = data.split.test.filter(pl.Series(fresh))
     old = other.decide(columns_of_frame(other.contract, rows.filter(pl.Series(fresh)))).probability
     service = load_service(run, released_only=False)
     new = service.decide(columns_of_frame(data.contract, shared)).probability
     compared = compare_paired(y, new, old, confidence=config.release.confidence, seed=config.seed)
     return judge_comparison("comparison", compared, config.release), promise_kept
+
+
+def _why_few(config: Config, champion: Config) -> str:
+    """Say what makes the test rows of two runs few, as far as the config can change it."""
+    ours, theirs = (config.seed, config.data.test_size), (champion.seed, champion.data.test_size)
+    if ours == theirs:
+        return ""
+    return f" (seed {theirs[0]} and data.test_size {theirs[1]:g}, as the champion's, would leave it more)"
 
 
 def _number(value: float) -> float | str:

@@ -33,13 +33,11 @@ from tabloop.data.repetition import measure_repetition
 from tabloop.data.run_data import load_run_data, split_rule_of
 from tabloop.data.split import in_test_part
 from tabloop.errors import NothingToJudgeError, TabloopError, TooFewRowsError
+from tabloop.release.comparison import too_few_to_compare
 from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: Fewer rows of a class say nothing about a ranking.
-LEAST_ROWS_A_CLASS = 10
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,13 @@ def build_retraining_data(
     frozen = reference.frame.filter(pl.Series(in_test))
     fresh, frozen = _news(held_out, trained_on), _news(frozen, trained_on)
     _require_both_classes(fresh, target, "fresh rows", "more outcomes of it are needed")
-    _require_both_classes(frozen, target, "frozen test rows", "check data.test_size and the reference data")
+    next_step = "check data.test_size and the reference data"
+    if champion_rows.setting.cut != setting.cut:
+        next_step = (
+            "the champion's data were split by another rule, seed or data.test_size, so that few rows are "
+            "test rows of both; a champion that `tabloop run` trains now is split like its challengers"
+        )
+    _require_both_classes(frozen, target, "frozen test rows", next_step)
 
     store = DatasetStore(project.model_dir)
     tables = {name: store.put(_with_target_texts(frame, project).write_parquet)
@@ -188,6 +192,11 @@ class _SplitSetting:
     target: str
     rule: SplitRule
 
+    @property
+    def cut(self) -> tuple[SplitRule, int, float]:
+        """What decides where an equal row goes."""
+        return self.rule, self.config.seed, self.config.data.test_size
+
     def in_test(self, frame: pl.DataFrame) -> NDArray[np.bool_]:
         """Tell which rows of a dataset are in the test part."""
         return in_test_part(
@@ -234,12 +243,8 @@ def _news(frame: pl.DataFrame, trained_on: NDArray[np.uint64]) -> pl.DataFrame:
 
 def _require_both_classes(frame: pl.DataFrame, target: str, what: str, next_step: str) -> None:
     positives = int(frame[target].sum()) if frame.height else 0
-    for count, name in ((positives, "positive"), (frame.height - positives, "negative")):
-        if count < LEAST_ROWS_A_CLASS:
-            raise NothingToJudgeError(
-                f"of the {frame.height:,} {what} that neither model was trained on, {count} are {name}, "
-                f"expected at least {LEAST_ROWS_A_CLASS}: no challenger can be compared there; {next_step}"
-            )
+    if problem := too_few_to_compare(positives, frame.height, what):
+        raise NothingToJudgeError(f"{problem}: no challenger can be compared there; {next_step}")
 
 
 def _with_target_texts(frame: pl.DataFrame, project: Project) -> pl.DataFrame:
