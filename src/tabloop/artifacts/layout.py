@@ -43,6 +43,8 @@ FEEDBACK = "feedback.jsonl"
 RUNTIME_METRICS = "runtime_metrics.jsonl"
 ALARMS = "monitoring/alarms.json"
 SIMULATION_PLOT = "stream/simulation.png"
+#: What the processes of a running service share.
+SERVING_STATE = ".serving"
 RELEASE_LOCK = ".lock"
 RETRAINING_LOCK = ".retrain.lock"
 

@@ -180,6 +180,8 @@ class Service:
             alarms = "1 alarm was" if undelivered == 1 else f"{undelivered:,} alarms were"
             alerts_problem = f"{alarms} not delivered; `tabloop monitor` says why"
         troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem, alerts_problem, *hangs]
+        if not metrics.in_place():
+            troubles.append("the files of the counters were removed; figures are right again after a restart")
         return {
             "status": "degraded" if any(troubles) else "ok",
             "ready": refusal is None,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.deployment.child_process import log_as_json
+from tabloop.deployment.descriptors import require_descriptors
+from tabloop.deployment.state_folder import monitor_socket, open_state_folder
 from tabloop.deployment.supervisor import Child, Supervisor
 from tabloop.errors import ServingError
 
@@ -24,7 +24,8 @@ _LONGEST_WORKER_SILENCE_S = 30.0
 #: The monitor computes on its loop, at a low priority, for some seconds where the log is long.
 _LONGEST_MONITOR_SILENCE_S = 120.0
 _BACKLOG = 2048
-_LONGEST_SOCKET_PATH = 100
+#: Each process computes on one thread; more would only wait for each other.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -65,24 +66,31 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
     ArtifactMissingError
         If there is no champion yet.
     ServingError
-        If the address is taken, a worker cannot start, or one had to be killed at the end.
+        If the address is taken, there are too few file descriptors or no room,
+        a worker cannot start, or one had to be killed at the end.
     """
     log_as_json()
     run_id = RunStore(project.model_dir).require_champion().run_id
+    require_descriptors(project.config.serving.max_connections)
     listener = _listen(host, port)
-    with listener, tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
-        monitor_socket = str(Path(folder) / "monitor")
-        if len(os.fsencode(monitor_socket)) > _LONGEST_SOCKET_PATH:
-            raise ServingError(
-                f"{folder}: too long a path for a local socket; set TMPDIR to a shorter folder"
-            )
+    n_columns = len(project.contract.columns)
+    with (
+        listener,
+        open_state_folder(project.model_dir, workers + 1, n_columns) as state,
+        monitor_socket(state.path) as socket_path,
+    ):
         shared = {
             "config": project.config.to_json(),
             "config_path": str(project.config_path.absolute()),
-            "monitor_socket": monitor_socket,
+            "monitor_socket": str(socket_path),
         }
         monitor = Child(
-            "the monitor", MONITOR_MODULE, shared, needed=False, longest_silence_s=_LONGEST_MONITOR_SILENCE_S
+            "the monitor",
+            MONITOR_MODULE,
+            shared,
+            environ=state.environ(0) | _ONE_THREAD,
+            needed=False,
+            longest_silence_s=_LONGEST_MONITOR_SILENCE_S,
         )
         told = shared | {"socket_fd": listener.fileno()}
         answering = [
@@ -91,6 +99,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
                 WORKER_MODULE,
                 told,
                 keeps_fds=(listener.fileno(),),
+                environ=state.environ(number) | _ONE_THREAD,
                 longest_silence_s=_LONGEST_WORKER_SILENCE_S,
             )
             for number in range(1, workers + 1)
@@ -100,8 +109,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
         supervisor = Supervisor(
             [monitor, *answering],
             drain_timeout_s=project.config.serving.drain_timeout_s,
-            # each process computes on one thread; more would only wait for each other
-            environ={"PROMETHEUS_MULTIPROC_DIR": folder, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            prepare=state.claim,
         )
         # the port is closed when nobody holds it: workers let go of theirs as soon as they stop
         supervisor.run(lambda: ready(address), stopping=listener.close)

@@ -45,6 +45,8 @@ class Child:
         tells the child that its parent is gone.
     keeps_fds : tuple of int
         Descriptors it inherits.
+    environ : mapping
+        Environment variables added.
     needed : bool
         Whether the service is only ready when this child is.
     longest_silence_s : float
@@ -55,6 +57,7 @@ class Child:
     module: str
     settings: Mapping[str, Any]
     keeps_fds: tuple[int, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
     needed: bool = True
     longest_silence_s: float = 30.0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -76,16 +79,16 @@ class Supervisor:
         In the order in which they start; they stop in the reverse order, those of the same module together.
     drain_timeout_s : float
         How long a child may take to finish what it has begun.
-    environ : mapping, optional
-        Environment variables added for the children.
+    prepare : callable
+        Called before a child starts; one that fails keeps no child from starting again.
     """
 
     def __init__(
-        self, children: Sequence[Child], *, drain_timeout_s: float, environ: Mapping[str, str] | None = None
+        self, children: Sequence[Child], *, drain_timeout_s: float, prepare: Callable[[], None]
     ) -> None:
         self._children = list(children)
         self._drain_timeout_s = drain_timeout_s
-        self._environ = os.environ | dict(environ or {})
+        self._prepare = prepare
         self._selector = selectors.DefaultSelector()
         self._stop = False
         self._read_again = False
@@ -133,12 +136,16 @@ class Supervisor:
                 self._start(child)
 
     def _start(self, child: Child) -> None:
+        try:
+            self._prepare()
+        except OSError as error:
+            _log.error("%s starts without room for its counters: %s", child.name, error)
         reads, writes = os.pipe()
         child.process = subprocess.Popen(
             [sys.executable, "-m", child.module],
             stdin=subprocess.PIPE,
             pass_fds=(*child.keeps_fds, writes),
-            env=self._environ,
+            env=os.environ | child.environ,
             start_new_session=True,  # an interrupt from the terminal is for the parent, who stops in order
         )
         os.close(writes)

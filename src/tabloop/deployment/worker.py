@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
-import resource
 import signal
 import socket
 import sys
@@ -23,6 +22,7 @@ from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys, load_keys
 from tabloop.deployment.app import create_app
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
+from tabloop.deployment.descriptors import allow_descriptors
 from tabloop.deployment.edge import App, own_hosts
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
@@ -34,8 +34,6 @@ from tabloop.inference.champion import ChampionFollower
 _SWITCH_S = 0.0005
 #: How often a worker looks whether the champion changed.
 _CHAMPION_CHECK_S = 0.5
-
-_OTHER_DESCRIPTORS = 256
 
 
 def main() -> None:
@@ -54,8 +52,8 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     config = project.config.serving
     keys_file = project.resolve(config.api_keys_file) if config.api_keys_file else None
     keys = load_keys(config.api_keys_env, keys_file)
-    metrics.forget_the_dead()
-    _allow_descriptors(2 * config.max_connections + _OTHER_DESCRIPTORS)
+    metrics.begin()
+    allow_descriptors(config.max_connections)
     log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
 
     def load(run: RunFolder) -> ServedModel:
@@ -147,15 +145,6 @@ async def read_again_on(
         if keys is not None:
             keys.forget_file()
             await keys.look_again()
-
-
-def _allow_descriptors(n_wanted: int) -> None:
-    """Ask for as many descriptors as connections may need; many systems begin with 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY:
-        n_wanted = min(n_wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < n_wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (n_wanted, hard))
 
 
 if __name__ == "__main__":
