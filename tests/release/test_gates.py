@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,21 @@ import onnx
 import pytest
 from tests.conftest import QuietProgress, Workspace
 
+from tabloop.artifacts.datasets import DatasetStore
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.artifacts.documents.gates import Gates
+from tabloop.artifacts.files import locked
+from tabloop.artifacts.layout import RETRAINING_LOCK
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
+from tabloop.config.data import ParquetSource
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData, load_run_data
 from tabloop.drift.reference import DriftReference
 from tabloop.errors import HashMismatchError
 from tabloop.lifecycle.parity import parity_run
 from tabloop.lifecycle.run_all import run_all, run_stages
-from tabloop.release.prune import prune_runs
+from tabloop.release.prune import prune_datasets, prune_runs
 from tabloop.release.release import release
 from tabloop.release.rollback import rollback
 
@@ -390,6 +395,33 @@ def test_old_runs_go_and_champions_that_one_can_go_back_to_stay(ready: Ready, tm
         extra[0].run_id, extra[1].run_id,
     ]  # fmt: skip
     assert store.require_champion().run_id == champion
+
+
+def test_tables_of_retrainings_go_with_the_last_run_that_needs_them(ready: Ready, tmp_path: Path) -> None:
+    project, _ = ready.copy(tmp_path / "p")
+    store = RunStore(project.model_dir)
+    tables = DatasetStore(project.model_dir)
+    needed, pending, unused = (
+        tables.put(partial(Path.write_bytes, data=text)).sha256 for text in (b"1", b"2", b"3")
+    )
+    sealed, under_way = store.create(), store.create()
+    sealed.write("retraining.json", f'{{"fresh": {{"sha256": "{needed}"}}}}'.encode())
+    sealed.seal("refused", Gates(False, ()))
+    under_way.write("config.json", f'{{"path": "datasets/{pending}.parquet"}}'.encode())
+    with locked(project.model_dir / RETRAINING_LOCK):  # it may have stored a table and have no run yet
+        assert prune_datasets(store, project.config) == []
+    assert prune_datasets(store, project.config) == [unused]
+    assert tables.names() == sorted([needed, pending])
+    source = ParquetSource(kind="parquet", path=f"artifacts/datasets/{needed}.parquet")
+    shutil.rmtree(sealed.path)
+    named = project.config.model_copy(
+        update={"data": project.config.data.model_copy(update={"source": source})}
+    )
+    assert prune_datasets(store, named) == []
+    (store.runs_dir / "broken").mkdir()
+    assert prune_datasets(store, project.config) == []
+    (store.runs_dir / "broken").rmdir()
+    assert prune_datasets(store, project.config) == [needed]
 
 
 def test_the_same_again_is_no_worse(ready: Ready, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import QuietProgress
 from tests.retraining.retraining_kit import Live, files_of
 
+from tabloop.artifacts.datasets import DatasetStore
 from tabloop.artifacts.files import locked
 from tabloop.artifacts.layout import RETRAINING_LOCK
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
@@ -52,6 +53,8 @@ def retrained(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Retrained
     """A retraining that promoted its challenger; tests must not change it."""
     copy = live.copy(tmp_path_factory.mktemp("retrained") / "p")
     champion = copy.champion().run_id
+    # as a retraining that was killed leaves it
+    DatasetStore(copy.project().model_dir).put(lambda path: path.write_bytes(b"nobody's"))
     return Retrained(copy, champion, retrain(copy.project(), QUIET))
 
 
@@ -106,6 +109,13 @@ def test_its_data_are_the_reference_and_the_matured_feedback_under_a_new_hash(
     sha256 = lineage["dataset"]["sha256"]
     assert sha256 != before["dataset"]["sha256"]
     assert lineage["dataset"]["path"] == f"artifacts/datasets/{sha256}.parquet"
+
+
+def test_the_tables_that_runs_need_stay_and_no_other(retrained: Retrained) -> None:
+    record = retrained.run.retraining
+    assert record is not None
+    needed = {record.dataset.sha256, record.fresh.sha256, record.frozen_test.sha256}
+    assert set(DatasetStore(retrained.live.project().model_dir).names()) == needed
 
 
 def test_nothing_that_it_is_judged_on_was_learned_from(retrained: Retrained, traffic: pl.DataFrame) -> None:

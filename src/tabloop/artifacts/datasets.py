@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +90,15 @@ class DatasetStore:
         if found != sha256:
             raise HashMismatchError(f"{path}: got sha256 {found}; restore it, or retrain")
         return path
+
+    def names(self) -> list[str]:
+        """List the hashes of the stored tables."""
+        return sorted(path.stem for path in self.folder.glob("*.parquet"))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove tables by their hashes."""
+        for name in names:
+            (self.folder / f"{name}.parquet").unlink(missing_ok=True)
 
     def remove_unfinished(self) -> None:
         """Remove what a process that died left half-written; nobody may be writing."""

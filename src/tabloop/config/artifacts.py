@@ -17,6 +17,7 @@ class ArtifactsConfig(Section):
     keep_runs: StrictInt = Field(
         20,
         ge=1,
-        description="Sealed runs that are kept, the newest; a release removes older ones with their reports. "
-        "The champion and the five champions before it stay beside them, and so do open runs.",
+        description="Sealed runs that are kept, the newest; a release removes older ones with their reports, "
+        "and tables of retrainings that no run needs any more. The champion and the five champions before it "
+        "stay beside them, and so do open runs.",
     )

@@ -42,8 +42,8 @@ class CsvSource(Section):
     )
     decimal_comma: StrictBool = Field(
         False,
-        description="Whether numbers are written `3,5`; where fields stand between commas, such numbers are "
-        "in quotes.",
+        description="Whether the file writes numbers as `3,5`, in all columns that do not say themselves how "
+        "(`decimal_mark`, which holds in requests and streams too); between commas they are in quotes.",
     )
     strip_spaces: StrictBool = Field(
         False, description="Whether spaces around a field are left out, in requests and streams too."

@@ -14,7 +14,7 @@ from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData, load_run_data, require_trained
 from tabloop.errors import ArtifactError, GateRefusedError
 from tabloop.release.gates import judge
-from tabloop.release.prune import prune_runs
+from tabloop.release.prune import prune_datasets, prune_runs
 
 
 class GatesOfRun(Protocol):
@@ -128,6 +128,7 @@ def release(
             **({"retraining": run.read_json(RETRAINING)} if run.is_challenger else {}),
         )
         prune_runs(store, keep_runs=project.config.artifacts.keep_runs)
+        prune_datasets(store, project.config)
     return ReleaseDecision(run.run_id, passed, gates)
 
 

@@ -25,6 +25,7 @@ from tabloop.config.loading import Project
 from tabloop.errors import GateRefusedError, NothingToJudgeError
 from tabloop.lifecycle.run_all import run_all
 from tabloop.progress import Progress
+from tabloop.release.prune import prune_datasets
 from tabloop.release.release import ReleaseDecision
 from tabloop.retraining.challenger_gates import challenger_gates
 from tabloop.retraining.data import RetrainingData, build_retraining_data, challenger_project
@@ -171,6 +172,7 @@ def _retrain(
     challenger = challenger_project(project, data.dataset.path)
     run, release = run_all(challenger, progress, retraining=record, challenger_gates=challenger_gates)
     _keep_quarantine(run, data)
+    prune_datasets(store, project.config, is_retraining=True)
     return RetrainingReport(champion.run_id, dry_run, decision, record, release)
 
 
