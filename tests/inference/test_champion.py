@@ -25,7 +25,7 @@ def load(run: RunFolder) -> Loaded:
 def test_whatever_is_wrong_with_a_new_champion_the_old_one_stays(trained_copy: Workspace) -> None:
     store = RunStore(trained_copy.model_dir)
     follower = ChampionFollower(store, load)
-    first = follower.service.run_id
+    first = follower.held.run_id
     broken = store.runs_dir / "20990101T000000.000000Z-ffff"
     (broken / "manifest.json").mkdir(parents=True)
     link = store.model_dir / CHAMPION
@@ -94,7 +94,7 @@ def test_a_champion_that_is_never_read_holds_up_no_later_one(
     assert follower.has_moved
     assert follower.follow().run_id == later
     pipe.write_bytes(b"at last")
-    assert follower.service.run_id == later  # what is read too late goes nowhere
+    assert follower.held.run_id == later  # what is read too late goes nowhere
 
 
 def test_a_refused_champion_is_tried_again_at_once_when_asked_to(trained_copy: Workspace) -> None:

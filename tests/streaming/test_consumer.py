@@ -188,17 +188,17 @@ class MovingService:
     """A champion that another replaces after so many looks."""
 
     def __init__(self, first: ScoringService, second: ScoringService, after: int) -> None:
-        self.service, self._second, self._after = first, second, after
+        self.held, self._second, self._after = first, second, after
         self._looks = 0
 
     @property
     def has_moved(self) -> bool:
         self._looks += 1
-        return self._looks > self._after and self.service is not self._second
+        return self._looks > self._after and self.held is not self._second
 
     def follow(self) -> ScoringService:
-        self.service = self._second
-        return self.service
+        self.held = self._second
+        return self.held
 
 
 def test_a_new_champion_takes_over_between_two_batches(

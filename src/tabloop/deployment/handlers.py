@@ -71,12 +71,12 @@ class Service:
     @property
     def model(self) -> ServedModel:
         """The model that answers now."""
-        return self.champion.service
+        return self.champion.held
 
     async def predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on one record."""
         body = await self._json_body(scope, receive)
-        model = self.champion.service
+        model = self.champion.held
         try:
             record = await self.bodies.decode(model.codec.decode_record, body)
         except RecordError as error:
@@ -88,7 +88,7 @@ class Service:
     async def batch_predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on several records, all by the same model."""
         body = await self._json_body(scope, receive)
-        model = self.champion.service
+        model = self.champion.held
         try:
             records = await self.bodies.decode(model.codec.decode_records, body)
         except RecordError as error:
@@ -158,7 +158,7 @@ class Service:
     async def health(self) -> dict[str, Any]:
         """Say how the service is."""
         refusal = await self.readiness.problem()
-        model = self.champion.service
+        model = self.champion.held
         figures: defaultdict[str, float] = defaultdict(float)
         hangs = []
         for name, labels, value in metrics.samples():  # over all workers: whichever answers, says the same

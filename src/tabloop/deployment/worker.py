@@ -80,7 +80,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         if settings.values["replaces_hung"]:
             metrics.note_hang("worker")
         metrics.worker_starts.inc()
-        metrics.answers_since.labels(champion.service.run_id).set_to_current_time()
+        metrics.answers_since.labels(champion.held.run_id).set_to_current_time()
         # a scored batch does not wait long for a loop that is reading or writing
         sys.setswitchinterval(_SWITCH_S)
         # what was loaded stays: the collector need not look at it again and again
@@ -131,7 +131,7 @@ async def follow_champion(champion: ChampionFollower[ServedModel], interval_s: f
             await loading.result()
             metrics.champion_changes.labels("refused" if champion.problem else "served").inc()
             if champion.problem is None:
-                metrics.answers_since.labels(champion.service.run_id).set_to_current_time()
+                metrics.answers_since.labels(champion.held.run_id).set_to_current_time()
 
 
 async def read_again_on(

@@ -45,7 +45,7 @@ class ChampionFollower(Generic[Served]):
 
     Attributes
     ----------
-    service : Served
+    held : Served
         The model that answers. A new champion takes its place once it is loaded and has passed its self-test.
     problem : str or None
         Why the champion on disk is not the one held; None when it is.
@@ -61,7 +61,7 @@ class ChampionFollower(Generic[Served]):
         self._load = load
         self._refused = ("", 0.0)
         self._abandoned: dict[str, threading.Thread] = {}
-        self.service: Served = load(store.require_champion())
+        self.held: Served = load(store.require_champion())
         self.problem: str | None = None
 
     @property
@@ -75,7 +75,7 @@ class ChampionFollower(Generic[Served]):
         if name is None:
             self.problem = "there is no champion pointer any more"
             return False
-        if name == self.service.run_id:
+        if name == self.held.run_id:
             self.problem = None
             return False
         if name in self._abandoned:
@@ -97,26 +97,26 @@ class ChampionFollower(Generic[Served]):
 
         Returns
         -------
-        service : Served
+        held : Served
         """
         name = ""
         try:
             name = self._store.champion_name() or ""
-            self.service = self._load_within_limit(name, self._store.require_champion())
+            self.held = self._load_within_limit(name, self._store.require_champion())
         except Exception as error:  # whatever is wrong with it, it is the new one's trouble
             self.problem = f"champion {name} is not fit to serve: {error}"
             if name != self._refused[0]:  # said once, not again and again
                 _LOGGER.error(
                     "%s; run %s answers on",
                     self.problem,
-                    self.service.run_id,
+                    self.held.run_id,
                     exc_info=not isinstance(error, TabloopError | TimeoutError),
                 )
             self._refused = (name, time.monotonic())
         else:
             self.problem, self._refused = None, ("", 0.0)
-            _LOGGER.info("run %s answers now", self.service.run_id)
-        return self.service
+            _LOGGER.info("run %s answers now", self.held.run_id)
+        return self.held
 
     def _load_within_limit(self, name: str, run: RunFolder) -> Served:
         loading: Future[Served] = Future()

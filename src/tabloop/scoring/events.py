@@ -81,8 +81,8 @@ async def _consume(
     sink = open_sink(config.sink, state_dir, lines=lines_out)
     with PredictionLogWriter(project.model_dir, project.config.prediction_log) as writer:
         private = project.config.prediction_log.omit or project.config.prediction_log.hash
-        columns = () if private else tuple(live.service.contract.columns)
-        log = EventLog(project.model_dir, writer, run_id=live.service.run_id, columns=columns)
+        columns = () if private else tuple(live.held.contract.columns)
+        log = EventLog(project.model_dir, writer, run_id=live.held.run_id, columns=columns)
         if replay:
             # what is invalid here is known to be: it stays where it is, and stops nobody
             config = config.model_copy(

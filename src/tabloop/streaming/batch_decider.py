@@ -87,7 +87,7 @@ class BatchDecider:
         self._meter, self._answered = meter, BrokerRetry(config.reconnect_s)
         self._limit = InvalidLimit(config)
         self._too_many: InvalidEventsError | None = None
-        self._served = live.service
+        self._served = live.held
         self._codec = EventCodec(self._served.contract)
         self._swapping = asyncio.Lock()
         # a batch waits in the pool's own queue: a thread that is done takes it without asking the event loop

@@ -12,7 +12,7 @@ class LiveService(Protocol):
     """The scoring service, which may be exchanged for another; see `ChampionFollower`."""
 
     @property
-    def service(self) -> ScoringService:
+    def held(self) -> ScoringService:
         """The service held."""
 
     @property
@@ -27,9 +27,9 @@ class LiveService(Protocol):
 class FixedService:
     """A scoring service that stays."""
 
-    service: ScoringService
+    held: ScoringService
     has_moved: bool = False
 
     def follow(self) -> ScoringService:
         """Give the service."""
-        return self.service
+        return self.held
