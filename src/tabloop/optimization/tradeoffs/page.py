@@ -22,7 +22,7 @@ from tabloop.optimization.tradeoffs.plots import (
 
 __all__ = ["render_html", "render_png"]
 
-_NAMED = 3
+_NAMED = 2
 _UNKNOWN = "not measured"
 
 #: Share of the time with a processor from which on latencies are believed.
@@ -40,8 +40,8 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .4rem .7rem; text-align: right; vertical-align: top; border-bottom: 1px solid #e4e4e4; }
 td { white-space: nowrap; }
 th { font-weight: 600; border-bottom: 2px solid #8a8a8a; vertical-align: bottom; }
-th:first-child, td:first-child, th.text, td.text { text-align: left; }
-td.text { white-space: normal; min-width: 13rem; } td small { display: block; font-size: .78rem; }
+th:first-child, td:first-child { text-align: left; }
+td small { display: block; font-size: .78rem; } td small.by { white-space: normal; max-width: 15rem; }
 tr.frontier td { background: #eef5fa; }
 tr.frontier td:first-child { box-shadow: inset 4px 0 #0072B2; font-weight: 600; }
 figure { margin: 1rem 0 2rem; } figure img { width: 100%; max-width: 54rem; height: auto; }
@@ -164,10 +164,7 @@ def _table(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
              "precision", "recall", "file", "load, ms", "peak memory"]  # fmt: skip
     if report.energy_measured:
         heads.append("J per 1,000 rows")
-    head = (
-        "".join(f'<th scope="col">{name}</th>' for name in heads)
-        + '<th scope="col" class="text">dominated by</th>'
-    )
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     return (
         f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(lines)
@@ -188,7 +185,7 @@ def _line(
     assert quality is not None  # noqa: S101 - it would be no point
     winner = " (winner)" if point.is_winner else ""
     cells = [
-        f"<td>{escape(point.candidate)}{winner}<small>{KIND_NAMES[point.kind]}</small></td>",
+        f"<td>{escape(point.candidate)}{winner}<small>{KIND_NAMES[point.kind]}</small>{_beaten_by(point)}</td>",
         _cell(timing.p50_ms),
         _cell(timing.p99_ms),
         _cell(timing.samples_per_s),
@@ -205,14 +202,19 @@ def _line(
     if energy_measured:
         energy = timing.energy_j_per_1000_samples
         cells.append(f"<td>{_UNKNOWN if energy is None else _number(energy)}</td>")
-    named, more = point.dominated_by[:_NAMED], len(point.dominated_by) - _NAMED
-    by = "; ".join(named) or "none, it is on the frontier" + (f" and {more} more" if more > 0 else "")
-    if named and not point.surely_dominated:
-        by += " (within the intervals' reach)"
-    cells.append(f'<td class="text">{escape(by)}</td>')
     return (
         f"<tr{' class=' + chr(34) + 'frontier' + chr(34) if point.on_frontier else ''}>{''.join(cells)}</tr>"
     )
+
+
+def _beaten_by(point: TradeoffPoint) -> str:
+    """Say which variants dominate one, below its name: a column of its own would not fit the page."""
+    if not point.dominated_by:
+        return ""
+    more = len(point.dominated_by) - _NAMED
+    by = "; ".join(point.dominated_by[:_NAMED]) + (f"; {more} more" if more > 0 else "")
+    reach = "" if point.surely_dominated else " (within the intervals' reach)"
+    return f'<small class="by">dominated by {escape(by)}{reach}</small>'
 
 
 def _reading(tradeoffs: TradeoffReport) -> str:
