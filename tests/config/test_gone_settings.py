@@ -9,7 +9,7 @@ from tests.config.test_loading import SMALL, load, problem
 
 from tabloop.config.config import Config
 from tabloop.config.gone_settings import GONE_SETTINGS
-from tabloop.config.reference import setting_names
+from tabloop.config.reference import render_reference
 
 KINDS = {
     "data.source.connect_timeout_s": ("data.source={kind: sql, path: a.db, table: t}",),
@@ -22,6 +22,15 @@ def test_a_setting_that_is_gone_says_why_and_what_to_do(tmp_path: Path, name: st
     said = problem(tmp_path, SMALL, *KINDS.get(name, ()), f"{name}=1")
     assert f"  {name}: this setting is gone: {GONE_SETTINGS[name]} (from --set {name})" in said
     assert "1 setting is wrong" in said
+
+
+def setting_names() -> set[str]:
+    """List every setting, such as `data.source.csv.path`, as the page names them."""
+    return {
+        line.split("`")[1]
+        for line in render_reference().splitlines()
+        if line.startswith("| `") and "`" in line[3:]
+    }
 
 
 def test_no_setting_is_both_gone_and_known() -> None:

@@ -47,15 +47,6 @@ def render_reference() -> str:
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
-def setting_names() -> set[str]:
-    """List every setting, such as `data.source.csv.path`, as the page names them."""
-    return {
-        line.split("`")[1]
-        for line in render_reference().splitlines()
-        if line.startswith("| `") and "`" in line[3:]
-    }
-
-
 def _tables(prefix: str, section: type[BaseModel]) -> Iterator[str]:
     plain = {
         n: f for n, f in section.model_fields.items() if not _members(f) and _section(f.annotation) is None

@@ -86,21 +86,6 @@ def id_prefix(tick: int, writer: int) -> str:
     return f"{milliseconds[:8]}-{milliseconds[8:]}-7{tick & 0xFFF:03x}-{below[:4]}-{below[4:]}"
 
 
-def first_id_at(moment: datetime) -> str:
-    """Give an id that sorts before all that are given from this time on, and after all given before.
-
-    Examples
-    --------
-    >>> split_id(first_id_at(datetime(2026, 1, 31, tzinfo=UTC))).time
-    datetime.datetime(2026, 1, 31, 0, 0, tzinfo=datetime.timezone.utc)
-    """
-    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    # rounded up: an id's time is its tick rounded down
-    return (
-        id_prefix(max(0, -(-(elapsed // timedelta(microseconds=1)) * TICKS_PER_MS // 1000)), 0) + "00000000"
-    )
-
-
 class PredictionIds:
     """The ids of one writer: strictly increasing, even when the clock goes back.
 
