@@ -15,11 +15,13 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 from scipy.special import betaincinv
 
+from tabloop.artifacts.documents.drift_operating_table import DriftOperatingTable, PlantedShift
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.cells import CategoryCells, Cells
 from tabloop.drift.reference import MISSING, DriftReference
@@ -29,7 +31,6 @@ from tabloop.drift.windowed_test import WindowedDriftTest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
 WINDOW_SIZES = (50, 100, 200, 500, 1_000, 5_000, 10_000)
 
 _LEAST_ROWS = 200
@@ -58,7 +59,7 @@ _Planter = Callable[[np.random.Generator], _Plant]
 
 def build_operating_table(
     reference: DriftReference, config: MonitoringConfig, *, seed: int
-) -> dict[str, Any]:
+) -> DriftOperatingTable:
     """Measure how often a window alarms, when nothing happened and when something did.
 
     Each shifted window has its shift in a feature, or in two, drawn for it; engineered features stay as they
@@ -75,24 +76,20 @@ def build_operating_table(
 
     Returns
     -------
-    table : dict
-        JSON-ready: `window_rows`, and per planted shift its `alarm_fraction` and number of `windows` by size;
-        of the quiet windows also a 95% interval. Windows are no larger than the reference. `shifts` is empty
-        where there are fewer than 200 rows, which are too few to measure anything on.
+    table : DriftOperatingTable
+        Windows are no larger than the reference. `shifts` is empty where there are fewer than 200 rows, which
+        are too few to measure anything on.
 
     Notes
     -----
     Time and memory grow with the number of features, not with its square: wide tables have fewer windows a
     size, which the intervals show.
     """
-    table: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "false_alarms_per_1000_windows": config.false_alarms_per_1000_windows,
-        "least_effect": config.least_effect,
-        "reference_rows": reference.n_rows,
-        "window_rows": [],
-        "shifts": [],
-    }
+    table = DriftOperatingTable(
+        false_alarms_per_1000_windows=config.false_alarms_per_1000_windows,
+        least_effect=config.least_effect,
+        reference_rows=reference.n_rows,
+    )
     if reference.n_rows < _LEAST_ROWS:
         return table
     rng = np.random.default_rng(seed)
@@ -101,7 +98,7 @@ def build_operating_table(
     test = WindowedDriftTest(drawn, config.model_copy(update={"segments": ()}), seed=seed)
     test.prepare(sizes)
     coded = test.coded.encode(rows)
-    shifts: list[dict[str, Any]] = []
+    shifts: list[PlantedShift] = []
     for name, planter in _planters(drawn, rows, test, rng):
         quiet = name == "none"
         fractions, windows, intervals = [], [], []
@@ -112,10 +109,14 @@ def build_operating_table(
             windows.append(n)
             intervals.append(_interval(alarms, n))
         shifts.append(
-            {"shift": name, "alarm_fraction": fractions, "windows": windows}
-            | ({"interval": intervals} if quiet else {})
+            PlantedShift(
+                shift=name,
+                alarm_fraction=tuple(fractions),
+                windows=tuple(windows),
+                interval=tuple(intervals) if quiet else None,
+            )
         )
-    return table | {"window_rows": list(sizes), "shifts": shifts}
+    return msgspec.structs.replace(table, window_rows=sizes, shifts=tuple(shifts))
 
 
 def _bootstrapped(reference: DriftReference, chosen: NDArray[np.int64]) -> tuple[DriftReference, DriftRows]:
@@ -241,8 +242,8 @@ def _n_windows(size: int, n_features: int, *, quiet: bool) -> int:
     return max(_LEAST_WINDOWS, min(most, values // (size * n_features)))
 
 
-def _interval(count: int, n: int) -> list[float]:
+def _interval(count: int, n: int) -> tuple[float, float]:
     """Clopper-Pearson, 95%."""
     low = float(betaincinv(count, n - count + 1, 0.025)) if count else 0.0
     high = float(betaincinv(count + 1, n - count, 0.975)) if count < n else 1.0
-    return [low, high]
+    return low, high

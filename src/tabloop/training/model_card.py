@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tabloop.artifacts.documents.drift_operating_table import DriftOperatingTable
 from tabloop.artifacts.documents.lineage import Lineage
 from tabloop.artifacts.documents.metrics import Metrics, RepetitionFigures
 from tabloop.contract.contract import Contract
 
 
 def render_model_card(
-    contract: Contract, metrics: Metrics, lineage: Lineage, operating_table: dict[str, Any]
+    contract: Contract, metrics: Metrics, lineage: Lineage, operating_table: DriftOperatingTable
 ) -> str:
     """Write a run's model card.
 
@@ -20,7 +19,7 @@ def render_model_card(
         The contract of the columns that the model reads.
     metrics, lineage : Metrics, Lineage
         What the run is worth, and what it was made of.
-    operating_table : dict
+    operating_table : DriftOperatingTable
         The content of `drift_operating_table.json`.
 
     Returns
@@ -172,21 +171,21 @@ def _limits(contract: Contract, metrics: Metrics) -> str:
     return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)
 
 
-def _drift(table: dict[str, Any]) -> str:
-    budget = f"{table['false_alarms_per_1000_windows']:g} of 1,000 quiet windows"
-    if not table["shifts"]:
+def _drift(table: DriftOperatingTable) -> str:
+    budget = f"{table.false_alarms_per_1000_windows:g} of 1,000 quiet windows"
+    if not table.shifts:
         return f"## Drift alarms\n\nAt most {budget} alarm. There are too few training rows to measure more."
-    sizes = table["window_rows"]
+    sizes = table.window_rows
     lines = [
         "| planted shift | " + " | ".join(f"{size:,} rows" for size in sizes) + " |",
         "|---|" + "---|" * len(sizes),
     ]
-    for shift in table["shifts"]:
-        cells = " | ".join(f"{fraction:.1%}" for fraction in shift["alarm_fraction"])
-        lines.append(f"| {shift['shift']} | {cells} |")
+    for shift in table.shifts:
+        cells = " | ".join(f"{fraction:.1%}" for fraction in shift.alarm_fraction)
+        lines.append(f"| {shift.shift} | {cells} |")
     return (
         f"## Drift alarms\n\nAt most {budget} may alarm. Share of windows that do, by resampling the "
-        f"{table['reference_rows']:,} training rows kept as reference; `drift_operating_table.json` has the "
+        f"{table.reference_rows:,} training rows kept as reference; `drift_operating_table.json` has the "
         f"95% intervals of the quiet windows.\n\n" + "\n".join(lines)
     )
 
