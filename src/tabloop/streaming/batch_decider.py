@@ -90,7 +90,6 @@ class BatchDecider:
         self._served = live.held
         self._codec = EventCodec(self._served.contract)
         self._swapping = asyncio.Lock()
-        # a batch waits in the pool's own queue: a thread that is done takes it without asking the event loop
         self._scoring = ThreadPoolExecutor(config.workers, "score")
         self._logging = ThreadPoolExecutor(1, "log")
         self._deciding: dict[str, asyncio.Future[None]] = {}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections import deque
-from collections.abc import Iterator
 from time import monotonic
 
 from tabloop.config.streaming import StreamConfig
@@ -26,9 +24,6 @@ _LAG_EVERY_S = 1.0
 _AHEAD_S = 0.1
 # Batches that may be logged, published and acknowledged while others are scored
 _BATCHES_DELIVERED = 3
-# How long Python leaves one thread the interpreter while others wait for it. By default 5 ms: so long a
-# thread that is done with the model may wait for the event loop before it begins with the next batch.
-_SWITCH_INTERVAL_S = 0.0005
 
 
 def most_held_events(config: StreamConfig) -> int:
@@ -116,8 +111,7 @@ class StreamConsumer:
         try:
             await self._answered(self._source.open)
             await self._answered(self._sink.open)
-            with _switching_threads_often():
-                await self._consume(stop)
+            await self._consume(stop)
             self.meter.lag = await self._answered(self._source.lag)
         except TabloopError as error:
             error.report = self.meter.report().to_dict()
@@ -220,13 +214,3 @@ class StreamConsumer:
 
     def _note(self, _: object = None) -> None:
         self._changed.set()
-
-
-@contextlib.contextmanager
-def _switching_threads_often() -> Iterator[None]:
-    before_s = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before_s)
