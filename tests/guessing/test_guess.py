@@ -145,6 +145,7 @@ def test_doubtful_columns_are_kept_where_there_is_nothing_else(tmp_path: Path) -
 
 ERRORS = {
     "a,y\n": "a header and no rows",
+    f"a,y\n{'x' * 4_200_000},0\n": r"no rows that can be read \(1 refused, the first in line 2: got .*limits",
     "": "the file is empty",
     "a,Y\n1,0\n": "no column 'y' to predict; did you mean 'Y'?",
     "alpha,beta\n1,0\n": "no column 'y' to predict; known: 'alpha', 'beta'",

@@ -17,6 +17,7 @@ from tabloop.contract.columns import CategoryColumn, TextColumn, listing
 from tabloop.contract.contract import name_problem
 from tabloop.data.files.csv_header import column_names
 from tabloop.data.open_source import open_file
+from tabloop.data.row_source import MalformedRow
 from tabloop.errors import DataError, TooFewRowsError, nearest_name
 from tabloop.guessing.column_guess import ColumnGuess
 from tabloop.guessing.columns import guess_column
@@ -177,6 +178,7 @@ def _read(file: Path, path: str, target: str, header: bool) -> _Table:
         source, seen = guess_csv_layout(file, path=path, target=target, header=header)
     rows = open_file(source, file)
     frames, n_rows, malformed, is_all = [], 0, 0, True
+    first_malformed: MalformedRow | None = None
     for chunk in rows.chunks():
         if n_rows >= MOST_ROWS:
             is_all = False
@@ -184,6 +186,7 @@ def _read(file: Path, path: str, target: str, header: bool) -> _Table:
         frames.append(chunk.frame)
         n_rows += chunk.frame.height
         malformed += len(chunk.malformed)
+        first_malformed = first_malformed or next(iter(chunk.malformed), None)
     if malformed > n_rows > 0:
         raise DataError(
             f"{file}: {malformed:,} of {n_rows + malformed:,} lines cannot be read as rows of "
@@ -191,7 +194,11 @@ def _read(file: Path, path: str, target: str, header: bool) -> _Table:
             "mend what stands above the header"
         )
     if n_rows == 0:
-        raise TooFewRowsError(f"{file}: a header and no rows; nothing can be inferred from it")
+        what = "a header and no rows"
+        if first_malformed is not None:
+            what += f" that can be read ({malformed:,} refused, the first in line {first_malformed.line}: "
+            what += f"got {first_malformed.got}, expected {first_malformed.expected})"
+        raise TooFewRowsError(f"{file}: {what}; nothing can be inferred from it")
     frame = pl.concat(frames)
     if frame.height > MOST_ROWS:
         frame, is_all = frame.head(MOST_ROWS), False
