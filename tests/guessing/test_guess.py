@@ -165,7 +165,7 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("text", ERRORS)
+@pytest.mark.parametrize("text", ERRORS, ids=lambda text: ascii(text[:40]))
 def test_errors_say_what_is_wrong(tmp_path: Path, text: str) -> None:
     with pytest.raises(DataError, match=ERRORS[text]) as caught:
         of_text(tmp_path, text)
