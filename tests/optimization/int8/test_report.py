@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
+from msgspec.structs import replace
 from tests.optimization.fitted_pipelines import fit_pipeline, named
 
 from tabloop.artifacts.documents.graphs import ParityReport
