@@ -156,6 +156,8 @@ def test_an_event_whose_letter_is_larger_than_the_broker_takes_stops_nobody(
         letters = secured.source(dead_letters=True)
         await letters.open()
         pulled = await letters.pull(10, 5.0)
+        if len(pulled) == 1:  # a source waits for the first one only
+            pulled += await letters.pull(10, 5.0)
         await letters.release(pulled)
         await letters.close()
         assert len(pulled) == 2
