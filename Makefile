@@ -6,6 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 ARGS   ?=
+# tests wait much for processes and brokers: more workers than cores
+WORKERS ?= $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format lint types imports train export retrain reproduce benchmark serve monitor stream \
@@ -53,7 +55,7 @@ stream: $(STAMP)  ## simulate a stream of events in this process, no broker need
 	@$(BIN)/tabloop stream --simulate $(ARGS)
 
 test: $(STAMP)  ## the whole test suite
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 soak: $(STAMP)  ## the tests at full size: millions of rows, the 400-tree forest
 	@$(BIN)/python -m pytest -m soak $(ARGS)

@@ -41,7 +41,7 @@ def test_a_small_table_is_called_quiet_as_often_as_it_is(population: Population)
 
 def test_a_wide_table_has_fewer_windows_and_says_so() -> None:
     rng = np.random.default_rng(3)
-    n_rows, n_features = 250, 120
+    n_rows, n_features = 210, 60
     wide = DriftReference(
         numeric_features=tuple(f"f{at}" for at in range(n_features)),
         category_features=(),
