@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 ARGS   ?=
 # tests wait much for processes and brokers: more workers than cores
-WORKERS ?= $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n > 4 ? 8 : 2 * n )))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format lint types imports train export retrain reproduce benchmark serve monitor stream \
