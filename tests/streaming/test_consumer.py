@@ -172,7 +172,9 @@ def test_a_stop_decides_what_was_pulled_and_leaves_the_rest(
 ) -> None:
     names = [f"e{n}" for n in range(2000)]
     source, sink = filled(event_bodies(rows, names)), MemoryDecisionSink()
-    consumer = consumer_of(source, sink, slow(service, 0.005), StreamConfig(max_batch_rows=10))
+    # a queue that holds less than there is: what is pulled is decided
+    config = StreamConfig(max_batch_rows=10, max_queue_rows=200)
+    consumer = consumer_of(source, sink, slow(service, 0.005), config)
 
     async def main() -> None:
         report = await run_until(consumer, lambda: settled(consumer) >= 50)
