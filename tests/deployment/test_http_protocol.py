@@ -285,6 +285,34 @@ def test_the_machine_itself_is_a_known_host(server: Server, student: dict[str, A
     assert server.client.post("/predict", json=student, headers={"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("line", "hosts", "status"),
+    [
+        (b"GET /health HTTP/1.1", [], 400),
+        (b"GET /health HTTP/1.1", [b"localhost", b"localhost"], 400),
+        (b"GET /health HTTP/1.1", [b"localhost", b"evil.example"], 400),
+        (b"GET /health HTTP/1.0", [], 200),
+        (b"GET /health HTTP/1.0", [b"evil.example"], 421),
+        (b"GET /health HTTP/1.1", [b""], 421),
+        (b"GET http://evil.example/health HTTP/1.1", [b"localhost"], 421),
+        (b"GET http://evil.example:80/?a HTTP/1.1", [b"localhost"], 421),
+        (b"GET http://localhost@evil.example/health HTTP/1.1", [b"localhost"], 421),
+        (b"GET http://localhost:8000/health HTTP/1.1", [b"evil.example"], 200),
+        (b"GET HTTP://[::1]/health HTTP/1.1", [b"localhost"], 200),
+        (b"GET http://localhost/health HTTP/1.1", [], 400),
+        (b"OPTIONS * HTTP/1.1", [b"localhost"], 400),
+    ],
+)
+def test_a_request_names_one_host_and_an_absolute_target_names_it(
+    server: Server, line: bytes, hosts: list[bytes], status: int
+) -> None:
+    named = [b"host: " + host for host in hosts]
+    with closing(connect(server)) as connection:
+        connection.sendall(b"\r\n".join([line, *named, b"connection: close", b"", b""]))
+        said = read_all(connection)
+    assert statuses(said) == [status], said
+
+
 def test_a_stopping_service_takes_no_connections_and_answers_what_was_begun(
     trained: Workspace, tmp_path: Path, student: dict[str, Any]
 ) -> None:

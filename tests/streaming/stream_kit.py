@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import json
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from tabloop.config.streaming import StreamConfig
 from tabloop.inference.records.record_type import Record
-from tabloop.inference.scoring_service import ScoringService
+from tabloop.inference.scoring_service import Decisions, ScoringService
 from tabloop.streaming.broker_address import address_of
 from tabloop.streaming.consumer import StreamConsumer
 from tabloop.streaming.event_log import LoggedDecision
@@ -252,6 +254,22 @@ class MemoryLog:
     def clear(self, event_ids: Collection[str]) -> None:
         for name in event_ids:
             self.found.pop(name, None)
+
+
+@dataclass(frozen=True)
+class SlowService(ScoringService):
+    """Takes its time, as a large model does."""
+
+    pause_s: float = 0.0
+
+    def decide(self, columns: Any) -> Decisions:
+        time.sleep(self.pause_s)
+        n_rows = len(next(iter(columns.values())))
+        return Decisions(np.full(n_rows, 0.5), np.zeros(n_rows, dtype=np.int8))
+
+
+def slow(service: ScoringService, pause_s: float) -> SlowService:
+    return SlowService(service.run_id, service.contract, service.predictor, service.threshold, pause_s)
 
 
 def event_bodies(rows: pl.DataFrame, names: Sequence[str]) -> list[bytes]:

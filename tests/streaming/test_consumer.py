@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -18,13 +16,21 @@ from hypothesis import strategies as st
 from tabloop.config.streaming import StreamConfig
 from tabloop.contract.contract import Contract
 from tabloop.errors import BrokerUnavailableError, InvalidEventsError, LogUnwritableError
-from tabloop.inference.scoring_service import Decisions, ScoringService
+from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
 from tabloop.streaming.event_log import LoggedDecision
 from tabloop.streaming.events import EventCodec
 from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.ports import Entry
-from tests.streaming.stream_kit import MemoryLog, assert_once, consumer_of, event_bodies, run_until, settled
+from tests.streaming.stream_kit import (
+    MemoryLog,
+    assert_once,
+    consumer_of,
+    event_bodies,
+    run_until,
+    settled,
+    slow,
+)
 
 BAD = b'{"event_id":"bad","record":{}}'
 
@@ -39,22 +45,6 @@ def filled(bodies: Sequence[bytes]) -> MemoryEventSource:
         source.put(body)
     source.end()
     return source
-
-
-@dataclass(frozen=True)
-class SlowService(ScoringService):
-    """Takes its time, as a large model does."""
-
-    pause_s: float = 0.0
-
-    def decide(self, columns: Any) -> Decisions:
-        time.sleep(self.pause_s)
-        n_rows = len(next(iter(columns.values())))
-        return Decisions(np.full(n_rows, 0.5), np.zeros(n_rows, dtype=np.int8))
-
-
-def slow(service: ScoringService, pause_s: float) -> SlowService:
-    return SlowService(service.run_id, service.contract, service.predictor, service.threshold, pause_s)
 
 
 def test_a_decision_is_that_of_the_scoring_service(service: ScoringService, rows: pl.DataFrame) -> None:

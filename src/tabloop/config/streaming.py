@@ -70,7 +70,9 @@ class RedisSource(_Redis):
     group: str = _name("tabloop", "The consumer group; consumers of one group share the events.")
     dead_letters: str = _name("tabloop.dead-letters", "The stream for events that could not be decided.")
     claim_after_s: StrictFloat = Field(
-        30.0, gt=0, description="Events that a consumer has held this long are taken over by another."
+        30.0,
+        gt=0,
+        description="Events of a consumer that gives no sign of life this long are taken over by another.",
     )
 
 
@@ -84,7 +86,9 @@ class NatsSource(_Nats):
     )
     dead_letters: str = _name("tabloop-dead-letters", "The stream for events that could not be decided.")
     claim_after_s: StrictFloat = Field(
-        30.0, gt=0, description="Events that a consumer has held this long are delivered again."
+        30.0,
+        gt=0,
+        description="Events of a consumer that gives no sign of life this long are delivered again.",
     )
 
     @model_validator(mode="after")

@@ -79,7 +79,8 @@ class Edge:
         started = perf_counter()
         if scope["method"] == "HEAD":  # answered as GET; uvicorn leaves the body out
             scope = {**scope, "method": "GET"}
-        request_id = trace = foreign_host = b""
+        request_id = trace = b""
+        foreign_host: bytes | None = None
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 request_id = value
@@ -102,7 +103,7 @@ class Edge:
             await send(message)
 
         try:
-            if foreign_host:
+            if foreign_host is not None:
                 raise _foreign_host(foreign_host)
             if self._keys is not None and scope["path"] not in OPEN_PATHS:
                 _require_key(self._keys, scope)

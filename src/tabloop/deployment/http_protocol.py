@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import httptools
@@ -13,6 +14,7 @@ from tabloop.deployment.problems import MEDIA_TYPE, HttpProblem
 
 _MOST_HEAD_BYTES = 32_768
 _SWEEP_S = 0.5
+_ABSOLUTE_TARGET = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -105,9 +107,24 @@ class GuardedProtocol(HttpToolsProtocol):
                 raise _head_too_large()
         if self.parser.should_upgrade():
             return
+        self._settle_host()
         super().on_headers_complete()
         # the request keeps its list; what the parser calls headers from now on are trailers
         self.headers = []
+
+    def _settle_host(self) -> None:
+        """Require one host; that of a target such as `http://host/predict` holds in place of the header's."""
+        places = [place for place, (name, _) in enumerate(self.headers) if name == b"host"]
+        if len(places) > 1 or (not places and self.parser.get_http_version() != "1.0"):
+            said = f"got {len(places)} headers `Host`, expected exactly one"
+            raise HttpProblem("not-http", said)
+        if not self.url.startswith(b"/"):
+            target = _ABSOLUTE_TARGET.match(self.url)
+            if target is None:
+                raise HttpProblem("not-http", "the request's target is neither a path nor a URL")
+            for place in places:
+                del self.headers[place]
+            self.headers.append((b"host", target[1]))
 
     def on_body(self, body: bytes) -> None:
         """Note that the body goes on."""

@@ -125,16 +125,31 @@ class StreamConsumer:
     async def _consume(self, stop: asyncio.Event) -> None:
         reader = asyncio.create_task(self._read(stop))
         reader.add_done_callback(self._note)
+        extending = asyncio.create_task(self._extend())
         try:
             await self._dispatch(reader)
         finally:
             reader.cancel()
             # what is under way is brought to its end: it is scored, and may be published already
             await asyncio.gather(reader, *self._batches, return_exceptions=True)
-            under_way = [each for batch in self._batches.values() for each in batch]
-            pulled = [*under_way, *self._shed, *self._queue]
+            extending.cancel()
+            await asyncio.gather(extending, return_exceptions=True)
             with contextlib.suppress(BrokerUnavailableError):
-                await self._source.release([each for each in pulled if not each.is_settled])
+                await self._source.release(self._held())
+
+    def _held(self) -> list[Delivery]:
+        """Give what was pulled and not let go."""
+        under_way = [each for batch in self._batches.values() for each in batch]
+        return [each for each in (*under_way, *self._shed, *self._queue) if not each.is_settled]
+
+    async def _extend(self) -> None:
+        """Tell the broker again and again that what waits here is not lost."""
+        every_s = self._source.extend_every_s
+        while every_s is not None:
+            await asyncio.sleep(every_s)
+            # a broker that does not answer is noticed by the next pull
+            with contextlib.suppress(BrokerUnavailableError):
+                await self._source.extend(self._held())
 
     async def _read(self, stop: asyncio.Event) -> None:
         """Keep the queue filled, as far as the model keeps up."""

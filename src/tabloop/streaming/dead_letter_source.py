@@ -44,6 +44,15 @@ class DeadLetterSource:
         """Let go of letters whose event is decided now."""
         await self._letters.acknowledge([each.handle for each in deliveries])
 
+    @property
+    def extend_every_s(self) -> float | None:
+        """How often the letters want to be extended."""
+        return self._letters.extend_every_s
+
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Say that letters are still worked on."""
+        await self._letters.extend([each.handle for each in deliveries])
+
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give letters back."""
         await self._letters.release([each.handle for each in deliveries])

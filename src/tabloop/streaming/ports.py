@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 Entry = tuple[str, bytes]
 
 
+#: Signs of life within the time after which a broker hands an event to somebody else.
+EXTENSIONS = 4
+
+
 @dataclass(frozen=True)
 class Lag:
     """How far the consumers are behind.
@@ -51,6 +55,16 @@ class EventSource(Protocol):
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of events whose decision, or dead letter, is durable."""
+
+    @property
+    def extend_every_s(self) -> float | None:
+        """How often `extend` has to be called; None where the broker asks for no sign of life."""
+
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Say of events that were pulled and not let go that they are still worked on.
+
+        Without that a broker hands an event that waits long to another consumer, or to the same one again.
+        """
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give events back that were pulled and not decided."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import polars as pl
+import pytest
 from tests.streaming.stream_kit import (
     Broker,
     MemoryLog,
@@ -14,6 +15,7 @@ from tests.streaming.stream_kit import (
     event_bodies,
     run_until,
     settled,
+    slow,
 )
 
 from tabloop.inference.scoring_service import ScoringService
@@ -88,6 +90,35 @@ def test_what_cannot_be_decided_is_a_dead_letter_and_comes_back_once(
         assert left >= {None, "x1"}
         if broker.kind != "kafka":  # which removes nothing
             assert not left & set(names)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("policy", ["block", "shed"])
+@pytest.mark.parametrize("broker", ["redis", "nats"], indirect=True)
+def test_what_waits_longer_than_claims_last_stays_with_its_consumer(
+    broker: Broker, policy: str, service: ScoringService, rows: pl.DataFrame
+) -> None:
+    names = [f"e{n}" for n in range(64)]
+    broker.settings["source"]["claim_after_s"] = 2.0
+    config = broker.config(max_batch_rows=4, policy=policy)
+
+    async def main() -> None:
+        await broker.send(event_bodies(rows, names))
+        busy = consumer_of(broker.source(), broker.sink(), slow(service, 0.2), config)
+        idle = consumer_of(broker.source(), broker.sink(), service, config)
+
+        async def begin_later() -> None:
+            while busy.meter.decided == 0:
+                await asyncio.sleep(0.01)
+            await run_until(idle, everything)  # it would take over what seems to be left behind
+
+        everything = lambda: busy.meter.decided + idle.meter.decided >= 64  # noqa: E731
+        await asyncio.gather(run_until(busy, everything), begin_later())
+        assert busy.meter.repeated + idle.meter.repeated == 0
+        if policy == "shed":  # the whole queue was pulled at once
+            assert (busy.meter.decided, idle.meter.decided) == (64, 0)
+        assert_once(await broker.decisions(), names)
 
     asyncio.run(main())
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from tests.streaming.test_consumer import slow
+from tests.streaming.stream_kit import slow
 
 from tabloop.config.streaming import StreamConfig
 from tabloop.inference.scoring_service import ScoringService

@@ -145,6 +145,7 @@ class KafkaEventSource(_Kafka):
         self._silence_ms = round(config.claim_after_s * 1000)
         self._consumer: Consumer | None = None
         self._offsets: dict[int, PartitionOffsets] = {}
+        self.extend_every_s = None
         self.ended = False
 
     async def pull(self, max_events: int, timeout_s: float) -> list[Delivery]:
@@ -206,6 +207,9 @@ class KafkaEventSource(_Kafka):
             places = [TopicPartition(self._topic, partition, offset) for partition, offset in commits.items()]
             with contextlib.suppress(KafkaException):  # put out of the group: others get it
                 await asyncio.to_thread(lambda: consumer.commit(offsets=places, asynchronous=False))
+
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Do nothing: the client itself tells the cluster that this member lives."""
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Do nothing: what is not committed is read again by whoever has the partition next."""

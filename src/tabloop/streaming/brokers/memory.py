@@ -20,6 +20,8 @@ class MemoryEventSource:
         Events that could not be decided, by key.
     """
 
+    extend_every_s = None
+
     def __init__(self) -> None:
         self._waiting: deque[Delivery] = deque()
         self._held: dict[int, Delivery] = {}
@@ -54,6 +56,9 @@ class MemoryEventSource:
         """Forget events."""
         for delivery in deliveries:
             self._held.pop(delivery.handle, None)
+
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Do nothing: nobody else could have them."""
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Put events back in front."""

@@ -21,7 +21,7 @@ from tabloop.streaming.broker_address import BrokerAddress
 from tabloop.streaming.brokers.nats_connection import JetStream, answering, said, subject_token
 from tabloop.streaming.dead_letter import DeadLetter
 from tabloop.streaming.events import Delivery
-from tabloop.streaming.ports import Entry, Lag
+from tabloop.streaming.ports import EXTENSIONS, Entry, Lag
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -60,6 +60,7 @@ class NatsEventSource(JetStream):
         self._is_replay = dead_letters
         self._stream = config.dead_letters if dead_letters else config.stream
         self._durable = f"{config.durable}-replay" if dead_letters else config.durable
+        self.extend_every_s = config.claim_after_s / EXTENSIONS
         self._seen: set[str] = set()
         self.ended = False
         self._arrived: deque[Msg] = deque()
@@ -164,6 +165,12 @@ class NatsEventSource(JetStream):
                 await delivery.handle.ack()
                 if self._is_replay:
                     await self.stream.delete_msg(self._stream, int(delivery.position))
+
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Begin each event's time anew, also that of events which arrived and were not pulled yet."""
+        async with answering():
+            for message in [*(delivery.handle for delivery in deliveries), *self._arrived]:
+                await message.in_progress()
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Refuse each, so that it is delivered again at once."""

@@ -205,6 +205,7 @@ class RabbitMqEventSource(_RabbitMq):
         self._consuming: AbstractChannel | None = None
         self._is_reading = False
         self._tag = ""
+        self.extend_every_s = None
         self.ended = False
 
     async def make(self) -> None:
@@ -254,6 +255,9 @@ class RabbitMqEventSource(_RabbitMq):
         for delivery in deliveries:
             with contextlib.suppress(*_LOST):
                 await delivery.handle.ack()
+
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Do nothing: a message is with a consumer as long as its connection is."""
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give each back, to any consumer."""

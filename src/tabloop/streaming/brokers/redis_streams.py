@@ -20,7 +20,7 @@ from tabloop.errors import BrokerUnavailableError
 from tabloop.streaming.broker_address import BrokerAddress
 from tabloop.streaming.dead_letter import DeadLetter
 from tabloop.streaming.events import Delivery
-from tabloop.streaming.ports import Entry, Lag
+from tabloop.streaming.ports import EXTENSIONS, Entry, Lag
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ return known
 _SCRIPT_ENTRIES = 512
 # Redis takes texts up to `proto-max-bulk-len`; this is its default, for servers that do not tell
 _DEFAULT_BULK_BYTES = 512 * 1024 * 1024
-_GIVEN_BACK_AT_ONCE = 1000
+_PENDING_AT_ONCE = 1000
 
 
 def known_keys_of(stream: str) -> str:
@@ -137,6 +137,8 @@ class RedisEventSource(_RedisStreams):
         self._claim_after_ms = 0 if dead_letters else max(1, round(config.claim_after_s * 1000))
         self._claim_from: bytes | str | None = "0-0"
         self._next_claim_s = 0.0
+        # a replay takes over at once, and reads what it has only once: there is nothing to extend
+        self.extend_every_s = None if dead_letters else config.claim_after_s / EXTENSIONS
         self._most_bytes = _DEFAULT_BULK_BYTES
         self.ended = False
 
@@ -204,6 +206,16 @@ class RedisEventSource(_RedisStreams):
             if self._is_replay:
                 await self._client.xdel(self._stream, *ids)
 
+    async def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Begin the time of each anew, unless another consumer has it by now."""
+        held = {delivery.handle for delivery in deliveries}
+        async with self._answering():
+            async for ids in self._pending():
+                if kept := [each for each in ids if each in held]:
+                    await self._client.xclaim(
+                        self._stream, self._group, self._consumer, 0, kept, idle=0, justid=True
+                    )
+
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Do nothing: `close` gives back all that is still pending here."""
 
@@ -243,18 +255,25 @@ class RedisEventSource(_RedisStreams):
 
     async def _give_back(self) -> int:
         """Make what is pending here look as old as what is claimed; tell how much that is."""
-        given_back, oldest = 0, "-"
-        while True:
-            pending: Any = await self._client.xpending_range(
-                self._stream, self._group, oldest, "+", _GIVEN_BACK_AT_ONCE, consumername=self._consumer
-            )
-            if not pending:
-                return given_back
-            ids = [each["message_id"] for each in pending]
+        given_back = 0
+        async for ids in self._pending():
             await self._client.xclaim(
                 self._stream, self._group, self._consumer, 0, ids, idle=self._claim_after_ms, justid=True
             )
             given_back += len(ids)
+        return given_back
+
+    async def _pending(self) -> AsyncIterator[list[Any]]:
+        """Give the ids of what this consumer holds, the oldest first."""
+        oldest = "-"
+        while True:
+            pending: Any = await self._client.xpending_range(
+                self._stream, self._group, oldest, "+", _PENDING_AT_ONCE, consumername=self._consumer
+            )
+            if not pending:
+                return
+            ids = [each["message_id"] for each in pending]
+            yield ids
             oldest = f"({ids[-1].decode()}"
 
 
