@@ -49,7 +49,14 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'tabloop' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
+    try:
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+    except ModuleNotFoundError as error:
+        from tabloop.extras import is_optional, missing_extra
+
+        if not is_optional(error.name or ""):
+            raise
+        raise missing_extra(error, f"tabloop.{name}") from error
     globals()[name] = value
     return value
 

@@ -284,49 +284,6 @@ class NotReproducedError(CheckFailedError):
     """Training again gave other metrics or predictions than the run recorded."""
 
 
-#: Which extra of tabloop brings a library, by the name it is imported by.
-_EXTRA_OF_LIBRARY = {
-    "adbc_driver_manager": "postgresql",
-    "adbc_driver_postgresql": "postgresql",
-    "aio_pika": "rabbitmq",
-    "apprise": "apprise",
-    "confluent_kafka": "kafka",
-    "duckdb": "duckdb",
-    "hiredis": "redis",
-    "nats": "nats",
-    "opentelemetry": "opentelemetry",
-    "psycopg": "postgresql",
-    "pymysql": "mysql",
-    "redis": "redis",
-}
-
-
-def missing_extra(error: ModuleNotFoundError, needed_by: str) -> MissingExtraError:
-    """Say which command installs a library that could not be imported.
-
-    Parameters
-    ----------
-    error : ModuleNotFoundError
-        The error that the import raised.
-    needed_by : str
-        What cannot work without it, such as a setting.
-
-    Examples
-    --------
-    >>> print(missing_extra(ModuleNotFoundError(name="redis.asyncio"), "stream.source"))
-    stream.source needs redis, which is not installed: pip install 'tabloop[redis]'
-    """
-    library = (error.name or "").partition(".")[0]
-    extra = _EXTRA_OF_LIBRARY.get(library)
-    install = f"pip install 'tabloop[{extra}]'" if extra else f"pip install {library}"
-    return MissingExtraError(f"{needed_by} needs {library}, which is not installed: {install}")
-
-
-def is_optional(library: str) -> bool:
-    """Tell whether an extra of tabloop brings the library of this import name."""
-    return library.partition(".")[0] in _EXTRA_OF_LIBRARY
-
-
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """Find the known name closest to a mistyped one.
 

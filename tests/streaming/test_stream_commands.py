@@ -158,7 +158,7 @@ def test_a_client_library_that_is_not_installed_is_named_with_the_command_that_b
     )  # fmt: skip
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
-    assert f"{module}, which is not installed; pip install 'tabloop[{kind}]'" in line
+    assert f"{module}, which is not installed: pip install 'tabloop[{kind}]'" in line
 
 
 def test_a_malformed_url_ends_with_a_sentence_and_no_part_of_the_password(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tabloop.cli.options import LocalPath, Settings, with_optional_settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, needs_extra, with_optional_settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     "--no-header", is_flag=True, help="The first line is a row; columns are column_1, column_2, ..."
 )
 @click.option("--force", is_flag=True, help="Replace a config.yaml that is there.")
+@needs_extra("train")
 @with_optional_settings
 def init(
     settings: Settings, file: Path, target: str, positive: str | None, no_header: bool, force: bool
@@ -67,6 +68,7 @@ def data() -> None:
 @data.command("check", epilog="Example: tabloop data check march.csv --quarantine refused.jsonl")
 @click.argument("file", metavar="[INPUT]", required=False)
 @click.option("--quarantine", type=LocalPath(), help="Write refused rows here, as JSON lines.")
+@needs_extra("train")
 @with_settings
 def data_check(settings: Settings, file: str | None, quarantine: Path | None) -> None:
     """Check the configured source against the contract, row by row; or INPUT.
@@ -138,6 +140,7 @@ def data_check(settings: Settings, file: str | None, quarantine: Path | None) ->
 )
 @click.option("--replace", is_flag=True, help="Let a table of that name give way.")
 @click.option("--quarantine", type=LocalPath(), help="Write refused rows here, as JSON lines.")
+@needs_extra("train")
 @with_settings
 def data_load(
     settings: Settings,
@@ -210,6 +213,7 @@ def data_load(
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="Fixes the students; by default the settings' `seed`."
 )
+@needs_extra("train")
 @with_optional_settings
 def data_synthesize(settings: Settings, rows: int, output: Path, seed: int | None) -> None:
     """Make synthetic students of an e-learning platform; the same seed makes the same students."""

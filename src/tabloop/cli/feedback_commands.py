@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tabloop.cli.options import LocalPath, Settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, reported
 
 
@@ -18,6 +18,7 @@ def feedback() -> None:
 @feedback.command("import", epilog="Example: tabloop feedback import march_outcomes.csv")
 @click.argument("file", type=LocalPath())
 @click.option("--quarantine", type=LocalPath(), help="Write refused rows here, as JSON lines.")
+@needs_extra("train")
 @with_settings
 def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> None:
     """Take outcomes from FILE: CSV, Parquet or JSON lines with prediction_id, label and, if known, time.

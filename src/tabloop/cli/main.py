@@ -19,7 +19,8 @@ from tabloop.cli.run_commands import config, release, reproduce, run, runs, trai
 from tabloop.cli.serve_commands import serve
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
 from tabloop.cli.stream_commands import stream
-from tabloop.errors import CheckFailedError, TabloopError, is_optional, missing_extra
+from tabloop.errors import CheckFailedError, TabloopError
+from tabloop.extras import is_optional, missing_extra
 
 EXIT_CHECK_FAILED = 1
 EXIT_WRONG_INPUT = 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tabloop.cli.options import LocalPath, Settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _SHOWN_WEEKS = 12
 @click.option(
     "--every", type=click.FloatRange(min=0.2), default=5.0, show_default=True, help="Seconds between."
 )
+@needs_extra("monitor")
 @with_settings
 def monitor(settings: Settings, watch: bool, every: float) -> None:
     """Say how the champion is doing: drift, performance, and whether to retrain.
@@ -150,6 +151,7 @@ def _figure(figure: dict[str, float] | None) -> str:
 @click.option(
     "--run", "run_id", metavar="RUN", help="The run whose rows are compared; by default the champion."
 )
+@needs_extra("monitor")
 @with_settings
 def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
     """Recompute drift from any prediction log, in bounded memory.

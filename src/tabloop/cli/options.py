@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from tabloop.config.config_file import require_config_file
 from tabloop.config.local_path import require_local_path
+from tabloop.extras import require_extra
 
 if TYPE_CHECKING:
     from tabloop.config.loading import Project
@@ -32,6 +33,20 @@ class LocalPath(click.Path):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
+
+
+def needs_extra(extra: str) -> Callable[[Command], Command]:
+    """Let a command say at once, and in one line, which extra of tabloop it needs and has not."""
+
+    def decorate(function: Command) -> Command:
+        @wraps(function)
+        def command(*given: Any, **arguments: Any) -> Any:
+            require_extra(extra, click.get_current_context().command_path)
+            return function(*given, **arguments)
+
+        return cast("Command", command)
+
+    return decorate
 
 
 @dataclass(frozen=True)

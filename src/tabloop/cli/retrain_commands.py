@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, reported
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.command(epilog="Examples: tabloop retrain --dry-run; from cron: tabloop retrain --if-triggered")
 @click.option("--if-triggered", is_flag=True, help="Only when a trigger fires; otherwise say why not.")
 @click.option("--dry-run", is_flag=True, help="Decide the same and change nothing.")
+@needs_extra("train")
 @with_settings
 def retrain(settings: Settings, if_triggered: bool, dry_run: bool) -> None:
     """Train a challenger on reference data and feedback; it goes live if it is at least as good.

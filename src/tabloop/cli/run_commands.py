@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tabloop.artifacts.layout import GATES, LINEAGE, METRICS, PARITY_REPORT
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 from tabloop.errors import TabloopError
 
@@ -27,6 +27,7 @@ _allow_infeasible = click.option(
 @click.command(epilog="Example: tabloop run --set business.target_precision=0.8 --json")
 @click.option("--no-release", is_flag=True, help="Leave the run open: nothing is judged, nothing goes live.")
 @_allow_infeasible
+@needs_extra("train")
 @with_settings
 def run(settings: Settings, no_release: bool, allow_infeasible: bool) -> None:
     """Do the whole job: train, export, quantize, check, measure, and go live if every gate holds."""
@@ -45,6 +46,7 @@ def run(settings: Settings, no_release: bool, allow_infeasible: bool) -> None:
 
 
 @click.command(epilog="Example: tabloop train --set training.keep=winner")
+@needs_extra("train")
 @with_settings
 def train(settings: Settings) -> None:
     """Open a run: data, candidates, threshold. `release` judges it afterwards."""
@@ -60,6 +62,7 @@ def train(settings: Settings) -> None:
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--dry-run", is_flag=True, help="Judge only: nothing is sealed, nothing goes live.")
 @_allow_infeasible
+@needs_extra("train")
 @with_settings
 def release(settings: Settings, run_id: str | None, dry_run: bool, allow_infeasible: bool) -> None:
     """Judge the newest open run (or RUN), seal it, and make it the champion if every gate holds."""
@@ -188,6 +191,7 @@ def runs_diff(settings: Settings, first: str, second: str) -> None:
 @click.command(epilog="Example: tabloop reproduce --retrain")
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--retrain", is_flag=True, help="Train again and demand the same metrics and predictions.")
+@needs_extra("train")
 @with_settings
 def reproduce(settings: Settings, run_id: str | None, retrain: bool) -> None:
     """Check every hash of the champion (or RUN): its files, its data, its lineage."""

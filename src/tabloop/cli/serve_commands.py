@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tabloop.cli.options import Settings, with_settings
+from tabloop.cli.options import Settings, needs_extra, with_settings
 from tabloop.cli.output import write_json
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that answer."
 )
+@needs_extra("serve")
 @with_settings
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
     """Serve the champion over HTTP until SIGTERM or Ctrl-C.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tabloop.artifacts.layout import BENCHMARK, EXPORT_REPORT, PARITY_REPORT, QUANTIZE_REPORT, TRADEOFFS_PAGE
-from tabloop.cli.options import LocalPath, Settings, with_settings
+from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def _place(run: RunFolder, name: str) -> dict[str, str]:
 
 @click.command(epilog="Example: tabloop export")
 @click.argument("run_id", metavar="[RUN]", required=False)
+@needs_extra("train")
 @with_settings
 def export(settings: Settings, run_id: str | None) -> None:
     """Write model.onnx: raw columns in, probability out, everything inside the graph."""
@@ -65,6 +66,7 @@ def export(settings: Settings, run_id: str | None) -> None:
 
 @click.command(epilog="Example: tabloop quantize --json")
 @click.argument("run_id", metavar="[RUN]", required=False)
+@needs_extra("train")
 @with_settings
 def quantize(settings: Settings, run_id: str | None) -> None:
     """Try INT8 on every exported model and say honestly what it brings."""
@@ -87,6 +89,7 @@ def quantize(settings: Settings, run_id: str | None) -> None:
 
 @click.command(epilog="Example: tabloop parity")
 @click.argument("run_id", metavar="[RUN]", required=False)
+@needs_extra("train")
 @with_settings
 def parity(settings: Settings, run_id: str | None) -> None:
     """Compare the served graph with the trained model; exit code 1 when it disagrees."""
@@ -109,6 +112,7 @@ def parity(settings: Settings, run_id: str | None) -> None:
 @click.command(epilog="Example: tabloop benchmark --full")
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--full", is_flag=True, help="Every variant at every batch size; a few minutes.")
+@needs_extra("train")
 @with_settings
 def benchmark(settings: Settings, run_id: str | None, full: bool) -> None:
     """Measure scikit-learn, ONNX and INT8 side by side, every figure with its interval."""
@@ -143,6 +147,7 @@ def _rounded(value: float) -> str:
 
 @click.command(epilog="Example: tabloop benchmark && tabloop tradeoffs")
 @click.argument("run_id", metavar="[RUN]", required=False)
+@needs_extra("train")
 @with_settings
 def tradeoffs(settings: Settings, run_id: str | None) -> None:
     """Find the variants that no other beats, with plots and an HTML page."""
@@ -170,6 +175,7 @@ def tradeoffs(settings: Settings, run_id: str | None) -> None:
 @click.option("--output", type=LocalPath(), help="A .csv or .parquet file.")
 @click.option("--sink", is_flag=True, help="The table of scoring.sink instead of a file.")
 @click.option("--run", "run_id", metavar="RUN", help="A run other than the champion; it must have passed.")
+@needs_extra("train")
 @with_settings
 def score(
     settings: Settings, source: str | None, output: Path | None, sink: bool, run_id: str | None

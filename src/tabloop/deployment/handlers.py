@@ -171,7 +171,8 @@ class Service:
             log_problem = "a worker's latest try to write the prediction log failed; its log tells why"
         looked_at = figures["tabloop_monitor_looked_at"]
         monitor_problem = None
-        if time.time() - (looked_at or self.started_at) > _MONITOR_SILENCE_S:
+        silent_s = time.time() - (looked_at or self.started_at)
+        if self.monitor.absent is None and silent_s > _MONITOR_SILENCE_S:
             monitor_problem = "the monitor process has not looked for a while; its log tells why"
         keys_problem = self.keys.problem if self.keys else None
         undelivered = int(figures["tabloop_undelivered_alarms"])

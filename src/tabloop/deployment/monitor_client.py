@@ -28,11 +28,14 @@ class MonitorClient:
         The monitor's socket.
     timeout_s : float, default=30
         The time to wait for an answer.
+    absent : str, optional
+        Why there is no monitor, where it is not installed; every question is answered with that.
     """
 
-    def __init__(self, path: Path, timeout_s: float = 30.0) -> None:
+    def __init__(self, path: Path, timeout_s: float = 30.0, *, absent: str | None = None) -> None:
         self._path = path
         self._timeout_s = timeout_s
+        self.absent = absent
 
     async def ask(self, question: str, body: bytes = b"") -> bytes:
         """Ask one question; give the answer, which is JSON.
@@ -44,10 +47,12 @@ class MonitorClient:
         MalformedBodyError, NoOutcomesError
             If it cannot read the body.
         MonitorError
-            If it cannot answer for another reason, which the message says.
+            If it cannot answer for another reason, which the message says, or there is none.
         TabloopError
             If it has a defect.
         """
+        if self.absent is not None:
+            raise MonitorError(self.absent)
         try:
             async with asyncio.timeout(self._timeout_s):
                 reader, writer = await asyncio.open_unix_connection(self._path, limit=_LONGEST_ANSWER_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -13,7 +14,10 @@ from tabloop.deployment.child_process import log_as_json
 from tabloop.deployment.descriptors import require_descriptors
 from tabloop.deployment.state_folder import monitor_socket, open_state_folder
 from tabloop.deployment.supervisor import Child, Supervisor
-from tabloop.errors import ServingError
+from tabloop.errors import MissingExtraError, ServingError
+from tabloop.extras import require_extra
+
+_LOG = logging.getLogger("tabloop.serving")
 
 #: What the children run, by `python -m`; named only, since the parent needs nothing of what they load.
 MONITOR_MODULE = "tabloop.monitoring.monitor_process"
@@ -79,10 +83,12 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
         open_state_folder(project.model_dir, workers + 1, n_columns) as state,
         monitor_socket(state.path) as socket_path,
     ):
+        absent = _say_when_unmonitored()
         shared = {
             "config": project.config.to_json(),
             "config_path": str(project.config_path.absolute()),
             "monitor_socket": str(socket_path),
+            "monitor_absent": absent,
         }
         monitor = Child(
             "the monitor",
@@ -107,12 +113,24 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
         shown = f"[{host}]" if ":" in host else host
         address = Address(f"http://{shown}:{listener.getsockname()[1]}", run_id, os.getpid())
         supervisor = Supervisor(
-            [monitor, *answering],
+            [*([monitor] if absent is None else []), *answering],
             drain_timeout_s=project.config.serving.drain_timeout_s,
             prepare=state.claim,
         )
         # the port is closed when nobody holds it: workers let go of theirs as soon as they stop
         supervisor.run(lambda: ready(address), stopping=listener.close)
+
+
+def _say_when_unmonitored() -> str | None:
+    """Tell the log that there is no monitor where what it needs is not installed; give the reason."""
+    try:
+        require_extra("monitor", "the monitor")
+    except MissingExtraError as error:
+        _LOG.warning(
+            "%s; until then rows are answered and logged, and nobody looks at drift or takes outcomes", error
+        )
+        return str(error)
+    return None
 
 
 def _listen(host: str, port: int) -> socket.socket:

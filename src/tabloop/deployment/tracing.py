@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tabloop.deployment.edge import App
-from tabloop.errors import missing_extra
+from tabloop.extras import missing_extra
 
 
 def traced(app: App) -> App:

@@ -60,7 +60,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         return load_served_model(run, config, log, lambda: len(server.server_state.tasks) <= 1)
 
     champion = ChampionFollower(RunStore(project.model_dir), load)
-    monitor = MonitorClient(Path(settings.values["monitor_socket"]))
+    monitor = MonitorClient(Path(settings.values["monitor_socket"]), absent=settings.values["monitor_absent"])
     folders = [folder.absolute() for folder in (project.model_dir, project.config_path.parent)]
     service = Service(champion, log, monitor, config, keys, folders)
 

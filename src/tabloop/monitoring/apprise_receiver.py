@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tabloop.config.alerts import AlertsConfig
-from tabloop.errors import ConfigError, missing_extra
+from tabloop.errors import ConfigError
+from tabloop.extras import missing_extra
 from tabloop.monitoring.outbox import DeliveryError
 
 

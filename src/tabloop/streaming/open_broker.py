@@ -20,7 +20,7 @@ from tabloop.config.streaming import (
     RedisSink,
     RedisSource,
 )
-from tabloop.errors import ConfigError
+from tabloop.extras import is_optional, missing_extra
 from tabloop.streaming.broker_address import address_of
 from tabloop.streaming.ports import DecisionSink, EventSource
 
@@ -56,8 +56,10 @@ def open_source(
 
     Raises
     ------
+    MissingExtraError
+        If the broker's library is not installed.
     ConfigError
-        If a broker's library is not installed, or a variable that the config names is not set.
+        If a variable that the config names is not set.
     """
     match config:
         case MemorySource():
@@ -145,10 +147,6 @@ def _extra_of(config: StreamSource | StreamSink) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        library = (error.name or "tabloop").split(".")[0]
-        if library == "tabloop":
+        if not is_optional(error.name or ""):
             raise
-        raise ConfigError(
-            f"stream: kind {config.kind} needs {library}, which is not installed; "
-            f"pip install 'tabloop[{config.kind}]'"
-        ) from error
+        raise missing_extra(error, f"stream: kind {config.kind}") from error

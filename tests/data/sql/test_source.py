@@ -375,7 +375,7 @@ def test_columns_that_are_not_there(loaded: Database) -> None:
         ("duckdb:///nowhere.duckdb", "no such file"),
         ("sqlite://", "names no file"),
         ("nodb://ann:hunter2@h/x", "SQLAlchemy knows no nodb"),
-        ("oracle://ann:hunter2@h/x", "is not installed; pip install"),
+        ("oracle://ann:hunter2@h/x", "is not installed: pip install"),
     ],
 )
 def test_what_cannot_be_reached_is_said_without_its_secret(
@@ -402,7 +402,9 @@ def test_a_missing_driver_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setenv(URL_ENV, url)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(DatabaseError, match=rf"{module} is not installed; pip install tabloop\[{extra}\]"):
+    with pytest.raises(
+        DatabaseError, match=rf"{module}, which is not installed: pip install 'tabloop\[{extra}\]'"
+    ):
         Database("any", "").open(number(), table="t")
 
 

@@ -15,9 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from tabloop.data.sql.address import DatabaseAddress, require_file
 from tabloop.errors import DatabaseError, suggestion
-
-#: Which extra of tabloop brings the driver of a database.
-_EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "duckdb": "duckdb"}
+from tabloop.extras import missing_extra
 
 #: A connection is awaited for so long.
 CONNECT_TIMEOUT_S = 10
@@ -72,9 +70,7 @@ def connecting(address: DatabaseAddress) -> Iterator[None]:
 
 def missing_driver(address: DatabaseAddress, error: ModuleNotFoundError) -> DatabaseError:
     """Say how to install the driver of a database."""
-    extra = _EXTRAS.get(address.dialect)
-    install = f"pip install tabloop[{extra}]" if extra else f"pip install {error.name}"
-    return DatabaseError(f"{address.name}: its driver {error.name} is not installed; {install}")
+    return DatabaseError(str(missing_extra(error, address.name)))
 
 
 @contextlib.contextmanager
