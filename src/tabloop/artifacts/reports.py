@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from tabloop.artifacts.documents.document import document_bytes
+from tabloop.artifacts.documents.document import Document, document_bytes, parse_document
 from tabloop.artifacts.files import open_atomic
 from tabloop.artifacts.layout import reports_folder
 from tabloop.artifacts.run import RunFolder
+
+
+def read_report(run: RunFolder, kind: type[Document], name: str) -> Document | None:
+    """Read the newest report of a run: the one beside it, or else its own; None where it has neither.
+
+    Raises
+    ------
+    ArtifactError
+        If what it holds is not of this type.
+    """
+    later = report_path(run, name)
+    if run.state != "open" and later.exists():
+        return parse_document(later.read_bytes(), kind, str(later))
+    return run.read_as(kind, name) if run.has(name) else None
 
 
 def report_path(run: RunFolder, name: str) -> Path:
@@ -45,6 +59,6 @@ def write_report(run: RunFolder, name: str, content: bytes) -> None:
         file.write(content)
 
 
-def write_report_document(run: RunFolder, name: str, document: Any) -> None:
+def write_report_document(run: RunFolder, name: str, document: object) -> None:
     """Write one JSON report from its type; see `open_report`."""
     write_report(run, name, document_bytes(document))

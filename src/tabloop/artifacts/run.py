@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from tabloop.artifacts.documents.document import Document, document_bytes, parse_document
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.artifacts.documents.gates import Gates
-from tabloop.artifacts.documents.graphs import ExportReport, QuantizeReport, RunParity, SelfTest
+from tabloop.artifacts.documents.graphs import ExportReport, RunParity, SelfTest
 from tabloop.artifacts.documents.lineage import Lineage
 from tabloop.artifacts.documents.manifest import FileEntry, Manifest, RunState
 from tabloop.artifacts.documents.metrics import Metrics
+from tabloop.artifacts.documents.quantize import QuantizeReport
 from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.files import (
     locked,

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,21 +22,27 @@ if TYPE_CHECKING:
     from tabloop.progress_bar import ProgressBar
 
 
-def write_json(value: Any) -> None:
-    """Print one JSON object."""
-    click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+def write_json(*parts: object) -> None:
+    """Print one JSON object, of what all the parts hold: structs, dataclasses or mappings."""
+    click.echo(json.dumps(_joined(parts), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+
+
+def _joined(parts: Iterable[object]) -> dict[str, Any]:
+    from tabloop.artifacts.documents.document import json_values
+
+    return {name: value for part in parts for name, value in json_values(part).items()}
 
 
 @contextlib.contextmanager
-def reported(settings: Settings, report: dict[str, Any]) -> Iterator[None]:
+def reported(settings: Settings, *parts: object) -> Iterator[None]:
     """Give a script one JSON object: the report alone, or with the error of the check in the block."""
     try:
         yield
     except TabloopError as error:
-        error.report = report
+        error.report = _joined(parts)
         raise
     if settings.as_json:
-        write_json(report)
+        write_json(*parts)
 
 
 def write_table(headers: list[str], rows: list[list[str]]) -> None:

@@ -46,8 +46,6 @@ def _place(run: RunFolder, name: str) -> dict[str, str]:
 @with_settings
 def export(settings: Settings, run_id: str | None) -> None:
     """Write model.onnx: raw columns in, probability out, everything inside the graph."""
-    from msgspec import to_builtins
-
     from tabloop.lifecycle.export import export_run
 
     with ProgressDisplay() as progress:
@@ -55,7 +53,7 @@ def export(settings: Settings, run_id: str | None) -> None:
         progress.step("exporting")
         report = export_run(folder, data)
     if settings.as_json:
-        write_json({"run_id": folder.run_id} | to_builtins(report) | _place(folder, EXPORT_REPORT))
+        write_json({"run_id": folder.run_id}, report, _place(folder, EXPORT_REPORT))
         return
     for name in report.written:
         path = Path(_place(folder, name)["path"])
@@ -70,8 +68,6 @@ def export(settings: Settings, run_id: str | None) -> None:
 @with_settings
 def quantize(settings: Settings, run_id: str | None) -> None:
     """Try INT8 on every exported model and say honestly what it brings."""
-    from msgspec import to_builtins
-
     from tabloop.lifecycle.quantize import quantize_run
 
     with ProgressDisplay() as progress:
@@ -79,10 +75,10 @@ def quantize(settings: Settings, run_id: str | None) -> None:
         progress.step("quantizing")
         report = quantize_run(folder, data, config)
     if settings.as_json:
-        write_json({"run_id": folder.run_id} | to_builtins(report) | _place(folder, QUANTIZE_REPORT))
+        write_json({"run_id": folder.run_id}, report, _place(folder, QUANTIZE_REPORT))
         return
     for name, model in report.models.items():
-        click.echo(f"{name}: {model['status']} ({model['technique']}): {model['reason']}")
+        click.echo(f"{name}: {model.status} ({model.technique}): {model.reason}")
     click.echo(f"served: {report.served}")
     click.echo(f"written: {_place(folder, QUANTIZE_REPORT)['path']}")
 
@@ -105,7 +101,7 @@ def parity(settings: Settings, run_id: str | None) -> None:
             f"{report.mean_abs_diff}, {report.decision_flips} decisions flipped"
         )
         click.echo(f"written: {_place(folder, PARITY_REPORT)['path']}")
-    with reported(settings, report.to_dict() | _place(folder, PARITY_REPORT)):
+    with reported(settings, report, _place(folder, PARITY_REPORT)):
         require_parity(report)
 
 
@@ -129,7 +125,7 @@ def benchmark(settings: Settings, run_id: str | None, full: bool) -> None:
         report = benchmark_run(folder, data, config, full=full, progress=told)
     where = _place(folder, BENCHMARK)
     if settings.as_json:
-        write_json(report.to_dict() | where)
+        write_json(report, where)
         return
     rows = [
         [variant.candidate, variant.kind, str(timing.batch_size),
@@ -160,7 +156,7 @@ def tradeoffs(settings: Settings, run_id: str | None) -> None:
     report = tradeoffs_run(folder, read_benchmark(folder))
     where = _place(folder, TRADEOFFS_PAGE)
     if settings.as_json:
-        write_json(report.to_dict() | where)
+        write_json(report, where)
         return
     for point in report.points:
         beaten = "; ".join(point.dominated_by)

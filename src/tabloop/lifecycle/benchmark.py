@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from tabloop.artifacts.files import json_bytes
+from tabloop.artifacts.documents.benchmark import BenchmarkReport, Kind, Omission
 from tabloop.artifacts.layout import (
     BENCHMARK,
     BENCHMARK_TABLE,
@@ -16,19 +14,19 @@ from tabloop.artifacts.layout import (
     candidate_int8_model,
     candidate_pipeline,
 )
-from tabloop.artifacts.reports import report_path, write_report
+from tabloop.artifacts.reports import read_report, write_report, write_report_document
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactMissingError
 from tabloop.lifecycle.export import require_exported
-from tabloop.optimization.benchmark.report import BenchmarkReport, Kind, Omission
 from tabloop.optimization.benchmark.run_benchmark import (
     BenchmarkProgress,
     BenchmarkRows,
     Variant,
     run_benchmark,
 )
+from tabloop.optimization.benchmark.table import benchmark_table
 
 
 def benchmark_run(
@@ -79,8 +77,8 @@ def benchmark_run(
         progress=progress,
         skipped=skipped,
     )
-    write_report(run, BENCHMARK, json_bytes(report.to_dict()))
-    write_report(run, BENCHMARK_TABLE, report.to_csv().encode())
+    write_report_document(run, BENCHMARK, report)
+    write_report(run, BENCHMARK_TABLE, benchmark_table(report).encode())
     return report
 
 
@@ -92,21 +90,19 @@ def read_benchmark(run: RunFolder) -> BenchmarkReport:
     ArtifactMissingError
         If it has none.
     """
-    later = report_path(run, BENCHMARK)
-    if run.state != "open" and later.exists():
-        return BenchmarkReport.from_dict(json.loads(later.read_bytes()))
-    if not run.has(BENCHMARK):
+    report = read_report(run, BenchmarkReport, BENCHMARK)
+    if report is None:
         raise ArtifactMissingError(
             f"run {run.run_id}: has no benchmark yet; `tabloop benchmark {run.run_id}` makes one"
         )
-    return BenchmarkReport.from_dict(run.read_json(BENCHMARK))
+    return report
 
 
 def _why_missing(run: RunFolder, candidate: str, kind: str) -> str:
     quantized = run.quantize_report
     if kind == "onnx_int8" and quantized is not None and candidate in quantized.models:
         model = quantized.models[candidate]
-        return f"{model['status']}: {model['reason']}"
+        return f"{model.status}: {model.reason}"
     if kind == "onnx_fp32" and run.has(EXPORT_REPORT):
         return run.export_report.not_exported.get(candidate, "not exported")
     return "not written"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import onnx
 
-from tabloop.artifacts.documents.graphs import QuantizeReport
+from tabloop.artifacts.documents.quantize import QuantizedModel, QuantizeReport
 from tabloop.artifacts.layout import (
     FP32_MODEL,
     INT8_MODEL,
@@ -52,7 +50,7 @@ def quantize_run(run: RunFolder, data: RunData, config: Config) -> QuantizeRepor
         )
     metrics = run.metrics
     best = metrics.best_model_name
-    reports: dict[str, dict[str, Any]] = {}
+    reports: dict[str, QuantizedModel] = {}
     for candidate in metrics.cv_ranking:
         name = candidate.name
         source, graph, target = (
@@ -76,7 +74,7 @@ def quantize_run(run: RunFolder, data: RunData, config: Config) -> QuantizeRepor
     wanted = config.serving.model == "int8"
     report = QuantizeReport(
         winner=best,
-        served="onnx_int8" if wanted and reports[best]["status"] == "applied" else "onnx_fp32",
+        served="onnx_int8" if wanted and reports[best].status == "applied" else "onnx_fp32",
         models=reports,
     )
     write_report_document(run, QUANTIZE_REPORT, report)

@@ -18,6 +18,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
+from tabloop.artifacts.documents.benchmark import BenchmarkReport, Omission
+from tabloop.artifacts.documents.document import document_bytes, json_values, parse_document
+from tabloop.artifacts.files import json_bytes
 from tabloop.config.benchmarking import BenchmarkingConfig
 from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.contract.contract import Contract
@@ -25,8 +28,9 @@ from tabloop.errors import ArtifactError, TooFewRowsError
 from tabloop.optimization.benchmark import plan as benchmark_plan
 from tabloop.optimization.benchmark import run_benchmark as benchmark
 from tabloop.optimization.benchmark.process import WorkerFailedError, WorkerProcess
-from tabloop.optimization.benchmark.report import BenchmarkReport, Omission
 from tabloop.optimization.benchmark.run_benchmark import BenchmarkRows, Variant, run_benchmark
+from tabloop.optimization.benchmark.table import benchmark_table
+from tabloop.optimization.benchmark.worker import Loaded, Memory, Scored, Started, Timed
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 from tabloop.training.preprocessing import ContractFeatures, build_preprocessor
 
@@ -112,7 +116,7 @@ def test_every_variant_is_measured_where_the_mode_says(report: BenchmarkReport) 
     assert (report.test_rows, report.positive_rows) == (600, report.positive_rows)
     assert report.threads["OMP_NUM_THREADS"] == "1"
     assert {"numpy", "onnxruntime", "scikit-learn"} <= set(report.libraries)
-    assert "logical_cores" in report.machine
+    assert report.machine.logical_cores >= 1
 
 
 def test_figures_lie_in_their_intervals_and_percentiles_rise(report: BenchmarkReport) -> None:
@@ -190,16 +194,16 @@ def test_progress_counts_up_to_the_end(report: BenchmarkReport, steps: list[tupl
 
 
 def test_what_was_not_measured_has_no_key(report: BenchmarkReport) -> None:
-    text = json.dumps(report.to_dict(), allow_nan=False)
+    text = json.dumps(json_values(report), allow_nan=False)
     assert report.energy_measured is False
     assert "energy_j" not in text
-    assert "energy_j" not in report.to_csv()
+    assert "energy_j" not in benchmark_table(report)
     assert "null" not in text
 
 
 def test_csv_says_what_json_says(report: BenchmarkReport) -> None:
-    described = report.to_dict()
-    lines = list(csv.DictReader(io.StringIO(report.to_csv())))
+    described = json_values(report)
+    lines = list(csv.DictReader(io.StringIO(benchmark_table(report))))
     assert len(lines) == 3 + 3 + 2 + 2
     for line in lines:
         variant = next(
@@ -223,11 +227,13 @@ def test_csv_says_what_json_says(report: BenchmarkReport) -> None:
 
 
 def test_a_report_survives_json(report: BenchmarkReport) -> None:
-    assert BenchmarkReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
-    with pytest.raises(ArtifactError, match="format_version 99"):
-        BenchmarkReport.from_dict(report.to_dict() | {"format_version": 99})
+    assert parse_document(document_bytes(report), BenchmarkReport, "benchmark.json") == report
+    described = json_values(report)
+    with pytest.raises(ArtifactError, match=r"benchmark\.json: .*format_version"):
+        parse_document(json_bytes(described | {"format_version": 99}), BenchmarkReport, "benchmark.json")
+    del described["seed"]
     with pytest.raises(ArtifactError, match="seed"):
-        BenchmarkReport.from_dict({k: v for k, v in report.to_dict().items() if k != "seed"})
+        parse_document(json_bytes(described), BenchmarkReport, "benchmark.json")
 
 
 def test_one_class_cannot_be_measured(models: Models) -> None:
@@ -248,24 +254,24 @@ def rows_folder(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_an_onnx_worker_imports_no_training_library(models: Models, rows_folder: Path) -> None:
     with WorkerProcess("onnx_fp32", models.folder / "tree.onnx", rows_folder, Path("/nowhere")) as worker:
-        worker.answer(timeout_s=60)
-        imported = set(worker.ask("load", timeout_s=60)["imported"])
+        worker.answer(Started, timeout_s=60)
+        imported = set(worker.ask("load", Loaded, timeout_s=60).imported)
     assert "onnxruntime" in imported
     assert not imported & {"sklearn", "polars", "scipy", "joblib", "pydantic", "matplotlib", "onnx"}
 
 
 def test_a_worker_that_dies_says_how(models: Models, rows_folder: Path) -> None:
     with WorkerProcess("onnx_fp32", models.folder / "tree.onnx", rows_folder, Path("/nowhere")) as worker:
-        worker.answer(timeout_s=60)
+        worker.answer(Started, timeout_s=60)
         os.kill(worker._process.pid, signal.SIGKILL)
         with pytest.raises(WorkerFailedError, match="SIGKILL"):
-            worker.ask("load", timeout_s=60)
+            worker.ask("load", Loaded, timeout_s=60)
 
 
 def test_a_worker_that_is_too_slow_is_given_up(models: Models, rows_folder: Path) -> None:
     worker = WorkerProcess("onnx_fp32", models.folder / "tree.onnx", rows_folder, Path("/nowhere"))
     with worker, pytest.raises(WorkerFailedError, match="no answer within 0 s"):
-        worker.answer(timeout_s=0)
+        worker.answer(Started, timeout_s=0)
     assert worker._process.poll() is not None
 
 
@@ -276,11 +282,13 @@ def test_energy_is_reported_where_the_machine_counts_it(
     for file, text in (("name", "package-0"), ("energy_uj", "5000000"), ("max_energy_range_uj", "9000000")):
         (tmp_path / "intel-rapl:0" / file).write_text(f"{text}\n")
     with WorkerProcess("onnx_fp32", models.folder / "tree.onnx", rows_folder, tmp_path) as worker:
-        worker.answer(timeout_s=60)
-        worker.ask("load", timeout_s=60)
-        answer = worker.ask("time", timeout_s=60, batch_size=8, calls=2, warm_up=True, seed=[1], limit_s=5.0)
-    assert answer["energy_j"] == 0.0  # a counter that stands still
-    assert len(answer["ns"]) == 2
+        worker.answer(Started, timeout_s=60)
+        worker.ask("load", Loaded, timeout_s=60)
+        answer = worker.ask(
+            "time", Timed, timeout_s=60, batch_size=8, calls=2, warm_up=True, seed=[1], limit_s=5.0
+        )
+    assert answer.energy_j == 0.0  # a counter that stands still
+    assert len(answer.ns) == 2
 
 
 # --- order and plan --------------------------------------------------------------------------------
@@ -296,21 +304,21 @@ class ScriptedWorker:
     def __init__(self, kind: str, path: Path, rows_folder: Path, powercap: Path) -> None:
         self.name = path.name
 
-    def answer(self, *, timeout_s: float) -> dict[str, Any]:
-        return {"start_cpu_s": 0.1, "rss": {}}
+    def answer(self, kind: type[Started], *, timeout_s: float) -> Started:
+        return Started(0.1, Memory())
 
-    def ask(self, do: str, *, timeout_s: float, **values: Any) -> dict[str, Any]:
+    def ask(self, do: str, kind: type[Any], *, timeout_s: float, **values: Any) -> Any:
         self.asked.append((self.name, {"do": do, **values}))
-        if do == "load":
-            return {"load_s": 0.1, "rss": {}}
-        if do == "score":
+        if kind is Loaded:
+            return Loaded(0.1, Memory())
+        if kind is Scored:
             np.save(values["output"], np.linspace(0, 1, 600))
-            return {"rss": {}}
+            return Scored(Memory())
         if len(values["seed"]) > 1 and values["seed"][1] >= self.dies_in_round.get(self.name, 99):
             raise WorkerFailedError("its process was ended by SIGSEGV")
         call_s = self.call_s.get(self.name, 0.001)
         taken_s = call_s * values["calls"]
-        return {"ns": [int(call_s * 1e9)] * values["calls"], "cpu_s": taken_s / 2, "wall_s": taken_s}
+        return Timed([int(call_s * 1e9)] * values["calls"], taken_s / 2, taken_s)
 
     def close(self) -> None: ...
 
@@ -380,7 +388,7 @@ def test_a_variant_that_dies_in_a_round_leaves_the_others(
     assert all(t.rounds == 3 for v in (report.variants[0], report.variants[2]) for t in v.timings)
     assert not report.comparisons
     assert report.variants[0].peak_rss_bytes is None  # these workers have no /proc
-    assert "peak_rss_bytes" not in report.to_dict()["variants"][0]
+    assert "peak_rss_bytes" not in json_values(report)["variants"][0]
 
 
 def test_a_variant_that_is_far_too_slow_is_left_out_with_the_reason(

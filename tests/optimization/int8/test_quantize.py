@@ -16,6 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.pipeline import Pipeline
 from tests.optimization.fitted_pipelines import estimator, fit_pipeline, named
 
+from tabloop.artifacts.documents.benchmark import Figure
+from tabloop.artifacts.documents.document import json_values
+from tabloop.artifacts.documents.quantize import LatencyComparison
 from tabloop.config.benchmarking import BenchmarkingConfig
 from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.contract import Contract
@@ -35,7 +38,7 @@ from tabloop.optimization.parity.check import EXACT_TOLERANCE
 from tabloop.optimization.parity.ties import tied_rows
 
 CONFIG = BenchmarkingConfig(repeated_runs=3, batch_size=64)
-EVEN = {"value": 1.0, "low": 1.0, "high": 1.0}
+EVEN = Figure(1.0, 1.0, 1.0)
 Fit = Callable[[str], Pipeline]
 
 
@@ -58,11 +61,10 @@ def fit(contract: Contract, rows: QuantizeRows) -> Fit:
 def even(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every graph take the same time: a verdict in a test must not hang on a clock."""
 
-    def same(predictors: Any, columns: Any, batch_size: int, **settings: Any) -> dict[str, Any]:
-        described: dict[str, Any] = {"batch_size": batch_size}
-        for name in predictors:
-            described[f"{name}_p50_ms"] = described[f"speedup_over_{name}"] = EVEN
-        return described
+    def same(predictors: Any, columns: Any, batch_size: int, **settings: Any) -> LatencyComparison:
+        medians: dict[str, Any] = {f"{name}_p50_ms": EVEN for name in predictors}
+        ratios: dict[str, Any] = {f"speedup_over_{name}": EVEN for name in predictors if name != "int8"}
+        return LatencyComparison(batch_size=batch_size, rounds=3, calls=3, **medians, **ratios)
 
     monkeypatch.setattr(quantize_report, "measure_latency", same)
 
@@ -90,7 +92,7 @@ def _proba(model: onnx.ModelProto, contract: Contract, frame: pl.DataFrame) -> A
 @pytest.mark.parametrize("name", ["svm", "k_neighbors", "k_neighbors_by_distance"])
 def test_distances_to_many_points_gain(fit: Fit, contract: Contract, rows: QuantizeRows, name: str) -> None:
     result = _quantize(fit, name, contract, rows)
-    report = result.report
+    report = json_values(result.report)
     json.dumps(report, allow_nan=False)
     assert report["status"] == "applied", report["reason"]
     assert report["gains"] == ["bytes"]
@@ -133,7 +135,7 @@ def test_trees_do_not_gain_and_it_is_said(
     fit: Fit, contract: Contract, rows: QuantizeRows, name: str
 ) -> None:
     result = _quantize(fit, name, contract, rows)
-    report = result.report
+    report = json_values(result.report)
     json.dumps(report, allow_nan=False)
     assert report["status"] == "no_gain"
     assert result.model is not None
@@ -152,7 +154,7 @@ def test_trees_do_not_gain_and_it_is_said(
 def test_a_gain_that_float32_brings_is_none_of_8_bits(
     fit: Fit, contract: Contract, rows: QuantizeRows
 ) -> None:
-    report = _quantize(fit, "random_forest", contract, rows).report
+    report = json_values(_quantize(fit, "random_forest", contract, rows).report)
     assert report["bytes"]["int8"] < 0.9 * report["bytes"]["fp32"]
     assert report["compared"]["fp32"]["gains"] == ["bytes"]
     assert report["compared"]["float32"]["gains"] == []
@@ -162,16 +164,16 @@ def test_a_gain_that_float32_brings_is_none_of_8_bits(
 @pytest.mark.usefixtures("even")
 def test_a_vector_of_weights_does_not_gain(fit: Fit, contract: Contract, rows: QuantizeRows) -> None:
     for name in ("logistic_regression", "linear_model.RidgeClassifier"):
-        report = _quantize(fit, name, contract, rows).report
+        report = json_values(_quantize(fit, name, contract, rows).report)
         assert report["status"] == "no_gain"
         assert report["operators"]["heavy"] == {"MatMulInteger": 1}
 
 
 def test_what_has_no_8_bit_form_is_not_applicable(fit: Fit, contract: Contract, rows: QuantizeRows) -> None:
     result = _quantize(fit, "naive_bayes.GaussianNB", contract, rows)
-    assert (result.model, result.report["status"]) == (None, "not_applicable")
-    assert "GaussianNB" in result.report["reason"]
-    json.dumps(result.report, allow_nan=False)
+    assert (result.model, result.report.status) == (None, "not_applicable")
+    assert "GaussianNB" in result.report.reason
+    json.dumps(json_values(result.report), allow_nan=False)
 
 
 def _judged(
@@ -188,9 +190,9 @@ def test_a_quantiser_that_changes_nothing_is_found_out(
 ) -> None:
     model = export_pipeline(fit("random_forest"), contract, metadata={"quantized": "int8, honestly"})
     result = _judged(fit, "random_forest", contract, rows, model)
-    assert (result.model, result.report["status"]) == (None, "no_gain")
-    assert result.report["reason"].startswith("nothing changed")
-    assert result.report["bytes"]["int8"] > result.report["bytes"]["fp32"]
+    assert (result.model, result.report.status) == (None, "no_gain")
+    assert result.report.reason.startswith("nothing changed")
+    assert json_values(result.report)["bytes"]["int8"] > json_values(result.report)["bytes"]["fp32"]
 
 
 @pytest.mark.parametrize("name", ["random_forest", "svm", "logistic_regression"])
@@ -201,8 +203,8 @@ def test_quantize_dynamic_changes_nothing(
 
     quantize_dynamic(export_pipeline(fit(name), contract), tmp_path / "int8.onnx")
     result = _judged(fit, name, contract, rows, onnx.load(tmp_path / "int8.onnx"))
-    assert (result.model, result.report["status"]) == (None, "no_gain")
-    assert result.report["reason"].startswith("nothing changed")
+    assert (result.model, result.report.status) == (None, "no_gain")
+    assert result.report.reason.startswith("nothing changed")
 
 
 @pytest.mark.usefixtures("even")
@@ -212,9 +214,9 @@ def test_8_bits_that_bring_nothing_are_no_gain(fit: Fit, contract: Contract, row
     model.graph.initializer.append(idle)
     model.graph.node.insert(0, helper.make_node("Identity", ["idle"], ["idler"]))
     result = _judged(fit, "svm", contract, rows, model)
-    assert result.report["status"] == "no_gain"
-    assert result.report["reason"].startswith("neither smaller nor faster")
-    assert result.report["parity"]["passed"]
+    assert result.report.status == "no_gain"
+    assert result.report.reason.startswith("neither smaller nor faster")
+    assert json_values(result.report)["parity"]["passed"]
 
 
 def _constant_model(contract: Contract, value: float) -> onnx.ModelProto:
@@ -231,7 +233,7 @@ def test_a_small_graph_that_answers_wrong_is_out_of_tolerance(
     fit: Fit, contract: Contract, rows: QuantizeRows, value: float
 ) -> None:
     result = _judged(fit, "svm", contract, rows, _constant_model(contract, value))
-    report = result.report
+    report = json_values(result.report)
     json.dumps(report, allow_nan=False)
     assert (report["status"], report["within_tolerance"]) == ("out_of_tolerance", False)
     assert report["bytes"]["int8"] < report["bytes"]["fp32"] / 10
@@ -258,7 +260,7 @@ def test_one_flipped_decision_is_out_of_tolerance(
     else:
         pytest.fail("no row stands alone")
     threshold = float((before[row] + after[row]) / 2)
-    report = _judged(fit, "svm", contract, rows, model, threshold=threshold).report
+    report = json_values(_judged(fit, "svm", contract, rows, model, threshold=threshold).report)
     assert report["status"] == "out_of_tolerance"
     assert "1 of" in report["reason"]
     assert "decisions flipped" in report["reason"]
@@ -276,7 +278,7 @@ def test_an_answer_that_depends_on_the_batch_is_reported(
     largest = graph.add("ReduceMax", days, graph.constant(np.array([0])), keepdims=1)
     one = graph.add("Cast", graph.constant(np.array([[1]], dtype=np.uint8)), to=TensorProto.DOUBLE)
     model = graph.model(graph.add("Div", days, graph.add("Add", largest, one)), "probability")
-    report = _judged(fit, "svm", contract, rows, model).report
+    report = json_values(_judged(fit, "svm", contract, rows, model).report)
     assert not report["alone_or_in_batch"]["int8"]["equal"]
     assert report["alone_or_in_batch"]["int8"]["max_abs_diff"] > 0.1
 

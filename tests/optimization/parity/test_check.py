@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from tests.optimization.fitted_pipelines import fit_pipeline, midway_threshold, named
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.contract.contract import Contract
 from tabloop.errors import TooFewRowsError
@@ -131,7 +132,7 @@ def test_what_is_no_probability_always_fails(
     assert report.invalid_probabilities == 1
     assert report.max_abs_diff == 1.0
     assert report.worst_rows[0].row == 1
-    json.dumps(report.to_dict(), allow_nan=False)
+    json.dumps(json_values(report), allow_nan=False)
 
 
 def test_too_few_rows_or_answers_are_errors(contract: Contract, students: pl.DataFrame) -> None:
@@ -196,7 +197,7 @@ def test_times_and_missing_numbers_become_json() -> None:
         schema={"since": pl.Datetime("us", "UTC"), "age": pl.Float64, "plan": pl.String},
     )
     report = check_parity(Planted([0.1]), Planted([0.3]), contract, rows, threshold=0.5, **LOOSE)
-    described = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    described = json.loads(json.dumps(json_values(report), allow_nan=False))
     assert described["worst_rows"] == [
         {
             "row": 0,

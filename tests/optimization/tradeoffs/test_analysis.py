@@ -5,7 +5,6 @@ import io
 import itertools
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -13,11 +12,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from tabloop.artifacts.documents.benchmark import (
+    BenchmarkReport,
+    Figure,
+    Kind,
+    MeasuredMachine,
+    Omission,
+    Quality,
+    Timing,
+    VariantReport,
+)
+from tabloop.artifacts.documents.document import document_bytes, parse_document
+from tabloop.artifacts.documents.tradeoffs import TradeoffReport
 from tabloop.errors import ArtifactError, TooFewRowsError
-from tabloop.optimization.benchmark.report import BenchmarkReport, Kind, Omission, Timing, VariantReport
-from tabloop.optimization.benchmark.statistics import Figure, Quality
-from tabloop.optimization.tradeoffs.analysis import TradeoffReport, analyse_tradeoffs, dominance
+from tabloop.optimization.tradeoffs.analysis import analyse_tradeoffs, dominance, tradeoff_table
 from tabloop.optimization.tradeoffs.page import render_html, render_png
 from tabloop.optimization.tradeoffs.plots import draw_latency, render_svg, spread_apart
 
@@ -44,10 +54,10 @@ def variant(
 ) -> VariantReport:
     p99, speed = around(p99_ms, reach), around(samples_per_s, reach)
     return VariantReport(
-        candidate,
-        kind,
-        is_winner,
-        f"{candidate}.onnx",
+        candidate=candidate,
+        kind=kind,
+        is_winner=is_winner,
+        file=f"{candidate}.onnx",
         file_bytes=file_bytes,
         quality=Quality(around(roc_auc)),
         timings=tuple(Timing(size, 30, 3, p99, p99, p99, speed, cpu_fraction, **more) for size in sizes),
@@ -65,7 +75,9 @@ def report_of(*variants: VariantReport, **more: Any) -> BenchmarkReport:
         "test_rows": 600,
         "positive_rows": 60,
         "duration_s": 12.0,
-        "machine": {"cpu": "Abacus", "memory_bytes": 8_000_000_000},
+        "machine": MeasuredMachine(
+            system="Linux", architecture="x86_64", logical_cores=2, cpu="Abacus", memory_bytes=8_000_000_000
+        ),
         "threads": {"OMP_NUM_THREADS": "1"},
         "libraries": {"numpy": "2.4"},
         "energy_measured": False,
@@ -133,7 +145,14 @@ def test_what_lies_within_the_intervals_is_not_sure() -> None:
 
 
 def test_what_failed_is_said() -> None:
-    broken = VariantReport("svm", "onnx_fp32", False, "svm.onnx", failure="no such file")
+    broken = VariantReport(
+        candidate="svm",
+        kind="onnx_fp32",
+        is_winner=False,
+        file="svm.onnx",
+        failure="no such file",
+        timings=(),
+    )
     skipped = Omission("forest", "onnx_int8", "nothing to quantise")
     elsewhere = Omission("knn", "sklearn", "one call takes 9.0 s", 4096)
     few = variant("knn", "sklearn", 1.0, 1.0, 0.9, 1, sizes=(1,))
@@ -149,11 +168,12 @@ def test_what_failed_is_said() -> None:
 
 def test_csv_says_what_json_says() -> None:
     report = analyse_tradeoffs(report_of(SLOW, GOOD, FAST))
-    described = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert TradeoffReport.from_dict(described) == report
-    with pytest.raises(ArtifactError, match="format_version"):
-        TradeoffReport.from_dict({})
-    lines = list(csv.DictReader(io.StringIO(report.to_csv())))
+    content = document_bytes(report)
+    described = json.loads(content)
+    assert parse_document(content, TradeoffReport, "tradeoffs.json") == report
+    with pytest.raises(ArtifactError, match="batch_size"):
+        parse_document(b"{}", TradeoffReport, "tradeoffs.json")
+    lines = list(csv.DictReader(io.StringIO(tradeoff_table(report))))
     assert len(lines) == 3
     for line, point in zip(lines, described["points"], strict=True):
         assert (line["candidate"], line["kind"]) == (point["candidate"], point["kind"])

@@ -14,9 +14,15 @@ FORMAT_VERSION = 1
 Document = TypeVar("Document")
 
 
-def document_bytes(value: Any) -> bytes:
+def json_values(value: object) -> dict[str, Any]:
+    """Describe a struct or a dataclass as plain JSON values."""
+    described: dict[str, Any] = msgspec.to_builtins(value)
+    return described
+
+
+def document_bytes(value: object) -> bytes:
     """Write a document, keys sorted; NaN and infinity raise `ValueError`."""
-    return json_bytes(msgspec.to_builtins(value))
+    return json_bytes(json_values(value))
 
 
 def parse_document(content: bytes, kind: type[Document], where: str) -> Document:

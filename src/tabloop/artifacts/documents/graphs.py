@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -21,26 +21,6 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True):
 
     columns: dict[str, list[Any]]
     probabilities: list[float]
-    format_version: int = FORMAT_VERSION
-
-
-class QuantizeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What `quantize_report.json` holds.
-
-    Attributes
-    ----------
-    winner : str
-        The run's candidate.
-    served : {"onnx_fp32", "onnx_int8"}
-        The 8-bit graph only where the config wants it and it was measured to be worth it.
-    models : dict of str to dict
-        What came of 8 bits, by candidate: `status`, `technique`, `reason` and what was measured. The rest
-        depends on the technique.
-    """
-
-    winner: str
-    served: Literal["onnx_fp32", "onnx_int8"]
-    models: dict[str, dict[str, Any]]
     format_version: int = FORMAT_VERSION
 
 
@@ -110,11 +90,6 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
     worst_rows: tuple[RowDifference, ...]
     excused_rows: tuple[RowDifference, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values, without NaN or infinity."""
-        described: dict[str, Any] = msgspec.to_builtins(self)
-        return described
 
 
 class RunParity(ParityReport, frozen=True, kw_only=True):

@@ -6,12 +6,13 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from tabloop.artifacts.documents.benchmark import MeasuredMachine
 
 _LIBRARIES = ("joblib", "numpy", "onnx", "onnxruntime", "polars", "scikit-learn", "scipy", "tabloop")
 
 
-def describe_machine(root: Path = Path("/")) -> dict[str, Any]:
+def describe_machine(root: Path = Path("/")) -> MeasuredMachine:
     """Describe what decides how fast a model answers here.
 
     Parameters
@@ -21,30 +22,25 @@ def describe_machine(root: Path = Path("/")) -> dict[str, Any]:
 
     Returns
     -------
-    machine : dict
-        `system`, `architecture` and `logical_cores`; and where they can be read `cpu`, `memory_bytes`,
-        `cpu_governor`, `usable_cores`, `cgroup_cpus` (a container's share) and `load_1min` (what else was
-        running). What cannot be read is left out.
+    machine : MeasuredMachine
+        Without what cannot be read here.
 
     Examples
     --------
-    >>> describe_machine()["logical_cores"] >= 1
+    >>> describe_machine().logical_cores >= 1
     True
     """
-    found: dict[str, Any] = {
-        "system": f"{platform.system()} {platform.release()}",
-        "architecture": platform.machine(),
-        "logical_cores": os.cpu_count() or 1,
-        "cpu": _field(root / "proc/cpuinfo", "model name") or platform.processor() or None,
-        "memory_bytes": _memory_bytes(root / "proc/meminfo"),
-        "cpu_governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "cgroup_cpus": _cgroup_cpus(root / "sys/fs/cgroup/cpu.max"),
-    }
-    if hasattr(os, "sched_getaffinity"):
-        found["usable_cores"] = len(os.sched_getaffinity(0))
-    if hasattr(os, "getloadavg"):
-        found["load_1min"] = round(os.getloadavg()[0], 2)
-    return {name: value for name, value in found.items() if value is not None}
+    return MeasuredMachine(
+        system=f"{platform.system()} {platform.release()}",
+        architecture=platform.machine(),
+        logical_cores=os.cpu_count() or 1,
+        cpu=_field(root / "proc/cpuinfo", "model name") or platform.processor() or None,
+        memory_bytes=_memory_bytes(root / "proc/meminfo"),
+        cpu_governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        cgroup_cpus=_cgroup_cpus(root / "sys/fs/cgroup/cpu.max"),
+        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        load_1min=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    )
 
 
 def library_versions() -> dict[str, str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 
-from tabloop.optimization.benchmark.process import WorkerFailedError, WorkerProcess
-from tabloop.optimization.benchmark.report import Comparison, Kind, Timing, VariantReport
+from tabloop.artifacts.documents.benchmark import Comparison, Kind, Timing, VariantReport
+from tabloop.optimization.benchmark.process import Answer, WorkerFailedError, WorkerProcess
 from tabloop.optimization.benchmark.statistics import (
     cliffs_delta,
     latency_quantiles,
@@ -18,6 +19,7 @@ from tabloop.optimization.benchmark.statistics import (
     paired_ratio,
     throughput,
 )
+from tabloop.optimization.benchmark.worker import Loaded, Scored, Started
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,8 +65,10 @@ class MeasuredVariant:
         Its worker; None before it started and after it failed.
     failure : str or None
         Why it was given up.
-    found : dict
-        Fields of `VariantReport` known so far.
+    file_bytes : int or None
+        Size of the file; None where there is none.
+    started, loaded, scored
+        What the worker has answered so far.
     proba : ndarray of float64, shape (n_test,), or None
         The variant's answers to the test rows.
     seconds : dict of int to list of ndarray
@@ -78,7 +82,10 @@ class MeasuredVariant:
     variant: Variant
     process: WorkerProcess | None = None
     failure: str | None = None
-    found: dict[str, Any] = field(default_factory=dict)
+    file_bytes: int | None = None
+    started: Started | None = None
+    loaded: Loaded | None = None
+    scored: Scored | None = None
     proba: NDArray[np.float64] | None = None
     seconds: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)
     joules: dict[int, float] = field(default_factory=dict)
@@ -89,14 +96,14 @@ class MeasuredVariant:
         """The variant, for progress."""
         return f"{self.variant.candidate}, {self.variant.kind}"
 
-    def ask(self, do: str, **values: Any) -> dict[str, Any] | None:
+    def ask(self, do: str, kind: type[Answer], **values: Any) -> Answer | None:
         """Ask the worker; None and a noted failure when it cannot answer, now or ever again."""
         if self.process is None:
             return None
         try:
-            if do == "started":
-                return self.process.answer(timeout_s=_START_TIMEOUT_S)
-            return self.process.ask(do, timeout_s=_ANSWER_TIMEOUT_S, **values)
+            if kind is Started:
+                return self.process.answer(kind, timeout_s=_START_TIMEOUT_S)
+            return self.process.ask(do, kind, timeout_s=_ANSWER_TIMEOUT_S, **values)
         except WorkerFailedError as error:
             self.fail(str(error))
             return None
@@ -125,23 +132,32 @@ def describe(
         is_winner=variant.is_winner,
         file=variant.path.name,
         failure=each.failure,
-        file_bytes=each.found.get("file_bytes"),
+        file_bytes=each.file_bytes,
+        timings=(),
     )
-    if each.failure is not None or each.proba is None:
+    if each.proba is None or each.started is None or each.loaded is None or each.scored is None:
+        return known
+    if each.failure is not None:
         return known
     baseline = _baseline(each, running)
-    figures = vars(known) | each.found
-    figures["threshold"] = variant.threshold
-    figures["quality"] = measure_quality(
-        y_true,
-        each.proba,
-        variant.threshold,
-        baseline_proba=None if baseline is None else baseline.proba,
-        confidence=confidence,
-        seed=seed,
+    return replace(
+        known,
+        start_cpu_s=each.started.start_cpu_s,
+        rss_start_bytes=each.started.rss.now,
+        load_s=each.loaded.load_s,
+        rss_loaded_bytes=each.loaded.rss.now,
+        peak_rss_bytes=each.scored.rss.peak,
+        threshold=variant.threshold,
+        quality=measure_quality(
+            y_true,
+            each.proba,
+            variant.threshold,
+            baseline_proba=None if baseline is None else baseline.proba,
+            confidence=confidence,
+            seed=seed,
+        ),
+        timings=tuple(_timing(each, size, confidence, seed) for size in sorted(each.seconds)),
     )
-    figures["timings"] = tuple(_timing(each, size, confidence, seed) for size in sorted(each.seconds))
-    return VariantReport(**figures)
 
 
 def _timing(each: MeasuredVariant, batch_size: int, confidence: float, seed: int) -> Timing:

@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 #: One thread for everything that would start its own; read by the libraries when they are imported.
 THREAD_SETTINGS = {
@@ -23,6 +25,9 @@ THREAD_SETTINGS = {
 }
 
 _SHOWN_ERROR_LINES = 3
+
+
+Answer = TypeVar("Answer")
 
 
 class WorkerFailedError(RuntimeError):
@@ -56,8 +61,8 @@ class WorkerProcess:
         )  # fmt: skip
         self._received = b""
 
-    def ask(self, do: str, *, timeout_s: float, **values: Any) -> dict[str, Any]:
-        """Send a command and wait for its answer.
+    def ask(self, do: str, kind: type[Answer], *, timeout_s: float, **values: Any) -> Answer:
+        """Send a command and wait for its answer, of the type that the command's method gives.
 
         Raises
         ------
@@ -70,9 +75,9 @@ class WorkerProcess:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise WorkerFailedError(self._last_words()) from error
-        return self.answer(timeout_s=timeout_s)
+        return self.answer(kind, timeout_s=timeout_s)
 
-    def answer(self, *, timeout_s: float) -> dict[str, Any]:
+    def answer(self, kind: type[Answer], *, timeout_s: float) -> Answer:
         """Wait for the next answer; see `ask`."""
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         end = time.monotonic() + timeout_s
@@ -86,8 +91,7 @@ class WorkerProcess:
                     raise WorkerFailedError(self._last_words())
                 self._received += received
         line, _, self._received = self._received.partition(b"\n")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return msgspec.json.decode(line, type=kind)
 
     def _last_words(self) -> str:
         """Say why a worker died: the last line of its traceback, or the signal."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tabloop.artifacts.documents.benchmark import BenchmarkReport, Omission
 from tabloop.config.benchmarking import BenchmarkingConfig
 from tabloop.contract.contract import Contract
 from tabloop.errors import TooFewRowsError
@@ -21,9 +22,16 @@ from tabloop.optimization.benchmark.machine import describe_machine, library_ver
 from tabloop.optimization.benchmark.measured_variant import MeasuredVariant, Variant, compare, describe
 from tabloop.optimization.benchmark.plan import Cell, Plan, order_of_rounds, plan_calls, plan_cells
 from tabloop.optimization.benchmark.process import THREAD_SETTINGS, WorkerProcess
-from tabloop.optimization.benchmark.report import BenchmarkReport, Omission
 from tabloop.optimization.benchmark.statistics import CONFIDENCE
-from tabloop.optimization.benchmark.worker import ARRAYS_FILE, FRAME_FILE, EnergyMeter
+from tabloop.optimization.benchmark.worker import (
+    ARRAYS_FILE,
+    FRAME_FILE,
+    EnergyMeter,
+    Loaded,
+    Scored,
+    Started,
+    Timed,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -189,10 +197,7 @@ def _start(running: list[MeasuredVariant], folder: Path, steps: _Steps) -> None:
             each.process = WorkerProcess(each.variant.kind, each.variant.path.absolute(), folder, POWERCAP)
         if i >= at_once:
             each = running[i - at_once]
-            answer = each.ask("started")
-            if answer is not None:
-                each.found["start_cpu_s"] = answer["start_cpu_s"]
-                each.found["rss_start_bytes"] = answer["rss"].get("now")
+            each.started = each.ask("started", Started)
             steps.advance(f"started {each.name}")
 
 
@@ -200,14 +205,11 @@ def _load(running: list[MeasuredVariant], folder: Path, n_rows: int, batch_size:
     """Load every model and let it answer all test rows, one after the other."""
     for i, each in enumerate(running):
         with contextlib.suppress(OSError):
-            each.found["file_bytes"] = each.variant.path.stat().st_size
-        answer = each.ask("load")
-        if answer is not None:
-            each.found |= {"load_s": answer["load_s"], "rss_loaded_bytes": answer["rss"].get("now")}
+            each.file_bytes = each.variant.path.stat().st_size
+        each.loaded = each.ask("load", Loaded)
         output = folder / f"{i}.npy"
-        answer = each.ask("score", output=str(output), batch_size=batch_size)
-        if answer is not None:
-            each.found["peak_rss_bytes"] = answer["rss"].get("peak")
+        each.scored = each.ask("score", Scored, output=str(output), batch_size=batch_size)
+        if each.scored is not None:
             proba = np.load(output)
             if proba.shape == (n_rows,) and np.all((proba >= 0) & (proba <= 1)):
                 each.proba = proba
@@ -229,10 +231,10 @@ def _warm_up(
     for cell in cells:
         each = running[cell.variant]
         answer = each.ask(
-            "time", batch_size=cell.batch_size, calls=3, warm_up=False, seed=[seed], limit_s=0.2
+            "time", Timed, batch_size=cell.batch_size, calls=3, warm_up=False, seed=[seed], limit_s=0.2
         )
         if answer is not None:
-            costs[cell] = answer["ns"][-1] / 1e9
+            costs[cell] = answer.ns[-1] / 1e9
         steps.advance(f"warmed up {each.name}")
     plan = plan_calls(costs, config.repeated_runs, config.batch_size, budget_s=budget_s)
     omitted = [
@@ -268,6 +270,7 @@ def _measure(
                 continue
             answer = each.ask(
                 "time",
+                Timed,
                 batch_size=cell.batch_size,
                 calls=blocks.calls,
                 warm_up=blocks.warm_up,
@@ -276,7 +279,7 @@ def _measure(
             )
             if answer is None:
                 continue
-            each.seconds.setdefault(cell.batch_size, []).append(np.asarray(answer["ns"]) / 1e9)
-            each.clocks.setdefault(cell.batch_size, []).append((answer["cpu_s"], answer["wall_s"]))
-            if "energy_j" in answer:
-                each.joules[cell.batch_size] = each.joules.get(cell.batch_size, 0.0) + answer["energy_j"]
+            each.seconds.setdefault(cell.batch_size, []).append(np.asarray(answer.ns) / 1e9)
+            each.clocks.setdefault(cell.batch_size, []).append((answer.cpu_s, answer.wall_s))
+            if answer.energy_j is not None:
+                each.joules[cell.batch_size] = each.joules.get(cell.batch_size, 0.0) + answer.energy_j

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
+
+from tabloop.artifacts.documents.benchmark import Figure, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,29 +17,6 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 #: Resampled times a row: bounds what the intervals of a large test part cost.
 _RESAMPLED_ROWS = 2_000_000
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured value and its bootstrap interval.
-
-    Attributes
-    ----------
-    value, low, high : float
-        In the unit that the figure's name ends with.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, value: float, resampled: NDArray[np.float64], confidence: float) -> Figure:
-        """Take the percentile interval of resampled values; those that are NaN are left out."""
-        tail = (1.0 - confidence) / 2
-        kept = resampled[~np.isnan(resampled)]
-        low, high = np.quantile(kept, [tail, 1.0 - tail]) if len(kept) else (value, value)
-        return cls(float(value), float(low), float(high))
 
 
 def latency_quantiles(
@@ -96,7 +74,7 @@ def latency_quantiles(
     for quantile in quantiles:
         rank = np.ceil(quantile * up_to[:, -1] - 1e-9)
         found = pooled[np.argmax(up_to >= rank[:, None], axis=1)]
-        figures.append(Figure.of(found[0], found[1:], confidence))
+        figures.append(_figure(found[0], found[1:], confidence))
     return figures
 
 
@@ -119,7 +97,7 @@ def throughput(
     seconds = np.array([each.sum() for each in rounds])
     counts = _round_counts(len(rounds), n_resamples, seed)
     value = batch_size * calls.sum() / seconds.sum()
-    return Figure.of(value, batch_size * (counts @ calls) / (counts @ seconds), confidence)
+    return _figure(value, batch_size * (counts @ calls) / (counts @ seconds), confidence)
 
 
 def paired_ratio(
@@ -155,7 +133,7 @@ def paired_ratio(
     """
     logs = np.log(baseline / other)
     counts = _round_counts(len(logs), n_resamples, seed)
-    return Figure.of(float(np.exp(logs.mean())), np.exp(counts @ logs / len(logs)), confidence)
+    return _figure(float(np.exp(logs.mean())), np.exp(counts @ logs / len(logs)), confidence)
 
 
 def cliffs_delta(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -186,27 +164,6 @@ def cliffs_delta(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
     below = np.searchsorted(ordered, first, side="left").sum()
     above = (len(ordered) - np.searchsorted(ordered, first, side="right")).sum()
     return float((below - above) / (len(first) * len(second)))
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How good the answers of a variant are.
-
-    Attributes
-    ----------
-    roc_auc : Figure
-        ROC AUC of the probabilities.
-    precision, recall : Figure or None
-        Of the decisions; None without a threshold, precision also when no row is decided positive.
-    roc_auc_difference : Figure or None
-        The ROC-AUC less that of the same candidate in scikit-learn, on the same resamples; None for
-        scikit-learn itself.
-    """
-
-    roc_auc: Figure
-    precision: Figure | None = None
-    recall: Figure | None = None
-    roc_auc_difference: Figure | None = None
 
 
 def measure_quality(
@@ -257,7 +214,7 @@ def measure_quality(
     difference = None
     if baseline_proba is not None:
         baseline, baseline_resampled = _roc_auc(y_true, baseline_proba, weights)
-        difference = Figure.of(roc_auc - baseline, auc_resampled - baseline_resampled, confidence)
+        difference = _figure(roc_auc - baseline, auc_resampled - baseline_resampled, confidence)
     precision = recall = None
     if threshold is not None:
         predicted = y_proba >= threshold
@@ -265,11 +222,11 @@ def measure_quality(
         n_hits = weights[:, hits].sum(axis=1, dtype=np.float64)
         n_predicted = weights[:, predicted].sum(axis=1, dtype=np.float64)
         positives = int(y_true.sum())
-        recall = Figure.of(hits.sum() / positives, n_hits / positives, confidence)
+        recall = _figure(hits.sum() / positives, n_hits / positives, confidence)
         if predicted.any():
             with np.errstate(invalid="ignore"):
-                precision = Figure.of(hits.sum() / predicted.sum(), n_hits / n_predicted, confidence)
-    return Quality(Figure.of(roc_auc, auc_resampled, confidence), precision, recall, difference)
+                precision = _figure(hits.sum() / predicted.sum(), n_hits / n_predicted, confidence)
+    return Quality(_figure(roc_auc, auc_resampled, confidence), precision, recall, difference)
 
 
 def _round_counts(n_rounds: int, n_resamples: int, seed: int) -> NDArray[np.int64]:
@@ -307,3 +264,11 @@ def _roc_auc(
         downs = np.add.reduceat(counted * negative[order], starts)
         resampled[i] = (ups * (np.cumsum(downs) - downs / 2)).sum() / (m * n)
     return float(value), resampled
+
+
+def _figure(value: float, resampled: NDArray[np.float64], confidence: float) -> Figure:
+    """Take the percentile interval of resampled values; those that are NaN are left out."""
+    tail = (1.0 - confidence) / 2
+    kept = resampled[~np.isnan(resampled)]
+    low, high = np.quantile(kept, [tail, 1.0 - tail]) if len(kept) else (value, value)
+    return Figure(float(value), float(low), float(high))

@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +31,48 @@ _SKLEARN_MODULES = ("pipeline", "compose", "ensemble", "isotonic", "linear_model
 
 #: A block begins with untimed calls for this long: another process had the caches before.
 _WARM_UP_S = 0.002
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident bytes of a process, now and at most so far; None where there is no `/proc`."""
+
+    now: int | None = None
+    peak: int | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """The libraries are there: processor seconds until then, and their memory."""
+
+    start_cpu_s: float
+    rss: Memory
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model has answered: seconds from its file to then, its memory, and every imported package."""
+
+    load_s: float
+    rss: Memory
+    imported: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All rows are answered: the memory that took."""
+
+    rss: Memory
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Timed calls: nanoseconds of each, seconds of all by both clocks, and their energy where measured."""
+
+    ns: list[int]
+    cpu_s: float
+    wall_s: float
+    energy_j: float | None = None
 
 
 class Model(Protocol):
@@ -149,17 +192,17 @@ class EnergyMeter:
         return spent / 1e6
 
 
-def resident_bytes() -> dict[str, int]:
-    """Read this process's resident memory, `now` and at its `peak`; empty where there is no `/proc`.
+def resident_memory() -> Memory:
+    """Read this process's resident memory.
 
     `ru_maxrss` would not do: the kernel hands it down from the process that started this one.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return {}
+        return Memory()
     found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Vm")}
-    return {"now": found["VmRSS"], "peak": found["VmHWM"]}
+    return Memory(now=found["VmRSS"], peak=found["VmHWM"])
 
 
 def draw_rows(n_rows: int, n_drawn: int, seed: int | list[int]) -> NDArray[np.int64]:
@@ -195,31 +238,29 @@ class Worker:
         self._model: Model = SklearnModel(folder) if kind == "sklearn" else OnnxModel(folder)
         self._meter = meter
 
-    def started(self) -> dict[str, Any]:
+    def started(self) -> Started:
         """Say that the libraries are there."""
-        return {"start_cpu_s": time.process_time(), "rss": resident_bytes()}
+        return Started(time.process_time(), resident_memory())
 
-    def load(self) -> dict[str, Any]:
+    def load(self) -> Loaded:
         """Read the model's file and answer one row."""
         rows = self._model.rows(np.zeros(1, dtype=np.int64))
         begun = time.perf_counter()
         self._model.load(self._path)
         loaded = time.perf_counter()
-        rss = resident_bytes()
+        rss = resident_memory()
         self._model.predict(rows)
         imported = sorted({name.partition(".")[0] for name in sys.modules})
-        return {"load_s": loaded - begun, "rss": rss, "imported": imported}
+        return Loaded(loaded - begun, rss, imported)
 
-    def score(self, output: str, batch_size: int) -> dict[str, Any]:
+    def score(self, output: str, batch_size: int) -> Scored:
         """Write the probabilities of all rows, in order; say what the most memory was."""
         every = np.arange(self._model.n_rows)
         batches = [every[i : i + batch_size] for i in range(0, len(every), batch_size)]
         np.save(output, np.concatenate([self._model.predict(self._model.rows(each)) for each in batches]))
-        return {"rss": resident_bytes()}
+        return Scored(resident_memory())
 
-    def time(
-        self, batch_size: int, calls: int, warm_up: bool, seed: list[int], limit_s: float
-    ) -> dict[str, Any]:
+    def time(self, batch_size: int, calls: int, warm_up: bool, seed: list[int], limit_s: float) -> Timed:
         """Time calls on rows that vary; stop after `limit_s`, but not before the first call."""
         model = self._model
         rows = model.rows(draw_rows(model.n_rows, batch_size * calls, seed))
@@ -242,10 +283,8 @@ class Worker:
             if now > end:
                 break
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
-        answer: dict[str, Any] = {"ns": taken, "cpu_s": cpu_s, "wall_s": wall_s}
-        if self._meter.available:
-            answer["energy_j"] = self._meter.joules_between(before, self._meter.read())
-        return answer
+        energy_j = self._meter.joules_between(before, self._meter.read()) if self._meter.available else None
+        return Timed(taken, cpu_s, wall_s, energy_j)
 
 
 def main(arguments: list[str]) -> None:
@@ -255,11 +294,11 @@ def main(arguments: list[str]) -> None:
     os.dup2(2, 1)
     kind, path, folder, powercap = arguments
     worker = Worker(kind, Path(path), Path(folder), EnergyMeter(Path(powercap)))
-    print(json.dumps(worker.started()), file=answers, flush=True)
+    print(json.dumps(asdict(worker.started())), file=answers, flush=True)
     for line in sys.stdin:
         command = json.loads(line)
         answer = getattr(worker, command.pop("do"))(**command)
-        print(json.dumps(answer), file=answers, flush=True)
+        print(json.dumps(asdict(answer)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import polars as pl
+from msgspec.structs import asdict, replace
 
 from tabloop.artifacts.documents.graphs import ParityReport
+from tabloop.artifacts.documents.quantize import QuantizedModel, QuantizeStatus, TechniqueTrial
 from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.predictor import Predictor
@@ -19,7 +21,7 @@ from tabloop.optimization.export.classifiers import add_score_map, inner_classif
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
-from tabloop.optimization.int8.report import Rival, changed_nothing, describe_numbers, judge, measure
+from tabloop.optimization.int8.report import Rival, changed_nothing, count_numbers, judge, measure
 from tabloop.optimization.int8.techniques import ScoresToOnnx, techniques_of
 from tabloop.optimization.parity.check import check_parity
 
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
     from tabloop.config.benchmarking import BenchmarkingConfig
     from tabloop.contract.contract import Contract
-
-FORMAT_VERSION = 1
 
 _TYPICAL_ROWS = 400
 _EXTREME_ROWS = 100
@@ -63,12 +63,12 @@ class QuantizeResult:
     ----------
     model : onnx.ModelProto or None
         The quantised graph, whatever its verdict; None where there is none, or nothing would change.
-    report : dict
-        `quantize_report.json`; `status` says whether the graph is worth serving.
+    report : QuantizedModel
+        Its `status` says whether the graph is worth serving.
     """
 
     model: onnx.ModelProto | None
-    report: dict[str, Any]
+    report: QuantizedModel
 
 
 def quantize_pipeline(
@@ -82,7 +82,7 @@ def quantize_pipeline(
 ) -> QuantizeResult:
     """Quantise a trained pipeline, and say what it gained and lost.
 
-    Does not choose what is served: a graph is worth it only where `report["status"]` is `applied`.
+    Does not choose what is served: a graph is worth it only where `report.status` is `applied`.
 
     Parameters
     ----------
@@ -114,24 +114,15 @@ def quantize_pipeline(
     About 5 s for a forest of 400 trees, 2.4 s of them timing.
     """
     classifier = inner_classifier(pipeline[-1])
-    report: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "classifier": type(classifier).__name__,
-        "threshold": threshold,
-        "abs_tolerance": config.parity_abs_tolerance,
-        "mean_tolerance": config.parity_mean_tolerance,
-        "tried": [],
-    }
     calibration, features = _calibration_rows(pipeline, contract, rows.train)
     techniques, float32 = techniques_of(classifier, contract, features)
     if not techniques:
-        reason = f"no 8-bit form for {report['classifier']}: neither a known matrix product nor known trees"
-        return QuantizeResult(
-            None, report | {"status": "not_applicable", "technique": None, "reason": reason}
-        )
+        name = type(classifier).__name__
+        reason = f"no 8-bit form for {name}: neither a known matrix product nor known trees"
+        return QuantizeResult(None, _untried(pipeline, config, threshold, "not_applicable", reason))
     build = partial(_build, pipeline, contract, fp32)
     trained = _Known(pipeline, pipeline.predict_proba(calibration)[:, 1])
-    built = []
+    built, tried = [], []
     for technique in techniques:
         candidate = build(technique.scores)
         written = save_model(candidate)
@@ -140,16 +131,16 @@ def quantize_pipeline(
             threshold=threshold,
             abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
         )  # fmt: skip
-        report["tried"].append(
-            {
-                "technique": technique.name,
-                "bytes": len(written),
-                "calibration_rows": parity.samples,
-                "max_abs_diff": parity.max_abs_diff,
-                "mean_abs_diff": parity.mean_abs_diff,
-                "decision_flips": parity.decision_flips,
-                "within_tolerance": parity.passed,
-            }
+        tried.append(
+            TechniqueTrial(
+                technique=technique.name,
+                bytes=len(written),
+                calibration_rows=parity.samples,
+                max_abs_diff=parity.max_abs_diff,
+                mean_abs_diff=parity.mean_abs_diff,
+                decision_flips=parity.decision_flips,
+                within_tolerance=parity.passed,
+            )
         )
         cost = len(written) if parity.passed else parity.max_abs_diff
         built.append((not parity.passed, cost, technique, candidate))
@@ -158,7 +149,7 @@ def quantize_pipeline(
     return judge_quantized(
         pipeline, fp32, model, contract, rows, config,
         threshold=threshold, technique=chosen.name, stored_as=chosen.stored_as,
-        coded_values=chosen.coded_values, control=control, report=report,
+        coded_values=chosen.coded_values, control=control, tried=tuple(tried),
     )  # fmt: skip
 
 
@@ -175,7 +166,7 @@ def judge_quantized(
     stored_as: str = "",
     coded_values: int = 0,
     control: onnx.ModelProto | None = None,
-    report: dict[str, Any] | None = None,
+    tried: tuple[TechniqueTrial, ...] = (),
 ) -> QuantizeResult:
     """Measure a quantised graph, whoever made it, and say what it is worth.
 
@@ -192,20 +183,27 @@ def judge_quantized(
         either, changed nothing.
     control : onnx.ModelProto, optional
         The same graph in float32.
-    report : dict, optional
-        The part of the report that is known already.
+    tried : tuple of TechniqueTrial
+        What else was tried.
 
     Returns
     -------
     result : QuantizeResult
         Without a model if nothing changed.
     """
-    found = dict(report or {}) | {"technique": technique, "stored_as": stored_as}
-    found |= describe_numbers(model, coded_values)
+    operators, parameters = count_numbers(model, coded_values)
+    nothing = "nothing changed: not one operator or number of the graph is on 8 bits"
+    found = replace(
+        _untried(pipeline, config, threshold, "no_gain", nothing),
+        technique=technique,
+        stored_as=stored_as,
+        tried=tried,
+        operators=operators,
+        parameters=parameters,
+    )
     if changed_nothing(fp32, model, coded_values):
         sizes = {"fp32": len(save_model(fp32)), "int8": len(save_model(model))}
-        reason = "nothing changed: not one operator or number of the graph is on 8 bits"
-        return QuantizeResult(None, found | {"status": "no_gain", "reason": reason, "bytes": sizes})
+        return QuantizeResult(None, replace(found, bytes=sizes))
     checked = _spread(rows.test, _CHECKED_ROWS)
     rivals = (Rival("fp32", fp32), *(() if control is None else (Rival("float32", control),)))
     trained = np.asarray(pipeline.predict_proba(checked)[:, 1], dtype=np.float64)
@@ -217,12 +215,27 @@ def judge_quantized(
     measured = measure(model, rivals, contract, checked, trained, config, threshold=threshold)
     names = tuple(rival.name for rival in rivals)
     verdict = judge(measured, parity, names)
-    found |= measured | {"parity": parity.to_dict(), "confirmation": None}
-    if verdict["status"] == "applied":  # it would be served: look at more rows than those of the verdict
+    confirmed = None
+    if verdict.status == "applied":  # it would be served: look at more rows than those of the verdict
         confirmed = _confirmed(pipeline, fp32, model, contract, rows.train, config, threshold)
-        found["confirmation"] = confirmed.to_dict()
         verdict = judge(measured, confirmed, names)
-    return QuantizeResult(model, found | verdict)
+    found = replace(found, **asdict(measured), **asdict(verdict), parity=parity, confirmation=confirmed)
+    return QuantizeResult(model, found)
+
+
+def _untried(
+    pipeline: Any, config: BenchmarkingConfig, threshold: float, status: QuantizeStatus, reason: str
+) -> QuantizedModel:
+    """Begin the report on a graph with what is known before anything is measured."""
+    return QuantizedModel(
+        classifier=type(inner_classifier(pipeline[-1])).__name__,
+        threshold=threshold,
+        abs_tolerance=config.parity_abs_tolerance,
+        mean_tolerance=config.parity_mean_tolerance,
+        status=status,
+        reason=reason,
+        technique=None,
+    )
 
 
 def _confirmed(

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 
+from tabloop.artifacts.documents.benchmark import Figure
 from tabloop.artifacts.documents.graphs import ParityReport
+from tabloop.artifacts.documents.quantize import (
+    BatchIndependence,
+    GainsAndLosses,
+    GraphDifference,
+    LatencyComparison,
+    OperatorCounts,
+    ParameterCounts,
+    QualityChange,
+    QuantizeFigures,
+    QuantizeStatus,
+    QuantizeVerdict,
+)
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.benchmark.statistics import (
     CONFIDENCE,
-    Figure,
     latency_quantiles,
     measure_quality,
     paired_ratio,
@@ -24,15 +36,13 @@ from tabloop.optimization.benchmark.statistics import (
 from tabloop.optimization.export.pipeline import save_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
 
     from tabloop.config.benchmarking import BenchmarkingConfig
     from tabloop.contract.contract import Contract
-
-Status = Literal["applied", "no_gain", "out_of_tolerance", "not_applicable"]
 
 #: A gain smaller than this share is none.
 LEAST_GAIN = 0.05
@@ -68,7 +78,7 @@ class Rival:
     model: onnx.ModelProto
 
 
-def describe_numbers(model: onnx.ModelProto, coded_values: int) -> dict[str, Any]:
+def count_numbers(model: onnx.ModelProto, coded_values: int) -> tuple[OperatorCounts, ParameterCounts]:
     """Count a graph's operators and learned numbers, and how many of them are on 8 bits.
 
     Parameters
@@ -80,9 +90,8 @@ def describe_numbers(model: onnx.ModelProto, coded_values: int) -> dict[str, Any
 
     Returns
     -------
-    described : dict
-        `operators`: all, those that do the work, and those on 8-bit integers. `parameters`: all, those
-        that are 8-bit values, and those that the file really stores in a byte.
+    operators : OperatorCounts
+    parameters : ParameterCounts
     """
     nodes = list(model.graph.node)
     total = stored = 0
@@ -101,22 +110,22 @@ def describe_numbers(model: onnx.ModelProto, coded_values: int) -> dict[str, Any
     heavy = [node for node in nodes if node.op_type in _HEAVY_OPERATORS]
     integer = sum(node.op_type in _INTEGER_OPERATORS for node in nodes)
     on_integers = sum(node.op_type in _INTEGER_OPERATORS for node in heavy)
-    return {
-        "operators": {
-            "total": len(nodes),
-            "int8": integer,
-            "int8_fraction": integer / len(nodes),
-            "heavy": dict(Counter(node.op_type for node in heavy)),
-            "heavy_int8": on_integers,
-        },
-        "parameters": {
-            "total": total,
-            "int8_values": values,
-            "int8_values_fraction": values / total if total else 0.0,
-            "int8_stored": stored,
-            "int8_stored_fraction": stored / total if total else 0.0,
-        },
-    }
+    return (
+        OperatorCounts(
+            total=len(nodes),
+            int8=integer,
+            int8_fraction=integer / len(nodes),
+            heavy=dict(Counter(node.op_type for node in heavy)),
+            heavy_int8=on_integers,
+        ),
+        ParameterCounts(
+            total=total,
+            int8_values=values,
+            int8_values_fraction=values / total if total else 0.0,
+            int8_stored=stored,
+            int8_stored_fraction=stored / total if total else 0.0,
+        ),
+    )
 
 
 def changed_nothing(fp32: onnx.ModelProto, model: onnx.ModelProto, coded_values: int) -> bool:
@@ -141,7 +150,7 @@ def measure_latency(
     rounds: int,
     confidence: float,
     timed_s: float,
-) -> dict[str, Any]:
+) -> LatencyComparison:
     """Time graphs side by side: the same rows for all in each round, other rows in the next.
 
     Parameters
@@ -161,8 +170,7 @@ def measure_latency(
 
     Returns
     -------
-    described : dict
-        The median latency of each graph in ms, and how many times as fast the quantised one is.
+    compared : LatencyComparison
     """
     n_rows = len(next(iter(columns.values())))
     calls = 8 if batch_size == 1 else 1
@@ -193,17 +201,19 @@ def measure_latency(
     while done < 3 or (done < 20 * rounds and time.perf_counter() - begun < timed_s):
         one_round()
         done += 1
-    described: dict[str, Any] = {"batch_size": batch_size, "rounds": done, "calls": done * calls}
-    for name in names:
-        (median,) = latency_quantiles(seconds[name], (0.5,), confidence=confidence, seed=_SEED)
-        described[f"{name}_p50_ms"] = asdict(median)
-    ours = np.array([np.median(one) for one in seconds["int8"]])
-    for name in names:
-        if name != "int8":
-            theirs = np.array([np.median(one) for one in seconds[name]])
-            ratio = paired_ratio(theirs, ours, confidence=confidence, seed=_SEED)
-            described[f"speedup_over_{name}"] = asdict(ratio)
-    return described
+    medians = {
+        f"{name}_p50_ms": latency_quantiles(taken, (0.5,), confidence=confidence, seed=_SEED)[0]
+        for name, taken in seconds.items()
+    }
+    ours, *theirs = (
+        np.array([np.median(one) for one in seconds[name]])
+        for name in sorted(names, key=lambda name: name != "int8")
+    )
+    ratios = {
+        f"speedup_over_{name}": paired_ratio(found, ours, confidence=confidence, seed=_SEED)
+        for name, found in zip((name for name in names if name != "int8"), theirs, strict=True)
+    }
+    return LatencyComparison(batch_size=batch_size, rounds=done, calls=done * calls, **medians, **ratios)
 
 
 def measure(
@@ -215,7 +225,7 @@ def measure(
     config: BenchmarkingConfig,
     *,
     threshold: float,
-) -> dict[str, Any]:
+) -> QuantizeFigures:
     """Measure bytes, latency, quality and batch independence of a quantised graph.
 
     Parameters
@@ -237,8 +247,7 @@ def measure(
 
     Returns
     -------
-    measured : dict
-        JSON values.
+    measured : QuantizeFigures
     """
     written = {"int8": save_model(model)} | {rival.name: save_model(rival.model) for rival in rivals}
     predictors = {name: Predictor(content) for name, content in written.items()}
@@ -246,21 +255,22 @@ def measure(
     proba = predictors["int8"].predict(columns)
     before = predictors[rivals[0].name].predict(columns)
     y_true = rows[contract.target.name].to_numpy().astype(np.int8)
-    quality: dict[str, Any] | None = None
+    quality: QualityChange | None = None
     # a graph that answers NaN has no quality, and parity says so
     if 0 < int(y_true.sum()) < len(y_true) and np.isfinite(proba).all():
-        settings = {"confidence": CONFIDENCE, "seed": _SEED}
-        ours = measure_quality(y_true, proba, threshold, baseline_proba=trained_proba, **settings)  # type: ignore[arg-type]
-        trained = measure_quality(y_true, trained_proba, threshold, **settings)  # type: ignore[arg-type]
-        quality = {"int8": asdict(ours), "sklearn": asdict(trained)}
-        for name in ("precision", "recall"):
-            pair = getattr(ours, name), getattr(trained, name)
-            both = pair[0] is not None and pair[1] is not None
-            quality[f"{name}_change"] = pair[0].value - pair[1].value if both else None
-    sizes = dict.fromkeys((1, config.batch_size))
-    return {
-        "bytes": {name: len(content) for name, content in written.items()},
-        "latency": [
+        trained = measure_quality(y_true, trained_proba, threshold, confidence=CONFIDENCE, seed=_SEED)
+        ours = measure_quality(
+            y_true, proba, threshold, baseline_proba=trained_proba, confidence=CONFIDENCE, seed=_SEED
+        )
+        quality = QualityChange(
+            int8=ours,
+            sklearn=trained,
+            precision_change=_change(ours.precision, trained.precision),
+            recall_change=_change(ours.recall, trained.recall),
+        )
+    return QuantizeFigures(
+        bytes={name: len(content) for name, content in written.items()},
+        latency=tuple(
             measure_latency(
                 predictors,
                 columns,
@@ -269,21 +279,25 @@ def measure(
                 confidence=CONFIDENCE,
                 timed_s=TIMED_S,
             )
-            for size in sizes
-        ],
-        "difference_from_fp32": {
-            "max_abs_diff": _largest(proba, before),
-            "mean_abs_diff": float(np.abs(proba - before).mean()) if np.isfinite(proba).all() else None,
-            "decision_flips": int(((proba >= threshold) != (before >= threshold)).sum()),
-        },
-        "quality": quality,
-        "alone_or_in_batch": {
+            for size in dict.fromkeys((1, config.batch_size))
+        ),
+        difference_from_fp32=GraphDifference(
+            max_abs_diff=_largest(proba, before),
+            mean_abs_diff=float(np.abs(proba - before).mean()) if np.isfinite(proba).all() else None,
+            decision_flips=int(((proba >= threshold) != (before >= threshold)).sum()),
+        ),
+        quality=quality,
+        alone_or_in_batch={
             name: _alone_or_in_batch(predictors[name], columns) for name in ("int8", rivals[0].name)
         },
-    }
+    )
 
 
-def _alone_or_in_batch(predictor: Predictor, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+def _change(ours: Figure | None, trained: Figure | None) -> float | None:
+    return None if ours is None or trained is None else ours.value - trained.value
+
+
+def _alone_or_in_batch(predictor: Predictor, columns: Mapping[str, NDArray[Any]]) -> BatchIndependence:
     n_rows = min(len(next(iter(columns.values()))), _SINGLE_ROWS)
     batch = predictor.predict({name: values[:n_rows] for name, values in columns.items()})
     alone = np.concatenate(
@@ -292,11 +306,11 @@ def _alone_or_in_batch(predictor: Predictor, columns: Mapping[str, NDArray[Any]]
             for row in range(n_rows)
         ]
     )
-    return {
-        "rows": n_rows,
-        "equal": bool(np.array_equal(alone, batch, equal_nan=True)),
-        "max_abs_diff": _largest(alone, batch),
-    }
+    return BatchIndependence(
+        rows=n_rows,
+        equal=bool(np.array_equal(alone, batch, equal_nan=True)),
+        max_abs_diff=_largest(alone, batch),
+    )
 
 
 def _largest(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
@@ -305,41 +319,42 @@ def _largest(first: NDArray[np.float64], second: NDArray[np.float64]) -> float |
     return float(np.abs(first - second).max())
 
 
-def gains_and_losses(measured: Mapping[str, Any], rival: str) -> tuple[list[str], list[str]]:
+def gains_and_losses(
+    sizes: Mapping[str, int], latency: Sequence[LatencyComparison], rival: str
+) -> GainsAndLosses:
     """Say in what a quantised graph is clearly better than a rival, and in what clearly worse.
 
     Parameters
     ----------
-    measured : mapping
-        The figures that `measure` gave.
+    sizes : mapping of str to int
+        Bytes by graph, as in `QuantizeFigures`.
+    latency : sequence of LatencyComparison
+        By batch size.
     rival : str
         The name of the other graph.
 
     Returns
     -------
-    gains, losses : list of str
-        `bytes`, `latency_1` and so on: a twentieth or more, for latencies at both ends of the interval.
+    found : GainsAndLosses
+        What differs by a twentieth or more, for latencies at both ends of the interval.
     """
     gains, losses = [], []
-    shrunk = measured["bytes"][rival] / measured["bytes"]["int8"]
-    found = {"bytes": Figure(shrunk, shrunk, shrunk)} | {
-        f"latency_{each['batch_size']}": Figure(**each[f"speedup_over_{rival}"])
-        for each in measured["latency"]
-    }
-    for name, ratio in found.items():
+    shrunk = sizes[rival] / sizes["int8"]
+    ratios = {f"latency_{each.batch_size}": getattr(each, f"speedup_over_{rival}") for each in latency}
+    for name, ratio in ({"bytes": Figure(shrunk, shrunk, shrunk)} | ratios).items():
         if ratio.low >= 1 + LEAST_GAIN:
             gains.append(name)
         elif ratio.high <= 1 / (1 + LEAST_GAIN):
             losses.append(name)
-    return gains, losses
+    return GainsAndLosses(tuple(gains), tuple(losses))
 
 
-def judge(measured: Mapping[str, Any], parity: ParityReport, rivals: tuple[str, ...]) -> dict[str, Any]:
+def judge(measured: QuantizeFigures, parity: ParityReport, rivals: tuple[str, ...]) -> QuantizeVerdict:
     """Decide what a quantised graph is good for.
 
     Parameters
     ----------
-    measured : mapping
+    measured : QuantizeFigures
         The figures that `measure` gave.
     parity : ParityReport
         Of the quantised graph and the pipeline, on test rows.
@@ -348,22 +363,22 @@ def judge(measured: Mapping[str, Any], parity: ParityReport, rivals: tuple[str, 
 
     Returns
     -------
-    verdict : dict
-        `status`, `reason`, and the gains and losses over each rival.
+    verdict : QuantizeVerdict
 
     Notes
     -----
     A gain has to be one over every rival: what float32 alone brings is no merit of 8 bits.
     """
-    compared = {rival: gains_and_losses(measured, rival) for rival in rivals}
-    shared = [g for g in compared[rivals[0]][0] if all(g in gains for gains, _ in compared.values())]
-    status: Status
+    compared = {rival: gains_and_losses(measured.bytes, measured.latency, rival) for rival in rivals}
+    over_served = compared[rivals[0]]
+    shared = tuple(g for g in over_served.gains if all(g in each.gains for each in compared.values()))
+    status: QuantizeStatus
     if not shared:
         status = "no_gain"
         reason = "neither smaller nor faster by a twentieth than the served graph"
-        if compared[rivals[0]][0]:
+        if over_served.gains:
             reason = (
-                f"better than the served graph in {', '.join(compared[rivals[0]][0])}, but float32 without "
+                f"better than the served graph in {', '.join(over_served.gains)}, but float32 without "
                 "any 8-bit number brings the same"
             )
     elif not parity.passed:
@@ -372,16 +387,16 @@ def judge(measured: Mapping[str, Any], parity: ParityReport, rivals: tuple[str, 
     else:
         status = "applied"
         reason = f"better in {', '.join(shared)}"
-        if losses := compared[rivals[0]][1]:
-            reason += f", worse in {', '.join(losses)}"
-    return {
-        "status": status,
-        "reason": reason,
-        "gains": shared,
-        "losses": compared[rivals[0]][1],
-        "within_tolerance": parity.passed,
-        "compared": {name: {"gains": g, "losses": w} for name, (g, w) in compared.items()},
-    }
+        if over_served.losses:
+            reason += f", worse in {', '.join(over_served.losses)}"
+    return QuantizeVerdict(
+        status=status,
+        reason=reason,
+        gains=shared,
+        losses=over_served.losses,
+        within_tolerance=parity.passed,
+        compared=compared,
+    )
 
 
 def _failure(parity: ParityReport) -> str:

@@ -2,163 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
-from tabloop.errors import ArtifactError, TooFewRowsError
-from tabloop.optimization.benchmark.report import (
-    KIND_NAMES,
-    BenchmarkReport,
-    Kind,
-    Omission,
-    Timing,
-    VariantReport,
-    csv_text,
-)
-from tabloop.optimization.benchmark.statistics import Figure
+from tabloop.artifacts.documents.benchmark import BenchmarkReport, Omission, Timing, VariantReport
+from tabloop.artifacts.documents.tradeoffs import TradeoffPoint, TradeoffReport
+from tabloop.errors import TooFewRowsError
+from tabloop.optimization.benchmark.table import csv_text, figure_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
 # What a file has to be smaller by, or rows faster, for an 8-bit graph to be a gain; as in `int8.report`
 _GAIN = 0.05
 
-#: What is traded, and which way is better.
-OBJECTIVES: dict[str, Literal["lower", "higher"]] = {
-    "p99_ms": "lower",
-    "samples_per_s": "higher",
-    "roc_auc": "higher",
-    "file_bytes": "lower",
-}
 
-
-@dataclass(frozen=True)
-class TradeoffPoint:
-    """One variant at the headline batch size.
-
-    Attributes
-    ----------
-    candidate, kind : str
-        The variant's candidate and kind.
-    is_winner : bool
-        Whether training chose the candidate.
-    p99_ms, samples_per_s, roc_auc : Figure
-        Measured, with intervals.
-    file_bytes : int
-        Size of the model's file.
-    dominated_by : tuple of str
-        Variants that are at least as good in all four and better in one; empty on the frontier.
-    surely_dominated : bool
-        Whether one of those stays so with every speed at the end of its interval that favours this
-        variant; otherwise another benchmark may see this variant on the frontier.
-    """
-
-    candidate: str
-    kind: Kind
-    is_winner: bool
-    p99_ms: Figure
-    samples_per_s: Figure
-    roc_auc: Figure
-    file_bytes: int
-    dominated_by: tuple[str, ...]
-    surely_dominated: bool
-
-    @property
-    def name(self) -> str:
-        """The variant for people."""
-        return f"{self.candidate}, {KIND_NAMES[self.kind]}"
-
-    @property
-    def on_frontier(self) -> bool:
-        """Whether no other variant is better all in all."""
-        return not self.dominated_by
-
-
-@dataclass(frozen=True)
-class TradeoffReport:
-    """The variants and the frontier among them.
-
-    Attributes
-    ----------
-    batch_size : int
-        The headline batch size of the benchmark.
-    mode : {"quick", "full"}
-        The benchmark's mode.
-    confidence : float
-        The confidence level of all intervals.
-    points : tuple of TradeoffPoint
-        The best ROC-AUC first.
-    omissions : tuple of Omission
-        Variants that are not there, and why.
-    """
-
-    batch_size: int
-    mode: Literal["quick", "full"]
-    confidence: float
-    points: tuple[TradeoffPoint, ...]
-    omissions: tuple[Omission, ...] = ()
-    format_version: int = FORMAT_VERSION
-
-    @property
-    def frontier(self) -> tuple[TradeoffPoint, ...]:
-        """The variants that none other dominates."""
-        return tuple(point for point in self.points if point.on_frontier)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values."""
-        described: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude_none=True)
-        for point, written in zip(self.points, described["points"], strict=True):
-            written["on_frontier"] = point.on_frontier
-        return described | {"objectives": dict(OBJECTIVES)}
-
-    @classmethod
-    def from_dict(cls, described: Mapping[str, Any]) -> TradeoffReport:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ArtifactError
-            If it is of another format version, or something else.
-        """
-        if described.get("format_version") != FORMAT_VERSION:
-            got = described.get("format_version")
-            raise ArtifactError(f"tradeoffs.json: got format_version {got}, expected {FORMAT_VERSION}")
-        try:
-            return _ADAPTER.validate_python(dict(described))
-        except ValidationError as error:
-            raise ArtifactError(f"tradeoffs.json: {error}") from error
-
-    def to_csv(self) -> str:
-        """Write one line for each variant."""
-        return csv_text(
-            [
-                {
-                    "candidate": point.candidate,
-                    "kind": point.kind,
-                    "is_winner": point.is_winner,
-                    "on_frontier": point.on_frontier,
-                    "dominated_by": "; ".join(point.dominated_by),
-                    "surely_dominated": point.surely_dominated,
-                    **_with_ends("p99_ms", point.p99_ms),
-                    **_with_ends("samples_per_s", point.samples_per_s),
-                    **_with_ends("roc_auc", point.roc_auc),
-                    "file_bytes": point.file_bytes,
-                }
-                for point in self.points
-            ]
-        )
-
-
-_ADAPTER = TypeAdapter(TradeoffReport)
-
-
-def _with_ends(name: str, figure: Figure) -> dict[str, float]:
-    return {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+def tradeoff_table(report: TradeoffReport) -> str:
+    """Write CSV, one line for each variant."""
+    return csv_text(
+        [
+            {
+                "candidate": point.candidate,
+                "kind": point.kind,
+                "is_winner": point.is_winner,
+                "on_frontier": point.on_frontier,
+                "dominated_by": "; ".join(point.dominated_by),
+                "surely_dominated": point.surely_dominated,
+                **figure_cells("p99_ms", point.p99_ms),
+                **figure_cells("samples_per_s", point.samples_per_s),
+                **figure_cells("roc_auc", point.roc_auc),
+                "file_bytes": point.file_bytes,
+            }
+            for point in report.points
+        ]
+    )
 
 
 def dominance(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -237,6 +116,7 @@ def analyse_tradeoffs(report: BenchmarkReport) -> TradeoffReport:
     for i, (variant, timing) in enumerate(measured):
         assert variant.quality is not None  # noqa: S101 - checked above
         assert variant.file_bytes is not None  # noqa: S101 - checked above
+        dominated_by = tuple(measured[j][0].name for j in np.flatnonzero(dominates[:, i]))
         points.append(
             TradeoffPoint(
                 candidate=variant.candidate,
@@ -246,11 +126,18 @@ def analyse_tradeoffs(report: BenchmarkReport) -> TradeoffReport:
                 samples_per_s=timing.samples_per_s,
                 roc_auc=variant.quality.roc_auc,
                 file_bytes=variant.file_bytes,
-                dominated_by=tuple(measured[j][0].name for j in np.flatnonzero(dominates[:, i])),
+                dominated_by=dominated_by,
                 surely_dominated=bool(surely[:, i].any()),
+                on_frontier=not dominated_by,
             )
         )
-    return TradeoffReport(size, report.mode, report.confidence, tuple(points), tuple(omissions))
+    return TradeoffReport(
+        batch_size=size,
+        mode=report.mode,
+        confidence=report.confidence,
+        points=tuple(points),
+        omissions=tuple(omissions),
+    )
 
 
 def _without_gain(measured: Sequence[tuple[VariantReport, Timing]]) -> NDArray[np.bool_]:

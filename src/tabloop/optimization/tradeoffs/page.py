@@ -7,10 +7,16 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
+from msgspec.structs import asdict
 
-from tabloop.optimization.benchmark.report import KIND_NAMES, BenchmarkReport, Comparison, VariantReport
-from tabloop.optimization.benchmark.statistics import Figure
-from tabloop.optimization.tradeoffs.analysis import TradeoffPoint, TradeoffReport
+from tabloop.artifacts.documents.benchmark import (
+    KIND_NAMES,
+    BenchmarkReport,
+    Comparison,
+    Figure,
+    VariantReport,
+)
+from tabloop.artifacts.documents.tradeoffs import TradeoffPoint, TradeoffReport
 from tabloop.optimization.tradeoffs.plots import (
     Draw,
     draw_latency,
@@ -248,10 +254,13 @@ def _missing(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
 
 
 def _machine(report: BenchmarkReport) -> str:
-    machine = dict(report.machine)
-    if "memory_bytes" in machine:
-        machine["memory"] = _bytes(machine.pop("memory_bytes"))
-    facts = [(name.replace("_", " "), str(value)) for name, value in sorted(machine.items())]
+    machine = asdict(report.machine)
+    if report.machine.memory_bytes is not None:
+        machine["memory"] = _bytes(report.machine.memory_bytes)
+    del machine["memory_bytes"]
+    facts = [
+        (name.replace("_", " "), str(value)) for name, value in sorted(machine.items()) if value is not None
+    ]
     facts += [
         ("threads", ", ".join(f"{name}={value}" for name, value in sorted(report.threads.items()))),
         ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),

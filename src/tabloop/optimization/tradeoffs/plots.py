@@ -13,8 +13,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from tabloop.optimization.benchmark.report import KIND_NAMES, BenchmarkReport, Kind
-from tabloop.optimization.tradeoffs.analysis import TradeoffPoint, TradeoffReport
+from tabloop.artifacts.documents.benchmark import KIND_NAMES, BenchmarkReport, Kind
+from tabloop.artifacts.documents.tradeoffs import TradeoffPoint, TradeoffReport
 from tabloop.plots.style import COLOURS, INK, STYLE
 
 if TYPE_CHECKING:

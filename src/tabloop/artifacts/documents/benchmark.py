@@ -1,19 +1,10 @@
-"""What a benchmark found, as JSON and CSV."""
+"""What `benchmark.json` holds: every variant of a model, measured side by side."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from tabloop.errors import ArtifactError
-from tabloop.optimization.benchmark.statistics import Figure, Quality
-
-FORMAT_VERSION = 1
+import msgspec
 
 Kind = Literal["sklearn", "onnx_fp32", "onnx_int8"]
 
@@ -21,8 +12,41 @@ Kind = Literal["sklearn", "onnx_fp32", "onnx_int8"]
 KIND_NAMES: dict[Kind, str] = {"sklearn": "scikit-learn", "onnx_fp32": "ONNX FP32", "onnx_int8": "ONNX INT8"}
 
 
-@dataclass(frozen=True)
-class Timing:
+class Figure(msgspec.Struct, frozen=True):
+    """A measured value and its bootstrap interval.
+
+    Attributes
+    ----------
+    value, low, high : float
+        In the unit that the figure's name ends with.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class Quality(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How good the answers of a variant are.
+
+    Attributes
+    ----------
+    roc_auc : Figure
+        ROC AUC of the probabilities.
+    precision, recall : Figure or None
+        Of the decisions; None without a threshold, precision also when no row is decided positive.
+    roc_auc_difference : Figure or None
+        The ROC-AUC less that of the same candidate in scikit-learn, on the same resamples; None for
+        scikit-learn itself.
+    """
+
+    roc_auc: Figure
+    precision: Figure | None = None
+    recall: Figure | None = None
+    roc_auc_difference: Figure | None = None
+
+
+class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
     """One variant at one batch size.
 
     Attributes
@@ -53,8 +77,7 @@ class Timing:
     energy_j_per_1000_samples: float | None = None
 
 
-@dataclass(frozen=True)
-class VariantReport:
+class VariantReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One variant.
 
     Attributes
@@ -97,7 +120,7 @@ class VariantReport:
     peak_rss_bytes: int | None = None
     threshold: float | None = None
     quality: Quality | None = None
-    timings: tuple[Timing, ...] = ()
+    timings: tuple[Timing, ...]
 
     @property
     def name(self) -> str:
@@ -109,8 +132,7 @@ class VariantReport:
         return next((each for each in self.timings if each.batch_size == batch_size), None)
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """A variant against scikit-learn of the same candidate, on the same rows in the same rounds.
 
     Attributes
@@ -133,8 +155,7 @@ class Comparison:
     cliffs_delta: float
 
 
-@dataclass(frozen=True)
-class Omission:
+class Omission(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is not in the report, and why.
 
     Attributes
@@ -153,8 +174,37 @@ class Omission:
     batch_size: int | None = None
 
 
-@dataclass(frozen=True)
-class BenchmarkReport:
+class MeasuredMachine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What decides how fast a model answers on a machine, as far as it could be read.
+
+    Attributes
+    ----------
+    system, architecture : str
+        Operating system and kind of processor.
+    logical_cores : int
+        How many there are.
+    cpu, cpu_governor : str or None
+        The processor's name, and what decides its frequency.
+    memory_bytes, usable_cores : int or None
+        All of its memory, and the cores that the process may use.
+    cgroup_cpus : float or None
+        A container's share, in cores.
+    load_1min : float or None
+        What else was running.
+    """
+
+    system: str
+    architecture: str
+    logical_cores: int
+    cpu: str | None = None
+    cpu_governor: str | None = None
+    memory_bytes: int | None = None
+    usable_cores: int | None = None
+    cgroup_cpus: float | None = None
+    load_1min: float | None = None
+
+
+class BenchmarkReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a benchmark found.
 
     Attributes
@@ -167,8 +217,10 @@ class BenchmarkReport:
         The rows of the quality figures, from which the timed ones are drawn as well.
     duration_s : float
         The time that measuring took.
-    machine, threads, libraries : dict
-        The machine, threads and library versions of the measurement.
+    machine : MeasuredMachine
+        On which it was measured.
+    threads, libraries : dict of str to str
+        Settings that bound the threads, and the versions of the libraries.
     energy_measured : bool
         Whether the machine measures energy.
     variants, comparisons, omissions : tuple
@@ -184,87 +236,11 @@ class BenchmarkReport:
     test_rows: int
     positive_rows: int
     duration_s: float
-    machine: dict[str, Any]
+    machine: MeasuredMachine
     threads: dict[str, str]
     libraries: dict[str, str]
     energy_measured: bool
     variants: tuple[VariantReport, ...]
     comparisons: tuple[Comparison, ...]
     omissions: tuple[Omission, ...] = ()
-    format_version: int = FORMAT_VERSION
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values; what was not measured has no key."""
-        described: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude_none=True)
-        return described
-
-    @classmethod
-    def from_dict(cls, described: Mapping[str, Any]) -> BenchmarkReport:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ArtifactError
-            If it is of another format version, or no benchmark at all.
-        """
-        if described.get("format_version") != FORMAT_VERSION:
-            got = described.get("format_version")
-            raise ArtifactError(f"benchmark.json: got format_version {got}, expected {FORMAT_VERSION}")
-        try:
-            return _ADAPTER.validate_python(dict(described))
-        except ValidationError as error:
-            raise ArtifactError(f"benchmark.json: {error}") from error
-
-    def to_csv(self) -> str:
-        """Write one line for each variant and batch size, and one for each variant that failed.
-
-        A column is there when any variant has a value for it; a cell is empty where this one has none.
-        """
-        speedups = {(c.candidate, c.kind, c.batch_size): c for c in self.comparisons}
-        lines: list[dict[str, Any]] = []
-        for variant in self.variants:
-            own = _flat(_VARIANT_ADAPTER.dump_python(variant, exclude_none=True, exclude={"timings"}))
-            if not variant.timings:
-                lines.append(own)
-            for timing in variant.timings:
-                line = own | _flat(_TIMING_ADAPTER.dump_python(timing, exclude_none=True))
-                found = speedups.get((variant.candidate, variant.kind, timing.batch_size))
-                if found is not None:
-                    line |= _flat({"speedup": vars(found.speedup), "cliffs_delta": found.cliffs_delta})
-                lines.append(line)
-        return csv_text(lines, first=("candidate", "kind", "is_winner", "batch_size"))
-
-
-_ADAPTER = TypeAdapter(BenchmarkReport)
-_VARIANT_ADAPTER = TypeAdapter(VariantReport)
-_TIMING_ADAPTER = TypeAdapter(Timing)
-
-
-def csv_text(lines: list[dict[str, Any]], *, first: tuple[str, ...] = ()) -> str:
-    r"""Write CSV with every column that any line has, those named first in front.
-
-    Examples
-    --------
-    >>> csv_text([{"a": 1}, {"a": 2, "b": True}], first=("b",))
-    'b,a\n,1\ntrue,2\n'
-    """
-    names = dict.fromkeys([*first, *(name for line in lines for name in line)])
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
-    writer.writeheader()
-    for line in lines:
-        writer.writerow({k: str(v).lower() if isinstance(v, bool) else v for k, v in line.items()})
-    return text.getvalue()
-
-
-def _flat(described: dict[str, Any]) -> dict[str, Any]:
-    """Turn `{"p50_ms": {"value": 1, "low": 0, "high": 2}}` into `p50_ms`, `p50_ms_low`, `p50_ms_high`."""
-    flat: dict[str, Any] = {}
-    for name, value in described.items():
-        if name == "quality":
-            flat |= _flat(value)
-        elif isinstance(value, dict):
-            flat |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
-        else:
-            flat[name] = value
-    return flat
+    format_version: Literal[1] = 1
