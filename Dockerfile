@@ -32,7 +32,6 @@ COPY --from=environment /opt/tabloop /opt/tabloop
 ENV PATH="/opt/tabloop/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    MPLCONFIGDIR=/tmp/matplotlib \
     ORT_DISABLE_TELEMETRY=1
 WORKDIR /project
 USER 10001:10001

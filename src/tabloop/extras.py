@@ -16,7 +16,7 @@ from tabloop.errors import MissingExtraError
 LIBRARIES_OF_EXTRA: Mapping[str, tuple[str, ...]] = {
     "serve": ("fastapi", "fastapi_offline", "httptools", "prometheus_client", "uvicorn", "uvloop"),
     "train": (
-        "polars", "sklearn", "scipy", "onnx", "skl2onnx", "matplotlib", "joblib", "threadpoolctl", "rich",
+        "polars", "sklearn", "scipy", "onnx", "skl2onnx", "font_lato", "resvg_py", "jinja2", "joblib", "threadpoolctl", "rich",
         "uvloop",
     ),
     "monitor": ("scipy", "threadpoolctl"),

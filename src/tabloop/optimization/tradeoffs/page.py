@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -17,14 +16,9 @@ from tabloop.artifacts.documents.benchmark import (
     VariantReport,
 )
 from tabloop.artifacts.documents.tradeoffs import TradeoffPoint, TradeoffReport
-from tabloop.optimization.tradeoffs.plots import (
-    Draw,
-    draw_latency,
-    draw_size,
-    draw_throughput,
-    render_png,
-    render_svg,
-)
+from tabloop.charts.chart import Chart
+from tabloop.charts.colours import css_variables
+from tabloop.optimization.tradeoffs.plots import latency_chart, render_png, size_chart, throughput_chart
 
 __all__ = ["render_html", "render_png"]
 
@@ -35,25 +29,30 @@ _UNKNOWN = "not measured"
 _UNDISTURBED = 0.95
 
 _CSS = """
-:root { color: #222; background: #fff; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 72rem; margin: 2rem auto; padding: 0 1.25rem; }
+:root { color: var(--chart-ink); background: var(--chart-paper); font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 74rem; margin: 2rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
-p, li { max-width: 48rem; } .lead, .note, figcaption, td small { color: #595959; }
-.note { border-left: 4px solid #E69F00; padding: .2rem .9rem; }
-.scroll { overflow-x: auto; width: max-content; max-width: calc(100vw - 2.5rem);
-  margin-left: 50%; transform: translateX(-50%); }
+h3 { font-size: .95rem; margin: 0 0 .3rem; }
+p, li { max-width: 48rem; } .lead, .note, figcaption, td small, tr.by td { color: var(--chart-faint); }
+.note { border-left: 4px solid var(--chart-series-5); padding: .2rem .9rem; }
+.scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .7rem; text-align: right; vertical-align: top; border-bottom: 1px solid #e4e4e4; }
+th, td { padding: .4rem .6rem; text-align: right; vertical-align: top;
+  border-bottom: 1px solid var(--chart-grid); }
 td { white-space: nowrap; }
-th { font-weight: 600; border-bottom: 2px solid #8a8a8a; vertical-align: bottom; }
+th { font-weight: 600; border-bottom: 2px solid var(--chart-faint); vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; }
-td small { display: block; font-size: .78rem; } td small.by { white-space: normal; max-width: 15rem; }
-tr.frontier td { background: #eef5fa; }
-tr.frontier td:first-child { box-shadow: inset 4px 0 #0072B2; font-weight: 600; }
-figure { margin: 1rem 0 2rem; } figure img { width: 100%; max-width: 54rem; height: auto; }
-figcaption { max-width: 48rem; font-size: .9rem; }
+td small { display: block; font-size: .78rem; }
+tr.beaten td { border-bottom: 0; padding-bottom: 0; }
+tr.by td { font-size: .78rem; padding-top: 0; white-space: normal; }
+tr.frontier td { background: color-mix(in srgb, var(--chart-model) 10%, transparent); }
+tr.frontier td:first-child { box-shadow: inset 4px 0 var(--chart-model); font-weight: 600; }
+.charts { display: grid; gap: 1rem 1.5rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
+figure { margin: 0; break-inside: avoid; } figure svg { width: 100%; max-width: 28rem; height: auto; }
+figcaption { max-width: 28rem; font-size: .85rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; font-size: .9rem; }
-dt { color: #595959; } dd { margin: 0; }
+dt { color: var(--chart-faint); } dd { margin: 0; overflow-wrap: anywhere; }
 """
 
 
@@ -72,28 +71,24 @@ def render_html(tradeoffs: TradeoffReport, report: BenchmarkReport) -> str:
     page : str
         HTML without scripts; styles and pictures are inside.
     """
-    size = tradeoffs.batch_size
-    stairs = "The grey steps are the best quality to be had up to each point."
     sections = [
         _head(tradeoffs, report),
         "<h2>Variants</h2>",
         _table(tradeoffs, report),
         _reading(tradeoffs),
         "<h2>Plots</h2>",
-        _picture(draw_latency, tradeoffs, report, "p99 latency against ROC-AUC", (
-            f"The p99 latency of {size:,} rows with its interval, against ROC-AUC; a line joins "
-            f"the formats of a candidate. {stairs}")),
-        _picture(draw_size, tradeoffs, report, "model size against ROC-AUC", (
-            f"The size of the model file against ROC-AUC. {stairs}")),
-        _picture(draw_throughput, tradeoffs, report, "throughput by batch size", (
-            "Rows scored in a second by one thread, call after call; the shade is the interval.")),
+        '<div class="charts">',
+        _picture(latency_chart(tradeoffs)),
+        _picture(size_chart(tradeoffs)),
+        _picture(throughput_chart(tradeoffs, report)),
+        "</div>",
         _missing(tradeoffs, report),
         _machine(report),
     ]  # fmt: skip
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Trade-offs</title>\n<style>{_CSS}</style>\n</head>\n<body>\n"
+        f"<title>Trade-offs</title>\n<style>{css_variables()}{_CSS}</style>\n</head>\n<body>\n"
         + "\n".join(section for section in sections if section)
         + "\n</body>\n</html>\n"
     )
@@ -191,7 +186,7 @@ def _line(
     assert quality is not None  # noqa: S101 - it would be no point
     winner = " (winner)" if point.is_winner else ""
     cells = [
-        f"<td>{escape(point.candidate)}{winner}<small>{KIND_NAMES[point.kind]}</small>{_beaten_by(point)}</td>",
+        f"<td>{escape(point.candidate)}{winner}<small>{KIND_NAMES[point.kind]}</small></td>",
         _cell(timing.p50_ms),
         _cell(timing.p99_ms),
         _cell(timing.samples_per_s),
@@ -208,19 +203,18 @@ def _line(
     if energy_measured:
         energy = timing.energy_j_per_1000_samples
         cells.append(f"<td>{_UNKNOWN if energy is None else _number(energy)}</td>")
-    return (
-        f"<tr{' class=' + chr(34) + 'frontier' + chr(34) if point.on_frontier else ''}>{''.join(cells)}</tr>"
-    )
+    if point.on_frontier:
+        return f'<tr class="frontier">{"".join(cells)}</tr>'
+    beaten_by = f'<tr class="by"><td colspan="{len(cells)}">{_beaten_by(point)}</td></tr>'
+    return f'<tr class="beaten">{"".join(cells)}</tr>\n{beaten_by}'
 
 
 def _beaten_by(point: TradeoffPoint) -> str:
-    """Say which variants dominate one, below its name: a column of its own would not fit the page."""
-    if not point.dominated_by:
-        return ""
+    """Say which variants dominate one, in a line of its own below its figures: no column would hold it."""
     more = len(point.dominated_by) - _NAMED
     by = "; ".join(point.dominated_by[:_NAMED]) + (f"; {more} more" if more > 0 else "")
     reach = "" if point.surely_dominated else " (within the intervals' reach)"
-    return f'<small class="by">dominated by {escape(by)}{reach}</small>'
+    return f"dominated by {escape(by)}{reach}"
 
 
 def _reading(tradeoffs: TradeoffReport) -> str:
@@ -233,14 +227,10 @@ def _reading(tradeoffs: TradeoffReport) -> str:
     )
 
 
-def _picture(
-    draw: Draw, tradeoffs: TradeoffReport, report: BenchmarkReport, alternative: str, caption: str
-) -> str:
-    # as a picture, not as part of the page: the ids inside two SVGs would be the same
-    content = base64.b64encode(render_svg(draw, tradeoffs, report)).decode()
+def _picture(chart: Chart) -> str:
     return (
-        f'<figure><img alt="{alternative}" src="data:image/svg+xml;base64,{content}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f"<figure><h3>{escape(chart.title)}</h3>{chart.svg}"
+        f"<figcaption>{escape(chart.description)}</figcaption></figure>"
     )
 
 

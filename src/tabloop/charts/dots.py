@@ -1,0 +1,119 @@
+"""Estimates by name, each with its interval: candidates, segments, importances, effects against limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tabloop.charts.chart import Chart, Table, no_data
+from tabloop.charts.colours import Colour
+from tabloop.charts.plot_area import LegendEntry, Limit, PlotArea
+from tabloop.charts.scale import Axis
+from tabloop.charts.text import number_text, visible
+
+_LINE_PX = 22.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One figure of one thing.
+
+    Attributes
+    ----------
+    name : str
+        What it belongs to; a stranger may have written it.
+    value : float
+        The figure.
+    low, high : float or None
+        Its interval; None where it has none.
+    note : str
+        Stands in the table, such as the rows behind it.
+    is_small : bool
+        Whether so few rows are behind it that it is drawn hollow.
+    limit : float or None
+        A limit of its own.
+    colour : Colour
+        Its colour.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    is_small: bool = False
+    limit: float | None = None
+    colour: Colour = "model"
+
+
+def dot_chart(
+    title: str,
+    description: str,
+    axis: Axis,
+    estimates: Sequence[Estimate],
+    *,
+    limits: Sequence[Limit] = (),
+    legend: Sequence[LegendEntry] = (),
+    note_header: str = "rows",
+    interval: str = "95% interval",
+    name_header: str = "",
+) -> Chart:
+    """Draw a mark and its interval for each name, from top to bottom.
+
+    Parameters
+    ----------
+    title, description : str
+        Of the chart.
+    axis : Axis
+        What is measured.
+    estimates : sequence of Estimate
+        From top to bottom.
+    limits : sequence of Limit, default=()
+        Along `x`.
+    legend : sequence of LegendEntry, default=()
+        Explains colours, where they differ.
+    note_header, interval, name_header : str
+        Headers of the table.
+    """
+    if not estimates:
+        return no_data(title, description)
+    values = [each.at for each in limits]
+    for one in estimates:
+        values += [end for end in (one.value, one.low, one.high, one.limit) if end is not None]
+    height = 54.0 + _LINE_PX * len(estimates)
+    area = PlotArea(
+        axis, axis, values, (), names=[one.name for one in estimates], height=height, legend=legend
+    )
+    for limit in limits:
+        area.limit(limit)
+    for place, one in enumerate(estimates):
+        y = area.y(place)
+        if one.low is not None and one.high is not None:
+            area.drawing.line(area.x(one.low), y, area.x(one.high), y, one.colour, width=2)
+        if one.limit is not None:
+            at = area.x(one.limit)
+            area.drawing.line(at, y - 7, at, y + 7, "limit", width=2)
+        tip = f"{visible(one.name)}: {number_text(one.value)}{_span(one)}"
+        area.drawing.dot(area.x(one.value), y, one.colour, filled=not one.is_small, tip=tip)
+    rows = []
+    for one in estimates:
+        row = [one.name, number_text(one.value), _span(one).strip(" ()"), one.note]
+        rows.append(
+            (*row, number_text(one.limit)) if any(e.limit is not None for e in estimates) else tuple(row)
+        )
+    headers = [name_header, axis.label, interval, note_header]
+    if any(e.limit is not None for e in estimates):
+        headers.append("limit")
+    keep = [i for i in range(len(headers)) if i < 2 or any(row[i] not in ("", "-") for row in rows)]
+    return Chart(
+        title,
+        description,
+        area.drawing,
+        Table(tuple(headers[i] for i in keep), tuple(tuple(row[i] for i in keep) for row in rows)),
+    )
+
+
+def _span(one: Estimate) -> str:
+    if one.low is None or one.high is None:
+        return ""
+    return f" ({number_text(one.low)} to {number_text(one.high)})"

@@ -1,0 +1,66 @@
+"""A table whose cells are shaded by their values: shares by two things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabloop.charts.chart import WIDTH, Chart, Table, no_data
+from tabloop.charts.colours import Colour
+from tabloop.charts.drawing import Drawing
+from tabloop.charts.text import shortened, text_width
+
+_SIZE, _ROW_PX = 11.0, 24.0
+
+
+def heat_chart(
+    title: str,
+    description: str,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    shares: Sequence[Sequence[float]],
+    texts: Sequence[Sequence[str]],
+    *,
+    row_header: str,
+    column_header: str,
+    colour: Colour = "model",
+) -> Chart:
+    """Shade a table: the fuller a cell, the nearer its value to 1; every cell also says its value.
+
+    Parameters
+    ----------
+    title, description : str
+        Of the chart.
+    row_names, column_names : sequence of str
+        Strangers may have written them.
+    shares : n_rows sequences of n_columns floats
+        In [0, 1].
+    texts : n_rows sequences of n_columns str
+        What the cells say.
+    row_header, column_header : str
+        What the names are.
+    colour : Colour, default="model"
+        Of a full cell.
+    """
+    if not row_names or not column_names:
+        return no_data(title, description)
+    left = min(0.42 * WIDTH, max(text_width(name, _SIZE) for name in (*row_names, row_header)) + 12)
+    top = 40.0
+    drawing = Drawing(WIDTH, top + _ROW_PX * len(row_names) + 6)
+    wide = (WIDTH - left - 6) / len(column_names)
+    drawing.text(left + (WIDTH - left) / 2, 13, column_header, size=_SIZE, anchor="middle")
+    drawing.text(left - 8, top - 7, shortened(row_header, left - 8, _SIZE), size=_SIZE, anchor="end")
+    for j, name in enumerate(column_names):
+        drawing.text(left + (j + 0.5) * wide, top - 7, shortened(name, wide, 10.5), size=10.5, colour="faint",
+                     anchor="middle", stranger=True)  # fmt: skip
+    for i, name in enumerate(row_names):
+        y = top + i * _ROW_PX
+        drawing.text(left - 8, y + 16, shortened(name, left - 10, _SIZE), size=_SIZE, anchor="end",
+                     stranger=True, tip=name)  # fmt: skip
+        for j, text in enumerate(texts[i]):
+            drawing.rectangle(left + j * wide, y, wide - 2, _ROW_PX - 2, "grid", opacity=0.5)
+            drawing.rectangle(
+                left + j * wide, y, wide - 2, _ROW_PX - 2, colour, opacity=0.45 * shares[i][j] + 0.001
+            )
+            drawing.text(left + (j + 0.5) * wide - 1, y + 15.5, text, size=10.5, anchor="middle")
+    rows = tuple((name, *texts[i]) for i, name in enumerate(row_names))
+    return Chart(title, description, drawing, Table((row_header, *column_names), rows))
