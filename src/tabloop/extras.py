@@ -16,8 +16,8 @@ from tabloop.errors import MissingExtraError
 LIBRARIES_OF_EXTRA: Mapping[str, tuple[str, ...]] = {
     "serve": ("fastapi", "fastapi_offline", "httptools", "prometheus_client", "uvicorn", "uvloop"),
     "train": (
-        "polars", "sklearn", "scipy", "onnx", "skl2onnx", "font_lato", "resvg_py", "jinja2", "joblib", "threadpoolctl", "rich",
-        "uvloop",
+        "polars", "sklearn", "scipy", "onnx", "skl2onnx", "joblib", "threadpoolctl", "rich", "uvloop",
+        "jinja2", "resvg_py", "font_lato",
     ),
     "monitor": ("scipy", "threadpoolctl"),
     "sql": ("sqlalchemy",),
