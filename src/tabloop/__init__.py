@@ -7,6 +7,7 @@
     run(frame, config)                  everything up to the release      -> Run
     runs("artifacts")                   what was trained, as a frame
     load("artifacts")                   the champion, or a run            -> Model
+    Project("artifacts")                serve, monitor, score, retrain, roll back: what is done with it
 
 What they say of themselves (`help(tabloop.train)`) is with each. A name is imported when it is first used.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tabloop.api.model import Model, load
+    from tabloop.api.project import Project
     from tabloop.api.project_config import ProjectConfig
     from tabloop.api.run import Run
     from tabloop.api.run_list import runs
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Model", "ProjectConfig", "Run", "TabloopError", "init", "load", "run", "runs", "train"]
+__all__ = ["Model", "Project", "ProjectConfig", "Run", "TabloopError", "init", "load", "run", "runs", "train"]
 
 # ONNX Runtime reports what it is used for unless it is told not to; a service that handles other people's
 # rows tells nobody, and the report's own messages are no log of ours. Set it to 0 to let it.
@@ -35,6 +37,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _MODULES = {
     "Model": "tabloop.api.model",
+    "Project": "tabloop.api.project",
     "ProjectConfig": "tabloop.api.project_config",
     "Run": "tabloop.api.run",
     "TabloopError": "tabloop.errors",

@@ -5,19 +5,24 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from yaml.representer import RepresenterError
 
+from tabloop.api.frames import Table
 from tabloop.api.html import table, titled
 from tabloop.artifacts.files import write_atomic
 from tabloop.config.config import Config
 from tabloop.config.data import Source
-from tabloop.config.loading import parse_project, read_yaml
+from tabloop.config.loading import Project, parse_project, read_yaml
 from tabloop.config.yaml_text import parse_yaml, write_yaml
 from tabloop.contract.contract import Contract
 from tabloop.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tabloop.api.data_check import DataCheck
+    from tabloop.contract.contract_diff import ContractDiff
 
 _WHERE = Path("config")
 
@@ -73,6 +78,15 @@ class ProjectConfig(MutableMapping[str, Any]):
             source["path"] = str(Path(path).absolute().parent / source["path"])
         return cls(write_yaml(settings))
 
+    @classmethod
+    def of(cls, project: Project) -> ProjectConfig:
+        """Take every setting in force of a project; the path of its source is found from anywhere."""
+        settings = project.config.model_dump(mode="json", exclude_none=True)
+        source = settings["data"]["source"]
+        if isinstance(source.get("path"), str):
+            source["path"] = str((project.folder / source["path"]).absolute())
+        return cls(write_yaml(settings))
+
     @property
     def settings(self) -> Config:
         """Every setting in force, typed; the frozen sections of `config.yaml`."""
@@ -82,6 +96,84 @@ class ProjectConfig(MutableMapping[str, Any]):
     def contract(self) -> Contract:
         """What a valid row is."""
         return self._project.contract
+
+    def data_check(self, data: Table = None) -> DataCheck:
+        """Check rows against the contract, all at once; nothing is written.
+
+        Parameters
+        ----------
+        data : pandas, Polars or Arrow frame, or path, optional
+            By default the config's `data.source`. The target is checked where it is there.
+
+        Returns
+        -------
+        check : DataCheck
+            The rows that are accepted, and why the others are not.
+
+        Raises
+        ------
+        DataError
+            If the columns are not the contract's.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> import tabloop as tl
+        >>> frame = pl.DataFrame({"minutes": [3.5, 0, 12, 7], "bought": ["yes", "no", "yes", "no"]})
+        >>> config = tl.init(frame, target="bought")
+        >>> check = config.data_check(frame.with_columns(minutes=pl.Series([3.5, None, 12, None])))
+        >>> check.rows_read, check.refused_rows, check.reasons
+        (4, 2, {'minutes: null': 2})
+        """
+        from tabloop.api.data_check import data_check
+
+        return data_check(self.settings.data, self.contract, data)
+
+    def contract_diff(self, other: ProjectConfig) -> ContractDiff:
+        """Compare its contract with another one's.
+
+        Parameters
+        ----------
+        other : ProjectConfig
+            The later one.
+
+        Returns
+        -------
+        diff : ContractDiff
+            `severity`: `compatible`, what was valid is valid; `backfillable`, the model sees something new
+            that old rows can be given; `breaking`, rows or requests that were valid are no longer. Each of
+            `changes` says where.
+
+        Examples
+        --------
+        >>> import copy
+        >>> import polars as pl
+        >>> import tabloop as tl
+        >>> frame = pl.DataFrame({"minutes": [3.5, 0, 12, 7], "bought": ["yes", "no", "yes", "no"]})
+        >>> config = tl.init(frame, target="bought")
+        >>> stricter = copy.copy(config)
+        >>> stricter["contract.columns.minutes.maximum"] = 10
+        >>> config.contract_diff(stricter).severity
+        'breaking'
+        """
+        from tabloop.contract.contract_diff import diff_contracts
+
+        return diff_contracts(self.contract, other.contract)
+
+    def json_schema(self) -> dict[str, Any]:
+        """Describe one valid row as a JSON schema, as `tabloop contract show --json-schema` does.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> import tabloop as tl
+        >>> frame = pl.DataFrame({"minutes": [3.5, 0, 12, 7], "bought": ["yes", "no", "yes", "no"]})
+        >>> sorted(tl.init(frame, target="bought").json_schema()["properties"])
+        ['minutes']
+        """
+        from tabloop.contract.json_schema import json_schema
+
+        return json_schema(self.contract)
 
     def update(self, *others: Any, **sections: Any) -> None:
         """Make several changes at once, such as `config.update({"data.ignore": ["id"], "seed": 7})`."""

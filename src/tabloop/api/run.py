@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
+from tabloop.api import run_stages
 from tabloop.api.frames import FrameKind, as_kind
-from tabloop.api.html import table, titled
+from tabloop.api.run_html import run_html
+from tabloop.api.run_metrics import ModelCard, RunMetrics
+from tabloop.api.settings_in_force import settings_of_run
 from tabloop.artifacts.documents.gates import Gate
 from tabloop.artifacts.documents.manifest import RunState
-from tabloop.artifacts.documents.metrics import Metrics
 from tabloop.artifacts.layout import METRICS
 from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.run_diff import compare_runs
+from tabloop.artifacts.run_notes import NoteBook, RunNotes
 from tabloop.config.config import Config
+from tabloop.config.loading import Project as Settings
 from tabloop.contract.contract import Contract
 
 if TYPE_CHECKING:
     from tabloop.api.model import Model
+    from tabloop.artifacts.documents.graphs import ExportReport, QuantizeReport, RunParity
+    from tabloop.optimization.benchmark.report import BenchmarkReport
+    from tabloop.optimization.tradeoffs.analysis import TradeoffReport
+    from tabloop.release.release import ReleaseDecision
 
+Report = TypeVar("Report")
 _RANKED = ("roc_auc", "average_precision", "brier_score", "precision", "recall", "f1", "fit_s")
-
-
-class RunMetrics(Metrics, frozen=True, kw_only=True):
-    """What a run is worth; see `tabloop.artifacts.documents.metrics.Metrics`."""
-
-    def _repr_html_(self) -> str:
-        rows = []
-        for name in ("roc_auc", "average_precision", "brier_score", "accuracy", "precision", "recall", "f1"):
-            low, high = self.intervals.get(name, (None, None))
-            rows.append([name, getattr(self, name), "" if low is None else f"{low:.4f} to {high:.4f}"])
-        said = f"{self.best_model_name} on {self.test_rows:,} test rows"
-        return titled("metrics", said, table(["", "test rows", "95% interval"], rows))
-
-
-class ModelCard(str):
-    """The model card in Markdown; a notebook shows it rendered."""
-
-    __slots__ = ()
-
-    def _repr_markdown_(self) -> str:
-        return str(self)
 
 
 class Run:
     """One run: open while its stages write, then sealed for good.
 
-    `train` and `run` make one; `Run(path)` opens one that is there.
+    `train` and `run` make one; `Run(path)` opens one that is there, `Project.get` finds one by its name.
 
     Parameters
     ----------
@@ -55,11 +44,25 @@ class Run:
         The run's folder.
     kind : {"polars", "pandas", "arrow"}, default="polars"
         Of the frames that it gives.
+    settings : tabloop.config.loading.Project, optional
+        What its stages and its release go by; by default the `config.yaml` beside its artifact folder or
+        in it.
+
+    Examples
+    --------
+    >>> run = Run("artifacts/champion", "pandas")
+    >>> run.state, run.metrics.best_model_name, list(run.ranking["name"])
+    ('passed', 'decision_tree', ['decision_tree'])
+    >>> 0 < run.threshold < 1
+    True
     """
 
-    def __init__(self, folder: RunFolder | str | Path, kind: FrameKind = "polars") -> None:
+    def __init__(
+        self, folder: RunFolder | str | Path, kind: FrameKind = "polars", settings: Settings | None = None
+    ) -> None:
         self.folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder).resolve())
         self._kind = kind
+        self._settings = settings
 
     @property
     def id(self) -> str:
@@ -130,6 +133,240 @@ class Run:
 
         return load(self.path)
 
+    def export(self, *, progress: bool | None = None) -> ExportReport:
+        """Write `model.onnx`: raw columns in, probability out.
+
+        Parameters
+        ----------
+        progress : bool, optional
+            Whether to show it; by default in a notebook and on a terminal.
+
+        Returns
+        -------
+        report : ExportReport
+            What has a graph, and why others have none.
+
+        Raises
+        ------
+        ArtifactError
+            If the run is sealed, or exported already.
+        ExportError
+            If there is no exact graph of the winner.
+
+        Examples
+        --------
+        >>> import tabloop as tl
+        >>> run = tl.Project("artifacts").get("open")
+        >>> run.export().not_exported
+        {}
+        """
+        return self._after(run_stages.export(self._in_force(), self.folder, progress))
+
+    def quantize(self, *, progress: bool | None = None) -> QuantizeReport:
+        """Try 8 bits on every exported model, and say what they bring.
+
+        Parameters
+        ----------
+        progress : bool, optional
+            As for `export`.
+
+        Returns
+        -------
+        report : QuantizeReport
+
+        Examples
+        --------
+        >>> Run("artifacts/champion").quantize().served
+        'onnx_fp32'
+        """
+        return self._after(run_stages.quantize(self._in_force(), self.folder, progress))
+
+    def parity(self, *, progress: bool | None = None) -> RunParity:
+        """Compare the graph that is served with the trained model.
+
+        Parameters
+        ----------
+        progress : bool, optional
+            As for `export`.
+
+        Returns
+        -------
+        report : RunParity
+            `passed` says whether they agree.
+
+        Examples
+        --------
+        >>> report = Run("artifacts/champion").parity()
+        >>> report.passed, report.decision_flips
+        (True, 0)
+        """
+        return self._after(run_stages.parity(self._in_force(), self.folder, progress))
+
+    def benchmark(self, *, full: bool = False, progress: bool | None = None) -> BenchmarkReport:
+        """Measure scikit-learn, ONNX and INT8 side by side, every figure with its interval.
+
+        Parameters
+        ----------
+        full : bool, default=False
+            Every variant at every batch size, which takes minutes.
+        progress : bool, optional
+            As for `export`.
+
+        Returns
+        -------
+        report : BenchmarkReport
+            One of `variants` for each candidate and format.
+
+        Examples
+        --------
+        >>> run = Run("artifacts/champion")
+        >>> sorted({each.kind for each in run.benchmark().variants})
+        ['onnx_fp32', 'onnx_int8', 'sklearn']
+        >>> len(run.tradeoffs().points)
+        3
+        """
+        return self._after(run_stages.benchmark(self._in_force(), self.folder, progress, full=full))
+
+    def tradeoffs(self) -> TradeoffReport:
+        """Find the variants that no other beats; `benchmark` has measured them.
+
+        Returns
+        -------
+        report : TradeoffReport
+            Plots and a page are written beside the run.
+        """
+        return self._after(run_stages.tradeoffs(self.folder))
+
+    def release(self, *, dry_run: bool = False, allow_infeasible: bool = False) -> ReleaseDecision:
+        """Judge the run, seal it, and make it the champion if every gate holds.
+
+        Parameters
+        ----------
+        dry_run : bool, default=False
+            Judge only: nothing is sealed, nothing goes live.
+        allow_infeasible : bool, default=False
+            Let a run whose precision promise is infeasible replace a champion that keeps its promise.
+
+        Returns
+        -------
+        decision : ReleaseDecision
+            `promoted`, and each of `gates` with its reason. A refusal is an answer, no error.
+
+        Raises
+        ------
+        ArtifactError
+            If a stage is missing, or the run was refused before.
+
+        Examples
+        --------
+        >>> Run("artifacts/champion").release(dry_run=True).passed
+        True
+        """
+        decision = run_stages.release(
+            self._in_force(), self.folder, dry_run=dry_run, allow_infeasible=allow_infeasible
+        )
+        return self._after(decision)
+
+    def reproduce(self, *, retrain: bool = False, progress: bool | None = None) -> int:
+        """Check every hash of the run, its data and its lineage.
+
+        Parameters
+        ----------
+        retrain : bool, default=False
+            Train again and demand the same metrics and predictions.
+        progress : bool, optional
+            As for `export`.
+
+        Returns
+        -------
+        n_files : int
+            Hashes that are right; all are.
+
+        Raises
+        ------
+        HashMismatchError, NotReproducedError
+            If anything is not as it was recorded; all of it named.
+
+        Examples
+        --------
+        >>> Run("artifacts/champion").reproduce() > 10
+        True
+        """
+        report = run_stages.reproduce(self._in_force(), self.folder, progress, retrain=retrain)
+        return int(report["files_checked"])
+
+    def diff(self, other: Run) -> Any:
+        """Compare it with another run: settings, data, figures.
+
+        Parameters
+        ----------
+        other : Run
+            Trained, as this one is.
+
+        Returns
+        -------
+        differences : frame
+            `what` differs, here (`first`) and there (`second`), as text.
+
+        Examples
+        --------
+        >>> import tabloop as tl
+        >>> project = tl.Project("artifacts")
+        >>> "config.seed" in project.champion.diff(project.get("open"))["what"].to_list()
+        True
+        """
+        found = compare_runs(self.folder, other.folder)
+        rows = [
+            {"what": name, "first": _text(pair["first"]), "second": _text(pair["second"])}
+            for name, pair in found.items()
+        ]
+        schema = dict.fromkeys(("what", "first", "second"), pl.String)
+        return as_kind(pl.DataFrame(rows, schema=schema), self._kind)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people noted of it, the oldest first."""
+        return self._said().notes
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags; a run that is tagged `keep` is never removed."""
+        return self._said().tags
+
+    def note(self, text: str) -> None:
+        """Note something of the run, sealed or not: it is kept beside it.
+
+        Examples
+        --------
+        >>> run = Run("artifacts/champion")
+        >>> run.note("the one with the prices of March")
+        >>> run.tag("baseline")
+        >>> run.notes, run.tags
+        (('the one with the prices of March',), ('baseline',))
+        """
+        self._note_book.note(self.id, text)
+
+    def tag(self, *tags: str, remove: bool = False) -> None:
+        """Put tags on the run, or take them off; `tabloop.runs` finds runs by them."""
+        self._note_book.tag(self.id, list(tags), remove=remove)
+
+    @property
+    def _note_book(self) -> NoteBook:
+        return NoteBook(self.path.parents[1])
+
+    def _said(self) -> RunNotes:
+        return self._note_book.read().get(self.id, RunNotes())
+
+    def _in_force(self) -> Settings:
+        if self._settings is None:
+            self._settings = settings_of_run(self.path)
+        return self._settings
+
+    def _after(self, report: Report) -> Report:
+        """Look at the folder again, into which a stage has written."""
+        self.folder = RunFolder(self.path)
+        return report
+
     def __repr__(self) -> str:
         if not self.folder.is_trained:
             return f"<Run {self.id}: {self.state}, not trained>"
@@ -137,28 +374,12 @@ class Run:
         return f"<Run {self.id}: {self.state}, {metrics.best_model_name}, test ROC-AUC {metrics.roc_auc:.4f}>"
 
     def _repr_html_(self) -> str:
-        if not self.folder.is_trained:
-            return titled(f"run {self.id}", f"{self.state}, its training did not finish")
-        metrics = self.metrics
-        promise = metrics.calibration
-        what = "is" if promise.feasible else f"cannot be; {promise.promised_precision:.3f} is"
-        said = (
-            f"{self.state}; {metrics.best_model_name} at a probability of {self.threshold:.4f}; a precision "
-            f"of {promise.target_precision:g} {what} promised with confidence {promise.confidence:g}"
-        )
-        ranking = table(
-            ["candidate", "ROC-AUC", "avg. precision", "Brier", "fit, s"],
-            [
-                [each.name, each.roc_auc, each.average_precision, each.brier_score, each.fit_s]
-                if each.failure is None
-                else [each.name, "failed: " + each.failure.splitlines()[0][:60], "", "", ""]
-                for each in metrics.cv_ranking
-            ],
-        )
-        gates = [[gate.name, gate.passed, gate.reason] for gate in self.gates]
-        judged = table(["gate", "passed", "why"], gates) if gates else ""
-        return titled(f"run {self.id}", said, ranking, metrics._repr_html_(), judged)
+        return run_html(self.folder, self.metrics if self.folder.is_trained else None)
 
 
 def _known(figure: float) -> float | None:
     return None if figure != figure else figure
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

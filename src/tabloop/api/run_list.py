@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from tabloop.api.frames import FrameKind, as_kind
-from tabloop.artifacts.layout import METRICS
-from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.run_summary import RunSummary, select_runs, summarize_runs
 from tabloop.artifacts.store import RunStore
-from tabloop.errors import TabloopError
 
-_FIGURES = ("roc_auc", "average_precision", "brier_score", "precision", "recall", "f1")
+_FIGURES = ("roc_auc", "average_precision", "brier_score", "precision", "recall", "f1", "threshold")
 _SCHEMA: dict[str, Any] = {
     "run_id": pl.String,
     "state": pl.String,
@@ -21,19 +20,33 @@ _SCHEMA: dict[str, Any] = {
     "created_at": pl.String,
     "best_model_name": pl.String,
     **dict.fromkeys(_FIGURES, pl.Float64),
+    "feasible": pl.Boolean,
     "size_bytes": pl.Int64,
+    "tags": pl.String,
+    "notes": pl.String,
     "path": pl.String,
     "problem": pl.String,
 }
 
 
-def runs(folder: str | Path = "artifacts", *, kind: FrameKind = "polars") -> Any:
-    """List the runs of a folder, the oldest first: sort and filter them as any frame.
+def runs(
+    folder: str | Path = "artifacts",
+    where: str | None = None,
+    *,
+    sort: str | None = None,
+    kind: FrameKind = "polars",
+) -> Any:
+    """List the runs of a folder, the oldest first.
 
     Parameters
     ----------
     folder : path, default="artifacts"
         The artifact folder.
+    where : str, optional
+        Which: a condition over the figures, the states, `champion`, `feasible`, `size_mb`, `age_days` and the
+        tags, such as `"roc_auc > 0.95 and passed"`; it is read by the contract's formula language.
+    sort : str, optional
+        By which figure; with a `-` before it the largest first.
     kind : {"polars", "pandas", "arrow"}, default="polars"
         Of the frame.
 
@@ -41,32 +54,36 @@ def runs(folder: str | Path = "artifacts", *, kind: FrameKind = "polars") -> Any
     -------
     runs : polars.DataFrame, or as `kind` says
         A row a run: its name and state, whether it is the champion, the winner and its figures on the test
-        rows, what it takes on the disk. A run that cannot be read says in `problem` what is wrong.
+        rows, what it takes on the disk, and what people say of it. A run that cannot be read says in
+        `problem` what is wrong; it is listed where nothing is asked for by `where`.
+
+    Raises
+    ------
+    FormulaError
+        If `where` cannot be read; the message shows where.
 
     Examples
     --------
+    >>> runs("artifacts", "passed and roc_auc > 0.5", sort="-roc_auc")["state"].to_list()
+    ['passed', 'passed']
     >>> runs("no_such_folder").height
     0
     """
     store = RunStore(Path(folder))
-    champion = store.champion_name()
-    rows: list[dict[str, Any]] = [{"problem": problem} for problem in store.broken_runs()]
-    rows += [_describe(each) | {"champion": each.run_id == champion} for each in store.runs()]
+    rows = _rows(select_runs(summarize_runs(store), where, sort))
+    if where is None:
+        rows = [{"problem": problem} for problem in store.broken_runs()] + rows
     return as_kind(pl.DataFrame(rows, schema=_SCHEMA), kind)
 
 
-def _describe(run: RunFolder) -> dict[str, Any]:
-    described = {
-        "run_id": run.run_id,
-        "state": run.state,
-        "created_at": run.created_at,
-        "size_bytes": run.size_bytes,
-        "path": str(run.path),
-    }
-    if not run.has(METRICS):
-        return described
-    try:
-        metrics = run.metrics
-    except TabloopError as error:
-        return described | {"problem": str(error)}
-    return described | {name: getattr(metrics, name) for name in ("best_model_name", *_FIGURES)}
+def frame_of(summaries: Sequence[RunSummary], kind: FrameKind) -> Any:
+    """Lay summaries out as a frame."""
+    return as_kind(pl.DataFrame(_rows(summaries), schema=_SCHEMA), kind)
+
+
+def _rows(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
+    return [
+        {name: getattr(each, name) for name in _SCHEMA}
+        | {"path": str(each.path), "tags": ", ".join(each.tags), "notes": "\n".join(each.notes)}
+        for each in summaries
+    ]

@@ -8,19 +8,19 @@ from tabloop.api.frames import THE_FRAME, FrameKind, Table, is_path, read_frame
 from tabloop.api.progress import shown
 from tabloop.api.project_config import ProjectConfig
 from tabloop.api.run import Run
+from tabloop.api.settings_in_force import MARK
 from tabloop.artifacts.datasets import DatasetStore
 from tabloop.artifacts.files import write_atomic
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.data import ParquetSource, Source
-from tabloop.config.loading import Project, parse_project
+from tabloop.config.loading import Project as Settings
+from tabloop.config.loading import parse_project
 from tabloop.contract.checks.table import require_columns
 from tabloop.data.open_source import source_of_file
 from tabloop.errors import ConfigError
 
-_MARK = "# Written by tabloop's train() and run(): the settings of the latest run in this folder.\n"
 
-
-def init(data: Table, *, target: str, positive: object = None) -> ProjectConfig:
+def init(data: Table, *, target: str, positive: object = None, header: bool = True) -> ProjectConfig:
     """Guess a config for a table: types, ranges, categories, what is an id or a leak; every guess is told.
 
     Parameters
@@ -31,6 +31,8 @@ def init(data: Table, *, target: str, positive: object = None) -> ProjectConfig:
         The column to predict, with two values.
     positive : object, optional
         The value that counts as 1; by default 1, true or yes, else the rarer one.
+    header : bool, default=True
+        Whether the first line of a text file names the columns; otherwise they are column_1, column_2, ...
 
     Returns
     -------
@@ -55,7 +57,9 @@ def init(data: Table, *, target: str, positive: object = None) -> ProjectConfig:
 
     wanted = None if positive is None else str(positive)
     if is_path(data):
-        guessed = infer_config(Path(data), target=target, positive=wanted, config_folder=Path.cwd())
+        guessed = infer_config(
+            Path(data), target=target, positive=wanted, config_folder=Path.cwd(), header=header
+        )
     else:
         guessed = infer_config_of_frame(read_frame(data).rows, target=target, positive=wanted)
     return ProjectConfig(guessed.text, guessed.guesses)
@@ -101,10 +105,10 @@ def train(
     """
     from tabloop.lifecycle import train as stage
 
-    project, kind = _project(data, config, Path(folder))
+    settings, kind = _settings(data, config, Path(folder))
     with shown(progress) as watcher:
-        opened, _ = stage.train(project, watcher)
-    return Run(RunFolder(opened.path), kind)
+        opened, _ = stage.train(settings, watcher)
+    return Run(RunFolder(opened.path), kind, settings)
 
 
 def run(
@@ -113,6 +117,7 @@ def run(
     *,
     folder: str | Path = "artifacts",
     progress: bool | None = None,
+    release: bool = True,
     allow_infeasible: bool = False,
 ) -> Run:
     """Do the whole job: train, export, quantize, check, measure, and go live if every gate holds.
@@ -121,13 +126,16 @@ def run(
     ----------
     data, config, folder, progress
         As for `train`.
+    release : bool, default=True
+        Whether to judge the run; otherwise it stays open for `run.release()`, as after `--no-release`.
     allow_infeasible : bool, default=False
         Let a run whose precision promise is infeasible replace a champion that keeps its promise.
 
     Returns
     -------
     run : Run
-        Sealed. `run.released` tells whether every gate let it out, `run.gates` why or why not.
+        Sealed, unless `release` is false. `run.released` tells whether every gate let it out, `run.gates`
+        why or why not.
 
     Raises
     ------
@@ -151,32 +159,35 @@ def run(
     ...     print(done.state, decisions.columns)
     passed ['predicted_bought_probability', 'predicted_bought']
     """
-    from tabloop.lifecycle.run_all import run_all
+    from tabloop.lifecycle.run_all import run_all, run_stages
 
-    project, kind = _project(data, config, Path(folder))
+    settings, kind = _settings(data, config, Path(folder))
     with shown(progress) as watcher:
-        sealed, _ = run_all(project, watcher, allow_infeasible=allow_infeasible)
-    return Run(sealed, kind)
+        if release:
+            made, _ = run_all(settings, watcher, allow_infeasible=allow_infeasible)
+        else:
+            made, _ = run_stages(settings, watcher)
+    return Run(made, kind, settings)
 
 
-def _project(data: Table, config: ProjectConfig | str | Path, folder: Path) -> tuple[Project, FrameKind]:
+def _settings(data: Table, config: ProjectConfig | str | Path, folder: Path) -> tuple[Settings, FrameKind]:
     """Settle where the rows are and where the artifacts go, and write the settings there."""
     if not isinstance(config, ProjectConfig | str | Path):
         raise ConfigError(f"got {type(config).__name__}, expected what tabloop.init gave, or a path")
     if not isinstance(config, ProjectConfig):
         config = ProjectConfig.read(config)
     written = folder / "config.yaml"
-    if written.exists() and not written.read_text("utf-8", "replace").startswith(_MARK):
+    if written.exists() and not written.read_text("utf-8", "replace").startswith(MARK):
         raise ConfigError(f"{written}: is there already and not of tabloop's train(); name another folder")
     source, kind = _source(data, config, folder)
     placed = config.placed(source, ".")
-    text = _MARK + placed.to_yaml()
+    text = MARK + placed.to_yaml()
     # what was handed in is meant, whatever the environment says of rows and folders
     meant = source.model_dump_json(exclude_unset=True)
-    project = parse_project(text, written, overrides=("artifacts.model_dir=.", f"data.source={meant}"))
+    settings = parse_project(text, written, overrides=("artifacts.model_dir=.", f"data.source={meant}"))
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(written, text.encode())
-    return project, kind
+    return settings, kind
 
 
 def _source(data: Table, config: ProjectConfig, folder: Path) -> tuple[Source, FrameKind]:

@@ -15,7 +15,8 @@ from tabloop.cli.feedback_commands import feedback
 from tabloop.cli.log_commands import log
 from tabloop.cli.monitor_commands import drift, monitor
 from tabloop.cli.retrain_commands import retrain
-from tabloop.cli.run_commands import config, release, reproduce, run, runs, train
+from tabloop.cli.run_commands import config, release, reproduce, run, train
+from tabloop.cli.runs_commands import runs
 from tabloop.cli.serve_commands import serve
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
 from tabloop.cli.stream_commands import stream

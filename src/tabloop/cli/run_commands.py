@@ -1,4 +1,4 @@
-"""Commands about runs: make, judge, list, compare and check them."""
+"""Commands that make a run, judge it and check it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tabloop.artifacts.layout import GATES, LINEAGE, METRICS, PARITY_REPORT
+from tabloop.artifacts.layout import PARITY_REPORT
 from tabloop.cli.options import Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
-from tabloop.errors import TabloopError
 
 if TYPE_CHECKING:
     from tabloop.artifacts.run import RunFolder
@@ -92,102 +91,6 @@ def release(settings: Settings, run_id: str | None, dry_run: bool, allow_infeasi
         )
 
 
-@click.group(invoke_without_command=True, epilog="Example: tabloop runs diff 2026112301 2026112302")
-@with_settings
-@click.pass_context
-def runs(context: click.Context, settings: Settings) -> None:
-    """List the runs, the newest last; or show one, or compare two."""
-    if context.invoked_subcommand is not None:
-        given = [name for name in context.params
-                 if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]  # fmt: skip
-        if given:
-            raise click.UsageError(
-                f"write options after {context.invoked_subcommand}, not before it", context
-            )
-        return
-    store = _store(settings)
-    described, broken = [], store.broken_runs()
-    for folder in store.runs():
-        try:
-            described.append(_describe_run(store, folder))
-        except TabloopError as error:
-            broken.append(str(error))
-    if settings.as_json:
-        write_json({"runs": described, "broken": broken})
-    elif not described:
-        click.echo(f"no runs in {store.runs_dir} yet; `tabloop run` makes one")
-    else:
-        write_table(
-            ["run", "state", "model", "test ROC-AUC", "precision", "recall", "MB"],
-            [
-                [
-                    d["run_id"] + (" *" if d["champion"] else ""),
-                    d["state"],
-                    d["best_model_name"] or "-",
-                    *(f"{d[name]:.4f}" if d[name] is not None else "-"
-                      for name in ("roc_auc", "precision", "recall")),
-                    f"{d['size_bytes'] / 1e6:.1f}",
-                ]
-                for d in described
-            ],
-        )  # fmt: skip
-        if any(d["champion"] for d in described):
-            click.echo("* the champion")
-        keep_runs = settings.project().config.artifacts.keep_runs
-        size_mb = sum(d["size_bytes"] for d in described) / 1e6
-        click.echo(
-            f"{size_mb:,.1f} MB in {len(described)} runs; a release keeps the newest {keep_runs} "
-            "(artifacts.keep_runs)"
-        )
-    if not settings.as_json:
-        for problem in broken:
-            click.echo(f"broken: {problem}")
-
-
-@runs.command("show", epilog="Example: tabloop runs show --json")
-@click.argument("run_id", metavar="[RUN]", required=False)
-@with_settings
-def runs_show(settings: Settings, run_id: str | None) -> None:
-    """Show one run: its model card and files. Without RUN, the newest."""
-    from msgspec import to_builtins
-
-    store = _store(settings)
-    folder = _newest_or(store, run_id)
-    if settings.as_json:
-        described = _describe_run(store, folder) | {"files": to_builtins(folder.files)}
-        for key, name in (("metrics", METRICS), ("lineage", LINEAGE), ("gates", GATES)):
-            described[key] = folder.read_json(name) if folder.has(name) else None
-        write_json(described)
-        return
-    click.echo(f"{folder.run_id}: {folder.state}, opened {folder.created_at}, in {folder.path}\n")
-    if folder.is_trained:
-        click.echo(folder.model_card)
-    for name, entry in sorted(folder.files.items()):
-        click.echo(f"{entry.bytes:>12,}  {entry.sha256[:16]}  {name}")
-
-
-@runs.command("diff", epilog="Example: tabloop runs diff 2026112301 2026112302")
-@click.argument("first")
-@click.argument("second")
-@with_settings
-def runs_diff(settings: Settings, first: str, second: str) -> None:
-    """Compare two runs: settings, data, figures."""
-    from tabloop.artifacts.run_diff import compare_runs
-
-    store = _store(settings)
-    differences = compare_runs(store.get(first), store.get(second))
-    if settings.as_json:
-        write_json({"first": store.get(first).run_id, "second": store.get(second).run_id,
-                    "differences": differences})  # fmt: skip
-    elif not differences:
-        click.echo("no difference in settings, contract, data or figures")
-    else:
-        write_table(
-            ["what", "first", "second"],
-            [[name, _cell(pair["first"]), _cell(pair["second"])] for name, pair in differences.items()],
-        )
-
-
 @click.command(epilog="Example: tabloop reproduce --retrain")
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--retrain", is_flag=True, help="Train again and demand the same metrics and predictions.")
@@ -232,32 +135,6 @@ def _store(settings: Settings) -> RunStore:
     from tabloop.artifacts.store import RunStore
 
     return RunStore(settings.project().model_dir)
-
-
-def _newest_or(store: RunStore, run_id: str | None) -> RunFolder:
-    from tabloop.errors import ArtifactMissingError
-
-    if run_id:
-        return store.get(run_id)
-    every = store.runs()
-    if not every:
-        raise ArtifactMissingError(f"{store.runs_dir}: no runs yet; `tabloop run` makes one")
-    return every[-1]
-
-
-def _describe_run(store: RunStore, folder: RunFolder) -> dict[str, Any]:
-    metrics = folder.metrics if folder.has(METRICS) else None
-    return {
-        "run_id": folder.run_id,
-        "state": folder.state,
-        "created_at": folder.created_at,
-        "size_bytes": folder.size_bytes,
-        "champion": store.champion_name() == folder.run_id,
-        **{
-            name: getattr(metrics, name, None)
-            for name in ("best_model_name", "roc_auc", "precision", "recall")
-        },
-    }
 
 
 def _describe_decision(decision: ReleaseDecision) -> dict[str, Any]:
@@ -325,9 +202,3 @@ def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision
         if said := gate.evidence.get("later_comparisons", {}).get("said"):
             click.echo(f"note: {said}")
     return described
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "-" if value is None else str(value)[:48]

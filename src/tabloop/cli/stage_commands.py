@@ -14,9 +14,7 @@ from tabloop.cli.output import ProgressDisplay, reported, write_json, write_tabl
 if TYPE_CHECKING:
     from tabloop.artifacts.run import RunFolder
     from tabloop.config.config import Config
-    from tabloop.config.loading import Project
     from tabloop.data.run_data import RunData
-    from tabloop.scoring.tables import Output
 
 
 def _open(
@@ -186,34 +184,23 @@ def score(
     the reason. Exit code 2 when they are more than data.max_quarantine_fraction; the others are scored all
     the same.
     """
-    from tabloop.artifacts.files import require_other_file
     from tabloop.artifacts.store import RunStore
-    from tabloop.data.open_source import TABLE_PREFIX, file_of, source_of_input
     from tabloop.inference.scoring_service import load_service
-    from tabloop.scoring.tables import require_most_scored, score_rows
+    from tabloop.scoring.job import score as score_input
 
     project = settings.project()
     if sink == (output is not None):
         raise click.UsageError("give either --output FILE or --sink")
-    config, folder = project.config.data, project.folder
-    if source is not None:
-        config = config.model_copy(update={"source": source_of_input(config.source, source)})
-        folder = folder if source.startswith(TABLE_PREFIX) else Path()
-    destination, quarantine, where = _destination(project, output)
-    for written in (*([output] if output is not None else []), quarantine):
-        require_other_file(written, settings.config, *file_of(config.source, folder))
     store = RunStore(project.model_dir)
     service = load_service(store.get(run_id) if run_id else store.require_champion())
     with ProgressDisplay() as progress:
         progress.step("scoring")
-        report = score_rows(
-            service, config, folder, destination, quarantine,
-            extra_allowed=project.config.scoring.extra_columns == "pass", progress=progress.fraction,
-        )  # fmt: skip
+        job = score_input(project, service, source, output, progress=progress.fraction)
+    report, where = job.report, job.where
     described = {
         "run_id": report.run_id,
         "output": where,
-        "quarantine": str(quarantine),
+        "quarantine": str(job.quarantine),
         "read": report.rows_read,
         "scored": report.rows_scored,
         "quarantined": report.quarantine.rows,
@@ -226,33 +213,7 @@ def score(
             f"({report.positive_rows:,} positive) + {report.quarantine.rows:,} refused; run {report.run_id}"
         )
     with reported(settings, described):
-        destination.require_all_written()
-        require_most_scored(report, config)
-
-
-def _destination(project: Project, output: Path | None) -> tuple[Output, Path, str]:
-    """Find where answers go, where refused rows go, and what to call the first."""
-    from tabloop.config.scoring import SqlSink
-    from tabloop.errors import ConfigError, DataError
-    from tabloop.scoring.tables import FileOutput
-
-    if output is not None:
-        if output.suffix.lower() not in (".csv", ".parquet", ".pq"):
-            raise DataError(f"{output}: expected a name that ends in .csv, .parquet or .pq")
-        if not output.parent.is_dir():
-            raise DataError(f"{output.parent}: no such folder; make it first or choose another output")
-        return FileOutput(output), output.with_name(f"{output.name}.quarantine.jsonl"), str(output)
-    sink = project.config.scoring.sink
-    if not isinstance(sink, SqlSink):
-        raise ConfigError(
-            "scoring.sink: is not set; expected where answers go, such as "
-            "{kind: sql, url_env: SCORES_URL, table: scores, key: [id]}"
-        )
-    from tabloop.data.sql.sink import TableOutput
-
-    table = TableOutput(sink, project.folder)
-    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in sink.table)
-    return table, Path(f"{name}.quarantine.jsonl"), table.where
+        job.require_written()
 
 
 @click.command(epilog="Example: tabloop rollback")

@@ -103,6 +103,11 @@ class RunMonitor:
         """Rows of the run since it went live."""
         return self._drift.window.rows_seen
 
+    @property
+    def not_monitored(self) -> tuple[str, ...]:
+        """Features that the log does not hold."""
+        return self._rows.not_monitored
+
     def catch_up(self) -> list[WindowVerdict]:
         """Take in everything that was logged until now; give the verdicts that this brought."""
         return [verdict for verdicts in self.catching_up() for verdict in verdicts]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from dataclasses import dataclass
 
 from tabloop.artifacts.datasets import DatasetStore
 from tabloop.artifacts.files import locked
-from tabloop.artifacts.layout import CONFIG, LINEAGE, RETRAINING, RETRAINING_LOCK, reports_folder
+from tabloop.artifacts.layout import CONFIG, LINEAGE, RETRAINING, RETRAINING_LOCK, RUNS, reports_folder
+from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.run_notes import KEEP
+from tabloop.artifacts.run_summary import RunSummary, select_runs, summarize_runs
 from tabloop.artifacts.store import RunStore
 from tabloop.config.config import Config
 from tabloop.errors import ArtifactError
@@ -33,17 +37,77 @@ def prune_runs(store: RunStore, *, keep_runs: int) -> list[str]:
     removed : list of str
         The runs that are gone; `decisions.jsonl` notes each with the hash of its manifest.
     """
-    runs = store.runs()
+    removed = plan_pruning(store, PruningRule(keep=keep_runs))
+    for each in removed:
+        _remove(store, RunFolder(each.path))
+    return [each.run_id for each in removed]
+
+
+@dataclass(frozen=True)
+class PruningRule:
+    """Which runs may go; all that is said has to hold of each.
+
+    Attributes
+    ----------
+    where : str or None
+        A condition, as `tabloop.artifacts.run_summary.select_runs` takes it.
+    keep : int or None
+        So many sealed runs stay, the newest.
+    older_than_days : float or None
+        Younger ones stay.
+    """
+
+    where: str | None = None
+    keep: int | None = None
+    older_than_days: float | None = None
+
+    def with_default(self, config: Config) -> PruningRule:
+        """Give the rule itself, or where it says nothing the one of `artifacts.keep_runs`."""
+        return PruningRule(keep=config.artifacts.keep_runs) if self == PruningRule() else self
+
+
+def plan_pruning(store: RunStore, rule: PruningRule) -> list[RunSummary]:
+    """Choose the sealed runs that a rule lets go, the oldest first; nothing is removed.
+
+    The champion, the champions before it, the run of any other pointer, the champion that an open challenger
+    is compared with, and runs that are tagged `keep` stay, whatever the rule.
+    """
+    runs = summarize_runs(store)
     sealed = [run for run in runs if run.state != "open"]
-    kept = {run.run_id for run in sealed[-keep_runs:]}
-    kept |= set(line_of_champions(store)[-1 - KEPT_CHAMPIONS :]) | {store.champion_name() or ""}
-    kept |= {run.retraining.champion_run_id for run in runs if run.state == "open" and run.retraining}
-    removed = [run for run in sealed if run.run_id not in kept]
-    for run in removed:
-        store.note_decision("pruned", run, state=run.state, size_bytes=run.size_bytes)
-        store.remove(run)
-        shutil.rmtree(reports_folder(store.model_dir, run.run_id), ignore_errors=True)
-    return [run.run_id for run in removed]
+    chosen = select_runs(runs, rule.where)
+    if rule.keep is not None:
+        newest = {run.run_id for run in sealed[-rule.keep :]} if rule.keep > 0 else set()
+        chosen = [run for run in chosen if run.run_id not in newest]
+    if rule.older_than_days is not None:
+        chosen = [run for run in chosen if run.number("age_days") > rule.older_than_days]
+    kept = _needed(store)
+    return [run for run in chosen if run.state != "open" and run.run_id not in kept and KEEP not in run.tags]
+
+
+def prune_by_rule(store: RunStore, rule: PruningRule, config: Config) -> list[RunSummary]:
+    """Remove what `plan_pruning` chooses, and the stored tables that no run needs any more."""
+    with store.deciding():
+        removed = plan_pruning(store, rule)
+        for each in removed:
+            _remove(store, RunFolder(each.path))
+        prune_datasets(store, config)
+    return removed
+
+
+def _needed(store: RunStore) -> set[str]:
+    kept = set(line_of_champions(store)[-1 - KEPT_CHAMPIONS :])
+    for link in store.model_dir.iterdir() if store.model_dir.is_dir() else ():
+        if link.is_symlink() and (target := link.readlink()).parent.name == RUNS:
+            kept.add(target.name)  # the champion, and any other pointer
+    return kept | {
+        run.retraining.champion_run_id for run in store.runs() if run.state == "open" and run.retraining
+    }
+
+
+def _remove(store: RunStore, run: RunFolder) -> None:
+    store.note_decision("pruned", run, state=run.state, size_bytes=run.size_bytes)
+    store.remove(run)
+    shutil.rmtree(reports_folder(store.model_dir, run.run_id), ignore_errors=True)
 
 
 def prune_datasets(store: RunStore, config: Config, *, is_retraining: bool = False) -> list[str]:

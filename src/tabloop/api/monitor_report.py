@@ -1,0 +1,84 @@
+"""How the champion is doing, as `tabloop monitor` says it and a notebook shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tabloop.api.drift_report import DriftReport
+from tabloop.api.html import table, titled
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project as Settings
+from tabloop.monitoring.alerts import read_alert_troubles
+from tabloop.monitoring.run_monitor import RunMonitor
+from tabloop.retraining.trigger import RetrainingDecision
+
+
+@dataclass(frozen=True)
+class MonitorReport:
+    """How the champion is doing.
+
+    Attributes
+    ----------
+    run_id : str
+        The champion.
+    drift : DriftReport
+        Of what it has predicted since it went live.
+    performance : mapping of str to object
+        What `GET /monitoring/performance` answers: `at_release`, `estimated`, `realized`, `promise`, `weeks`.
+    retraining : RetrainingDecision
+        Whether to retrain, and why.
+    troubles : tuple of str
+        Alarms that could not be delivered.
+    """
+
+    run_id: str
+    drift: DriftReport
+    performance: Mapping[str, Any]
+    retraining: RetrainingDecision
+    troubles: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<MonitorReport of run {self.run_id}: {self.drift.rows:,} rows; {self.retraining.reason}>"
+
+    def _repr_html_(self) -> str:
+        sides = ("at_release", "estimated", "realized")
+        rows = [
+            [name, *(_figure(self.performance[side]["figures"].get(name)) for side in sides)]
+            for name in ("precision", "recall", "roc_auc")
+        ]
+        promise = self.performance["promise"]
+        return titled(
+            "monitor",
+            f"run {self.run_id}; retraining: {self.retraining.reason}",
+            table(["figure", "at release", "estimated", "realized"], rows),
+            table([], [["promised precision", promise["verdict"], promise["reason"]]]),
+            self.drift._repr_html_(),
+            *([table(["trouble"], [[each] for each in self.troubles])] if self.troubles else []),
+        )
+
+
+def monitor(settings: Settings) -> MonitorReport:
+    """Follow the log to its present end, and say what it means."""
+    run = RunStore(settings.model_dir).require_champion()
+    following = RunMonitor(settings, run)
+    verdicts = following.catch_up()
+    return MonitorReport(
+        run.run_id,
+        DriftReport(
+            run.run_id,
+            following.rows_seen,
+            following.check_rule(),
+            tuple(verdict for verdict in verdicts if verdict.alarms),
+            sum(verdict.complete for verdict in verdicts),
+            following.not_monitored,
+        ),
+        following.describe_performance(),
+        following.decide_retraining(),
+        tuple(read_alert_troubles(settings.model_dir)),
+    )
+
+
+def _figure(figure: Mapping[str, float] | None) -> str:
+    return "-" if figure is None else f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"

@@ -1,0 +1,94 @@
+"""The stages of a run, one at a time, as `Run` offers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tabloop.api.progress import shown
+from tabloop.artifacts.run import RunFolder
+from tabloop.config.loading import Project as Settings
+from tabloop.data.run_data import RunData, load_run_data
+from tabloop.progress import Progress
+
+if TYPE_CHECKING:
+    from tabloop.artifacts.documents.graphs import ExportReport, QuantizeReport, RunParity
+    from tabloop.optimization.benchmark.report import BenchmarkReport
+    from tabloop.optimization.tradeoffs.analysis import TradeoffReport
+    from tabloop.release.release import ReleaseDecision
+
+
+@contextmanager
+def _rows(
+    settings: Settings, run: RunFolder, progress: bool | None, doing: str
+) -> Iterator[tuple[RunData, Progress]]:
+    """Read the rows of a run and say what is done with them."""
+    with shown(progress) as watcher:
+        watcher.step("reading the data")
+        data = load_run_data(settings, run, watcher.fraction)
+        watcher.step(doing)
+        yield data, watcher
+
+
+def export(settings: Settings, run: RunFolder, progress: bool | None) -> ExportReport:
+    """Write `model.onnx`; see `tabloop.lifecycle.export`."""
+    from tabloop.lifecycle.export import export_run
+
+    with _rows(settings, run, progress, "exporting") as (data, _):
+        return export_run(run, data)
+
+
+def quantize(settings: Settings, run: RunFolder, progress: bool | None) -> QuantizeReport:
+    """Try 8 bits; see `tabloop.lifecycle.quantize`."""
+    from tabloop.lifecycle.quantize import quantize_run
+
+    with _rows(settings, run, progress, "quantizing") as (data, _):
+        return quantize_run(run, data, settings.config)
+
+
+def parity(settings: Settings, run: RunFolder, progress: bool | None) -> RunParity:
+    """Compare graph and pipeline; see `tabloop.lifecycle.parity`."""
+    from tabloop.lifecycle.parity import parity_run
+
+    with _rows(settings, run, progress, "checking parity") as (data, _):
+        return parity_run(run, data, settings.config)
+
+
+def benchmark(settings: Settings, run: RunFolder, progress: bool | None, *, full: bool) -> BenchmarkReport:
+    """Measure the variants; see `tabloop.lifecycle.benchmark`."""
+    from tabloop.lifecycle.benchmark import benchmark_run
+
+    with _rows(settings, run, progress, "benchmarking") as (data, watcher):
+
+        def told(done: int, total: int, text: str) -> None:
+            watcher.step(f"benchmarking {text}")
+            watcher.fraction(done / max(1, total))
+
+        return benchmark_run(run, data, settings.config, full=full, progress=told)
+
+
+def tradeoffs(run: RunFolder) -> TradeoffReport:
+    """Weigh what was measured; see `tabloop.lifecycle.tradeoffs`."""
+    from tabloop.lifecycle.benchmark import read_benchmark
+    from tabloop.lifecycle.tradeoffs import tradeoffs_run
+
+    return tradeoffs_run(run, read_benchmark(run))
+
+
+def release(settings: Settings, run: RunFolder, *, dry_run: bool, allow_infeasible: bool) -> ReleaseDecision:
+    """Judge, seal and promote; see `tabloop.release.release`."""
+    from tabloop.release.release import release as judge
+    from tabloop.retraining.challenger_gates import challenger_gates
+
+    return judge(
+        settings, run, challenger_gates=challenger_gates, allow_infeasible=allow_infeasible, dry_run=dry_run
+    )
+
+
+def reproduce(settings: Settings, run: RunFolder, progress: bool | None, *, retrain: bool) -> dict[str, Any]:
+    """Check every hash, and train again if asked to; see `tabloop.lifecycle.reproduce`."""
+    from tabloop.lifecycle.reproduce import reproduce as check_again
+
+    with shown(progress) as watcher:
+        return check_again(settings, run, watcher, retrain=retrain)

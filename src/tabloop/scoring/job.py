@@ -1,0 +1,109 @@
+"""Score what a person named: find the input, the place for the answers and the one for refused rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabloop.artifacts.files import require_other_file
+from tabloop.config.data import DataConfig
+from tabloop.config.loading import Project
+from tabloop.config.scoring import SqlSink
+from tabloop.data.open_source import TABLE_PREFIX, file_of, source_of_input
+from tabloop.errors import ConfigError, DataError
+from tabloop.inference.scoring_service import ScoringService
+from tabloop.scoring.tables import FileOutput, Output, ScoringReport, require_most_scored, score_rows
+
+
+@dataclass(frozen=True)
+class ScoringJob:
+    """What was scored, and where the answers are.
+
+    Attributes
+    ----------
+    report : ScoringReport
+        What became of the rows.
+    where : str
+        The output's name in messages.
+    quarantine : pathlib.Path
+        Refused rows, one JSON line each.
+    output : Output
+        What the answers were written to.
+    config : DataConfig
+        What was read, and how many of its rows may be refused.
+    """
+
+    report: ScoringReport
+    where: str
+    quarantine: Path
+    output: Output
+    config: DataConfig
+
+    def require_written(self) -> None:
+        """Raise `DataError` when answers are gone, or more rows were refused than the config allows."""
+        self.output.require_all_written()
+        require_most_scored(self.report, self.config)
+
+
+def score(
+    project: Project,
+    service: ScoringService,
+    source: str | None,
+    output: Path | None,
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> ScoringJob:
+    """Score a file or table.
+
+    Parameters
+    ----------
+    project : Project
+        Every setting in force.
+    service : ScoringService
+        The champion, as a rule.
+    source : str or None
+        A file, or `table:NAME`; None for the configured source.
+    output : pathlib.Path or None
+        A .csv or .parquet file; None for the table of `scoring.sink`.
+    progress : callable, optional
+        Told the fraction read.
+
+    Raises
+    ------
+    ConfigError, DataError, DatabaseError
+        If input or output cannot be what they are named as; see `score_rows`.
+    """
+    config, folder = project.config.data, project.folder
+    if source is not None:
+        config = config.model_copy(update={"source": source_of_input(config.source, source)})
+        folder = folder if source.startswith(TABLE_PREFIX) else Path()
+    destination, quarantine, where = _destination(project, output)
+    for written in (*([output] if output is not None else []), quarantine):
+        require_other_file(written, project.config_path, *file_of(config.source, folder))
+    extra_allowed = project.config.scoring.extra_columns == "pass"
+    report = score_rows(
+        service, config, folder, destination, quarantine, extra_allowed=extra_allowed, progress=progress
+    )
+    return ScoringJob(report, where, quarantine, destination, config)
+
+
+def _destination(project: Project, output: Path | None) -> tuple[Output, Path, str]:
+    """Find where answers go, where refused rows go, and what to call the first."""
+    if output is not None:
+        if output.suffix.lower() not in (".csv", ".parquet", ".pq"):
+            raise DataError(f"{output}: expected a name that ends in .csv, .parquet or .pq")
+        if not output.parent.is_dir():
+            raise DataError(f"{output.parent}: no such folder; make it first or choose another output")
+        return FileOutput(output), output.with_name(f"{output.name}.quarantine.jsonl"), str(output)
+    sink = project.config.scoring.sink
+    if not isinstance(sink, SqlSink):
+        raise ConfigError(
+            "scoring.sink: is not set; expected where answers go, such as "
+            "{kind: sql, url_env: SCORES_URL, table: scores, key: [id]}"
+        )
+    from tabloop.data.sql.sink import TableOutput
+
+    table = TableOutput(sink, project.folder)
+    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in sink.table)
+    return table, Path(f"{name}.quarantine.jsonl"), table.where
