@@ -68,7 +68,9 @@ def test_the_python_page_runs_in_an_empty_folder(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv(name, value)
     assert run_snippet("python.md", "import polars as pl", tmp_path).startswith("True 0.")
     run_page(workspace, "docs/python.md", after="python")
-    assert "False" in run_snippet("python.md", "import polars\n    import tabloop as tl\n\n    project", tmp_path)
+    assert "False" in run_snippet(
+        "python.md", "import polars\n    import tabloop as tl\n\n    project", tmp_path
+    )
     run_snippet("python.md", "from sklearn.base import clone", tmp_path)
 
 

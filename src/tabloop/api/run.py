@@ -24,9 +24,10 @@ from tabloop.contract.contract import Contract
 
 if TYPE_CHECKING:
     from tabloop.api.model import Model
-    from tabloop.artifacts.documents.graphs import ExportReport, QuantizeReport, RunParity
-    from tabloop.optimization.benchmark.report import BenchmarkReport
-    from tabloop.optimization.tradeoffs.analysis import TradeoffReport
+    from tabloop.artifacts.documents.benchmark import BenchmarkReport
+    from tabloop.artifacts.documents.graphs import ExportReport, RunParity
+    from tabloop.artifacts.documents.quantize import QuantizeReport
+    from tabloop.artifacts.documents.tradeoffs import TradeoffReport
     from tabloop.release.release import ReleaseDecision
 
 Report = TypeVar("Report")

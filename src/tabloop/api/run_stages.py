@@ -13,9 +13,10 @@ from tabloop.data.run_data import RunData, load_run_data
 from tabloop.progress import Progress
 
 if TYPE_CHECKING:
-    from tabloop.artifacts.documents.graphs import ExportReport, QuantizeReport, RunParity
-    from tabloop.optimization.benchmark.report import BenchmarkReport
-    from tabloop.optimization.tradeoffs.analysis import TradeoffReport
+    from tabloop.artifacts.documents.benchmark import BenchmarkReport
+    from tabloop.artifacts.documents.graphs import ExportReport, RunParity
+    from tabloop.artifacts.documents.quantize import QuantizeReport
+    from tabloop.artifacts.documents.tradeoffs import TradeoffReport
     from tabloop.release.release import ReleaseDecision
 
 
