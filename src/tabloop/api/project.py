@@ -200,18 +200,15 @@ class Project:
         >>> report.rows_scored, report.quarantine.rows
         (600, 0)
         """
-        from tabloop.inference.scoring_service import load_service
         from tabloop.scoring.job import score
 
         if sink == (output is not None):
             raise ConfigError("score: give either an output or sink=True")
-        store = self._store
-        service = load_service(store.get(run) if run else store.require_champion())
         with shown(progress) as watcher:
             watcher.step("scoring")
             job = score(
                 self._settings,
-                service,
+                run,
                 None if source is None else str(source),
                 None if output is None else Path(output),
                 progress=watcher.fraction,

@@ -184,18 +184,14 @@ def score(
     the reason. Exit code 2 when they are more than data.max_quarantine_fraction; the others are scored all
     the same.
     """
-    from tabloop.artifacts.store import RunStore
-    from tabloop.inference.scoring_service import load_service
     from tabloop.scoring.job import score as score_input
 
     project = settings.project()
     if sink == (output is not None):
         raise click.UsageError("give either --output FILE or --sink")
-    store = RunStore(project.model_dir)
-    service = load_service(store.get(run_id) if run_id else store.require_champion())
     with ProgressDisplay() as progress:
         progress.step("scoring")
-        job = score_input(project, service, source, output, progress=progress.fraction)
+        job = score_input(project, run_id, source, output, progress=progress.fraction)
     report, where = job.report, job.where
     described = {
         "run_id": report.run_id,

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tabloop.artifacts.files import require_other_file
+from tabloop.artifacts.store import RunStore
 from tabloop.config.data import DataConfig
 from tabloop.config.loading import Project
 from tabloop.config.scoring import SqlSink
 from tabloop.data.open_source import TABLE_PREFIX, file_of, source_of_input
 from tabloop.errors import ConfigError, DataError
-from tabloop.inference.scoring_service import ScoringService
+from tabloop.inference.scoring_service import load_service
 from tabloop.scoring.tables import FileOutput, Output, ScoringReport, require_most_scored, score_rows
 
 
@@ -48,7 +49,7 @@ class ScoringJob:
 
 def score(
     project: Project,
-    service: ScoringService,
+    run_id: str | None,
     source: str | None,
     output: Path | None,
     *,
@@ -60,8 +61,8 @@ def score(
     ----------
     project : Project
         Every setting in force.
-    service : ScoringService
-        The champion, as a rule.
+    run_id : str or None
+        A run that has passed; None for the champion.
     source : str or None
         A file, or `table:NAME`; None for the configured source.
     output : pathlib.Path or None
@@ -81,6 +82,8 @@ def score(
     destination, quarantine, where = _destination(project, output)
     for written in (*([output] if output is not None else []), quarantine):
         require_other_file(written, project.config_path, *file_of(config.source, folder))
+    store = RunStore(project.model_dir)
+    service = load_service(store.get(run_id) if run_id else store.require_champion())
     extra_allowed = project.config.scoring.extra_columns == "pass"
     report = score_rows(
         service, config, folder, destination, quarantine, extra_allowed=extra_allowed, progress=progress
