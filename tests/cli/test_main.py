@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,23 @@ def exit_code(*arguments: str) -> int:
 def test_usage_is_printed_once(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(*arguments) == 2
     assert capsys.readouterr().err.count("Usage:") == 1
+
+
+def test_a_full_folder_of_temporary_files_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_room(*_: object, **__: object) -> None:
+        raise OSError("No space left on device (os error 28)")  # as Polars says it
+
+    monkeypatch.setattr("tabloop.data.students.write_students", without_room)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    room = shutil.disk_usage(tmp_path)
+    for free, is_named in ((0, True), (1 << 30, False)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: room._replace(free=free))
+        assert exit_code("data", "synthesize", "--rows", "5", "--output", str(tmp_path / "a.csv")) == 2
+        said = capsys.readouterr().err
+        assert "No space left on device" in said
+        assert (f"no room for temporary files in {tmp_path}" in said) == is_named
 
 
 def test_the_module_is_the_command(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from tabloop.deployment.state_folder import monitor_socket, open_state_folder
 from tabloop.errors import ServingError
 from tests.conftest import Workspace
 from tests.deployment.conftest import Serve
-from tests.deployment.real_server import wait_until
+from tests.deployment.real_server import serving, wait_until
 from tests.deployment.test_operation import figure
 
 
@@ -97,11 +99,22 @@ def test_a_socket_has_a_path_that_the_kernel_takes(tmp_path: Path) -> None:
         assert path.name == "monitor"
 
 
-def test_too_few_file_descriptors_are_told_at_the_start(deployed: Workspace) -> None:
+def test_hardly_any_file_descriptors_are_told_at_the_start(deployed: Workspace) -> None:
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -n 600; exec {sys.executable} -m tabloop serve --port 0"],
+        ["bash", "-c", f"ulimit -n 260; exec {sys.executable} -m tabloop serve --port 0"],
         cwd=deployed.folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "need 1,280 file descriptors" in done.stderr
     assert "ulimit -n 1280" in done.stderr
+
+
+def test_few_file_descriptors_are_fewer_connections(deployed: Workspace) -> None:
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (290, 290))"
+    with serving(deployed, prelude=few) as server, contextlib.ExitStack() as held:
+        assert "each worker holds 34 connections at most" in server.log()[0]["message"]
+        for _ in range(34):
+            held.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as surplus:
+            surplus.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert b"34 connections are open already" in surplus.recv(65_536)

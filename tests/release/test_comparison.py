@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tabloop.config.release import ReleaseConfig
-from tabloop.release.comparison import foresee_comparison, judge_comparison
+from tabloop.release.comparison import foresee_comparison, judge_comparison, next_step
 from tabloop.statistics.paired_bootstrap import compare_paired
 
 FLOORS = ReleaseConfig.model_validate({})
@@ -27,6 +27,9 @@ def test_too_few_rows_refuse_and_say_how_many_would_do() -> None:
     needed = gate.evidence["positives_needed"]
     assert f"{int(y.sum())} positive rows prove no more, about {needed:,} would" in gate.reason
     assert needed > y.sum()
+    enough = ReleaseConfig.model_validate(gate.evidence["margins_that_would_do"])
+    assert judge_comparison("quality", compare_paired(y, new, old), enough).passed
+    assert f"--set release.roc_auc_margin={enough.roc_auc_margin}" in next_step(gate)
 
 
 def test_what_is_as_good_on_enough_rows_passes_and_what_is_worse_does_not() -> None:
@@ -36,6 +39,7 @@ def test_what_is_as_good_on_enough_rows_passes_and_what_is_worse_does_not() -> N
     gate = judge_comparison("quality", compare_paired(y, worse, old, resamples=200), FLOORS)
     assert not gate.passed
     assert "positives_needed" not in gate.evidence  # more rows would only prove it
+    assert "tabloop run" not in next_step(gate)
 
 
 def test_the_same_model_passes_on_any_rows() -> None:
@@ -52,4 +56,5 @@ def test_what_is_foreseen_is_about_what_is_needed() -> None:
     many, new, old = scored(needed * 10, seed=6)
     compared = compare_paired(many, new, old, resamples=400)
     assert compared.roc_auc.difference - compared.roc_auc.low == pytest.approx(0.01, rel=0.3)
+    assert "or a release.roc_auc_margin of 0.0" in foreseen["said"]
     assert foreseen["fresh"]["positives"] == round(500 * y.sum() / len(y))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +25,8 @@ from tabloop.cli.stage_commands import benchmark, export, parity, quantize, roll
 from tabloop.cli.stream_commands import stream
 from tabloop.errors import CheckFailedError, TabloopError
 from tabloop.extras import is_optional, missing_extra
+
+_LEAST_TEMPORARY_BYTES = 1 << 20
 
 EXIT_CHECK_FAILED = 1
 EXIT_WRONG_INPUT = 2
@@ -93,7 +98,8 @@ def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(EXIT_WRONG_INPUT, type(error).__name__, f"{where}{error.strerror or error}", as_json)
+        said = f"{where}{error.strerror or error}{_full_folder(error)}"
+        return _fail(EXIT_WRONG_INPUT, type(error).__name__, said, as_json)
     except ModuleNotFoundError as error:
         if not is_optional(error.name or ""):
             return _fail_as_defect(error, as_json)
@@ -101,6 +107,16 @@ def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
         return _fail(EXIT_WRONG_INPUT, type(missing).__name__, str(missing), as_json)
     except Exception as error:
         return _fail_as_defect(error, as_json)
+
+
+def _full_folder(error: OSError) -> str:
+    """Name the folder of temporary files where it is full and the error names none."""
+    if error.filename or not (error.errno == errno.ENOSPC or f"os error {errno.ENOSPC}" in str(error)):
+        return ""
+    folder = tempfile.gettempdir()
+    if shutil.disk_usage(folder).free >= _LEAST_TEMPORARY_BYTES:
+        return ""
+    return f"; there is no room for temporary files in {folder}: free some, or set TMPDIR to another folder"
 
 
 def _fail_as_defect(error: Exception, as_json: bool) -> int:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 
 from tabloop.errors import ServingError
 
+_log = logging.getLogger("tabloop.serving")
+
 #: Beside connections: the log, the model, sockets to the monitor.
 _OTHER_DESCRIPTORS = 256
+#: With fewer connections nobody would be served well.
+_LEAST_CONNECTIONS = 16
 
 
-def allow_descriptors(max_connections: int) -> None:
+def allow_descriptors(max_connections: int) -> int:
     """Ask for as many as connections may need, twice over so that those beyond the limit can be told.
 
     Many systems begin with 1024.
+
+    Returns
+    -------
+    connections : int
+        How many this process may hold: `max_connections`, or fewer where the hard limit is low.
     """
     n_wanted = 2 * max_connections + _OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -21,21 +31,35 @@ def allow_descriptors(max_connections: int) -> None:
         n_wanted = min(n_wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < n_wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (n_wanted, hard))
+    return _possible_connections(max_connections, hard)
 
 
-def require_descriptors(max_connections: int) -> None:
-    """Refuse to start where a worker could not hold its connections.
+def check_descriptors(max_connections: int) -> None:
+    """Say at the start where a worker can hold fewer connections than it should.
+
+    Some containers have 1024 descriptors for good, which is too few for the default and enough to serve.
 
     Raises
     ------
     ServingError
-        If the hard limit is too low; it names the number that is needed.
+        If it could hold hardly any; it names the number that is needed.
     """
-    n_needed = max_connections + _OTHER_DESCRIPTORS
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < n_needed:
-        raise ServingError(
-            f"serving.max_connections: {max_connections:,} connections need {n_needed:,} file "
-            f"descriptors and this process may have {hard:,}; raise the limit (`ulimit -n {n_needed}`, "
-            f"LimitNOFILE of systemd) or set serving.max_connections to {max(1, hard - _OTHER_DESCRIPTORS):,}"
-        )
+    possible = _possible_connections(max_connections, hard)
+    if possible == max_connections:
+        return
+    n_needed = max_connections + _OTHER_DESCRIPTORS
+    said = (
+        f"serving.max_connections: {max_connections:,} connections need {n_needed:,} file descriptors and "
+        f"this process may have {hard:,}"
+    )
+    mend = f"raise the limit (`ulimit -n {n_needed}`, LimitNOFILE of systemd)"
+    if possible < min(max_connections, _LEAST_CONNECTIONS):
+        raise ServingError(f"{said}; {mend}")
+    _log.warning("%s: each worker holds %s connections at most; %s", said, f"{possible:,}", mend)
+
+
+def _possible_connections(max_connections: int, hard: int) -> int:
+    if hard == resource.RLIM_INFINITY:
+        return max_connections
+    return min(max_connections, hard - _OTHER_DESCRIPTORS)

@@ -48,6 +48,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.connections) > 2 * self.max_connections:
             transport.abort()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what came of a body: the collector may not look at the connection for long."""
+        super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.body.clear()
+
     def data_received(self, data: bytes) -> None:
         """Take bytes; refuse a head or trailers that do not end."""
         if self._is_surplus:
@@ -145,6 +151,8 @@ class GuardedProtocol(HttpToolsProtocol):
         In place of uvicorn's, which sets a timer for each request that any byte stops.
         """
         self.server_state.total_requests += 1
+        if self.cycle.response_complete:
+            self.cycle.body.clear()  # what came of a body that was refused; the connection may stay for long
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

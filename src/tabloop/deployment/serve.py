@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.deployment.child_process import log_as_json
-from tabloop.deployment.descriptors import require_descriptors
+from tabloop.deployment.descriptors import check_descriptors
 from tabloop.deployment.state_folder import monitor_socket, open_state_folder
 from tabloop.deployment.supervisor import Child, Supervisor
 from tabloop.errors import MissingExtraError, ServingError
@@ -28,8 +28,13 @@ _LONGEST_WORKER_SILENCE_S = 30.0
 #: The monitor computes on its loop, at a low priority, for some seconds where the log is long.
 _LONGEST_MONITOR_SILENCE_S = 120.0
 _BACKLOG = 2048
-#: Each process computes on one thread; more would only wait for each other.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+#: Each process computes on one thread; more would only wait for each other. And it gives the memory of large
+#: bodies back: glibc keeps blocks of a size that was freed once, unless it is told a threshold.
+_CHILD_ENVIRON = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
     """
     log_as_json()
     run_id = RunStore(project.model_dir).require_champion().run_id
-    require_descriptors(project.config.serving.max_connections)
+    check_descriptors(project.config.serving.max_connections)
     listener = _listen(host, port)
     n_columns = len(project.contract.columns)
     with (
@@ -94,7 +99,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
             "the monitor",
             MONITOR_MODULE,
             shared,
-            environ=state.environ(0) | _ONE_THREAD,
+            environ=state.environ(0) | _CHILD_ENVIRON,
             needed=False,
             longest_silence_s=_LONGEST_MONITOR_SILENCE_S,
         )
@@ -105,7 +110,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
                 WORKER_MODULE,
                 told,
                 keeps_fds=(listener.fileno(),),
-                environ=state.environ(number) | _ONE_THREAD,
+                environ=state.environ(number) | _CHILD_ENVIRON,
                 longest_silence_s=_LONGEST_WORKER_SILENCE_S,
             )
             for number in range(1, workers + 1)

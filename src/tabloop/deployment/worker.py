@@ -53,7 +53,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     keys_file = project.resolve(config.api_keys_file) if config.api_keys_file else None
     keys = load_keys(config.api_keys_env, keys_file)
     metrics.begin()
-    allow_descriptors(config.max_connections)
+    max_connections = allow_descriptors(config.max_connections)
     log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
 
     def load(run: RunFolder) -> ServedModel:
@@ -104,7 +104,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         from tabloop.deployment.tracing import traced
 
         served = traced(edge)
-    protocol = guarded_protocol(config.receive_timeout_s, config.max_connections)
+    protocol = guarded_protocol(config.receive_timeout_s, max_connections)
     server = uvicorn.Server(
         uvicorn.Config(
             served,

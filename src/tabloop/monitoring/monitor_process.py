@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,6 @@ from tabloop.monitoring.service_monitor import ServiceMonitor
 _LOG = logging.getLogger("tabloop.monitor")
 
 _LONGEST_QUESTION_BYTES = 64 << 20
-#: Requests come first: what the monitor looks at is in the log, and can wait.
-_NICENESS = 10
 
 
 def _answered(monitor: ServiceMonitor, question: str, body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -81,7 +78,6 @@ async def run(settings: ChildSettings) -> None:
 
 def main() -> None:
     """Run until told to stop."""
-    os.nice(_NICENESS)
     with starting() as settings:
         asyncio.run(run(settings))
 

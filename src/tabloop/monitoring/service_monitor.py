@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -33,6 +34,8 @@ from tabloop.outcomes.store import OutcomeStore
 _LOG = logging.getLogger("tabloop.monitor")
 
 _TICK_S = 1.0
+#: Requests come first: what the monitor looks at is in the log, and can wait.
+_NICENESS = 10
 _SNAPSHOT_S = 60.0
 #: Figures that need resampling are computed again after this time.
 _FIGURES_EVERY_S = 30.0
@@ -76,12 +79,19 @@ class ServiceMonitor:
         metrics.monitor_looked_at.set_to_current_time()
 
     async def follow(self) -> None:
-        """Look again and again until cancelled."""
+        """Look again and again until cancelled.
+
+        The first look has the priority of any process: until it is done, questions are refused.
+        """
+        is_first = True
         while True:
             try:
                 await self.look()
             except Exception:
                 _LOG.exception("the monitor could not look; it tries again")
+            if is_first:
+                os.nice(_NICENESS)
+                is_first = False
             await asyncio.sleep(_TICK_S)
 
     async def look(self) -> None:

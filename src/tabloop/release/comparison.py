@@ -66,7 +66,8 @@ def judge_comparison(
     -----
     A test of non-inferiority: the run passes when the one-sided lower bound of the difference in ROC-AUC lies
     above minus the margin, and the upper bound of that in Brier score below its margin. Rows that are too
-    few to prove it refuse; the reason says how many would be needed.
+    few to prove it refuse; the reason says how many would be needed. Where the run is within both margins as
+    measured, the evidence has the margins that would do, as `margins_that_would_do`.
     """
     margin = floors.roc_auc_margin if margin is None else margin
     auc, brier = compared.roc_auc, compared.brier_score
@@ -96,8 +97,29 @@ def judge_comparison(
             f"Brier score {brier.challenger:.4f} for {brier.champion:.4f}: may be {brier.high:.4f} higher, "
             f"{floors.brier_margin:g} is tolerable"
         )
+    if problems and auc.difference >= -margin and brier.difference <= floors.brier_margin:
+        evidence["margins_that_would_do"] = {
+            "roc_auc_margin": max(margin, _rounded_up(-auc.low)),
+            "brier_margin": max(floors.brier_margin, _rounded_up(brier.high)),
+        }
     said = f"{shown}, Brier score {brier.challenger:.4f} for {brier.champion:.4f} on {compared.rows:,} rows"
     return Gate(name, not problems, "; ".join(problems) or said, evidence)
+
+
+def next_step(compared: Gate) -> str:
+    """Give the command that tolerates what the rows leave open, where the run does not look worse.
+
+    Examples
+    --------
+    >>> margins = {"roc_auc_margin": 0.033, "brier_margin": 0.01}
+    >>> next_step(Gate("comparison", False, "few rows", {"margins_that_would_do": margins}))
+    '; if that may be lost: tabloop run --set release.roc_auc_margin=0.033 --set release.brier_margin=0.01'
+    """
+    margins = compared.evidence.get("margins_that_would_do")
+    if margins is None:
+        return "; release.roc_auc_margin and release.brier_margin say what may be lost"
+    words = " ".join(f"--set release.{name}={value}" for name, value in margins.items())
+    return f"; if that may be lost: tabloop run {words}"
 
 
 def foresee_comparison(
@@ -141,9 +163,11 @@ def foresee_comparison(
     foreseen: dict[str, Any] = {}
     problems = []
     for rows, words in (
-        ("test", "test rows hold {at:,} positives, a comparison with a later run will need about {needed:,}"),
+        ("test", "test rows hold {at:,} positives, a comparison with a later run will need about {needed:,}, "
+         "or a release.roc_auc_margin of {provable:.3f}"),
         ("fresh", "retraining.fresh_rows = {fresh:,} rows hold about {at:,} positives, a retraining will "
-         "need about {needed:,} among them, in about {more:,} rows"),
+         "need about {needed:,} among them, in about {more:,} rows, or a retraining.fresh_margin of "
+         "{provable:.3f}"),
     ):  # fmt: skip
         at, margin = at_hand[rows], margins[rows]
         needed = _grown(positives, reach, margin) if margin > 0 else None
@@ -151,13 +175,26 @@ def foresee_comparison(
         foreseen[rows] = {"positives": at, "needed": needed, "enough": enough, "roc_auc_margin": margin}
         if needed is not None and not enough:
             more = round(needed * len(y_true) / positives)
-            problems.append(words.format(at=at, needed=needed, fresh=fresh_rows, more=more))
+            provable = _rounded_up(reach * np.sqrt(positives / max(at, 1)))
+            values = {"at": at, "needed": needed, "fresh": fresh_rows, "more": more, "provable": provable}
+            problems.append(words.format(**values))
     return foreseen | {"said": "; ".join(problems)}
 
 
 def _grown(positives: int, reach: float, margin: float) -> int:
     """Count the positives with which a bound that reaches so far on these would reach the margin only."""
     return max(LEAST_ROWS_A_CLASS, int(np.ceil(positives * (reach / margin) ** 2)))
+
+
+def _rounded_up(margin: float) -> float:
+    """Round a margin up to thousandths, as it is written into a config.
+
+    Examples
+    --------
+    >>> _rounded_up(0.0321), _rounded_up(1.7)
+    (0.033, 1.0)
+    """
+    return min(1.0, float(np.ceil(margin * 1000)) / 1000)
 
 
 def _z(confidence: float) -> float:

@@ -30,7 +30,7 @@ from tabloop.inference.scoring_service import (
     load_service,
     replay_self_test,
 )
-from tabloop.release.comparison import foresee_comparison, judge_comparison, too_few_to_compare
+from tabloop.release.comparison import foresee_comparison, judge_comparison, next_step, too_few_to_compare
 from tabloop.statistics.paired_bootstrap import compare_paired
 from tabloop.streaming.simulation.load_simulator import LoadSimulator
 
@@ -311,8 +311,8 @@ def judge_quality(
         said += f"; {compared.reason} against champion {champion}"
         if not compared.passed:
             problems.append(
-                f"not proved as good as champion {champion} on the same test rows: {compared.reason}; "
-                "release.roc_auc_margin and release.brier_margin say what may be lost, 1 that anything may"
+                f"not proved as good as champion {champion} on the same test rows: {compared.reason}"
+                + next_step(compared)
             )
     evidence["champion"]["promise_kept"] = promise_kept
     if promise_kept and not feasible and not allow_infeasible and not floors.require_promise:
@@ -367,7 +367,9 @@ def _compare_with_champion(
         # a margin of 1 tolerates the loss of everything: there is nothing to prove
         anything_goes = config.release.roc_auc_margin == 1 and config.release.brier_margin == 1
         said = f"{problem}; nothing is asked" if anything_goes else problem + _why_few(config, trained_as)
-        evidence = {"rows": len(y), "positive_rows": int(y.sum())}
+        # nothing is measured, so only whoever tolerates any loss can have it
+        margins = {"roc_auc_margin": 1.0, "brier_margin": 1.0}
+        evidence = {"rows": len(y), "positive_rows": int(y.sum()), "margins_that_would_do": margins}
         return Gate("comparison", anything_goes, said, evidence), promise_kept
     shared = data.split.test.filter(pl.Series(fresh))
     old = other.decide(columns_of_frame(other.contract, rows.filter(pl.Series(fresh)))).probability
