@@ -17,6 +17,7 @@
     ├── DatabaseError (RuntimeError)         a database cannot be reached, refuses, or broke off
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
+    ├── ReportError (RuntimeError)           a report cannot be printed
     ├── QueueFullError (RuntimeError)        more rows are waiting than may wait; try again later
     ├── ServingError (RuntimeError)          the service cannot start, or did not stop as it should
     ├── MonitorError (RuntimeError)          the monitor process cannot answer; its message says why
@@ -214,6 +215,10 @@ class TrainingError(TabloopError, RuntimeError):
 
 class ExportError(TabloopError, RuntimeError):
     """A step of the model cannot be written as ONNX; the message names the step."""
+
+
+class ReportError(TabloopError, RuntimeError):
+    """A report cannot be printed: there is no browser, or it does not print."""
 
 
 class QueueFullError(TabloopError, RuntimeError):

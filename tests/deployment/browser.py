@@ -45,6 +45,11 @@ class Browser:
             time.sleep(0.05)
         return found
 
+    def resize(self, width: int, height: int) -> None:
+        """Show the page as in a window of that many pixels, a phone's too."""
+        self._post("/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride",
+                   params={"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
+
     def screenshot(self) -> bytes:
         answer = self._client.get("/screenshot").raise_for_status()
         return base64.b64decode(answer.json()["value"])

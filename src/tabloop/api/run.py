@@ -296,6 +296,17 @@ class Run:
         report = run_stages.reproduce(self._in_force(), self.folder, progress, retrain=retrain)
         return int(report["files_checked"])
 
+    def report(self, path: str | Path, *, compare: Run | None = None, progress: bool | None = None) -> Path:
+        """Write its report to a path that ends with `.html`, `.md` or `.pdf`, another run beside it if given.
+
+        Examples
+        --------
+        >>> Run("artifacts/champion").report("report.html").stat().st_size < 3_000_000
+        True
+        """
+        other = None if compare is None else compare.folder
+        return run_stages.report(self._in_force(), self.folder, Path(path), other, progress)
+
     def diff(self, other: Run) -> Any:
         """Compare it with another run: settings, data, figures.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabloop.api.progress import shown
@@ -93,3 +94,17 @@ def reproduce(settings: Settings, run: RunFolder, progress: bool | None, *, retr
 
     with shown(progress) as watcher:
         return check_again(settings, run, watcher, retrain=retrain)
+
+
+def report(
+    settings: Settings, folder: RunFolder, path: Path, other: RunFolder | None, progress: bool | None
+) -> Path:
+    """Write the report of a run into a file, in the format that its name ends with."""
+    from tabloop.artifacts.files import write_atomic
+    from tabloop.lifecycle.report import report_run
+    from tabloop.report.file import report_bytes
+
+    with shown(progress) as display:
+        page = report_run(settings, folder, display, other=other)
+        write_atomic(path, report_bytes(page, path.suffix.removeprefix(".").lower()))
+    return path

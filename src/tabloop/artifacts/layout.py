@@ -32,6 +32,9 @@ TRADEOFFS = "tradeoffs.json"
 TRADEOFFS_TABLE = "tradeoffs.csv"
 TRADEOFFS_PLOT = "tradeoffs.png"
 TRADEOFFS_PAGE = "tradeoffs.html"
+EVALUATION = "evaluation.json"
+EXPLANATION = "explanation.json"
+DISTRIBUTIONS = "distributions.json"
 GATES = "gates.json"
 
 # What lies beside the runs.
@@ -53,6 +56,8 @@ RETRAINING_LOCK = ".retrain.lock"
 REPORTS = "reports"
 REPLAY = "replay.jsonl"
 FEEDBACK_QUARANTINE = "feedback_quarantine.jsonl"
+#: Beside the run, since it tells the verdict too; the familiar path leads to that of the latest `run`.
+REPORT = "report.html"
 
 #: Links in the artifact folder that lead through the champion.
 FAMILIAR_FILES = (

@@ -83,7 +83,7 @@ class PlotArea:
         self.drawing = Drawing(width, height + _LEGEND_LINE * len(lines))
         bottom = height - 40.0
         if names:
-            left = min(0.42 * width, max(text_width(name, _LABEL_PX) for name in names) + 10)
+            left = min(0.46 * width, max(text_width(name, _LABEL_PX) for name in names) + 10)
             self.y = Scale(-0.5, len(names) - 0.5, _TOP, bottom)
         else:
             self.y = fit_scale(y, y_values, bottom, _TOP)

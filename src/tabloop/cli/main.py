@@ -17,6 +17,7 @@ from tabloop.cli.data_commands import contract, data, init
 from tabloop.cli.feedback_commands import feedback
 from tabloop.cli.log_commands import log
 from tabloop.cli.monitor_commands import drift, monitor
+from tabloop.cli.report_commands import report
 from tabloop.cli.retrain_commands import retrain
 from tabloop.cli.run_commands import config, release, reproduce, run, train
 from tabloop.cli.runs_commands import runs
@@ -54,7 +55,7 @@ def tabloop() -> None:
 COMMANDS = (
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
     stream, monitor, drift, retrain,
-    runs, reproduce, feedback, data, contract, config, log,
+    runs, report, reproduce, feedback, data, contract, config, log,
 )  # fmt: skip
 for command in COMMANDS:
     tabloop.add_command(command)

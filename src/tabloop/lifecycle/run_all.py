@@ -1,4 +1,4 @@
-"""The whole job: train, export, quantize, parity, benchmark, trade-offs, release."""
+"""The whole job: train, export, quantize, parity, description, benchmark, trade-offs, release, report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData
 from tabloop.lifecycle.benchmark import benchmark_run
+from tabloop.lifecycle.describe import describe_run
 from tabloop.lifecycle.export import export_run
 from tabloop.lifecycle.parity import parity_run
 from tabloop.lifecycle.quantize import quantize_run
+from tabloop.lifecycle.report import write_run_report
 from tabloop.lifecycle.tradeoffs import tradeoffs_run
 from tabloop.lifecycle.train import train
 from tabloop.progress import Progress
@@ -52,7 +54,9 @@ def run_all(
     decision = release(
         project, run, data=data, challenger_gates=challenger_gates, allow_infeasible=allow_infeasible
     )
-    return RunFolder(run.path), decision
+    sealed = RunFolder(run.path)
+    write_run_report(project, sealed, progress)
+    return sealed, decision
 
 
 def run_stages(
@@ -66,6 +70,8 @@ def run_stages(
     quantize_run(run, data, project.config)
     progress.step("checking parity")
     parity_run(run, data, project.config)
+    progress.step("describing")
+    describe_run(run, data)
     if (mode := project.config.benchmarking.in_run) != "none":
         _measure(run, data, project.config, progress, full=mode == "full")
     return run, data

@@ -33,7 +33,7 @@ def render_model_card(
         _figures(metrics),
         _candidates(metrics),
         _data(contract, metrics, lineage),
-        _limits(contract, metrics),
+        "## Limits\n\n" + "\n".join(f"- {note}" for note in known_limits(contract, metrics)),
         _drift(operating_table),
         _lineage(lineage),
     ]
@@ -120,14 +120,14 @@ def _data(contract: Contract, metrics: Metrics, lineage: Lineage) -> str:
     return (
         f"## Data\n\n{rows.read:,} rows read, {rows.quarantined:,} refused by the contract, "
         f"{rows.training:,} to train on, {rows.test:,} to report on. "
-        f"{_repetition(metrics.repetition)}\n\n"
+        f"{repetition_words(metrics.repetition)}\n\n"
         f"| column | type | meaning |\n|---|---|---|\n{columns}"
         + (f"\n\nEngineered features:\n\n{features}" if features else "")
         + (f"\n\nRow rules:\n\n{rules}" if rules else "")
     )
 
 
-def _repetition(found: RepetitionFigures | None) -> str:
+def repetition_words(found: RepetitionFigures | None) -> str:
     """Say how many rows repeat, and what that meant for the split and the folds."""
     if found is None or not found.repeating_rows:
         return "No two rows have the same features."
@@ -143,7 +143,8 @@ def _repetition(found: RepetitionFigures | None) -> str:
     return said + "rows of equal features were kept in one part and one fold, as copies."
 
 
-def _limits(contract: Contract, metrics: Metrics) -> str:
+def known_limits(contract: Contract, metrics: Metrics) -> list[str]:
+    """List what a run does not promise, see or know, in sentences."""
     notes = [
         "The promise holds for fresh rows like the training rows. When rows drift it is void: watch drift, "
         "and test the promise again on outcomes.",
@@ -168,7 +169,7 @@ def _limits(contract: Contract, metrics: Metrics) -> str:
         f"{each.name} could not be exported: {each.no_graph}" for each in metrics.cv_ranking if each.no_graph
     ]
     notes += [f"{report.name}: {warning}" for report in metrics.cv_ranking for warning in report.warnings]
-    return "## Limits\n\n" + "\n".join(f"- {note}" for note in notes)
+    return notes
 
 
 def _drift(table: DriftOperatingTable) -> str:

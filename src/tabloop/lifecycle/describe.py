@@ -1,0 +1,61 @@
+"""Describe a run for people: what its model does on the test rows, why, and what its rows look like."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tabloop.artifacts.documents.evaluation import Evaluation
+from tabloop.artifacts.layout import DISTRIBUTIONS, EVALUATION, EXPLANATION, QUARANTINE
+from tabloop.artifacts.reports import write_report_document
+from tabloop.artifacts.run import RunFolder
+from tabloop.data.distributions import describe_rows
+from tabloop.data.run_data import RunData
+from tabloop.evaluation.candidates import compare_candidates
+from tabloop.evaluation.curves import confusion, rate_curve, reliability, score_histogram
+from tabloop.evaluation.segments import measure_segments
+from tabloop.explanation.explain_model import explain_model
+from tabloop.inference.predictor import Predictor
+from tabloop.inference.records.frame_columns import columns_of_frame
+from tabloop.lifecycle.export import require_exported
+
+
+def describe_run(run: RunFolder, data: RunData) -> None:
+    """Write `evaluation.json`, `explanation.json` and `distributions.json`.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Exported.
+    data : RunData
+        Its rows.
+    """
+    require_exported(run)
+    contract, test = data.contract, data.split.test
+    predictor = Predictor(run.read(run.served_model))
+    columns = columns_of_frame(contract, test)
+    y_true = test[contract.target.name].to_numpy()
+    y_proba = predictor.predict(columns)
+    threshold, metrics = run.threshold, run.metrics
+    segments, left_out = measure_segments(contract, test, y_true, y_proba, threshold)
+    evaluation = Evaluation(
+        model=run.served_model,
+        rows=len(y_true),
+        positive_rows=int(y_true.sum()),
+        curve=rate_curve(y_true, y_proba),
+        reliability=reliability(y_true, y_proba),
+        histogram=score_histogram(y_true, y_proba),
+        confusion=confusion(y_true, y_proba, threshold),
+        segments=segments,
+        segments_left_out=left_out,
+        candidates=compare_candidates(metrics),
+    )
+    write_report_document(run, EVALUATION, evaluation)
+    explanation = explain_model(predictor, run.served_model, contract, columns, y_true, seed=data.config.seed)
+    write_report_document(run, EXPLANATION, explanation)
+    rows = describe_rows(
+        contract,
+        pl.concat([data.split.train, test]),
+        run.read(QUARANTINE).splitlines(),
+        refused_rows=run.lineage.rows.quarantined,
+    )
+    write_report_document(run, DISTRIBUTIONS, rows)

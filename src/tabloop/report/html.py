@@ -1,0 +1,52 @@
+"""A report as one HTML file that needs nothing from outside and runs nothing."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tabloop.charts.chart import Chart
+from tabloop.charts.colours import css_variables
+from tabloop.charts.text import visible
+from tabloop.report.page import Block, Page
+
+
+def render_html(page: Page) -> str:
+    """Write a report as HTML; whatever strangers wrote is escaped, shortened and keeps its direction."""
+    environment = _environment()
+    blocks = environment.get_template("blocks.html")
+
+    def write(block: Block) -> Markup:
+        return Markup(  # noqa: S704 - the template escaped it
+            blocks.render(block=block, kind=type(block).__name__, svg=_svg)
+        )
+
+    source, _, _ = PackageLoader("tabloop.report").get_source(environment, "page.css")
+    style = Markup(css_variables() + "\n" + source)  # noqa: S704 - our own style sheet
+    return environment.get_template("page.html").render(page=page, write=write, style=style) + "\n"
+
+
+def _svg(chart: Chart) -> Markup:
+    return Markup(chart.svg)  # noqa: S704 - the XML writer escaped it
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("tabloop.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters["shown"] = visible
+    environment.filters["is_figure"] = _is_figure
+    return environment
+
+
+def _is_figure(cell: str) -> bool:
+    """Tell whether a cell holds a number, perhaps with its interval, which should stay in one line."""
+    return (
+        len(cell) < 40 and cell[:1] in "0123456789-+" and not any(c.isalpha() for c in cell.replace("to", ""))
+    )

@@ -1,0 +1,223 @@
+"""How good the model is: curves, reliability, scores, gain, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabloop.artifacts.documents.evaluation import Evaluation
+from tabloop.artifacts.documents.metrics import Calibration, Metrics
+from tabloop.charts.bars import Bars, histogram_chart
+from tabloop.charts.chart import Chart, Table, no_data
+from tabloop.charts.colours import series_colour
+from tabloop.charts.lines import Line, line_chart
+from tabloop.charts.plot_area import Limit
+from tabloop.charts.scale import Axis
+from tabloop.charts.text import number_text
+from tabloop.report.page import Figures, Listing, Section, Text
+from tabloop.report.run_documents import RunDocuments
+
+_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "accuracy", "brier_score",
+            "expected_calibration_error")  # fmt: skip
+
+
+def quality_section(run: RunDocuments) -> Section:
+    """Show the test figures and every curve behind them."""
+    found = run.evaluation
+    blocks = [Listing(figures_table(run.metrics), f"On {run.metrics.test_rows:,} test rows, "
+                      f"{run.metrics.test_positive_rows:,} of them positive.")]  # fmt: skip
+    if found is None:
+        return Section(
+            "quality", "How good it is", (*blocks, Text("No data yet: the curves need an exported model."))
+        )
+    charts = (
+        roc_chart([("this run", found)]),
+        precision_recall_chart(found, run.metrics.calibration),
+        reliability_chart(found),
+        score_chart(found, run.metrics.calibration.threshold),
+        gain_chart(found),
+        lift_chart(found),
+        threshold_chart(run.metrics.calibration),
+    )
+    return Section("quality", "How good it is", (*blocks, Figures(charts)))
+
+
+def figures_table(metrics: Metrics) -> Table:
+    """List the test figures with their intervals, where they have one."""
+    rows = []
+    for name in _FIGURES:
+        ends = metrics.intervals.get(name)
+        span = "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
+        rows.append((name, f"{getattr(metrics, name):.4f}", span))
+    return Table(("figure", "value", "95% interval"), tuple(rows))
+
+
+def roc_chart(runs: Sequence[tuple[str, Evaluation]]) -> Chart:
+    """Draw hits against false alarms, of one run or of several."""
+    lines = [Line("chance", [0.0, 1.0], [0.0, 1.0], "reference", dashed=True)]
+    for place, (name, found) in enumerate(runs):
+        lows = [0.0, *(p.true_positive_interval[0] for p in found.curve)]
+        highs = [0.0, *(p.true_positive_interval[1] for p in found.curve)]
+        lines.append(
+            Line(
+                name,
+                [0.0, *(p.false_positive_rate for p in found.curve)],
+                [0.0, *(p.true_positive_rate for p in found.curve)],
+                series_colour(place) if len(runs) > 1 else "model",
+                lows,
+                highs,
+            )
+        )
+    first = runs[0][1]
+    return line_chart(
+        "ROC: hits against false alarms",
+        "Every threshold once; the further to the upper left, the better. The band holds each hit rate "
+        "alone.",
+        Axis(f"false alarms of {first.rows - first.positive_rows:,} negatives", "percent", low=0.0, high=1.0),
+        Axis(f"found of {first.positive_rows:,} positives", "percent", low=0.0, high=1.0),
+        lines,
+    )
+
+
+def precision_recall_chart(found: Evaluation, promise: Calibration) -> Chart:
+    """Draw how many decisions are right against how many positives are found."""
+    # the first rows of the walk are too few for a figure: their band fills the whole chart
+    curve = [p for p in found.curve if p.predicted_positive_rows >= 10] or list(found.curve)
+    return line_chart(
+        "Precision against recall",
+        f"Thresholds that decide ten rows or more positive. Without a model the precision would be "
+        f"{found.positive_rows / found.rows:.1%}.",
+        Axis(f"found of {found.positive_rows:,} positives (recall)", "percent", low=0.0, high=1.0),
+        Axis("right of those decided positive", "percent", low=0.0, high=1.0),
+        [
+            Line(
+                "precision",
+                [p.true_positive_rate for p in curve],
+                [p.precision for p in curve],
+                "model",
+                [p.precision_interval[0] for p in curve],
+                [p.precision_interval[1] for p in curve],
+            )
+        ],
+        limits=[Limit(promise.target_precision, f"asked for: {promise.target_precision:.1%}")],
+    )
+
+
+def reliability_chart(found: Evaluation) -> Chart:
+    """Draw what became of rows against the probability they were given."""
+    bins = found.reliability
+    return line_chart(
+        "Reliability of the probabilities",
+        f"Rows of similar probability, about {bins[0].rows:,} together: on the dashed line the "
+        f"probability is what "
+        "becomes of them. Bars are 95% intervals.",
+        Axis("mean probability", "percent", low=0.0, high=1.0),
+        Axis(f"positive of {found.rows:,} test rows", "percent", low=0.0, high=1.0),
+        [
+            Line("perfect", [0.0, 1.0], [0.0, 1.0], "reference", dashed=True),
+            Line(
+                "observed",
+                [each.mean_probability for each in bins],
+                [each.observed_rate for each in bins],
+                "model",
+                [each.interval[0] for each in bins],
+                [each.interval[1] for each in bins],
+                dots=True,
+            ),
+        ],
+    )
+
+
+def score_chart(found: Evaluation, threshold: float) -> Chart:
+    """Draw the probabilities of both classes and where the decision lies between them."""
+    scores, negatives = found.histogram, found.rows - found.positive_rows
+    return histogram_chart(
+        "Probabilities of both classes",
+        "Each class by itself, so that the rare one is seen. Right of the threshold rows are decided "
+        "positive.",
+        Axis("predicted probability", low=0.0, high=1.0),
+        Axis("share of the class", "percent"),
+        scores.edges,
+        [
+            Bars(
+                f"negative ({negatives:,} rows)",
+                [n / max(1, negatives) for n in scores.negative_rows],
+                "negative",
+            ),
+            Bars(
+                f"positive ({found.positive_rows:,} rows)",
+                [n / max(1, found.positive_rows) for n in scores.positive_rows],
+                "positive",
+            ),
+        ],
+        limits=[Limit(threshold, f"threshold {number_text(threshold, 3)}", along="x")],
+    )
+
+
+def gain_chart(found: Evaluation) -> Chart:
+    """Draw how many positives are found in how many of the highest scores."""
+    return line_chart(
+        "Gain: positives found by rows looked at",
+        "Rows by falling probability: so many of the positives are among the first.",
+        Axis(f"first of {found.rows:,} rows", "percent", low=0.0, high=1.0),
+        Axis(f"found of {found.positive_rows:,} positives", "percent", low=0.0, high=1.0),
+        [
+            Line("by chance", [0.0, 1.0], [0.0, 1.0], "reference", dashed=True),
+            Line(
+                "by the model",
+                [0.0, *(p.predicted_positive_rows / found.rows for p in found.curve)],
+                [0.0, *(p.true_positive_rate for p in found.curve)],
+                "model",
+                [0.0, *(p.true_positive_interval[0] for p in found.curve)],
+                [0.0, *(p.true_positive_interval[1] for p in found.curve)],
+            ),
+        ],
+    )
+
+
+def lift_chart(found: Evaluation) -> Chart:
+    """Draw how much richer in positives the highest scores are than all rows."""
+    base = found.positive_rows / found.rows
+    curve = [p for p in found.curve if p.predicted_positive_rows >= 10] or list(found.curve)
+    return line_chart(
+        "Lift: how much richer the first rows are",
+        f"Precision of the first rows over the rate of all, {base:.1%}; from ten rows on.",
+        Axis(f"first of {found.rows:,} rows", "percent", low=0.0, high=1.0),
+        Axis("times the rate of all rows", low=0.0),
+        [
+            Line(
+                "lift",
+                [p.predicted_positive_rows / found.rows for p in curve],
+                [p.precision / base for p in curve],
+                "model",
+                [p.precision_interval[0] / base for p in curve],
+                [p.precision_interval[1] / base for p in curve],
+            )
+        ],
+        limits=[Limit(1.0, "as by chance", colour="faint")],
+    )
+
+
+def threshold_chart(promise: Calibration) -> Chart:
+    """Draw the walk that found the threshold: precision and its bound, from the highest scores down."""
+    tested = [step for step in promise.steps if step.lower_bound is not None]
+    if len(tested) < 2:
+        return no_data("How the threshold was found", "too few cuts were tested")
+    ordered = sorted(tested, key=lambda step: step.recall)
+    recalls = [step.recall for step in ordered]
+    return line_chart(
+        "How the threshold was found",
+        f"Out-of-fold on {promise.n_rows:,} training rows: cuts that were tested, from the highest "
+        f"scores down, each "
+        "with the lower bound of its precision. The chosen one is the last whose bound keeps what was "
+        "asked for" + (" and that is promised." if promise.feasible else "; here none does."),
+        Axis(f"found of {promise.positive_rows:,} positives (recall)", "percent"),
+        Axis("precision", "percent"),
+        [
+            Line("precision", recalls, [step.precision for step in ordered], "model"),
+            Line("lower bound", recalls, [step.lower_bound or 0.0 for step in ordered], "series-5"),
+        ],
+        limits=[
+            Limit(promise.target_precision, f"asked for: {promise.target_precision:.1%}"),
+            Limit(promise.recall, "chosen", along="x", colour="faint"),
+        ],
+    )
