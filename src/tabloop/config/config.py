@@ -14,6 +14,7 @@ from tabloop.config.business import BusinessConfig
 from tabloop.config.cv import CvConfig
 from tabloop.config.data import CsvSource, DataConfig
 from tabloop.config.gone_settings import without_gone_settings
+from tabloop.config.later_settings import with_later_settings
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.preprocessing import PreprocessingConfig
@@ -105,7 +106,8 @@ class Config(Section):
     @classmethod
     def from_json(cls, text: str | bytes) -> Config:
         """Read what `to_json` wrote, also by an earlier version whose settings are gone since."""
-        return cls.model_validate_json(json.dumps(without_gone_settings(json.loads(text))))
+        recorded = with_later_settings(without_gone_settings(json.loads(text)))
+        return cls.model_validate_json(json.dumps(recorded))
 
     def to_json(self) -> str:
         """Write every setting in force as JSON text; the order of columns and candidates is part of it."""

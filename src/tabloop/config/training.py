@@ -29,6 +29,12 @@ class KNeighborsCandidate(Section):
     kind: Literal["k_neighbors"]
     n_neighbors: StrictInt = Field(7, ge=1, description="How many neighbours vote.")
     weights: Literal["uniform", "distance"] = Field("uniform", description="How a neighbour counts.")
+    max_rows: StrictInt | None = Field(
+        100_000,
+        ge=100,
+        description="Of more training rows a stratified sample of so many is kept, and said; null for all. "
+        "Each answer is compared with every row that is kept.",
+    )
 
 
 class SVMCandidate(Section):
@@ -38,6 +44,12 @@ class SVMCandidate(Section):
     C: StrictFloat = Field(1.0, gt=0, description="Inverse strength of the penalty.")
     gamma: Literal["scale", "auto"] | Annotated[float, Field(gt=0)] = Field(
         "scale", description="Kernel coefficient."
+    )
+    max_rows: StrictInt | None = Field(
+        20_000,
+        ge=100,
+        description="Of more training rows it is fitted on a stratified sample of so many, and that is said; "
+        "null for all. Its time grows with their square.",
     )
     class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
 
@@ -60,6 +72,12 @@ class RandomForestCandidate(Section):
     min_samples_leaf: StrictInt = Field(2, ge=1, description="Least training rows in a leaf.")
     max_features: Literal["sqrt", "log2"] | Annotated[float, Field(gt=0, le=1)] = Field(
         "sqrt", description="Features tried at a split."
+    )
+    max_samples: StrictInt | None = Field(
+        None,
+        ge=100,
+        description="Most training rows that a tree sees, drawn for it with replacement; null for as many as "
+        "there are.",
     )
     class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
 

@@ -19,6 +19,7 @@ from tabloop.data.files.csv_header import column_names
 from tabloop.data.open_source import open_file
 from tabloop.data.row_source import MalformedRow
 from tabloop.errors import DataError, TooFewRowsError, nearest_name
+from tabloop.guessing.caps import min_category_rows_for
 from tabloop.guessing.column_guess import ColumnGuess
 from tabloop.guessing.columns import guess_column
 from tabloop.guessing.layout import guess_csv_layout
@@ -151,7 +152,7 @@ def _infer(table: _Table, file: str, title: str, *, target: str, positive: str |
         ignored=tuple(guess for guess in guesses if guess.ignore is not None),
         max_quarantine_fraction=quarantine_fraction,
         quarantine_seen=quarantine_seen,
-        min_category_rows=50 if n_rows >= 5000 else max(5, n_rows // 100),
+        min_category_rows=min_category_rows_for(n_rows),
         n_splits=n_splits,
         splits_seen=f"rows of the rarer class: {rarer_rows:,}" if n_splits < _DEFAULT_SPLITS else None,
     )

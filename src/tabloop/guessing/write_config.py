@@ -19,6 +19,7 @@ from tabloop.config.training import TrainingConfig
 from tabloop.contract.columns import BooleanColumn, TimestampColumn
 from tabloop.contract.formulas.tree import Binary, Call, Number, format_node
 from tabloop.contract.formulas.tree import Column as ColumnNode
+from tabloop.guessing.caps import candidates_for
 from tabloop.guessing.column_guess import ColumnGuess
 
 #: Words that YAML 1.1 reads as something else than text.
@@ -27,13 +28,6 @@ _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "n
 _LONGEST_SIMPLE_KEY = 1000
 _LONGEST_LINE = 160
 _LONGEST_NAME_IN_EXAMPLE = 60
-_CANDIDATES: Mapping[str, Mapping[str, Any]] = {
-    "logistic_regression": {"max_iter": 2000},
-    "k_neighbors": {"n_neighbors": 7},
-    "svm": {"C": 1.0},
-    "decision_tree": {"max_depth": 8, "min_samples_leaf": 10},
-    "random_forest": {"n_estimators": 400, "min_samples_leaf": 2},
-}
 _ORDER = ("type", "kind", "minimum", "maximum", "categories", "open", "max_length")
 
 
@@ -206,8 +200,9 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
     preprocessing = PreprocessingConfig.model_validate({"min_category_rows": draft.min_category_rows})
     _add_block(page, preprocessing)
     page.add("\ntraining:\n  candidates:")
-    for name, settings in _CANDIDATES.items():
-        page.add(f"    {name}: {_flow(settings)}")
+    for name, candidate in candidates_for(draft.rows).items():
+        comment = f"  # {candidate.reason}" if candidate.reason else ""
+        page.add(f"    {name}: {_flow(candidate.settings)}{comment}")
     page.add("    # hist_gradient_boosting: {}")
     _add_block(page, TrainingConfig.model_validate({}), without=("candidates", "workers"))
     page.add("")

@@ -108,4 +108,4 @@ def expected_fit_seconds(candidate: Candidate, n_rows: int, n_features: int) -> 
 
 
 def _parameters(candidate: Candidate) -> dict[str, Any]:
-    return candidate.model_dump(exclude={"kind"})
+    return candidate.model_dump(exclude={"kind", "max_rows", "max_samples"})

@@ -57,6 +57,8 @@ class CandidateReport:
         Why it cannot be exported although it is the best of the others: another one was chosen.
     warnings : tuple of str
         Warnings of the libraries while it was fitted and scored.
+    sampled_rows : int or None
+        How many rows each fit took, where it took a sample (`max_rows`); None for all.
     """
 
     name: str
@@ -70,6 +72,7 @@ class CandidateReport:
     report_only: bool = False
     no_graph: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    sampled_rows: int | None = None
 
     @property
     def can_win(self) -> bool:
@@ -94,6 +97,7 @@ class CandidateReport:
             no_graph=self.no_graph,
             warnings=self.warnings,
             decision_threshold=decision_threshold,
+            sampled_rows=self.sampled_rows,
         )
         if self.failure is not None:
             return known
@@ -211,6 +215,7 @@ def report_candidate(
         expected_calibration_error=expected_calibration_error(y, probabilities),
         report_only=report_only,
         warnings=told,
+        sampled_rows=max((o.sampled_rows for o in outcomes if o.sampled_rows is not None), default=None),
     )
 
 

@@ -166,6 +166,12 @@ def known_limits(contract: Contract, metrics: Metrics) -> list[str]:
         if names:
             notes.append(f"Columns that {said}: {', '.join(names)}.")
     notes += [
+        f"{each.name} was fitted on a stratified sample of {each.sampled_rows:,} of its rows, in each "
+        "fold and at the end (`max_rows`); it is judged on all."
+        for each in metrics.cv_ranking
+        if each.sampled_rows is not None
+    ]
+    notes += [
         f"{each.name} could not be exported: {each.no_graph}" for each in metrics.cv_ranking if each.no_graph
     ]
     notes += [f"{report.name}: {warning}" for report in metrics.cv_ranking for warning in report.warnings]

@@ -132,7 +132,6 @@ def build_preprocessor(config: PreprocessingConfig, contract: Contract) -> Colum
         encoder = OneHotEncoder(
             min_frequency=config.min_category_rows,
             handle_unknown="infrequent_if_exist",
-            sparse_output=False,
         )
         category = Pipeline([("impute", imputer), ("encode", encoder)])
         steps.append(("category", category, list(contract.category_features)))

@@ -16,11 +16,13 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from tabloop.config.preprocessing import PreprocessingConfig
-from tabloop.config.training import Candidate
+from tabloop.config.training import Candidate, RandomForestCandidate
 from tabloop.contract.contract import Contract
 from tabloop.training.calibration import gives_probabilities, scores_of
 from tabloop.training.candidates import build_classifier
+from tabloop.training.design_matrix import fit_design_matrix
 from tabloop.training.preprocessing import build_preprocessor
+from tabloop.training.row_sample import max_rows_of, sample_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,12 +52,15 @@ class Task:
         The fold that is held out; None to fit on every training row and keep the model.
     trial : bool, default=False
         Fit on a few rows only, to see whether what comes out can be exported.
+    rows : int or None
+        Rows of the training folds, to say what is sampled of them.
     """
 
     name: str
     candidate: Candidate
     fold: int | None
     trial: bool = False
+    rows: int | None = None
 
     @property
     def key(self) -> TaskKey:
@@ -67,6 +72,11 @@ class Task:
         """What a progress display calls it."""
         if self.trial:
             return f"{self.name} (trial)"
+        most = max_rows_of(self.candidate)
+        if most is not None and self.rows is not None and self.rows > most:
+            sampled = f"{most:,} of {self.rows:,} rows"
+            where = "all folds" if self.fold is None else f"fold {self.fold + 1}"
+            return f"{self.name} {where}, {sampled}"
         return f"{self.name} (all rows)" if self.fold is None else f"{self.name} fold {self.fold + 1}"
 
 
@@ -84,6 +94,8 @@ class TaskOutcome:
         Where the fitted steps of a task without fold are.
     fit_s, score_s : float
         Wall seconds.
+    sampled_rows : int or None
+        Rows it was fitted on, where they are a sample (`max_rows`).
     warnings : tuple of str
         Warnings of the libraries while it was fitted and scored.
     failure : str or None
@@ -96,6 +108,7 @@ class TaskOutcome:
     model_path: Path | None = None
     fit_s: float = 0.0
     score_s: float = 0.0
+    sampled_rows: int | None = None
     warnings: tuple[str, ...] = ()
     failure: str | None = None
 
@@ -171,17 +184,16 @@ def _fit_and_score(bench: Workbench, task: Task) -> TaskOutcome:
     if task.trial:
         few = np.sort(np.concatenate([np.flatnonzero(y == label)[:_TRIAL_ROWS_A_CLASS] for label in (0, 1)]))
         features, y = features[few], y[few]
+    held_out = np.zeros(len(y), dtype=np.bool_) if task.fold is None else folds == task.fold
+    start = time.perf_counter()
+    sampled_rows = _fit(
+        pipeline, task.candidate, features.filter(pl.Series(~held_out)), y[~held_out], bench.seed
+    )
+    middle = time.perf_counter()
     if task.fold is None:
-        start = time.perf_counter()
-        pipeline.fit(features, y)
-        fit_s = time.perf_counter() - start
         path = bench.folder / f"{task.name}{'.trial' if task.trial else ''}.joblib"
         joblib.dump(pipeline, path)
-        return TaskOutcome(task, model_path=path, fit_s=fit_s)
-    held_out = folds == task.fold
-    start = time.perf_counter()
-    pipeline.fit(features.filter(pl.Series(~held_out)), y[~held_out])
-    middle = time.perf_counter()
+        return TaskOutcome(task, model_path=path, fit_s=middle - start, sampled_rows=sampled_rows)
     scores = scores_of(pipeline, features.filter(pl.Series(held_out)))
     if not np.isfinite(scores).all():
         raise ValueError(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
@@ -195,4 +207,20 @@ def _fit_and_score(bench: Workbench, task: Task) -> TaskOutcome:
         are_probabilities=gives_probabilities(pipeline),
         fit_s=middle - start,
         score_s=time.perf_counter() - middle,
+        sampled_rows=sampled_rows,
     )
+
+
+def _fit(
+    pipeline: Pipeline, candidate: Candidate, features: pl.DataFrame, y: NDArray[np.int8], seed: int
+) -> int | None:
+    """Fit the steps, on a sample where the candidate takes no more rows; give the size of the sample."""
+    sample = sample_rows(y, max_rows_of(candidate), seed=seed)
+    if sample is not None:
+        features, y = features[sample], y[sample]
+    matrix = fit_design_matrix(pipeline["preprocess"], candidate, features, y)
+    classifier = pipeline["classifier"]
+    if isinstance(candidate, RandomForestCandidate) and candidate.max_samples is not None:
+        classifier.set_params(max_samples=min(candidate.max_samples, len(y)))
+    classifier.fit(matrix, y)
+    return None if sample is None else len(sample)

@@ -169,12 +169,12 @@ def train_model(
             _require_graphs(trials, contract, why_no_graph)
 
         tasks = [
-            Task(name, candidate, fold)
+            Task(name, candidate, fold, rows=int((folds != fold).sum()))
             for name, candidate in candidates.items()
             for fold in range(config.cv.n_splits)
         ]
         if config.training.keep == "all":
-            tasks += [Task(name, candidate, None) for name, candidate in candidates.items()]
+            tasks += [Task(name, candidate, None, rows=len(y)) for name, candidate in candidates.items()]
         outcomes = run(tasks)
         reports = [report_candidate([o for o in outcomes if o.task.name == n], y, folds) for n in candidates]
         ranking = rank_candidates(reports, config.training.rank_by)
@@ -182,7 +182,7 @@ def train_model(
         def why_not(best: CandidateReport) -> CandidateReport | None:
             """Note in the best candidate's report why it cannot be chosen; None if it can."""
             if config.training.keep == "winner":
-                outcomes.extend(run([Task(best.name, candidates[best.name], None)]))
+                outcomes.extend(run([Task(best.name, candidates[best.name], None, rows=len(y))]))
             on_all = next(o for o in outcomes if o.task.name == best.name and o.task.fold is None)
             if on_all.model_path is None:
                 return replace(best, failure=f"on all rows: {on_all.failure}")

@@ -126,6 +126,8 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         Whether it is reported and never chosen.
     no_graph : str or None
         Why it could not be exported although it ranked first: the next best was chosen.
+    sampled_rows : int or None
+        How many rows each fit took, where it took a stratified sample of the training rows; None for all.
     """
 
     name: str
@@ -135,6 +137,7 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     decision_threshold: float | None
     report_only: bool = False
     no_graph: str | None = None
+    sampled_rows: int | None = None
     roc_auc: float = _UNKNOWN
     roc_auc_std: float = _UNKNOWN
     average_precision: float = _UNKNOWN

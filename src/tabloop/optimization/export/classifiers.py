@@ -16,7 +16,7 @@ from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from tabloop.errors import ExportError
 from tabloop.optimization.export.exporter import Exporter
-from tabloop.optimization.export.graph import LANES, OnnxGraph
+from tabloop.optimization.export.graph import LANES, OnnxGraph, dense
 from tabloop.optimization.export.sklearn_graft import graft_classifier
 from tabloop.optimization.export.trees import tree_sum_of, tree_sum_to_onnx
 
@@ -152,7 +152,7 @@ _KERNELS: dict[str, Callable[[OnnxGraph, str, Any, NDArray[np.float64]], str]] =
 
 def _support_vectors(graph: OnnxGraph, x: str, svm: Any) -> str:
     # vectors of no weight fill the last lanes: see `OnnxGraph.add_smooth`
-    missing = -len(svm.support_vectors_) % LANES
+    missing = -svm.support_vectors_.shape[0] % LANES
     vectors = np.pad(_doubles(svm.support_vectors_), ((0, missing), (0, 0)))
     # dual_coef_ and intercept_ have the sign of scikit-learn's decision value, not libsvm's
     weights = np.pad(_doubles(svm.dual_coef_).ravel(), (0, missing)).reshape(-1, 1)
@@ -211,4 +211,4 @@ def _interpolated(
 
 
 def _doubles(values: Any) -> NDArray[np.float64]:
-    return np.ascontiguousarray(values, dtype=np.float64)
+    return dense(values)

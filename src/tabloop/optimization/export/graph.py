@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from scipy.sparse import issparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,3 +164,15 @@ class OnnxGraph:
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, self.ml_opset)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def dense(values: Any) -> NDArray[np.float64]:
+    """Give an array or a sparse matrix as contiguous float64; a model fitted on sparse rows keeps them so.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> dense(csr_matrix([[0, 2]])).tolist()
+    [[0.0, 2.0]]
+    """
+    return np.ascontiguousarray(values.toarray() if issparse(values) else values, dtype=np.float64)

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassif
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 
-from tabloop.optimization.export.graph import OnnxGraph
+from tabloop.optimization.export.graph import OnnxGraph, dense
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -229,11 +229,11 @@ def _columns(graph: OnnxGraph, rows: str, start: int, stop: int, width: int) -> 
 
 
 def _support_vectors(graph: OnnxGraph, rows: str, svm: Any, plan: ProductPlan) -> str:
-    found = _distances(graph, rows, np.asarray(svm.support_vectors_), plan)
+    found = _distances(graph, rows, dense(svm.support_vectors_), plan)
     rate = float(svm._gamma) * found.unit
     exponent = graph.add("Sub", _times(graph, found.closeness, 2 * rate), _times(graph, found.own, rate))
     kernel = graph.add("Exp", graph.add("Min", exponent, _float(graph, np.zeros((1, 1)))))
-    weights = np.asarray(svm.dual_coef_, dtype=np.float64).reshape(-1, 1)
+    weights = dense(svm.dual_coef_).reshape(-1, 1)
     total = _product(graph, kernel, Grid(1 / 255, 0) if plan.all_products else None, weights)
     return graph.add("Add", total, _float(graph, np.reshape(svm.intercept_, (1, 1))))
 

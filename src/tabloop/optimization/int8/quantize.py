@@ -18,7 +18,7 @@ from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame, input_types
 from tabloop.optimization.export.classifiers import add_score_map, inner_classifier, without_threshold
-from tabloop.optimization.export.graph import OnnxGraph
+from tabloop.optimization.export.graph import OnnxGraph, dense
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
 from tabloop.optimization.int8.report import Rival, changed_nothing, count_numbers, judge, measure
@@ -294,7 +294,7 @@ def _calibration_rows(
 ) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     """Take typical rows and the most extreme ones, on which a grid fails first; and all rows' features."""
     pool = _spread(train, _TRAINING_ROWS).select(list(contract.columns))
-    features = np.asarray(pipeline[:-1].transform(pool), dtype=np.float64)
+    features = dense(pipeline[:-1].transform(pool))
     extreme = np.argsort(-np.abs(features).max(axis=1), kind="stable")[:_EXTREME_ROWS]
     return pl.concat([_crossed(contract, _spread(pool, _TYPICAL_ROWS)), pool[np.sort(extreme)]]), features
 
