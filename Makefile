@@ -6,6 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 ARGS   ?=
+# compiled modules and tests are kept, whatever the shell says: each worker and each process that a test starts needs them
+TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # tests wait much for processes and brokers: more workers than cores
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n > 4 ? 8 : 2 * n )))
 
@@ -55,10 +57,10 @@ stream: $(STAMP)  ## simulate a stream of events in this process, no broker need
 	@$(BIN)/tabloop stream --simulate $(ARGS)
 
 test: $(STAMP)  ## the whole test suite
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(TESTS) -n $(WORKERS) --dist worksteal $(ARGS)
 
 soak: $(STAMP)  ## the tests at full size: millions of rows, the 400-tree forest
-	@$(BIN)/python -m pytest -m soak $(ARGS)
+	@$(TESTS) -m soak $(ARGS)
 
 check: lint types imports test  ## what CI runs: format, lint, types, import directions, tests
 

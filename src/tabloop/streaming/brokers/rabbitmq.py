@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,7 +82,15 @@ class _RabbitMq:
         if address.user:
             url = url.with_user(address.user).with_password(address.password)
         try:
-            return await aio_pika.connect(url, ssl_context=self._context, timeout=_ANSWER_S)
+            connection = aio_pika.Connection(url, ssl_context=self._context)
+            try:
+                await connection.connect(timeout=_ANSWER_S)
+            except BaseException:
+                # `aio_pika.connect` leaves this to the garbage collector, which may run in a thread without a
+                # loop and then drops the coroutine that closes
+                await connection.close()
+                raise
+            return connection
         except (AuthenticationError, ProbableAuthenticationError) as error:
             raise address.refused(error) from error
         except ValueError as error:
@@ -322,10 +330,17 @@ class RabbitMqAppendLog(_RabbitMq):
     async def position(self) -> str:
         """Give the offset of the last message a moment ago; empty for the beginning."""
         if monotonic() - self._position_from_s >= _POSITION_EVERY_S:
-            offsets = [int(str(each.headers[_OFFSET])) async for each in self.read("last")]
-            self._position = str(max(offsets)) if offsets else ""
+            last = await self._last_offset()
+            self._position = "" if last is None else str(last)
             self._position_from_s = monotonic()
         return self._position
+
+    async def _last_offset(self) -> int | None:
+        """Give the offset of one of the last messages, the first of those that the server stored together."""
+        async with contextlib.aclosing(self.read("last")) as messages:
+            async for message in messages:
+                return _offset_of(message)
+        return None
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Publish each under its key as the message id."""
@@ -334,10 +349,19 @@ class RabbitMqAppendLog(_RabbitMq):
     async def keys_since(self, position: str) -> set[str]:
         """Read message ids from an offset up to the end."""
         offset = int(position) if position else "first"
-        return {each.message_id or "" async for each in self.read(offset)}
+        last = await self._last_offset()
+        return {each.message_id or "" async for each in self.read(offset, surely_to=last)}
 
-    async def read(self, offset: int | str) -> AsyncIterator[AbstractIncomingMessage]:
-        """Read messages from an offset, or from the `first` or `last` one, up to the end."""
+    async def read(
+        self, offset: int | str, *, surely_to: int | None = None
+    ) -> AsyncGenerator[AbstractIncomingMessage]:
+        """Read messages from an offset, or from the `first` or `last` one, up to the end.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            If the message of the offset `surely_to`, which was seen before, does not come.
+        """
         async with _answering():
             channel = await (await self.connection()).channel()
             try:
@@ -351,15 +375,25 @@ class RabbitMqAppendLog(_RabbitMq):
                     return
                 while True:
                     try:
-                        async with asyncio.timeout(_QUIET_S):
+                        async with asyncio.timeout(_QUIET_S if surely_to is None else _ANSWER_S):
                             message = await arrived.get()
                     except TimeoutError:
+                        if surely_to is not None:
+                            raise BrokerUnavailableError(
+                                f"RabbitMQ: the queue {self._name} did not give its message {surely_to}"
+                            ) from None
                         return
+                    if surely_to is not None and _offset_of(message) >= surely_to:
+                        surely_to = None
                     yield message
                     await message.ack()
             finally:
                 if not channel.is_closed:
                     await channel.close()
+
+
+def _offset_of(message: AbstractIncomingMessage) -> int:
+    return int(str(message.headers[_OFFSET]))
 
 
 @contextlib.asynccontextmanager
