@@ -258,12 +258,15 @@ class MemoryLog:
 
 @dataclass(frozen=True)
 class SlowService(ScoringService):
-    """Takes its time, as a large model does."""
+    """Takes its time, as a large model does, and keeps when each call began and ended."""
 
     pause_s: float = 0.0
+    calls: list[tuple[float, float]] = field(default_factory=list)
 
     def decide(self, columns: Any) -> Decisions:
+        began_s = time.monotonic()
         time.sleep(self.pause_s)
+        self.calls.append((began_s, time.monotonic()))
         n_rows = len(next(iter(columns.values())))
         return Decisions(np.full(n_rows, 0.5), np.zeros(n_rows, dtype=np.int8))
 

@@ -22,6 +22,7 @@ from tabloop.streaming.event_log import LoggedDecision
 from tabloop.streaming.events import EventCodec
 from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.ports import Entry
+from tabloop.streaming.stream_report import StreamMeter
 from tests.streaming.stream_kit import (
     MemoryLog,
     assert_once,
@@ -299,6 +300,13 @@ def test_the_pace_decides_how_much_is_pulled(service: ScoringService, rows: pl.D
     report = asyncio.run(consumer.run(asyncio.Event()))
     # 1,600 rows/s at most: a tenth of a second of that, or two batches, are ready; the broker keeps the others
     assert report.deepest_queue_rows < 400
+
+
+def test_batches_that_are_settled_at_once_after_a_stall_are_no_pace() -> None:
+    meter = StreamMeter()
+    for _ in range(4):
+        meter.note_settled([0.0] * 16)
+    assert 0 < meter.pace_rows_per_s < 1000  # and not 48 rows in some microseconds
 
 
 def test_an_event_that_is_in_two_batches_at_once_is_scored_once(

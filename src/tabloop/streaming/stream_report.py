@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tabloop.streaming.ports import Lag
 
 _PACE_S = 5.0
+# Batches that a busy machine settles at once tell nothing of the pace: it is not divided by less than that
+_LEAST_PACE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class StreamMeter:
         if len(self._paced) < 2:
             return 0.0
         (first_s, first_rows), (last_s, _) = self._paced[0], self._paced[-1]
-        return (sum(rows for _, rows in self._paced) - first_rows) / max(1e-6, last_s - first_s)
+        return (sum(rows for _, rows in self._paced) - first_rows) / max(_LEAST_PACE_S, last_s - first_s)
 
     def report(self) -> StreamReport:
         """Sum up."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.artifacts.prediction_log.log_kit import append, ids, live, open_log, whole
 
 from tabloop.artifacts.prediction_log.folder import LOCK_NAME
+from tabloop.artifacts.prediction_log.live import _LONGEST_WAIT_S
 from tabloop.errors import LogUnwritableError
 
 
@@ -33,6 +36,26 @@ def test_a_lock_that_is_never_let_go_is_an_unwritable_log(tmp_path: Path) -> Non
         assert log.check() is None
         kept += append(log)
     assert ids(tmp_path) == kept
+    whole(tmp_path)
+
+
+def test_while_others_write_one_waits_for_its_turn_longer(tmp_path: Path) -> None:
+    with open_log(tmp_path) as log:
+        append(log)
+        with (tmp_path / LOCK_NAME).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            with ThreadPoolExecutor(1) as thread:
+                waiting = thread.submit(append, log)
+                until = time.monotonic() + 3 * _LONGEST_WAIT_S
+                with live(tmp_path).open("ab") as file:
+                    while time.monotonic() < until:
+                        file.write(b" ")
+                        file.flush()
+                        time.sleep(0.005)
+                    file.truncate(live(tmp_path).read_bytes().rfind(b"\n") + 1)
+                assert not waiting.done()
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                assert len(waiting.result(30)) == len(append(log))
     whole(tmp_path)
 
 

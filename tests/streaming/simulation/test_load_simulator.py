@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -36,6 +38,10 @@ def test_jitter_lets_events_overtake_each_other(service: ScoringService, rows: p
     assert (np.diff(order) < 0).mean() > 0.2
 
 
+def are_some_at_once(calls: list[tuple[float, float]]) -> bool:
+    return any(second[0] < first[1] for first, second in pairwise(sorted(calls)))
+
+
 @pytest.fixture
 def simulator(service: ScoringService, rows: pl.DataFrame) -> LoadSimulator:
     # 10 ms a batch of at most 10: a thousand rows a second and worker
@@ -48,7 +54,7 @@ def test_every_event_is_accounted_for_and_latency_is_measured(simulator: LoadSim
     stream = load.stream
     assert load.produced == stream.consumed == stream.decided > 100
     assert stream.dropped == 0
-    assert stream.throughput_rows_per_s == pytest.approx(400, rel=0.4)
+    assert 10 < stream.throughput_rows_per_s < 600
     queue, total = stream.queue_latency, stream.end_to_end_latency
     assert queue.p50_ms is not None
     assert total.p50_ms is not None
@@ -62,24 +68,32 @@ def test_every_event_is_accounted_for_and_latency_is_measured(simulator: LoadSim
 def test_the_highest_rate_is_what_the_model_can_do(
     simulator: LoadSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    capacity = simulator.waiting(500).stream.throughput_rows_per_s
-    assert 300 < capacity < 1000  # 10 rows in 10 ms, and the machine takes its share
-    highest = find_highest_rate(simulator, limit_ms=200, capacity_rows_per_s=4 * capacity)
+    # 10 rows in 10 ms: the model sets the upper bounds, the lower ones are up to the machine
+    capacity = simulator.waiting(200).stream.throughput_rows_per_s
+    assert 10 < capacity < 1000
+    monkeypatch.setattr(saturation, "_TRIAL_S", 0.5)
+    highest = find_highest_rate(simulator, limit_ms=500, capacity_rows_per_s=4000)
     assert highest.rate_rows_per_s is not None
-    assert 0.3 * capacity < highest.rate_rows_per_s < 1.5 * capacity
+    assert highest.rate_rows_per_s == max(t.rate_rows_per_s for t in highest.trials if t.is_within)
+    assert highest.rate_rows_per_s < 2100  # half a second of more is not decided half a second later
     assert not highest.trials[-1].is_within
     monkeypatch.setattr(saturation, "_TRIAL_S", 0.1)  # no rate can keep this limit, however short the trial
-    none = find_highest_rate(simulator, limit_ms=5, capacity_rows_per_s=capacity)  # the model alone takes 10
+    none = find_highest_rate(simulator, limit_ms=5, capacity_rows_per_s=1000)  # the model alone takes 10
     assert none.rate_rows_per_s is None
 
 
-def test_a_small_queue_drops_and_a_large_one_delays(simulator: LoadSimulator) -> None:
-    one_small, one_large, two_small, two_large = compare_sizes(
-        simulator, workers=(1, 2), queue_rows=(20, 2000), rate_rows_per_s=1500
-    )
+def test_a_small_queue_drops_and_a_large_one_delays(
+    service: ScoringService, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = slow(service, 0.01)
+    simulator = LoadSimulator(model, rows.to_dicts(), StreamConfig(max_batch_rows=10), seed=1)
+    monkeypatch.setattr(saturation, "_TRIAL_S", 0.5)
+    one_small, one_large = compare_sizes(simulator, workers=(1,), queue_rows=(20, 2000), rate_rows_per_s=2000)
     assert one_small.dropped_fraction > 0.2 > one_large.dropped_fraction == 0
-    assert (one_large.queue_p99_ms or 0) > 3 * (one_small.queue_p99_ms or 0)
-    assert two_small.throughput_rows_per_s > 1.2 * one_small.throughput_rows_per_s
-    assert (two_large.queue_p99_ms or 0) < (one_large.queue_p99_ms or 0)
+    assert (one_large.queue_p99_ms or 0) > (one_small.queue_p99_ms or 0)
+    assert (one_large.queue_p99_ms or 0) > 300  # a second's work that arrived in half a second
+    assert not are_some_at_once(model.calls)
+    two_small, two_large = compare_sizes(simulator, workers=(2,), queue_rows=(20, 2000), rate_rows_per_s=2000)
+    assert are_some_at_once(model.calls)
     png = render_png(None, [one_small, one_large, two_small, two_large])
     assert png.startswith(b"\x89PNG")

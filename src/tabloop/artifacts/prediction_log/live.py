@@ -31,8 +31,9 @@ _NOTED_RANGE = re.compile(rf"({ID_PATTERN}) ({ID_PATTERN})")
 _TAIL_BYTES = 4096
 _HEAD_BYTES = 1 << 16
 _RETRY_ROTATION_S = 10.0
-#: Writers hold the lock for microseconds, rotation for milliseconds. Who waited that long in vain waits for a
-#: shorter time until the lock was had once: requests that cannot be answered should be told so at once.
+#: Writers hold the lock for microseconds, rotation for milliseconds. Who waited that long while nobody wrote
+#: waits for a shorter time until the lock was had once: requests that cannot be answered should be told so at
+#: once.
 _LONGEST_WAIT_S = 1.0
 _LONGEST_WAIT_AGAIN_S = 0.01
 _LOCK_PAUSE_S = 0.0001
@@ -200,21 +201,32 @@ class LiveLog:
         self._lock_within_limit()
 
     def _lock_within_limit(self) -> None:
-        """Take the lock. A limit on waiting has to be by looking again: the kernel waits for ever."""
-        until = None
+        """Take the lock. A limit on waiting has to be by looking again: the kernel waits for ever.
+
+        While others write, on a machine that is busy, this one's turn comes: the limit counts anew.
+        """
+        until, size = None, -1
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 now = time.monotonic()
-                until = now + self._longest_wait_s if until is None else until
-                if now >= until:
-                    self._longest_wait_s = _LONGEST_WAIT_AGAIN_S
-                    raise OSError(error.errno, f"another process holds the lock {LOCK_NAME}") from error
+                if until is None or now >= until:
+                    size, before = self._size_now(), size
+                    if until is not None and size == before:
+                        self._longest_wait_s = _LONGEST_WAIT_AGAIN_S
+                        raise OSError(error.errno, f"another process holds the lock {LOCK_NAME}") from error
+                    until = now + self._longest_wait_s
                 time.sleep(_LOCK_PAUSE_S)
             else:
                 self._longest_wait_s = _LONGEST_WAIT_S
                 return
+
+    def _size_now(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return -1
 
     def _open_lock(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
