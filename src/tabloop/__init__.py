@@ -6,6 +6,7 @@
     train(frame, config)                open a run: candidates, threshold -> Run
     run(frame, config)                  everything up to the release      -> Run
     runs("artifacts")                   what was trained, as a frame
+    synthesize(4000)                    made-up students, to try things on
     load("artifacts")                   the champion, or a run            -> Model
     Project("artifacts")                serve, monitor, score, retrain, roll back: what is done with it
 
@@ -25,11 +26,24 @@ if TYPE_CHECKING:
     from tabloop.api.run import Run
     from tabloop.api.run_list import runs
     from tabloop.api.stages import init, run, train
+    from tabloop.api.synthesize import synthesize
     from tabloop.errors import TabloopError
 
 __version__ = "0.1.0"
 
-__all__ = ["Model", "Project", "ProjectConfig", "Run", "TabloopError", "init", "load", "run", "runs", "train"]
+__all__ = [
+    "Model",
+    "Project",
+    "ProjectConfig",
+    "Run",
+    "TabloopError",
+    "init",
+    "load",
+    "run",
+    "runs",
+    "synthesize",
+    "train",
+]
 
 # ONNX Runtime reports what it is used for unless it is told not to; a service that handles other people's
 # rows tells nobody, and the report's own messages are no log of ours. Set it to 0 to let it.
@@ -45,6 +59,7 @@ _MODULES = {
     "load": "tabloop.api.model",
     "run": "tabloop.api.stages",
     "runs": "tabloop.api.run_list",
+    "synthesize": "tabloop.api.synthesize",
     "train": "tabloop.api.stages",
 }
 

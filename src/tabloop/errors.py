@@ -22,6 +22,7 @@
     ├── ServingError (RuntimeError)          the service cannot start, or did not stop as it should
     ├── MonitorError (RuntimeError)          the monitor process cannot answer; its message says why
     │   └── MonitorUnavailableError          it is starting, or still reads the log; try again later
+    ├── PublishingError (ConnectionError)    a tracking server does not answer, or refuses a run
     ├── BrokerUnavailableError (ConnectionError)  a message broker does not answer
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
     │   ├── ArtifactMissingError (FileNotFoundError)
@@ -235,6 +236,10 @@ class MonitorError(TabloopError, RuntimeError):
 
 class MonitorUnavailableError(MonitorError):
     """The monitor process is not there yet, or still reads the log; try again later."""
+
+
+class PublishingError(TabloopError, ConnectionError):
+    """A tracking server does not answer, or refuses a run; the run itself is not affected."""
 
 
 class BrokerUnavailableError(TabloopError, ConnectionError):

@@ -29,6 +29,7 @@ LIBRARIES_OF_EXTRA: Mapping[str, tuple[str, ...]] = {
     "rabbitmq": ("aio_pika", "uvloop"),
     "kafka": ("confluent_kafka", "uvloop"),
     "apprise": ("apprise",),
+    "mlflow": ("mlflow", "pandas"),
     "opentelemetry": ("opentelemetry",),
 }  # fmt: skip
 

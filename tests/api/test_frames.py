@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tabloop as tl
 from tabloop.api.frames import read_frame
 from tabloop.errors import DataError
+from tests.api.conftest import Made
 
 
 @given(
@@ -90,3 +92,37 @@ def test_every_problem_of_a_frame_is_named_at_once() -> None:
         read_frame(pd.DataFrame({"mixed": ["a", 1]}))
     with pytest.raises(DataError, match="got list, expected a pandas, Polars or Arrow frame"):
         read_frame([1, 2])
+
+
+def test_a_fitted_pipeline_reads_every_kind_of_frame_as_the_model_does(made: Made) -> None:
+    model, rows = tl.load(made.folder), made.frame.head(50)
+    pipeline, expected = model.as_sklearn(), model.predict_proba(rows)
+    for other in (
+        rows.convert_dtypes(),
+        rows.convert_dtypes(dtype_backend="pyarrow"),
+        rows.assign(student_country=rows["student_country"].astype("category")),
+        rows.astype({"student_country": "object"}),
+        pl.from_pandas(rows),
+    ):
+        assert (model.predict_proba(other) == expected).all()
+        assert np.abs(pipeline.predict_proba(other) - expected).max() < 2e-6
+
+
+def test_mixed_values_are_named_by_column_wherever_they_are_read(made: Made) -> None:
+    rows = made.frame.head(2).astype({"days_on_platform": "object", "student_country": "object"})
+    rows.iloc[0, rows.columns.get_loc("days_on_platform")] = "many"
+    with pytest.raises(DataError, match="column days_on_platform: got values of types int, str"):
+        tl.load(made.folder).as_sklearn().predict(rows)
+
+
+def test_skore_and_evidently_get_the_frames_that_they_take(made: Made) -> None:
+    run, model = tl.Project(made.folder, kind="pandas").champion, tl.load(made.folder)
+    test, train = run.rows("test"), run.rows("train")
+    assert (len(test), len(train)) == (run.folder.lineage.rows.test, run.folder.lineage.rows.training)
+    pipeline, features = model.as_sklearn(), test.drop(columns="purchased")
+    assert pipeline.score(features, test["purchased"]) == run.metrics.accuracy
+    reference, current = (rows.join(model.decide(rows)) for rows in (train, made.frame))
+    assert (
+        set(reference.columns) == set(current.columns) == {*made.frame.columns, *model.decide(test).columns}
+    )
+    assert not reference.isna().to_numpy().any()

@@ -88,12 +88,27 @@ def test_loading_and_deciding_need_no_scikit_learn(
 
 def test_the_pipeline_is_an_estimator_that_can_be_cloned_and_cross_validated(made: Made) -> None:
     from sklearn.base import clone
+    from sklearn.exceptions import NotFittedError
     from sklearn.model_selection import cross_val_score
+    from sklearn.utils.estimator_checks import (
+        check_estimator_cloneable,
+        check_estimator_repr,
+        check_get_params_invariance,
+    )
 
     pipeline = clone(tl.load(made.folder).as_sklearn())
     labels = made.frame["purchased"].to_numpy()
     scores = cross_val_score(pipeline, made.frame, labels, scoring="roc_auc", cv=3)
     assert scores.min() > 0.85
+    with pytest.raises(NotFittedError):  # a clone is the recipe, not the champion
+        pipeline.predict(made.frame)
+    proba = pipeline.fit(made.frame, labels).predict_proba(made.frame)[:, 1]
+    threshold = tl.load(made.folder).threshold  # it is part of the recipe
+    assert (pipeline.predict(made.frame) == (proba >= threshold)).all()
+    assert list(pipeline.classes_) == [0, 1]
+    for step in pipeline.named_steps.values():
+        for check in (check_estimator_cloneable, check_estimator_repr, check_get_params_invariance):
+            check(type(step).__name__, clone(step))
 
 
 def test_a_notebook_shows_it_escaped(made: Made) -> None:

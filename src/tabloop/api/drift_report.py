@@ -85,11 +85,11 @@ def drift_html(title: str, said: str, rule: RuleReport, words: tuple[str, ...]) 
     strongest = sorted(rule.zscores.items(), key=lambda item: -item[1])
     figures = [[name, z, name in rule.drifted_features] for name, z in strongest[:_SHOWN_FEATURES]]
     alarms = table(["alarm"], [[sentence] for sentence in words]) if words else ""
+    rates = [[rule.predicted_positive_rate, rule.reference_positive_rate]]
     return titled(
         title,
         said,
-        table(["", ""], [["predicted positive", rule.predicted_positive_rate],
-                         ["in training", rule.reference_positive_rate]]),
-        table(["feature", "z-score", "drifted"], figures),
+        table(["predicted positive", "in training"], rates) if rule.samples_observed else "",
+        table(["feature", "z-score", "drifted"], figures) if figures else "",
         alarms,
-    )  # fmt: skip
+    )

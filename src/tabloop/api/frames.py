@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from tabloop.contract.frame_series import series_of
 from tabloop.data.row_source import Chunk
 from tabloop.errors import DataError
 
@@ -120,30 +121,12 @@ def _rows_of_pandas(frame: Any) -> pl.DataFrame:
     columns = {}
     for name in names if not problems else ():
         try:
-            columns[name] = _series_of_pandas(name, frame[name])
+            columns[name] = series_of(frame, name)
         except (TypeError, pl.exceptions.PolarsError) as error:
             problems.append(f"column {name}: {' '.join(str(error).split())}")
     if problems:
         raise DataError(f"{THE_FRAME} cannot be read:\n  " + "\n  ".join(problems))
     return pl.DataFrame(columns)
-
-
-def _series_of_pandas(name: str, values: Any) -> pl.Series:
-    dtype, is_missing = values.dtype, values.isna().to_numpy()
-    if isinstance(dtype, np.dtype) and dtype.kind in "iufbM":
-        array = values.to_numpy()
-        if dtype.kind != "f":
-            return pl.Series(name, array)
-        return pl.Series(name, array if dtype.itemsize <= 8 else array.astype(np.float64)).fill_nan(None)
-    if dtype.kind == "M" and getattr(dtype, "tz", None) is not None:
-        moments = pl.Series(name, values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
-        return moments.dt.replace_time_zone("UTC")
-    plain = values.astype(object).to_numpy()
-    kept = [None if missing else value for value, missing in zip(plain, is_missing, strict=True)]
-    kinds = sorted({type(value).__name__ for value in kept if value is not None})
-    if "str" in kinds and len(kinds) > 1:
-        raise TypeError(f"got values of types {', '.join(kinds)}, expected one type")
-    return pl.Series(name, kept)
 
 
 class FrameRows:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tabloop.api.frames import FrameKind, Table, is_path, read_frame
-from tabloop.api.html import titled
+from tabloop.api.frames import FrameKind, Table
 from tabloop.api.progress import shown
 from tabloop.api.project_config import ProjectConfig
 from tabloop.api.run import Run
-from tabloop.api.run_list import runs
+from tabloop.api.run_list import frame_of, runs
+from tabloop.api.run_stages import publish_made, score
 from tabloop.api.settings_in_force import settings_of
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from tabloop.outcomes.import_file import ImportReport
     from tabloop.retraining.retrain import RetrainingReport
     from tabloop.scoring.tables import ScoringReport
+    from tabloop.streaming.simulation.simulate_stream import SimulationReport
 
 
 class Project:
@@ -47,8 +47,7 @@ class Project:
 
     Examples
     --------
-    >>> import tabloop as tl
-    >>> project = tl.Project("artifacts", kind="pandas")
+    >>> project = Project("artifacts", kind="pandas")
     >>> project.champion.released
     True
     >>> list(project.runs()["state"])
@@ -127,12 +126,10 @@ class Project:
 
         Examples
         --------
-        >>> import tabloop as tl
-        >>> project = tl.Project("artifacts")
+        >>> project = Project("artifacts")
         >>> project.prune(keep=1).height  # the one before is a champion to go back to
         0
         """
-        from tabloop.api.run_list import frame_of
         from tabloop.release.prune import PruningRule, plan_pruning, prune_by_rule
 
         rule = PruningRule(where, keep, older_than_days).with_default(self._settings.config)
@@ -150,15 +147,16 @@ class Project:
 
         Examples
         --------
-        >>> import tabloop as tl
-        >>> project = tl.Project("artifacts")
+        >>> project = Project("artifacts")
         >>> before = project.champion.id
         >>> project.rollback().id < before
         True
         """
         from tabloop.release.rollback import rollback
 
-        return self._run(rollback(self._settings, run_id))
+        folder = rollback(self._settings, run_id)
+        publish_made(self._settings, folder)
+        return self._run(folder)
 
     def score(
         self,
@@ -195,26 +193,13 @@ class Project:
 
         Examples
         --------
-        >>> import tabloop as tl
-        >>> report = tl.Project("artifacts").score("rows.csv", "scored.parquet")
+        >>> report = Project("artifacts").score("rows.csv", "scored.parquet")
         >>> report.rows_scored, report.quarantine.rows
         (600, 0)
         """
-        from tabloop.scoring.job import score
-
         if sink == (output is not None):
             raise ConfigError("score: give either an output or sink=True")
-        with shown(progress) as watcher:
-            watcher.step("scoring")
-            job = score(
-                self._settings,
-                run,
-                None if source is None else str(source),
-                None if output is None else Path(output),
-                progress=watcher.fraction,
-            )
-        job.require_written()
-        return job.report
+        return score(self._settings, run, source, output, progress)
 
     def serve(
         self, *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, key: str | None = None
@@ -245,8 +230,7 @@ class Project:
         Examples
         --------
         >>> import polars as pl
-        >>> import tabloop as tl
-        >>> with tl.Project("artifacts").serve() as service:
+        >>> with Project("artifacts").serve() as service:
         ...     decisions = service.predict(pl.read_csv("rows.csv").head(2))
         >>> decisions.height, service.is_running
         (2, False)
@@ -266,8 +250,7 @@ class Project:
 
         Examples
         --------
-        >>> import tabloop as tl
-        >>> report = tl.Project("artifacts").monitor()
+        >>> report = Project("artifacts").monitor()
         >>> report.drift.rule.enough_samples, report.retraining.should_retrain
         (False, False)
         """
@@ -289,16 +272,10 @@ class Project:
         -------
         report : DriftReport
 
-        Raises
-        ------
-        DataError
-            If the log holds no row of the run.
-
         Examples
         --------
         >>> import polars as pl
-        >>> import tabloop as tl
-        >>> project = tl.Project("artifacts")
+        >>> project = Project("artifacts")
         >>> with project.serve() as service:
         ...     _ = service.predict(pl.read_csv("rows.csv").with_columns(minutes=pl.lit(399.0)))
         >>> report = project.drift()
@@ -308,7 +285,7 @@ class Project:
         from tabloop.api.drift_report import drift
 
         folder = self._store.get(run) if run else self._store.require_champion()
-        return drift(self._settings, folder, self.folder if log is None else Path(log))
+        return drift(self._settings, folder, Path(log or self.folder))
 
     def feedback_import(self, outcomes: Table, *, quarantine: str | Path | None = None) -> ImportReport:
         """Take what became of predictions.
@@ -333,33 +310,16 @@ class Project:
         Examples
         --------
         >>> import polars as pl
-        >>> import tabloop as tl
-        >>> project = tl.Project("artifacts")
+        >>> project = Project("artifacts")
         >>> with project.serve() as service:
         ...     decisions = service.predict(pl.read_csv("rows.csv").head(3))
         >>> outcomes = decisions.select("prediction_id", label=pl.lit(1))
         >>> project.feedback_import(outcomes).count.new
         3
         """
-        from tabloop.artifacts.files import open_atomic
-        from tabloop.artifacts.prediction_log.folder import has_log
-        from tabloop.artifacts.prediction_log.reader import PredictionLogReader
-        from tabloop.outcomes.import_file import import_outcomes, require_few_outcomes_refused
-        from tabloop.outcomes.store import OutcomeStore
+        from tabloop.api.feedback import feedback_import
 
-        data = self._settings.config.data
-        log = PredictionLogReader(self.folder, []) if has_log(self.folder) else None
-        place = open_atomic(Path(quarantine)) if quarantine is not None else nullcontext()
-        with _as_file(outcomes) as path, place as quarantine_file:
-            report = import_outcomes(
-                OutcomeStore(self.folder),
-                data,
-                path,
-                find=None if log is None else log.find,
-                quarantine_file=quarantine_file,
-            )
-        require_few_outcomes_refused(report, data)
-        return report
+        return feedback_import(self._settings, outcomes, quarantine)
 
     def retrain(
         self, *, if_triggered: bool = False, dry_run: bool = False, progress: bool | None = None
@@ -382,8 +342,7 @@ class Project:
 
         Examples
         --------
-        >>> import tabloop as tl
-        >>> report = tl.Project("artifacts").retrain(if_triggered=True)
+        >>> report = Project("artifacts").retrain(if_triggered=True)
         >>> report.promoted, report.decision.should_retrain
         (False, False)
         """
@@ -391,12 +350,22 @@ class Project:
         from tabloop.retraining.retrain import retrain
 
         with shown(progress) as watcher:
-            return retrain(
+            report = retrain(
                 self._settings,
                 watcher,
                 if_triggered_by=monitor_evidence if if_triggered else None,
                 dry_run=dry_run,
             )
+        if report.release is not None and not dry_run:
+            publish_made(self._settings, self._store.get(report.release.run_id))
+        return report
+
+    def stream_simulate(self, *, progress: bool | None = None) -> SimulationReport:
+        """Put the load of `stream.simulation` on an in-process broker and measure."""
+        from tabloop.streaming.simulation.simulate_stream import simulate_stream
+
+        with shown(progress) as watcher:
+            return simulate_stream(self._settings, watcher)
 
     def log_verify(self, path: str | Path | None = None) -> LogReport:
         """Check that every line of the prediction log is whole and every row there once.
@@ -408,8 +377,7 @@ class Project:
 
         Examples
         --------
-        >>> import tabloop as tl
-        >>> tl.Project("artifacts").log_verify().rows
+        >>> Project("artifacts").log_verify().rows
         0
         """
         from tabloop.artifacts.prediction_log.verify import require_whole_log, verify_log
@@ -427,29 +395,5 @@ class Project:
         return Run(folder, self._kind, self._settings)
 
     def __repr__(self) -> str:
-        return f"<Project {self.folder}: {len(self._store.runs())} runs, champion {self._champion_name()}>"
-
-    def _repr_html_(self) -> str:
-        said = f"{len(self._store.runs())} runs, champion {self._champion_name()}"
-        return titled(f"project {self.folder}", said)
-
-    def _champion_name(self) -> str:
-        return self._store.champion_name() or "none yet"
-
-
-def _as_file(outcomes: Table) -> Any:
-    """Give the path of outcomes; a frame is written to a temporary file for the while."""
-    import tempfile
-    from contextlib import contextmanager
-
-    if is_path(outcomes):
-        return nullcontext(Path(outcomes))
-
-    @contextmanager
-    def written() -> Any:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "outcomes.parquet"
-            read_frame(outcomes).rows.write_parquet(path)
-            yield path
-
-    return written()
+        champion = self._store.champion_name() or "none yet"
+        return f"<Project {self.folder}: {len(self._store.runs())} runs, champion {champion}>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from tabloop.errors import ConfigError
 if TYPE_CHECKING:
     from tabloop.api.data_check import DataCheck
     from tabloop.contract.contract_diff import ContractDiff
+    from tabloop.data.load import LoadReport
 
 _WHERE = Path("config")
 
@@ -128,6 +129,52 @@ class ProjectConfig(MutableMapping[str, Any]):
         from tabloop.api.data_check import data_check
 
         return data_check(self.settings.data, self.contract, data)
+
+    def data_load(
+        self, file: str | Path, to: str, *, table: str, key: Sequence[str] = (), replace: bool = False
+    ) -> LoadReport:
+        """Make a database table from a checked file, its types from the contract; nobody sees half of it.
+
+        Parameters
+        ----------
+        file : path
+            A CSV or Parquet file.
+        to : str
+            `sqlite:///file.db`, or `env:NAME` of a variable that holds the address.
+        table : str
+            The table, or `SCHEMA.TABLE`.
+        key : sequence of str, default=()
+            Columns of the primary key.
+        replace : bool, default=False
+            Whether a table of that name gives way.
+
+        Returns
+        -------
+        report : LoadReport
+
+        Raises
+        ------
+        QuarantineLimitError
+            If more rows are refused than the config allows; there is no table then.
+
+        Examples
+        --------
+        >>> import tabloop as tl
+        >>> config = tl.Project("artifacts").config
+        >>> config.data_load("rows.csv", "sqlite:///shop.db", table="visits").rows_loaded
+        600
+        """
+        from tabloop.data.load import load_table
+        from tabloop.data.open_source import source_of_file
+        from tabloop.data.sql.address import address_of_argument
+
+        data, path = self.settings.data, Path(file)
+        data = data.model_copy(update={"source": source_of_file(data.source, path)})
+        schema, _, name = table.rpartition(".")
+        return load_table(
+            data, self.contract, path, address_of_argument(to, option="to"),
+            table=name, table_schema=schema or None, key=key, replace=replace,
+        )  # fmt: skip
 
     def contract_diff(self, other: ProjectConfig) -> ContractDiff:
         """Compare its contract with another one's.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tabloop.api import run_stages
 from tabloop.api.frames import FrameKind, as_kind
+from tabloop.api.run_frames import differences_of, ranking_of
 from tabloop.api.run_html import run_html
 from tabloop.api.run_metrics import ModelCard, RunMetrics
 from tabloop.api.settings_in_force import settings_of_run
@@ -16,7 +15,6 @@ from tabloop.artifacts.documents.gates import Gate
 from tabloop.artifacts.documents.manifest import RunState
 from tabloop.artifacts.layout import METRICS
 from tabloop.artifacts.run import RunFolder
-from tabloop.artifacts.run_diff import compare_runs
 from tabloop.artifacts.run_notes import NoteBook, RunNotes
 from tabloop.config.config import Config
 from tabloop.config.loading import Project as Settings
@@ -28,10 +26,10 @@ if TYPE_CHECKING:
     from tabloop.artifacts.documents.graphs import ExportReport, RunParity
     from tabloop.artifacts.documents.quantize import QuantizeReport
     from tabloop.artifacts.documents.tradeoffs import TradeoffReport
+    from tabloop.publishing.report import PublishReport
     from tabloop.release.release import ReleaseDecision
 
 Report = TypeVar("Report")
-_RANKED = ("roc_auc", "average_precision", "brier_score", "precision", "recall", "f1", "fit_s")
 
 
 class Run:
@@ -103,15 +101,7 @@ class Run:
     @property
     def ranking(self) -> Any:
         """The candidates with their cross-validated figures, the best first, as a frame."""
-        rows = [
-            {"name": each.name, "kind": each.kind}
-            | {name: _known(getattr(each, name)) for name in _RANKED}
-            | {"failure": each.failure}
-            for each in self.metrics.cv_ranking
-        ]
-        texts = dict.fromkeys(("name", "kind", "failure"), pl.String)
-        types = texts | dict.fromkeys(_RANKED, pl.Float64)
-        return as_kind(pl.DataFrame(rows, schema_overrides=types), self._kind)
+        return as_kind(ranking_of(self.metrics), self._kind)
 
     @property
     def card(self) -> ModelCard:
@@ -127,6 +117,16 @@ class Run:
     def contract(self) -> Contract:
         """What a valid row is."""
         return self.folder.contract
+
+    def rows(self, part: Literal["train", "test"] = "test") -> Any:
+        """Read again what it was trained on, or reported on, as a frame; the target is 0 or 1.
+
+        Examples
+        --------
+        >>> Run("artifacts/champion").rows("train").columns
+        ['minutes', 'bought']
+        """
+        return as_kind(run_stages.rows(self._in_force(), self.folder, part), self._kind)
 
     def model(self) -> Model:
         """Load its model; raises `ArtifactError` where nothing was exported, as after `train`."""
@@ -165,15 +165,6 @@ class Run:
 
     def quantize(self, *, progress: bool | None = None) -> QuantizeReport:
         """Try 8 bits on every exported model, and say what they bring.
-
-        Parameters
-        ----------
-        progress : bool, optional
-            As for `export`.
-
-        Returns
-        -------
-        report : QuantizeReport
 
         Examples
         --------
@@ -307,6 +298,24 @@ class Run:
         other = None if compare is None else compare.folder
         return run_stages.report(self._in_force(), self.folder, Path(path), other, progress)
 
+    def log_to_mlflow(self) -> PublishReport:
+        """Show the run on the MLflow server of the config, as `tabloop publish --to mlflow` does.
+
+        Raises
+        ------
+        ConfigError, PublishingError
+            If no server is named, or it does not answer, or refuses.
+
+        Examples
+        --------
+        >>> Run("artifacts/champion").log_to_mlflow()
+        Traceback (most recent call last):
+        tabloop.errors.ConfigError: ...publishing.mlflow.tracking_uri is not set, ...
+        """
+        from tabloop.publishing.mlflow import publish_run
+
+        return publish_run(self._in_force(), self.folder)
+
     def diff(self, other: Run) -> Any:
         """Compare it with another run: settings, data, figures.
 
@@ -327,13 +336,7 @@ class Run:
         >>> "config.seed" in project.champion.diff(project.get("open"))["what"].to_list()
         True
         """
-        found = compare_runs(self.folder, other.folder)
-        rows = [
-            {"what": name, "first": _text(pair["first"]), "second": _text(pair["second"])}
-            for name, pair in found.items()
-        ]
-        schema = dict.fromkeys(("what", "first", "second"), pl.String)
-        return as_kind(pl.DataFrame(rows, schema=schema), self._kind)
+        return as_kind(differences_of(self.folder, other.folder), self._kind)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -387,11 +390,3 @@ class Run:
 
     def _repr_html_(self) -> str:
         return run_html(self.folder, self.metrics if self.folder.is_trained else None)
-
-
-def _known(figure: float) -> float | None:
-    return None if figure != figure else figure
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

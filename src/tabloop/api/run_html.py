@@ -14,10 +14,15 @@ def run_html(run: RunFolder, metrics: RunMetrics | None) -> str:
     if metrics is None:
         return titled(f"run {run.run_id}", f"{run.state}, its training did not finish")
     promise = metrics.calibration
-    what = "is" if promise.feasible else f"cannot be; {promise.promised_precision:.3f} is"
+    wanted, kept = promise.target_precision, promise.promised_precision
+    what = (
+        f"is promised: {wanted:g}"
+        if promise.feasible
+        else f"of {wanted:g} cannot be promised, {kept:.3f} can"
+    )
     said = (
         f"{run.state}; {metrics.best_model_name} at a probability of {run.threshold:.4f}; a precision "
-        f"of {promise.target_precision:g} {what} promised with confidence {promise.confidence:g}"
+        f"{what} (confidence {promise.confidence:g})"
     )
     ranking = table(
         ["candidate", "ROC-AUC", "avg. precision", "Brier", "fit, s"],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tabloop.api.progress import shown
 from tabloop.artifacts.run import RunFolder
@@ -14,11 +15,14 @@ from tabloop.data.run_data import RunData, load_run_data
 from tabloop.progress import Progress
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tabloop.artifacts.documents.benchmark import BenchmarkReport
     from tabloop.artifacts.documents.graphs import ExportReport, RunParity
     from tabloop.artifacts.documents.quantize import QuantizeReport
     from tabloop.artifacts.documents.tradeoffs import TradeoffReport
     from tabloop.release.release import ReleaseDecision
+    from tabloop.scoring.tables import ScoringReport
 
 
 @contextmanager
@@ -31,6 +35,12 @@ def _rows(
         data = load_run_data(settings, run, watcher.fraction)
         watcher.step(doing)
         yield data, watcher
+
+
+def rows(settings: Settings, run: RunFolder, part: Literal["train", "test"]) -> pl.DataFrame:
+    """Read one part of a run's rows again, its hash checked; see `tabloop.data.run_data`."""
+    split = load_run_data(settings, run).split
+    return split.train if part == "train" else split.test
 
 
 def export(settings: Settings, run: RunFolder, progress: bool | None) -> ExportReport:
@@ -83,9 +93,19 @@ def release(settings: Settings, run: RunFolder, *, dry_run: bool, allow_infeasib
     from tabloop.release.release import release as judge
     from tabloop.retraining.challenger_gates import challenger_gates
 
-    return judge(
+    decision = judge(
         settings, run, challenger_gates=challenger_gates, allow_infeasible=allow_infeasible, dry_run=dry_run
     )
+    if not dry_run:
+        publish_made(settings, run)
+    return decision
+
+
+def publish_made(settings: Settings, run: RunFolder) -> None:
+    """Publish a run where the config wants it; a server that is down is warned of and fails nothing."""
+    from tabloop.publishing.follow import publish_as_configured
+
+    publish_as_configured(settings, run, lambda text: warnings.warn(text, stacklevel=4))
 
 
 def reproduce(settings: Settings, run: RunFolder, progress: bool | None, *, retrain: bool) -> dict[str, Any]:
@@ -108,3 +128,26 @@ def report(
         page = report_run(settings, folder, display, other=other)
         write_atomic(path, report_bytes(page, path.suffix.removeprefix(".").lower()))
     return path
+
+
+def score(
+    settings: Settings,
+    run_id: str | None,
+    source: str | Path | None,
+    output: str | Path | None,
+    progress: bool | None,
+) -> ScoringReport:
+    """Score a file or a table; see `tabloop.scoring.job`."""
+    from tabloop.scoring.job import score as score_input
+
+    with shown(progress) as watcher:
+        watcher.step("scoring")
+        job = score_input(
+            settings,
+            run_id,
+            None if source is None else str(source),
+            None if output is None else Path(output),
+            progress=watcher.fraction,
+        )
+    job.require_written()
+    return job.report

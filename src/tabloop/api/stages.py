@@ -8,6 +8,7 @@ from tabloop.api.frames import THE_FRAME, FrameKind, Table, is_path, read_frame
 from tabloop.api.progress import shown
 from tabloop.api.project_config import ProjectConfig
 from tabloop.api.run import Run
+from tabloop.api.run_stages import publish_made
 from tabloop.api.settings_in_force import MARK
 from tabloop.artifacts.datasets import DatasetStore
 from tabloop.artifacts.files import write_atomic
@@ -108,6 +109,7 @@ def train(
     settings, kind = _settings(data, config, Path(folder))
     with shown(progress) as watcher:
         opened, _ = stage.train(settings, watcher)
+        publish_made(settings, opened)
     return Run(RunFolder(opened.path), kind, settings)
 
 
@@ -167,6 +169,7 @@ def run(
             made, _ = run_all(settings, watcher, allow_infeasible=allow_infeasible)
         else:
             made, _ = run_stages(settings, watcher)
+        publish_made(settings, made)
     return Run(made, kind, settings)
 
 

@@ -17,6 +17,7 @@ from tabloop.cli.data_commands import contract, data, init
 from tabloop.cli.feedback_commands import feedback
 from tabloop.cli.log_commands import log
 from tabloop.cli.monitor_commands import drift, monitor
+from tabloop.cli.publish_commands import publish
 from tabloop.cli.report_commands import report
 from tabloop.cli.retrain_commands import retrain
 from tabloop.cli.run_commands import config, release, reproduce, run, train
@@ -53,6 +54,7 @@ def tabloop() -> None:
 
 
 COMMANDS = (
+    publish,
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
     stream, monitor, drift, retrain,
     runs, report, reproduce, feedback, data, contract, config, log,

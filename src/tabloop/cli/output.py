@@ -18,6 +18,8 @@ from tabloop.cli.options import Settings
 from tabloop.errors import TabloopError
 
 if TYPE_CHECKING:
+    from tabloop.artifacts.run import RunFolder
+    from tabloop.config.loading import Project
     from tabloop.progress import PoolState
     from tabloop.progress_bar import ProgressBar
 
@@ -43,6 +45,14 @@ def reported(settings: Settings, *parts: object) -> Iterator[None]:
         raise
     if settings.as_json:
         write_json(*parts)
+
+
+def publish_made(project: Project, run: RunFolder) -> dict[str, Any] | None:
+    """Publish a run where the config wants it; a server that is down is told of and fails nothing."""
+    from tabloop.publishing.follow import publish_as_configured
+
+    report = publish_as_configured(project, run, lambda text: click.echo(f"tabloop: {text}", err=True))
+    return None if report is None else report.to_dict()
 
 
 def write_table(headers: list[str], rows: list[list[str]]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tabloop.cli.options import Settings, needs_extra, with_settings
-from tabloop.cli.output import ProgressDisplay, reported
+from tabloop.cli.output import ProgressDisplay, publish_made, reported
 
 if TYPE_CHECKING:
     from tabloop.retraining.retrain import RetrainingReport
@@ -27,19 +27,24 @@ def retrain(settings: Settings, if_triggered: bool, dry_run: bool) -> None:
 
     Exit code 0 when the challenger went live or no trigger fires, 1 when it was refused.
     """
+    from tabloop.artifacts.store import RunStore
     from tabloop.monitoring.run_monitor import monitor_evidence
     from tabloop.retraining import retrain as retraining
 
+    project = settings.project()
     with ProgressDisplay() as progress:
         report = retraining.retrain(
-            settings.project(),
+            project,
             progress,
             if_triggered_by=monitor_evidence if if_triggered else None,
             dry_run=dry_run,
         )
     if not settings.as_json:
         _tell(report)
-    with reported(settings, report.to_dict()):
+    published = None
+    if report.release is not None and not dry_run:
+        published = publish_made(project, RunStore(project.model_dir).get(report.release.run_id))
+    with reported(settings, report.to_dict() | {"published": published}):
         retraining.require_not_refused(report)
 
 

@@ -8,7 +8,7 @@ import click
 
 from tabloop.artifacts.layout import PARITY_REPORT
 from tabloop.cli.options import Settings, needs_extra, with_settings
-from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
+from tabloop.cli.output import ProgressDisplay, publish_made, reported, write_json, write_table
 
 if TYPE_CHECKING:
     from tabloop.artifacts.run import RunFolder
@@ -39,7 +39,9 @@ def run(settings: Settings, no_release: bool, allow_infeasible: bool) -> None:
             (folder, _), decision = run_stages(project, progress), None
         else:
             folder, decision = run_all(project, progress, allow_infeasible=allow_infeasible)
-    with reported(settings, _report_run(settings, folder, decision)):
+        progress.step("publishing")
+        published = publish_made(project, folder)
+    with reported(settings, _report_run(settings, folder, decision, published)):
         if decision is not None:
             require_promoted(decision)
 
@@ -52,8 +54,10 @@ def train(settings: Settings) -> None:
     from tabloop.lifecycle.train import train
 
     with ProgressDisplay() as progress:
-        folder, _ = train(settings.project(), progress)
-    with reported(settings, _report_run(settings, folder, None)):
+        project = settings.project()
+        folder, _ = train(project, progress)
+        published = publish_made(project, folder)
+    with reported(settings, _report_run(settings, folder, None, published)):
         pass
 
 
@@ -81,7 +85,8 @@ def release(settings: Settings, run_id: str | None, dry_run: bool, allow_infeasi
     if not settings.as_json:
         for gate in decision.gates:
             click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")
-    with reported(settings, _describe_decision(decision)):
+    published = None if dry_run else publish_made(project, run)
+    with reported(settings, _describe_decision(decision) | {"published": published}):
         require_promoted(decision)
     if not settings.as_json:
         click.echo(
@@ -147,7 +152,12 @@ def _describe_decision(decision: ReleaseDecision) -> dict[str, Any]:
     }
 
 
-def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision | None) -> dict[str, Any]:
+def _report_run(
+    settings: Settings,
+    folder: RunFolder,
+    decision: ReleaseDecision | None,
+    published: dict[str, Any] | None,
+) -> dict[str, Any]:
     """Print a run's summary for people; give what a script gets."""
     from msgspec import to_builtins
 
@@ -158,6 +168,7 @@ def _report_run(settings: Settings, folder: RunFolder, decision: ReleaseDecision
         "metrics": to_builtins(metrics),
         "rows": to_builtins(lineage.rows),
         "release": _describe_decision(decision) if decision is not None else None,
+        "published": published,
     }
     if settings.as_json:
         return described

@@ -9,7 +9,7 @@ import click
 
 from tabloop.artifacts.layout import BENCHMARK, EXPORT_REPORT, PARITY_REPORT, QUANTIZE_REPORT, TRADEOFFS_PAGE
 from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
-from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
+from tabloop.cli.output import ProgressDisplay, publish_made, reported, write_json, write_table
 
 if TYPE_CHECKING:
     from tabloop.artifacts.run import RunFolder
@@ -219,8 +219,10 @@ def rollback(settings: Settings, run_id: str | None) -> None:
     """Go back to the champion before this one (or to RUN), by the same atomic swap."""
     from tabloop.release.rollback import rollback
 
-    folder = rollback(settings.project(), run_id)
+    project = settings.project()
+    folder = rollback(project, run_id)
+    published = publish_made(project, folder)
     if settings.as_json:
-        write_json({"run_id": folder.run_id, "champion": True})
+        write_json({"run_id": folder.run_id, "champion": True, "published": published})
     else:
         click.echo(f"champion: {folder.run_id}")

@@ -18,6 +18,7 @@ from tabloop.config.later_settings import with_later_settings
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.preprocessing import PreprocessingConfig
+from tabloop.config.publishing import PublishingConfig
 from tabloop.config.release import ReleaseConfig
 from tabloop.config.retraining import RetrainingConfig
 from tabloop.config.scoring import ScoringConfig
@@ -62,6 +63,9 @@ class Config(Section):
     )
     release: ReleaseConfig = Field(
         default_factory=lambda: ReleaseConfig.model_validate({}), description="What a run has to show."
+    )
+    publishing: PublishingConfig = Field(
+        default_factory=lambda: PublishingConfig.model_validate({}), description="Where runs are shown."
     )
     monitoring: MonitoringConfig = Field(
         default_factory=lambda: MonitoringConfig.model_validate({}), description="When to worry."

@@ -9,6 +9,7 @@ import polars as pl
 
 from tabloop.contract.contract import Contract
 from tabloop.contract.formula_inputs import inputs_of_table, numeric_features
+from tabloop.contract.frame_series import series_of
 from tabloop.errors import DataError
 
 
@@ -67,7 +68,11 @@ def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
         if name not in frame.columns:
             problems.append(f"column {name}: missing")
             continue
-        series = stripped(contract, _series(frame, name))
+        try:
+            series = stripped(contract, series_of(frame, name))
+        except (TypeError, pl.exceptions.PolarsError) as error:
+            problems.append(f"column {name}: {' '.join(str(error).split())}")
+            continue
         if not column.accepts_dtype(series.dtype):
             problems.append(f"column {name}: got {series.dtype}, expected {column.type}")
             continue
@@ -86,12 +91,3 @@ def typed_columns(contract: Contract, frame: Any) -> pl.DataFrame:
 def stripped(contract: Contract, values: pl.Series) -> pl.Series:
     """Leave out the spaces around texts where the contract says so."""
     return values.str.strip_chars() if contract.strip_spaces and values.dtype == pl.String else values
-
-
-def _series(frame: Any, name: str) -> pl.Series:
-    if isinstance(frame, pl.DataFrame):
-        return frame[name]
-    values = frame[name]
-    if values.dtype.kind in "iufb":  # pandas' plain numbers need no copy through Python objects
-        return pl.Series(name, values.to_numpy())
-    return pl.Series(name, [None if v is None or v != v else v for v in values.astype(object)], strict=False)

@@ -1,0 +1,1 @@
+"""Show runs elsewhere: on an MLflow tracking server."""
