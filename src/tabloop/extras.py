@@ -19,7 +19,7 @@ LIBRARIES_OF_EXTRA: Mapping[str, tuple[str, ...]] = {
         "polars", "sklearn", "scipy", "onnx", "skl2onnx", "joblib", "threadpoolctl", "rich", "uvloop",
         "jinja2", "resvg_py", "font_lato",
     ),
-    "monitor": ("scipy", "threadpoolctl"),
+    "monitor": ("scipy", "threadpoolctl", "jinja2"),
     "sql": ("sqlalchemy",),
     "postgresql": ("sqlalchemy", "psycopg", "adbc_driver_postgresql", "adbc_driver_manager"),
     "mysql": ("sqlalchemy", "pymysql"),

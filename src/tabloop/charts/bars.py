@@ -59,7 +59,8 @@ def bar_chart(
     low = 0.0 if min(values) >= 0 else None
     low = low if axis.low is None else axis.low
     area = PlotArea(Axis(axis.label, axis.writing, low=low, high=axis.high),
-                    axis, values, (), names=names, height=height, legend=legend)  # fmt: skip
+                    axis, values, (), names=names, height=height, legend=legend,
+                    headroom=bool(limits))  # fmt: skip
     zero = area.x(0.0)
     for place, name in enumerate(names):
         top = area.y(place) - thickness * len(groups) / 2

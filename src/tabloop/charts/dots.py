@@ -82,7 +82,14 @@ def dot_chart(
         values += [end for end in (one.value, one.low, one.high, one.limit) if end is not None]
     height = 54.0 + _LINE_PX * len(estimates)
     area = PlotArea(
-        axis, axis, values, (), names=[one.name for one in estimates], height=height, legend=legend
+        axis,
+        axis,
+        values,
+        (),
+        headroom=bool(limits),
+        names=[one.name for one in estimates],
+        height=height,
+        legend=legend,
     )
     for limit in limits:
         area.limit(limit)

@@ -9,7 +9,7 @@ from tabloop.charts.colours import Colour
 from tabloop.charts.drawing import Drawing
 from tabloop.charts.text import shortened, text_width
 
-_SIZE, _ROW_PX = 11.0, 24.0
+_ROW_PX = 24.0
 
 
 def heat_chart(
@@ -43,24 +43,27 @@ def heat_chart(
     """
     if not row_names or not column_names:
         return no_data(title, description)
-    left = min(0.42 * WIDTH, max(text_width(name, _SIZE) for name in (*row_names, row_header)) + 12)
+    crowded = len(column_names) > 4
+    size = 10.0 if crowded else 11.0
+    left = min(0.5 * WIDTH, max(text_width(name, size) for name in (*row_names, row_header)) + 10)
     top = 40.0
     drawing = Drawing(WIDTH, top + _ROW_PX * len(row_names) + 6)
-    wide = (WIDTH - left - 6) / len(column_names)
-    drawing.text(left + (WIDTH - left) / 2, 13, column_header, size=_SIZE, anchor="middle")
-    drawing.text(left - 8, top - 7, shortened(row_header, left - 8, _SIZE), size=_SIZE, anchor="end")
+    wide = (WIDTH - left - 4) / len(column_names)
+    cell_px = 9.0 if crowded else 10.5
+    drawing.text(left + (WIDTH - left) / 2, 13, column_header, size=size, anchor="middle")
+    drawing.text(left - 6, top - 7, shortened(row_header, left - 8, size), size=size, anchor="end")
     for j, name in enumerate(column_names):
-        drawing.text(left + (j + 0.5) * wide, top - 7, shortened(name, wide, 10.5), size=10.5, colour="faint",
-                     anchor="middle", stranger=True)  # fmt: skip
+        drawing.text(left + (j + 0.5) * wide, top - 7, shortened(name, wide, cell_px), size=cell_px,
+                     colour="faint", anchor="middle", stranger=True)  # fmt: skip
     for i, name in enumerate(row_names):
         y = top + i * _ROW_PX
-        drawing.text(left - 8, y + 16, shortened(name, left - 10, _SIZE), size=_SIZE, anchor="end",
+        drawing.text(left - 6, y + 16, shortened(name, left - 8, size), size=size, anchor="end",
                      stranger=True, tip=name)  # fmt: skip
         for j, text in enumerate(texts[i]):
             drawing.rectangle(left + j * wide, y, wide - 2, _ROW_PX - 2, "grid", opacity=0.5)
             drawing.rectangle(
                 left + j * wide, y, wide - 2, _ROW_PX - 2, colour, opacity=0.45 * shares[i][j] + 0.001
             )
-            drawing.text(left + (j + 0.5) * wide - 1, y + 15.5, text, size=10.5, anchor="middle")
+            drawing.text(left + (j + 0.5) * wide - 1, y + 15.5, text, size=cell_px, anchor="middle")
     rows = tuple((name, *texts[i]) for i, name in enumerate(row_names))
     return Chart(title, description, drawing, Table((row_header, *column_names), rows))

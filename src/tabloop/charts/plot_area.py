@@ -13,7 +13,7 @@ from tabloop.charts.scale import Axis, Scale, fit_scale, tick_text
 from tabloop.charts.text import shortened, text_width
 
 _TICK_PX, _LABEL_PX = 10.5, 11.5
-_TOP, _RIGHT, _LEGEND_LINE = 10.0, 12.0, 17.0
+_TOP, _HEADROOM, _RIGHT, _LEGEND_LINE = 10.0, 14.0, 12.0, 17.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class PlotArea:
         Where the vertical axis holds names instead of numbers: from top to bottom; `y` is left out then.
     width : float, default=WIDTH
         Of the drawing.
+    headroom : bool, default=False
+        Whether the labels of limits along `x` stand above the area, where names leave no room inside.
     """
 
     def __init__(
@@ -78,15 +80,19 @@ class PlotArea:
         height: float = 260.0,
         names: Sequence[str] = (),
         width: float = WIDTH,
+        headroom: bool = False,
     ) -> None:
+        self._top = _TOP + (_HEADROOM if headroom else 0.0)
+        height += _HEADROOM if headroom else 0.0
+        self._label_y = self._top - 4 if headroom else self._top + 9
         lines = _legend_lines(legend, width)
         self.drawing = Drawing(width, height + _LEGEND_LINE * len(lines))
         bottom = height - 40.0
         if names:
             left = min(0.46 * width, max(text_width(name, _LABEL_PX) for name in names) + 10)
-            self.y = Scale(-0.5, len(names) - 0.5, _TOP, bottom)
+            self.y = Scale(-0.5, len(names) - 0.5, self._top, bottom)
         else:
-            self.y = fit_scale(y, y_values, bottom, _TOP)
+            self.y = fit_scale(y, y_values, bottom, self._top)
             widest = max((text_width(tick_text(t, y.writing), _TICK_PX) for t in self.y.ticks), default=10)
             left = widest + 28.0
         self.x = fit_scale(x, x_values, left, width - _RIGHT)
@@ -103,7 +109,7 @@ class PlotArea:
         last = -1e9
         for tick in self.x.ticks:
             at, text = self.x(tick), tick_text(tick, axis.writing)
-            self.drawing.line(at, _TOP, at, self._bottom, "grid")
+            self.drawing.line(at, self._top, at, self._bottom, "grid")
             half = text_width(text, _TICK_PX) / 2
             if at - half > last + 4:
                 self.drawing.text(min(at, self.drawing.width - half), self._bottom + 15, text, size=_TICK_PX,
@@ -122,8 +128,10 @@ class PlotArea:
             self.drawing.line(self._left, at, self._right, at, "grid")
             self.drawing.text(self._left - 5, at + 3.5, tick_text(tick, axis.writing), size=_TICK_PX,
                               colour="faint", anchor="end")  # fmt: skip
-        label = shortened(axis.label, self._bottom - _TOP + 20, _LABEL_PX)
-        self.drawing.text(12, (_TOP + self._bottom) / 2, label, size=_LABEL_PX, anchor="middle", turned=True)
+        label = shortened(axis.label, self._bottom - self._top + 20, _LABEL_PX)
+        self.drawing.text(
+            12, (self._top + self._bottom) / 2, label, size=_LABEL_PX, anchor="middle", turned=True
+        )
 
     def _draw_names(self, names: Sequence[str]) -> None:
         for place, name in enumerate(names):
@@ -151,16 +159,16 @@ class PlotArea:
         if limit.along == "y":
             at = self.y(limit.at)
             self.drawing.line(self._left, at, self._right, at, limit.colour, width=1.4, dash="5 3")
-            above = at - 5 if at - 5 > _TOP + 8 else at + 13
+            above = at - 5 if at - 5 > self._top + 8 else at + 13
             self.drawing.text(
                 self._left + 5, above, limit.label, size=_TICK_PX, colour=limit.colour, halo=True
             )
             return
         at = self.x(limit.at)
-        self.drawing.line(at, _TOP, at, self._bottom, limit.colour, width=1.4, dash="5 3")
+        self.drawing.line(at, self._top, at, self._bottom, limit.colour, width=1.4, dash="5 3")
         width = text_width(limit.label, _TICK_PX)
         to_left = at + width + 6 > self.drawing.width
-        self.drawing.text(at - 4 if to_left else at + 4, _TOP + 9, limit.label, size=_TICK_PX,
+        self.drawing.text(at - 4 if to_left else at + 4, self._label_y, limit.label, size=_TICK_PX,
                           colour=limit.colour, anchor="end" if to_left else "start", halo=True)  # fmt: skip
 
 

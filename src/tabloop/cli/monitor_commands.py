@@ -12,6 +12,7 @@ from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
 if TYPE_CHECKING:
+    from tabloop.config.loading import Project
     from tabloop.monitoring.run_monitor import RunMonitor
 
 _SHOWN_WEEKS = 12
@@ -23,8 +24,9 @@ _SHOWN_WEEKS = 12
     "--every", type=click.FloatRange(min=0.2), default=5.0, show_default=True, help="Seconds between."
 )
 @needs_extra("monitor")
+@click.option("--report", "report_file", type=LocalPath(dir_okay=False), help="Write all of it as one page.")
 @with_settings
-def monitor(settings: Settings, watch: bool, every: float) -> None:
+def monitor(settings: Settings, watch: bool, every: float, report_file: Path | None) -> None:
     """Say how the champion is doing: drift, performance, and whether to retrain.
 
     All of it is computed from the prediction log and the feedback; no service has to run.
@@ -46,6 +48,8 @@ def monitor(settings: Settings, watch: bool, every: float) -> None:
             "retraining_trigger": following.decide_retraining().to_dict(),
             "alerts": {"troubles": read_alert_troubles(project.model_dir)},
         }
+        if report_file is not None:
+            _write_monitor_report(project, described, report_file)
         if settings.as_json:
             write_json(described)
         else:
@@ -55,6 +59,17 @@ def monitor(settings: Settings, watch: bool, every: float) -> None:
         time.sleep(every)
         if not settings.as_json:
             click.echo()
+
+
+def _write_monitor_report(project: Project, described: dict[str, Any], path: Path) -> None:
+    from tabloop.artifacts.files import write_atomic
+    from tabloop.report.html import render_html
+    from tabloop.report.production import report_of_monitoring
+
+    page = report_of_monitoring(described, zscore_limit=project.config.monitoring.drift_zscore_threshold)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, render_html(page).encode())
+    click.echo(f"written: {path}", err=True)
 
 
 def _show(following: RunMonitor, described: dict[str, Any]) -> None:
@@ -152,8 +167,9 @@ def _figure(figure: dict[str, float] | None) -> str:
     "--run", "run_id", metavar="RUN", help="The run whose rows are compared; by default the champion."
 )
 @needs_extra("monitor")
+@click.option("--report", "report_file", type=LocalPath(dir_okay=False), help="Write it as one page.")
 @with_settings
-def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
+def drift(settings: Settings, log_path: Path, run_id: str | None, report_file: Path | None) -> None:
     """Recompute drift from any prediction log, in bounded memory.
 
     Every row of the run is taken, whenever it went live: the z-score rule on the latest rows, and the
@@ -169,6 +185,8 @@ def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
         progress.step(f"reading {log_path}")
         history = drift_of_log(project, run, log_path)
     described = {"run_id": run.run_id, "log": str(log_path), **history.to_dict()}
+    if report_file is not None:
+        _write_drift_report(project, described, report_file)
     if settings.as_json:
         write_json(described)
         return
@@ -185,3 +203,15 @@ def drift(settings: Settings, log_path: Path, run_id: str | None) -> None:
         click.echo(f"  rows {verdict.start:,} to {verdict.stop:,}: {words}")
     if len(history.alarmed) > 20:
         click.echo(f"  and {len(history.alarmed) - 20:,} more; --json lists all")
+
+
+def _write_drift_report(project: Project, described: dict[str, Any], path: Path) -> None:
+    from tabloop.artifacts.files import write_atomic
+    from tabloop.report.html import render_html
+    from tabloop.report.production import report_of_history
+
+    limit = project.config.monitoring.drift_zscore_threshold
+    page = report_of_history(described["run_id"], described["log"], described, zscore_limit=limit)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, render_html(page).encode())
+    click.echo(f"written: {path}", err=True)

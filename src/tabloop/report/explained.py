@@ -11,7 +11,7 @@ from tabloop.charts.dots import Estimate, dot_chart
 from tabloop.charts.lines import Line, line_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
-from tabloop.charts.text import number_text, visible
+from tabloop.charts.text import number_text, shortened, visible
 from tabloop.report.page import Block, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
 
@@ -136,7 +136,7 @@ def _segment_chart(column: str, figure: str, overall: float, segments: list[Segm
     for segment in segments:
         value, ends, rows = pick(segment)
         if value is not None and ends is not None:
-            shown = f"{visible(segment.value, 40) or '(empty)'} ({rows:,})"
+            shown = f"{shortened(segment.value, 105, 11) or '(empty)'} ({rows:,})"
             estimates.append(Estimate(shown, value, *ends, note=f"{rows:,}", is_small=segment.is_small))
     of = {"precision": "decided positive", "recall": "positives", "ROC-AUC": "rows"}[figure]
     if not estimates:

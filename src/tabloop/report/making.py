@@ -164,9 +164,9 @@ def drift_section(run: RunDocuments) -> Section:
         f"a window in "
         f"which nothing happened: at most {table.false_alarms_per_1000_windows:g} of 1,000 may alarm.",
         [shift.shift for shift in table.shifts],
-        [f"{size:,}" for size in table.window_rows],
+        [f"{size:,}" if size < 10_000 else f"{size // 1000}k" for size in table.window_rows],
         [shift.alarm_fraction for shift in table.shifts],
-        [[percent_text(fraction) for fraction in shift.alarm_fraction] for shift in table.shifts],
+        [[_short_percent(fraction) for fraction in shift.alarm_fraction] for shift in table.shifts],
         row_header="shift",
         column_header="rows in a window",
     )
@@ -187,6 +187,11 @@ def drift_section(run: RunDocuments) -> Section:
         title,
         (Figures((chart,)), Listing(listing, "False alarms with their intervals", is_folded=True)),
     )
+
+
+def _short_percent(fraction: float) -> str:
+    """Write a share in four letters, since many stand side by side."""
+    return f"{fraction:.1%}" if 0 < fraction < 0.0995 else f"{fraction:.0%}"
 
 
 def gates_section(run: RunDocuments) -> Section:

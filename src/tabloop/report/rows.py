@@ -10,7 +10,7 @@ from tabloop.charts.chart import Chart, Table
 from tabloop.charts.dots import Estimate, dot_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
-from tabloop.charts.text import number_text, percent_text, visible
+from tabloop.charts.text import number_text, percent_text, shortened, visible
 from tabloop.report.page import Block, Facts, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
 from tabloop.training.model_card import repetition_words
@@ -140,7 +140,7 @@ def _category_chart(one: CategoryDistribution, found: Distributions) -> Chart:
         Axis(f"positive, of {found.rows:,} rows", "percent"),
         [
             Estimate(
-                f"{visible(each.value, 40) or '(empty)'} ({each.rows:,})",
+                f"{shortened(each.value, 105, 11) or '(empty)'} ({each.rows:,})",
                 each.positive_rows / each.rows,
                 *each.interval,
                 note=f"{each.rows:,}",

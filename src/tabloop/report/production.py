@@ -1,0 +1,315 @@
+"""The report of a period of production: drift, performance, and what to do, as a file for an incident."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tabloop import __version__
+from tabloop.charts.bars import Bars, bar_chart
+from tabloop.charts.chart import Chart, Table, no_data
+from tabloop.charts.dots import Estimate, dot_chart
+from tabloop.charts.heat import heat_chart
+from tabloop.charts.lines import Line, line_chart
+from tabloop.charts.plot_area import Limit
+from tabloop.charts.scale import Axis
+from tabloop.charts.text import number_text, percent_text, visible
+from tabloop.report.page import Figures, Listing, Page, Points, Section, Text, Tile
+from tabloop.report.production_documents import DriftHistory, DriftState, FeatureTest, Monitoring, Performance
+
+_MOST_FEATURES, _MOST_WINDOWS = 25, 8
+
+
+def report_of_monitoring(described: Mapping[str, Any], *, zscore_limit: float) -> Page:
+    """Put the report of the champion's present state together.
+
+    Parameters
+    ----------
+    described : mapping
+        What `tabloop monitor --json` prints.
+    zscore_limit : float
+        `monitoring.drift_zscore_threshold`.
+    """
+    found = msgspec.convert(described, Monitoring)
+    drift, performance, trigger = found.drift, found.performance, found.retraining_trigger
+    alarms = tuple(dict.fromkeys(test.words for test in drift.alarms))
+    is_calm = not alarms and not drift.should_retrain and not trigger.should_retrain
+    return Page(
+        title=f"Production of run {drift.run_id}",
+        lead=f"Live since {drift.live_since}; {drift.rows_since_live:,} predictions since then, the latest "
+        f"{drift.samples_observed:,} of them looked at.",
+        verdict=f"{'No alarm' if is_calm else 'Look at this'}: {drift.reason}. Retraining: {trigger.reason}. "
+        f"Next: {trigger.recommended_action}.",
+        tone="good" if is_calm else "bad",
+        tiles=_tiles(drift, performance),
+        summary=(
+            (Text("Alarms that are on:"), Points(alarms)) if alarms else (Text("No windowed test alarms."),),
+        ),
+        sections=(
+            Section(
+                "drift",
+                "What moved",
+                (
+                    Figures((_zscore_chart(drift, zscore_limit), _test_chart(drift))),
+                    Listing(_features_table(drift), "Means against those of the training rows"),
+                    Listing(
+                        _tests_table(drift.latest_tests), "Every test of the latest window", is_folded=True
+                    ),
+                ),
+            ),
+            Section("performance", "How good it still is", (Figures(_performance_charts(performance)),)),
+            Section("trouble", "What could not be done", (_troubles(found),)),
+        ),
+        made=f"Made by tabloop {__version__} from the prediction log and the outcomes.",
+    )
+
+
+def report_of_history(run_id: str, log: str, described: Mapping[str, Any], *, zscore_limit: float) -> Page:
+    """Put the report of a prediction log together.
+
+    Parameters
+    ----------
+    run_id, log : str
+        The run whose rows were looked at, and where they come from.
+    described : mapping
+        What `tabloop drift --json` prints.
+    zscore_limit : float
+        `monitoring.drift_zscore_threshold`.
+    """
+    found = msgspec.convert(described, DriftHistory)
+    rule, alarmed = found.rule, found.alarmed
+    words = tuple(
+        f"rows {each.start:,} to {each.stop:,}: "
+        + "; ".join(dict.fromkeys(test.words for test in each.alarms))
+        for each in alarmed
+    )
+    rates = f"{percent_text(rule.predicted_positive_rate)} predicted positive"
+    return Page(
+        title=f"Drift of run {run_id}",
+        lead=f"{found.rows:,} rows of {visible(log)}, {found.windows:,} complete windows.",
+        verdict=f"{len(alarmed):,} windows alarmed." if alarmed else "No window alarmed.",
+        tone="bad" if alarmed or rule.should_retrain else "good",
+        tiles=(
+            Tile("Rows", f"{found.rows:,}", "in the log, of this run"),
+            Tile("Windows that alarmed", f"{len(alarmed):,}", f"of {found.windows:,} complete ones"),
+            Tile("Largest z-score", number_text(rule.drift_score_max_abs_z, 3), f"limit {zscore_limit:g}"),
+            Tile(
+                "Predicted positive",
+                percent_text(rule.predicted_positive_rate),
+                _before(rule.reference_positive_rate),
+            ),
+        ),
+        summary=((Text(f"The z-score rule on the latest {rule.samples_observed:,} rows: {rates}."),),),
+        sections=(
+            Section(
+                "drift",
+                "What moved",
+                (
+                    Figures(
+                        (_zscores(rule.zscores, zscore_limit, rule.samples_observed), _onset_chart(found))
+                    ),
+                    Points(words[:40] or ("No windowed test alarmed.",)),
+                ),
+            ),
+            Section("unseen", "What was not looked at", (_not_monitored(found.not_monitored),)),
+        ),
+        made=f"Made by tabloop {__version__} from a prediction log.",
+    )
+
+
+def _tiles(drift: DriftState, performance: Performance) -> tuple[Tile, ...]:
+    promise = performance.promise
+    tiles = [
+        Tile(
+            "Predicted positive",
+            percent_text(drift.predicted_positive_rate),
+            _before(drift.training_positive_rate),
+        ),
+        Tile(
+            "Largest z-score",
+            number_text(drift.drift_score_max_abs_z, 3),
+            f"{len(drift.drifted_features)} drifted",
+        ),
+        Tile(f"Promised precision {percent_text(promise.target_precision)}", promise.verdict, promise.reason),
+    ]
+    for name in ("precision", "recall"):
+        figure = performance.realized.figures.get(name) or performance.estimated.figures.get(name)
+        how = "realized" if performance.realized.figures.get(name) else "estimated without outcomes"
+        if figure is not None:
+            span = f"{percent_text(figure.low)} to {percent_text(figure.high)}"
+            tiles.append(Tile(name.capitalize(), percent_text(figure.value), f"{how}, {span}"))
+    return tuple(tiles)
+
+
+def _before(rate: float | None) -> str:
+    return f"{percent_text(rate)} on the training rows"
+
+
+def _zscore_chart(drift: DriftState, limit: float) -> Chart:
+    zscores = {name: each.zscore for name, each in drift.features.items() if each.zscore is not None}
+    return _zscores(zscores, limit, drift.samples_observed)
+
+
+def _zscores(zscores: Mapping[str, float], limit: float, rows: int) -> Chart:
+    ordered = sorted(zscores.items(), key=lambda item: (-abs(item[1]), item[0]))[:_MOST_FEATURES]
+    if not ordered:
+        return no_data("Means against training", "no prediction yet")
+    return bar_chart(
+        "Means against training",
+        "How far the mean of each feature is from that of the training rows, in their standard deviations.",
+        Axis(f"z-score, latest {rows:,} rows"),
+        [name for name, _ in ordered],
+        [Bars("z-score", [value for _, value in ordered], "current")],
+        name_header="feature",
+        limits=[Limit(-limit, f"-{limit:g}", along="x"), Limit(limit, f"{limit:g}", along="x")],
+    )
+
+
+def _test_chart(drift: DriftState) -> Chart:
+    strongest: dict[str, FeatureTest] = {}
+    for test in sorted(drift.latest_tests, key=lambda test: -test.effect / max(test.limit, 1e-12)):
+        name = test.feature if test.segment is None else f"{test.feature}, {test.segment}"
+        strongest.setdefault(name, test)
+    if not strongest:
+        return no_data("Distances in the latest window", "the first window is not full")
+    return dot_chart(
+        "Distances in the latest window",
+        "The clearest test of each feature against its own limit, the short line: what quiet windows "
+        "hardly ever reach.",
+        Axis("effect (standard deviations or shares)", low=0.0),
+        [
+            Estimate(
+                name,
+                test.effect,
+                limit=test.limit,
+                note=test.statistic,
+                colour="limit" if test.alarmed else "current",
+            )
+            for name, test in list(strongest.items())[:_MOST_FEATURES]
+        ],
+        note_header="test",
+        name_header="feature",
+    )
+
+
+def _onset_chart(found: DriftHistory) -> Chart:
+    windows = found.alarmed[-_MOST_WINDOWS:]
+    names = list(dict.fromkeys(test.feature for window in windows for test in window.alarms))[:_MOST_FEATURES]
+    if not names:
+        return no_data("When it began", "no window alarmed")
+    effects = [
+        [
+            max((test.effect for test in window.alarms if test.feature == name), default=0.0)
+            for window in windows
+        ]
+        for name in names
+    ]
+    most = max(max(line) for line in effects) or 1.0
+    return heat_chart(
+        "When it began",
+        f"The largest alarmed effect of each feature, in the latest {len(windows)} windows that "
+        f"alarmed; empty where "
+        "it did not.",
+        names,
+        [f"{window.stop:,}" for window in windows],
+        [[effect / most for effect in line] for line in effects],
+        [[number_text(effect, 2) if effect else "" for effect in line] for line in effects],
+        row_header="feature",
+        column_header="window that ends with row",
+        colour="limit",
+    )
+
+
+def _features_table(drift: DriftState) -> Table:
+    rows = tuple(
+        (name, number_text(each.zscore, 3), number_text(each.mean), number_text(each.training_mean),
+         number_text(each.training_std), f"{each.missing:,}", "drifted" if each.drifted else "")
+        for name, each in drift.features.items()
+    )  # fmt: skip
+    return Table(("feature", "z-score", "mean", "in training", "std in training", "missing rows", ""), rows)
+
+
+def _tests_table(tests: Sequence[FeatureTest]) -> Table:
+    rows = tuple(
+        (test.feature, test.segment or "all rows", test.statistic,
+         *map(number_text, (test.effect, test.limit, test.p_value)),
+         "alarm" if test.alarmed else "", test.words)
+        for test in tests
+    )  # fmt: skip
+    return Table(("feature", "rows", "test", "effect", "limit", "p-value", "", "in words"), rows)
+
+
+def _performance_charts(performance: Performance) -> tuple[Chart, ...]:
+    sides = (
+        ("at release", performance.at_release),
+        ("estimated", performance.estimated),
+        ("realized", performance.realized),
+    )
+    charts = []
+    for name in ("precision", "recall", "roc_auc"):
+        estimates = [
+            Estimate(
+                said,
+                figure.value,
+                figure.low,
+                figure.high,
+                colour="reference" if said == "at release" else "model",
+            )
+            for said, side in sides
+            if (figure := side.figures.get(name)) is not None
+        ]
+        limits = (
+            [Limit(performance.promise.target_precision, "promised", along="x")]
+            if name == "precision"
+            else []
+        )
+        charts.append(
+            dot_chart(
+                name,
+                f"At release on test rows, estimated on {performance.rows:,} predictions without "
+                f"outcomes, and realized "
+                f"on {performance.realized.labelled_rows:,} with one.",
+                Axis(name),
+                estimates,
+                limits=limits,
+            )
+        )
+    weeks = [week for week in performance.weeks if week.precision is not None]
+    if weeks:
+        figures = [week.precision for week in weeks if week.precision is not None]
+        charts.append(
+            line_chart(
+                "Precision by week of prediction",
+                f"Of the predictions with an outcome, {weeks[0].week} to {weeks[-1].week}.",
+                Axis("week, counted from the first"),
+                Axis("precision", "percent"),
+                [
+                    Line(
+                        "precision",
+                        [float(place) for place in range(len(weeks))],
+                        [figure.value for figure in figures],
+                        "model",
+                        [figure.low for figure in figures],
+                        [figure.high for figure in figures],
+                        dots=True,
+                    )
+                ],
+                limits=[Limit(performance.promise.target_precision, "promised")],
+            )
+        )  # fmt: skip
+    return tuple(charts)
+
+
+def _troubles(found: Monitoring) -> Points:
+    said = [*found.alerts.troubles]
+    if found.drift.not_monitored:
+        said.append(f"Not monitored, since the log leaves them out: {', '.join(found.drift.not_monitored)}.")
+    return Points(tuple(said) or ("Nothing.",))
+
+
+def _not_monitored(names: Sequence[str]) -> Text:
+    if not names:
+        return Text("Every feature was looked at.")
+    return Text(f"The log leaves them out: {', '.join(names)}.")
