@@ -12,14 +12,13 @@ from tabloop.charts.bars import Bars, bar_chart
 from tabloop.charts.chart import Chart, Table, no_data
 from tabloop.charts.dots import Estimate, dot_chart
 from tabloop.charts.heat import heat_chart
-from tabloop.charts.lines import Line, line_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import number_text, percent_text, visible
 from tabloop.report.page import Figures, Listing, Page, Points, Section, Text, Tile
 from tabloop.report.production_documents import DriftHistory, DriftState, FeatureTest, Monitoring, Performance
 
-_MOST_FEATURES, _MOST_WINDOWS = 25, 8
+_MOST_FEATURES, _MOST_WINDOWS, _MOST_WEEKS = 25, 8, 12
 
 
 def report_of_monitoring(described: Mapping[str, Any], *, zscore_limit: float) -> Page:
@@ -40,12 +39,13 @@ def report_of_monitoring(described: Mapping[str, Any], *, zscore_limit: float) -
         title=f"Production of run {drift.run_id}",
         lead=f"Live since {drift.live_since}; {drift.rows_since_live:,} predictions since then, the latest "
         f"{drift.samples_observed:,} of them looked at.",
-        verdict=f"{'No alarm' if is_calm else 'Look at this'}: {drift.reason}. Retraining: {trigger.reason}. "
-        f"Next: {trigger.recommended_action}.",
+        verdict=f"{_alarm_words(len(alarms))} {drift.reason.capitalize()}. Next: "
+        f"{trigger.recommended_action}.",
         tone="good" if is_calm else "bad",
         tiles=_tiles(drift, performance),
         summary=(
-            (Text("Alarms that are on:"), Points(alarms)) if alarms else (Text("No windowed test alarms."),),
+            (Points(alarms),) if alarms else (),
+            (Text(f"Retraining: {trigger.reason}."),),
         ),
         sections=(
             Section(
@@ -117,6 +117,12 @@ def report_of_history(run_id: str, log: str, described: Mapping[str, Any], *, zs
         ),
         made=f"Made by tabloop {__version__} from a prediction log.",
     )
+
+
+def _alarm_words(n_alarms: int) -> str:
+    if not n_alarms:
+        return "No windowed test alarms."
+    return f"{n_alarms} windowed tests alarm." if n_alarms > 1 else "A windowed test alarms."
 
 
 def _tiles(drift: DriftState, performance: Performance) -> tuple[Tile, ...]:
@@ -276,29 +282,21 @@ def _performance_charts(performance: Performance) -> tuple[Chart, ...]:
                 limits=limits,
             )
         )
-    weeks = [week for week in performance.weeks if week.precision is not None]
-    if weeks:
-        figures = [week.precision for week in weeks if week.precision is not None]
-        charts.append(
-            line_chart(
-                "Precision by week of prediction",
-                f"Of the predictions with an outcome, {weeks[0].week} to {weeks[-1].week}.",
-                Axis("week, counted from the first"),
-                Axis("precision", "percent"),
-                [
-                    Line(
-                        "precision",
-                        [float(place) for place in range(len(weeks))],
-                        [figure.value for figure in figures],
-                        "model",
-                        [figure.low for figure in figures],
-                        [figure.high for figure in figures],
-                        dots=True,
-                    )
-                ],
-                limits=[Limit(performance.promise.target_precision, "promised")],
-            )
-        )  # fmt: skip
+    weeks = [
+        Estimate(week.week, week.precision.value, week.precision.low, week.precision.high)
+        for week in performance.weeks[-_MOST_WEEKS:]
+        if week.precision is not None
+    ]
+    charts.append(
+        dot_chart(
+            "Precision by week of prediction",
+            "Of the predictions with an outcome." if weeks else "no outcome is known",
+            Axis("precision", "percent"),
+            weeks,
+            limits=[Limit(performance.promise.target_precision, "promised", along="x")],
+            name_header="week",
+        )
+    )
     return tuple(charts)
 
 
