@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tabloop.charts.chart import Chart
 from tabloop.charts.colours import css_variables
 from tabloop.charts.text import visible
 from tabloop.report.page import Block, Page
+
+_CODE = re.compile("`([^`<>]{1,80})`")
 
 
 def render_html(page: Page) -> str:
@@ -41,8 +44,15 @@ def _environment() -> Environment:
         trim_blocks=True,
     )
     environment.filters["shown"] = visible
+    environment.filters["prose"] = _prose
     environment.filters["is_figure"] = _is_figure
     return environment
+
+
+def _prose(text: str, limit: int) -> Markup:
+    """Write a sentence, what stands between two backticks as code."""
+    escaped = str(escape(visible(text, limit)))
+    return Markup(_CODE.sub(r"<code>\1</code>", escaped))  # noqa: S704 - escaped above
 
 
 def _is_figure(cell: str) -> bool:

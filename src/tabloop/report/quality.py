@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tabloop.artifacts.documents.evaluation import Evaluation
@@ -199,22 +200,22 @@ def lift_chart(found: Evaluation) -> Chart:
 
 def threshold_chart(promise: Calibration) -> Chart:
     """Draw the walk that found the threshold: precision and its bound, from the highest scores down."""
-    tested = [step for step in promise.steps if step.lower_bound is not None]
-    if len(tested) < 2:
-        return no_data("How the threshold was found", "too few cuts were tested")
-    ordered = sorted(tested, key=lambda step: step.recall)
+    if len(promise.steps) < 2:
+        return no_data("How the threshold was found", "there are too few cuts between the scores")
+    ordered = sorted(promise.steps, key=lambda step: step.recall)
     recalls = [step.recall for step in ordered]
+    bounds = [math.nan if step.lower_bound is None else step.lower_bound for step in ordered]
     return line_chart(
         "How the threshold was found",
-        f"Out-of-fold on {promise.n_rows:,} training rows: cuts that were tested, from the highest "
-        f"scores down, each "
-        "with the lower bound of its precision. The chosen one is the last whose bound keeps what was "
+        f"Out-of-fold on {promise.n_rows:,} training rows: cuts from the highest scores down; those "
+        "that were tested have the lower bound of their precision. The chosen one is the last whose "
+        "bound keeps what was "
         "asked for" + (" and that is promised." if promise.feasible else "; here none does."),
         Axis(f"found of {promise.positive_rows:,} positives (recall)", "percent"),
         Axis("precision", "percent"),
         [
             Line("precision", recalls, [step.precision for step in ordered], "model"),
-            Line("lower bound", recalls, [step.lower_bound or 0.0 for step in ordered], "series-5"),
+            Line("lower bound", recalls, bounds, "series-5"),
         ],
         limits=[
             Limit(promise.target_precision, f"asked for: {promise.target_precision:.1%}"),

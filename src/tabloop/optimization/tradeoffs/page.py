@@ -30,14 +30,14 @@ _UNDISTURBED = 0.95
 
 _CSS = """
 :root { color: var(--chart-ink); background: var(--chart-paper); font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 74rem; margin: 2rem auto; padding: 0 1.25rem; }
+body { max-width: 82rem; margin: 2rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
 h3 { font-size: .95rem; margin: 0 0 .3rem; }
 p, li { max-width: 48rem; } .lead, .note, figcaption, td small, tr.by td { color: var(--chart-faint); }
 .note { border-left: 4px solid var(--chart-series-5); padding: .2rem .9rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .6rem; text-align: right; vertical-align: top;
+th, td { padding: .4rem .5rem; text-align: right; vertical-align: top;
   border-bottom: 1px solid var(--chart-grid); }
 td { white-space: nowrap; }
 th { font-weight: 600; border-bottom: 2px solid var(--chart-faint); vertical-align: bottom; }
