@@ -10,9 +10,9 @@ import click
 
 from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
+from tabloop.cli.production_reports import write_drift_report, write_monitor_report
 
 if TYPE_CHECKING:
-    from tabloop.config.loading import Project
     from tabloop.monitoring.run_monitor import RunMonitor
 
 _SHOWN_WEEKS = 12
@@ -41,6 +41,8 @@ def monitor(settings: Settings, watch: bool, every: float, report_file: Path | N
     while True:
         if store.champion_name() != following.run.run_id:
             following = RunMonitor(project, store.require_champion())
+        if report_file is not None:
+            write_monitor_report(following, report_file)
         following.catch_up()
         described = {
             "drift": following.describe_drift(),
@@ -48,8 +50,6 @@ def monitor(settings: Settings, watch: bool, every: float, report_file: Path | N
             "retraining_trigger": following.decide_retraining().to_dict(),
             "alerts": {"troubles": read_alert_troubles(project.model_dir)},
         }
-        if report_file is not None:
-            _write_monitor_report(project, described, report_file)
         if settings.as_json:
             write_json(described)
         else:
@@ -59,17 +59,6 @@ def monitor(settings: Settings, watch: bool, every: float, report_file: Path | N
         time.sleep(every)
         if not settings.as_json:
             click.echo()
-
-
-def _write_monitor_report(project: Project, described: dict[str, Any], path: Path) -> None:
-    from tabloop.artifacts.files import write_atomic
-    from tabloop.report.html import render_html
-    from tabloop.report.production import report_of_monitoring
-
-    page = report_of_monitoring(described, zscore_limit=project.config.monitoring.drift_zscore_threshold)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, render_html(page).encode())
-    click.echo(f"written: {path}", err=True)
 
 
 def _show(following: RunMonitor, described: dict[str, Any]) -> None:
@@ -186,7 +175,7 @@ def drift(settings: Settings, log_path: Path, run_id: str | None, report_file: P
         history = drift_of_log(project, run, log_path)
     described = {"run_id": run.run_id, "log": str(log_path), **history.to_dict()}
     if report_file is not None:
-        _write_drift_report(project, described, report_file)
+        write_drift_report(project, run, log_path, history, report_file)
     if settings.as_json:
         write_json(described)
         return
@@ -203,15 +192,3 @@ def drift(settings: Settings, log_path: Path, run_id: str | None, report_file: P
         click.echo(f"  rows {verdict.start:,} to {verdict.stop:,}: {words}")
     if len(history.alarmed) > 20:
         click.echo(f"  and {len(history.alarmed) - 20:,} more; --json lists all")
-
-
-def _write_drift_report(project: Project, described: dict[str, Any], path: Path) -> None:
-    from tabloop.artifacts.files import write_atomic
-    from tabloop.report.html import render_html
-    from tabloop.report.production import report_of_history
-
-    limit = project.config.monitoring.drift_zscore_threshold
-    page = report_of_history(described["run_id"], described["log"], described, zscore_limit=limit)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, render_html(page).encode())
-    click.echo(f"written: {path}", err=True)

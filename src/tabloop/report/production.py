@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import msgspec
 
 from tabloop import __version__
 from tabloop.charts.bars import Bars, bar_chart
@@ -21,17 +18,16 @@ from tabloop.report.production_documents import DriftHistory, DriftState, Featur
 _MOST_FEATURES, _MOST_WINDOWS, _MOST_WEEKS = 25, 8, 12
 
 
-def report_of_monitoring(described: Mapping[str, Any], *, zscore_limit: float) -> Page:
+def report_of_monitoring(found: Monitoring, *, zscore_limit: float) -> Page:
     """Put the report of the champion's present state together.
 
     Parameters
     ----------
-    described : mapping
-        What `tabloop monitor --json` prints.
+    found : Monitoring
+        What `tabloop monitor` says.
     zscore_limit : float
         `monitoring.drift_zscore_threshold`.
     """
-    found = msgspec.convert(described, Monitoring)
     drift, performance, trigger = found.drift, found.performance, found.retraining_trigger
     alarms = tuple(dict.fromkeys(test.words for test in drift.alarms))
     is_calm = not alarms and not drift.should_retrain and not trigger.should_retrain
@@ -66,19 +62,18 @@ def report_of_monitoring(described: Mapping[str, Any], *, zscore_limit: float) -
     )
 
 
-def report_of_history(run_id: str, log: str, described: Mapping[str, Any], *, zscore_limit: float) -> Page:
+def report_of_history(run_id: str, log: str, found: DriftHistory, *, zscore_limit: float) -> Page:
     """Put the report of a prediction log together.
 
     Parameters
     ----------
     run_id, log : str
         The run whose rows were looked at, and where they come from.
-    described : mapping
-        What `tabloop drift --json` prints.
+    found : DriftHistory
+        What `tabloop drift` says.
     zscore_limit : float
         `monitoring.drift_zscore_threshold`.
     """
-    found = msgspec.convert(described, DriftHistory)
     rule, alarmed = found.rule, found.alarmed
     words = tuple(
         f"rows {each.start:,} to {each.stop:,}: "
