@@ -54,6 +54,18 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_drift_windows() -> Iterator[None]:
+    """Play a tenth of the windows through for a run's table of drift alarms: half of a small training otherwise.
+
+    `tests/drift` takes all of them, and so do the processes that tests start.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tabloop.drift.operating_table._QUIET_WINDOWS", 200)
+        patch.setattr("tabloop.drift.operating_table._SHIFTED_WINDOWS", 20)
+        yield
+
+
 @pytest.fixture(scope="session")
 def default_project() -> Project:
     """The bundled config.yaml."""

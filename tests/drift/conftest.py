@@ -1,13 +1,26 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tabloop.drift import operating_table
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftRows
+
+ALL_WINDOWS = {name: getattr(operating_table, name) for name in ("_QUIET_WINDOWS", "_SHIFTED_WINDOWS")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_drift_windows() -> Iterator[None]:
+    """Take the windows that a run takes; the other rooms' tests do with fewer."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, n_windows in ALL_WINDOWS.items():
+            patch.setattr(operating_table, name, n_windows)
+        yield
+
 
 COUNTRIES = tuple(f"C{i:02}" for i in range(60))
 

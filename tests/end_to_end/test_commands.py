@@ -24,7 +24,8 @@ from tests.conftest import Outcome, Workspace
 @pytest.fixture
 def quick_workspace(workspace: Workspace) -> Workspace:
     """A workspace that trains in a moment, for tests of what happens around the training."""
-    workspace.change(training={"candidates": {"logistic_regression": {}}})
+    # of so few rows no drift is looked for
+    workspace.change(training={"candidates": {"logistic_regression": {}}}, monitoring={"reference_rows": 100})
     return workspace
 
 
@@ -229,18 +230,18 @@ def test_a_floor_refuses_seals_and_keeps_the_old_champion(trained_copy: Workspac
     assert [d["decision"] for d in decisions] == ["promoted", "refused"]
 
 
-def test_stage_by_stage_is_a_run(workspace: Workspace) -> None:
+def test_stage_by_stage_is_a_run(quick_workspace: Workspace) -> None:
     for command in ("train", "export", "quantize", "parity"):
-        outcome = workspace.run(command)
+        outcome = quick_workspace.run(command)
         assert outcome.code == 0, (command, outcome.err)
-    assert not (workspace.model_dir / "champion").exists()
-    assert "open" in workspace.run("runs").out
-    assert workspace.run("reproduce", RunStore(workspace.model_dir).runs()[0].run_id).code == 2
-    outcome = workspace.run("release")
+    assert not (quick_workspace.model_dir / "champion").exists()
+    assert "open" in quick_workspace.run("runs").out
+    assert quick_workspace.run("reproduce", RunStore(quick_workspace.model_dir).runs()[0].run_id).code == 2
+    outcome = quick_workspace.run("release")
     assert outcome.code == 0, outcome.err
     assert "passed   quality" in outcome.out
-    assert (workspace.model_dir / "champion").exists()
-    assert workspace.run("release").code == 2  # none is open any more
+    assert (quick_workspace.model_dir / "champion").exists()
+    assert quick_workspace.run("release").code == 2  # none is open any more
 
 
 def test_a_sealed_run_is_measured_beside_its_folder(
@@ -301,13 +302,13 @@ def break_rows(workspace: Workspace, count: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def test_a_few_refused_rows_are_kept_with_their_reason(workspace: Workspace) -> None:
-    break_rows(workspace, 15)
-    outcome = workspace.run("run", "--json")
+def test_a_few_refused_rows_are_kept_with_their_reason(quick_workspace: Workspace) -> None:
+    break_rows(quick_workspace, 15)
+    outcome = quick_workspace.run("run", "--json")
     assert outcome.code == 0, outcome.err
     rows = json.loads(outcome.out)["rows"]
     assert (rows["read"], rows["quarantined"]) == (2000, 15)
-    refused = (workspace.model_dir / "champion" / "quarantine.jsonl").read_text().splitlines()
+    refused = (quick_workspace.model_dir / "champion" / "quarantine.jsonl").read_text().splitlines()
     first = json.loads(refused[0])
     assert len(refused) == 15
     assert first["line"] == 2
@@ -564,9 +565,9 @@ def test_output_is_for_scripts_and_progress_for_people(trained_outcome: Outcome)
     ],
 )
 def test_a_check_that_says_no_still_gives_one_json_object(
-    workspace: Workspace, command: list[str], found: str | None
+    quick_workspace: Workspace, command: list[str], found: str | None
 ) -> None:
-    outcome = workspace.run(*command, "--json")
+    outcome = quick_workspace.run(*command, "--json")
     assert outcome.code in (1, 2)
     report = json.loads(outcome.out)  # fails on two objects
     assert report["exit_code"] == outcome.code

@@ -122,6 +122,7 @@ def test_init_and_run_make_a_champion(
     CHECKS[table](project)
     settings = (
         "training.candidates.random_forest.n_estimators=20",
+        f"training.keep={'winner' if table in MEASURED else 'all'}",
         "cv.n_splits=3",
         "benchmarking.repeated_runs=3",
         f"benchmarking.in_run={'quick' if table in MEASURED else 'none'}",

@@ -15,7 +15,7 @@ from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "training": {"candidates": {"random_forest": {"n_estimators": 60, "min_samples_leaf": 5}}},
+    "training": {"candidates": {"random_forest": {"n_estimators": 20, "min_samples_leaf": 5}}},
     # two thousand rows prove little: what counts here is that the loop closes
     "release": {"roc_auc_margin": 0.1, "brier_margin": 0.1},
     "retraining": {
@@ -33,6 +33,10 @@ def answered(server: Server, rows: list[dict[str, Any]]) -> list[str]:
         assert answer.status_code == 200, answer.text
         ids += [prediction["prediction_id"] for prediction in answer.json()["predictions"]]
     return ids
+
+
+def answers_of(loads: list[Load]) -> list[dict[str, Any]]:
+    return [json.loads(body) for load in loads for _, _, body in load.answers]
 
 
 def drift(server: Server) -> dict[str, Any]:
@@ -68,7 +72,7 @@ def test_the_loop_closes(trained: Workspace, tmp_path: Path) -> None:
         trigger = server.client.get("/monitoring/retraining_trigger").json()
         assert trigger["triggers"]["windowed_drift"]["held_windows"] == 1
         assert trigger["retrain_now"] is False
-        waiting = workspace.run_process("retrain", "--if-triggered")
+        waiting = workspace.run("retrain", "--if-triggered")
         assert waiting.code == 0, waiting.err
 
         # the second window confirms it; outcomes come late, by HTTP and in a file
@@ -77,7 +81,7 @@ def test_the_loop_closes(trained: Workspace, tmp_path: Path) -> None:
         taken = server.client.post("/feedback", json={"outcomes": outcomes[:900]})
         assert taken.json()["new"] == 900, taken.text
         pl.DataFrame(outcomes[900:]).write_csv(workspace.folder / "outcomes.csv")
-        imported = workspace.run_process("feedback", "import", "outcomes.csv", "--json")
+        imported = workspace.run("feedback", "import", "outcomes.csv", "--json")
         assert json.loads(imported.out)["new"] == 1100, imported.err
         trigger = server.client.get("/monitoring/retraining_trigger").json()
         assert trigger["triggers"]["windowed_drift"]["fires"], trigger
@@ -89,7 +93,8 @@ def test_the_loop_closes(trained: Workspace, tmp_path: Path) -> None:
 
         def ask() -> None:
             while not stop.is_set():
-                loads.append(closed_loop(server.port, asked, connections=2, seconds=1.0, keep_answers=True))
+                loads.append(closed_loop(server.port, asked, connections=2, seconds=0.2, keep_answers=True))
+                stop.wait(0.3)  # the retraining wants the cores as well
 
         stop = threading.Event()
         asking = threading.Thread(target=ask)
@@ -100,15 +105,15 @@ def test_the_loop_closes(trained: Workspace, tmp_path: Path) -> None:
             second = RunStore(workspace.model_dir).require_champion().run_id
             assert second != first
             wait_until(lambda: server.client.get("/health").json()["run_id"] == second)
-            undone = workspace.run_process("rollback")
+            wait_until(lambda: second in {answer["run_id"] for answer in answers_of(loads)})
+            undone = workspace.run("rollback")
             assert undone.code == 0, undone.err
             wait_until(lambda: server.client.get("/health").json()["run_id"] == first)
         finally:
             stop.set()
             asking.join()
         assert all(set(load.statuses) == {200} and not load.broken_connections for load in loads)
-        answers = [json.loads(body) for load in loads for _, _, body in load.answers]
-        assert {answer["run_id"] for answer in answers} == {first, second}
+        assert {answer["run_id"] for answer in answers_of(loads)} == {first, second}
 
     decisions = RunStore(workspace.model_dir).decisions()
     assert [(d["decision"], d["run_id"]) for d in decisions[-2:]] == [
@@ -117,8 +122,8 @@ def test_the_loop_closes(trained: Workspace, tmp_path: Path) -> None:
     ]
     evidence = decisions[-2]["retraining"]
     assert "windowed_drift" in json.dumps(evidence)
-    reproduced = workspace.run_process("reproduce", second)
+    reproduced = workspace.run("reproduce", second)
     assert reproduced.code == 0, reproduced.err
-    shown = workspace.run_process("monitor")
+    shown = workspace.run("monitor")
     assert shown.code == 0, shown.err
     assert "z-score rule" in shown.out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy import stats
+from scipy.special import betainc
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,12 @@ class RefusalWatch:
         if self._records - self._looked_at < self._min_records:
             return None
         self._looked_at = self._records
-        p_value = float(stats.binom.sf(self._refused - 1, self._records, self._max_fraction))
+        # that a binomial number is at least so large
+        p_value = (
+            float(betainc(self._refused, self._records - self._refused + 1, self._max_fraction))
+            if self._refused
+            else 1.0
+        )
         self.latest = RefusalReport(self._records, self._refused, p_value, p_value <= self._level)
         if self._records >= self._window_records:
             self._records = self._refused = self._looked_at = 0

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from tabloop.performance.estimate import PerformanceEstimate
 from tabloop.performance.figures import METRICS, PerformanceFigure, describe_figures
@@ -151,7 +151,7 @@ def _mean_figure(values: NDArray[np.float64], confidence: float) -> PerformanceF
     if len(values) < 2:
         return PerformanceFigure(mean, 0.0, 1.0)
     reach = float(
-        stats.t.isf((1.0 - confidence) / 2.0, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+        -stdtrit(len(values) - 1, (1.0 - confidence) / 2.0) * values.std(ddof=1) / np.sqrt(len(values))
     )
     return PerformanceFigure(mean, max(0.0, mean - reach), min(1.0, mean + reach))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy.special import betainccinv, betaincinv, ndtri
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,8 +40,8 @@ def exact_interval(hits: int, trials: int, *, confidence: float = 0.95) -> Inter
     if trials == 0:
         return 0.0, 1.0
     tail = (1.0 - confidence) / 2
-    low = float(stats.beta.ppf(tail, hits, trials - hits + 1)) if hits > 0 else 0.0
-    high = float(stats.beta.isf(tail, hits + 1, trials - hits)) if hits < trials else 1.0
+    low = float(betaincinv(hits, trials - hits + 1, tail)) if hits > 0 else 0.0
+    high = float(betainccinv(hits + 1, trials - hits, tail)) if hits < trials else 1.0
     return low, high
 
 
@@ -96,7 +96,7 @@ def roc_auc_interval(
     if m < 2 or n < 2 or auc in (0.0, 1.0):
         return 0.0, 1.0
     variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
-    reach = float(stats.norm.isf((1.0 - confidence) / 2)) * np.sqrt(variance) / (auc * (1.0 - auc))
+    reach = -float(ndtri((1.0 - confidence) / 2)) * np.sqrt(variance) / (auc * (1.0 - auc))
     centre = np.log(auc / (1.0 - auc))
     low, high = 1.0 / (1.0 + np.exp(-(centre + np.array([-reach, reach]))))
     return float(low), float(high)
@@ -151,7 +151,7 @@ def roc_auc_difference(
     if len(above) < 2 or len(below) < 2:
         return difference, (-1.0, 1.0)
     variance = (above - above_other).var(ddof=1) / len(above) + (below - below_other).var(ddof=1) / len(below)
-    reach = float(stats.norm.isf((1.0 - confidence) / 2) * np.sqrt(variance))
+    reach = -float(ndtri((1.0 - confidence) / 2) * np.sqrt(variance))
     return difference, (difference - reach, difference + reach)
 
 
@@ -161,7 +161,13 @@ def _auc_components(
     """For each positive, the share of negatives below it; for each negative, of positives above it."""
     positive, negative = y_proba[y_true == 1], y_proba[y_true == 0]
     m, n = len(positive), len(negative)
-    ranks = stats.rankdata(np.concatenate([positive, negative]))
-    above = (ranks[:m] - stats.rankdata(positive)) / n
-    below = 1.0 - (ranks[m:] - stats.rankdata(negative)) / m
+    ranks = _average_ranks(np.concatenate([positive, negative]))
+    above = (ranks[:m] - _average_ranks(positive)) / n
+    below = 1.0 - (ranks[m:] - _average_ranks(negative)) / m
     return above, below
+
+
+def _average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank from 1; ties share the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place])
