@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
@@ -19,6 +19,9 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 @settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=40))
+@example([5e-324])
+@example([0.0, 5e-324])
+@example([-1.7e308, 1.7e308])
 def test_whatever_the_numbers_are_nothing_is_lost(numbers: list[float]) -> None:
     values = np.array(numbers)
     mean, std = mean_and_std(values)

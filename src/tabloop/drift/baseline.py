@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+_HALVED_ABOVE = 1e300
 _N_BINS = 20
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -99,7 +100,8 @@ def describe_numbers(values: NDArray[np.float64]) -> NumericBaseline:
 
 def _quantiles(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give quantiles; of halves, so that the difference between two values is a double."""
-    return np.asarray(np.quantile(values / 2, at) * 2)
+    scale = 2.0 if np.abs(values).max() > _HALVED_ABOVE else 1.0  # the smallest numbers have no half
+    return np.asarray(np.quantile(values / scale, at) * scale)
 
 
 def _describe_categories(values: pl.Series) -> CategoryBaseline:
