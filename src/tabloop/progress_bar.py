@@ -52,5 +52,5 @@ class ProgressBar:
             total=state.total,
             completed=state.done,
             description=state.describe(),
-            left=f"{state.done}/{state.total}",
+            left=f"{state.done}/{state.total}" + (f", {state.left()}" if state.left_s is not None else ""),
         )

@@ -155,6 +155,9 @@ class ProgressDisplay:
     def tasks(self, state: PoolState) -> None:
         """Say which tasks are running and how many are done."""
         self._doing = state.describe()
-        self._left = f"; {state.done} of {state.total} tasks are done"
+        left = state.left()
+        self._left = f"; {state.done} of {state.total} tasks are done" + (f", {left}" if left else "")
+        if self._bar is None and state.done == 0 and left:  # before the first fit, not half a minute later
+            print(f"tabloop: training {state.total} tasks, {left}", file=sys.stderr, flush=True)
         if self._bar is not None:
             self._bar.tasks(state)

@@ -185,6 +185,13 @@ class TrainingConfig(Section):
         None, ge=1, description="Processes that train side by side; null for one a core. Changes no result."
     )
 
+    time_budget_s: StrictFloat | None = Field(
+        None,
+        gt=0,
+        description="Seconds that training may take. Candidates that do not fit in are shrunk or dropped by "
+        "the rule in docs/sizes.md, and the run says which; null for no limit.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _kind_from_name(cls, data: Any) -> Any:

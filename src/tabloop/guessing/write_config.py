@@ -204,7 +204,7 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
         comment = f"  # {candidate.reason}" if candidate.reason else ""
         page.add(f"    {name}: {_flow(candidate.settings)}{comment}")
     page.add("    # hist_gradient_boosting: {}")
-    _add_block(page, TrainingConfig.model_validate({}), without=("candidates", "workers"))
+    _add_block(page, TrainingConfig.model_validate({}), without=("candidates", "workers", "time_budget_s"))
     page.add("")
     page.add(f"cv: {{n_splits: {draft.n_splits}}}", draft.splits_seen, "cv.n_splits")
     for section, default in (

@@ -30,6 +30,7 @@ def describe_metrics(run_id: str, config: Config, parts: Split, result: Training
             probability_calibration=config.training.probability_calibration,
         ),
         rank_by=config.training.rank_by,
+        time_budget=result.time_budget,
         cv_n_splits=config.cv.n_splits,
         cv_ranking=tuple(
             report.figures(result.candidate_thresholds.get(report.name)) for report in result.ranking

@@ -109,9 +109,11 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
         data.split.test,
         groups=data.split.train_groups,
         why_no_graph=graph_check(data.config.training.candidates, data.contract),
+        cuts=() if run.metrics.time_budget is None else run.metrics.time_budget.cuts,
         watch=progress.tasks,
     )
     recorded = _without_times(run.read_json(METRICS))
+    recorded.pop("time_budget", None)  # trained with its cuts, and without its clock
     described = describe_metrics(run.run_id, data.config, data.split, result)
     found = _without_times(json.loads(document_bytes(described)))
     problems = [

@@ -104,9 +104,16 @@ def _candidates(metrics: Metrics) -> str:
             f"| {report.average_precision:.4f} | {report.brier_score:.4f} "
             f"| {report.expected_calibration_error:.4f} | {report.fit_s:.2f} |"
         )
+    budget = metrics.time_budget
+    cut = ""
+    if budget is not None and budget.cuts:
+        cut = (
+            f"\n\nTo fit into `training.time_budget_s: {budget.budget_s:g}` (expected without cuts: "
+            f"{budget.uncut_s:.0f} s): {'; '.join(each.describe() for each in budget.cuts)}."
+        )
     return (
         f"## Candidates\n\nMeans over {metrics.cv_n_splits} stratified folds of the training part (± one "
-        f"standard deviation), ranked by {metrics.rank_by}:\n\n" + "\n".join(lines)
+        f"standard deviation), ranked by {metrics.rank_by}:\n\n" + "\n".join(lines) + cut
     )
 
 

@@ -8,7 +8,8 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from types import FrameType
 from tabloop.cores import cpu_count
 from tabloop.progress import PoolState
 from tabloop.training.candidates import expected_fit_seconds
-from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task
+from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task, uses_threads
 
 _log = logging.getLogger(__name__)
 
@@ -29,19 +30,58 @@ Watcher = Callable[[PoolState], None]
 
 @dataclass
 class _Schedule:
-    """Pending tasks; knows a candidate's time from its folds so far, and guesses before that."""
+    """Pending and running tasks; knows a candidate's time from its folds so far, before that as expected."""
 
     pending: list[Task]
+    cores: int
     n_rows: int
     n_features: int
+    expected: Mapping[TaskKey, float]
     measured_s: dict[str, float] = field(default_factory=dict)
+    running: dict[TaskKey, tuple[Task, int, float]] = field(default_factory=dict)
 
-    def next(self) -> Task:
+    def next(self) -> tuple[Task, int]:
+        """Take the longest task, and the threads for it."""
         task = max(self.pending, key=self._expected_s)
+        threads = self._threads(task)
         self.pending.remove(task)
-        return task
+        return task, threads
+
+    def started(self, task: Task, threads: int) -> None:
+        self.running[task.key] = (task, threads, time.monotonic())
+
+    def ended(self, outcome: TaskOutcome) -> None:
+        _, threads, _ = self.running.pop(outcome.task.key)
+        if outcome.failure is None:
+            self.measured_s[outcome.task.name] = outcome.fit_s * threads + outcome.score_s
+
+    @property
+    def free_cores(self) -> int:
+        return self.cores - sum(threads for _, threads, _ in self.running.values())
+
+    def left_s(self) -> float | None:
+        """Say how long the rest takes, where the times were measured beforehand."""
+        if not self.expected:
+            return None
+        now = time.monotonic()
+        under_way = [
+            (max(0.0, self._expected_s(task) / threads - (now - begun)), threads)
+            for task, threads, begun in self.running.values()
+        ]
+        waiting = [self._expected_s(task) for task in self.pending]
+        work = sum(waiting) + sum(seconds * threads for seconds, threads in under_way)
+        return max([work / self.cores, *(seconds for seconds, _ in under_way)])
+
+    def _threads(self, task: Task) -> int:
+        """Give a task the cores that would wait for it at the end: the tasks' shares of the work decide."""
+        if not uses_threads(task.candidate):
+            return 1
+        work = sum(self._expected_s(each) for each in self.pending) or 1.0
+        return max(1, min(self.free_cores, int(self._expected_s(task) * self.cores / work)))
 
     def _expected_s(self, task: Task) -> float:
+        if task.name not in self.measured_s and task.key in self.expected:
+            return self.expected[task.key]
         guess = expected_fit_seconds(task.candidate, self.n_rows, self.n_features)
         return self.measured_s.get(task.name, guess) * (1.25 if task.fold is None else 1.0)
 
@@ -53,9 +93,10 @@ def run_tasks(
     workers: int | None = None,
     n_rows: int,
     n_features: int,
+    expected: Mapping[TaskKey, float] | None = None,
     watch: Watcher | None = None,
 ) -> list[TaskOutcome]:
-    """Run tasks side by side, each on one core.
+    """Run tasks side by side, each on one core; the trees of a forest on more where cores would be idle.
 
     Parameters
     ----------
@@ -67,6 +108,8 @@ def run_tasks(
         Processes; by default one for each core.
     n_rows, n_features : int
         The size of the training part, to guess which tasks are long.
+    expected : mapping of TaskKey to float, optional
+        The seconds that each task is expected to take on one core; guessed by default.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -78,10 +121,11 @@ def run_tasks(
         had (no writable `/dev/shm`) they run here one after the other, and a warning says so.
     """
     tasks = list(tasks)
-    schedule = _Schedule(list(tasks), n_rows, n_features)
+    cores = workers or cpu_count()
+    schedule = _Schedule(list(tasks), cores, n_rows, n_features, expected or {})
     outcomes: dict[TaskKey, TaskOutcome] = {}
     suspects: list[Task] = []
-    n_workers = min(workers or cpu_count(), len(tasks))
+    n_workers = min(cores, len(tasks))
     while schedule.pending or suspects:
         # After a crash nobody knows whose fault it was: what was running runs again, one at a time
         alone = [suspects.pop(0)] if suspects else None
@@ -154,10 +198,12 @@ def _run_here(
         because,
     )
     while schedule.pending:
-        task = schedule.next()
+        task, threads = schedule.next()
+        schedule.started(task, threads)
         if watch is not None:
-            watch(PoolState(len(outcomes), total, (task.label,)))
-        outcomes[task.key] = run_task(bench, task)
+            watch(PoolState(len(outcomes), total, (task.label,), schedule.left_s()))
+        outcomes[task.key] = run_task(bench, task, threads)
+        schedule.ended(outcomes[task.key])
     if watch is not None:
         watch(PoolState(len(outcomes), total, ()))
 
@@ -187,12 +233,14 @@ def _run_until_broken(
 
     def start() -> None:
         queue = alone if alone is not None else schedule.pending
-        while queue and len(running) < (1 if alone is not None else n_workers):
-            task = queue.pop(0) if alone is not None else schedule.next()
+        while queue and len(running) < (1 if alone is not None else n_workers) and schedule.free_cores > 0:
+            task, threads = (queue.pop(0), 1) if alone is not None else schedule.next()
+            schedule.started(task, threads)
             with _interrupts_held(), _main_module_unnamed():
-                running[executor.submit(run_task, bench, task)] = task
+                running[executor.submit(run_task, bench, task, threads)] = task
         if watch is not None:
-            watch(PoolState(len(outcomes), total, tuple(task.label for task in running.values())))
+            labels = tuple(task.label for task in running.values())
+            watch(PoolState(len(outcomes), total, labels, schedule.left_s()))
 
     is_suspect = alone is not None
     try:
@@ -204,11 +252,11 @@ def _run_until_broken(
                 outcome = future.result()
                 del running[future]
                 outcomes[task.key] = outcome
-                if outcome.failure is None:
-                    schedule.measured_s[task.name] = outcome.fit_s + outcome.score_s
+                schedule.ended(outcome)
             start()
     except BrokenProcessPool:
         broken = list(running.values())
+        schedule.running.clear()
         if not is_suspect and len(broken) > 1:
             return broken
         for task in broken:

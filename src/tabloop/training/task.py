@@ -54,6 +54,8 @@ class Task:
         Fit on a few rows only, to see whether what comes out can be exported.
     rows : int or None
         Rows of the training folds, to say what is sampled of them.
+    timed_rows : int or None
+        Fit on a sample of so many rows and score it, only to see how long that takes.
     """
 
     name: str
@@ -61,10 +63,13 @@ class Task:
     fold: int | None
     trial: bool = False
     rows: int | None = None
+    timed_rows: int | None = None
 
     @property
     def key(self) -> TaskKey:
         """What tells it from the other tasks."""
+        if self.timed_rows is not None:
+            return self.name, -self.timed_rows
         return self.name, -1 if self.trial else self.fold
 
     @property
@@ -147,7 +152,7 @@ def _read_bench(folder: Path) -> tuple[pl.DataFrame, NDArray[np.int8], NDArray[n
     return features, np.load(folder / "y.npy"), np.load(folder / "folds.npy")
 
 
-def run_task(bench: Workbench, task: Task) -> TaskOutcome:
+def run_task(bench: Workbench, task: Task, threads: int = 1) -> TaskOutcome:
     """Run one task; an error becomes part of the outcome and does not reach the other tasks.
 
     Parameters
@@ -156,23 +161,25 @@ def run_task(bench: Workbench, task: Task) -> TaskOutcome:
         The data that every task shares.
     task : Task
         The task to do.
+    threads : int, default=1
+        For the trees of a forest, which are independent of each other; every library runs on one.
 
     Returns
     -------
     outcome : TaskOutcome
-        Its numbers do not depend on the process it ran in: every library runs on one thread.
+        Its numbers depend neither on the process it ran in nor on the number of threads.
     """
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            outcome = _fit_and_score(bench, task)
+            outcome = _fit_and_score(bench, task, threads)
         except Exception as error:
             return TaskOutcome(task, failure=f"{type(error).__name__}: {error}")
     told = dict.fromkeys(f"{w.category.__name__}: {w.message}".splitlines()[0] for w in caught)
     return TaskOutcome(**{**outcome.__dict__, "warnings": tuple(told)})
 
 
-def _fit_and_score(bench: Workbench, task: Task) -> TaskOutcome:
+def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
     features, y, folds = _read_bench(bench.folder)
     classifier = build_classifier(task.candidate, bench.seed)
     pipeline = Pipeline(
@@ -184,10 +191,12 @@ def _fit_and_score(bench: Workbench, task: Task) -> TaskOutcome:
     if task.trial:
         few = np.sort(np.concatenate([np.flatnonzero(y == label)[:_TRIAL_ROWS_A_CLASS] for label in (0, 1)]))
         features, y = features[few], y[few]
+    if task.timed_rows is not None:
+        return _timed(pipeline, task, features, y, bench.seed)
     held_out = np.zeros(len(y), dtype=np.bool_) if task.fold is None else folds == task.fold
     start = time.perf_counter()
     sampled_rows = _fit(
-        pipeline, task.candidate, features.filter(pl.Series(~held_out)), y[~held_out], bench.seed
+        pipeline, task.candidate, features.filter(pl.Series(~held_out)), y[~held_out], bench.seed, threads
     )
     middle = time.perf_counter()
     if task.fold is None:
@@ -211,8 +220,32 @@ def _fit_and_score(bench: Workbench, task: Task) -> TaskOutcome:
     )
 
 
+def _timed(
+    pipeline: Pipeline, task: Task, features: pl.DataFrame, y: NDArray[np.int8], seed: int
+) -> TaskOutcome:
+    """Time the fit on a sample, and the scoring of it."""
+    sample = sample_rows(y, task.timed_rows, seed=seed)
+    if sample is not None:
+        features, y = features[sample], y[sample]
+    start = time.perf_counter()
+    _fit(pipeline, task.candidate, features, y, seed)
+    middle = time.perf_counter()
+    scores_of(pipeline, features)
+    return TaskOutcome(task, fit_s=middle - start, score_s=time.perf_counter() - middle)
+
+
+def uses_threads(candidate: Candidate) -> bool:
+    """Tell whether a fit of it is faster on several threads and gives the same result on any number."""
+    return isinstance(candidate, RandomForestCandidate)
+
+
 def _fit(
-    pipeline: Pipeline, candidate: Candidate, features: pl.DataFrame, y: NDArray[np.int8], seed: int
+    pipeline: Pipeline,
+    candidate: Candidate,
+    features: pl.DataFrame,
+    y: NDArray[np.int8],
+    seed: int,
+    threads: int = 1,
 ) -> int | None:
     """Fit the steps, on a sample where the candidate takes no more rows; give the size of the sample."""
     sample = sample_rows(y, max_rows_of(candidate), seed=seed)
@@ -222,5 +255,9 @@ def _fit(
     classifier = pipeline["classifier"]
     if isinstance(candidate, RandomForestCandidate) and candidate.max_samples is not None:
         classifier.set_params(max_samples=min(candidate.max_samples, len(y)))
+    if uses_threads(candidate):
+        classifier.set_params(n_jobs=threads)
     classifier.fit(matrix, y)
+    if uses_threads(candidate):
+        classifier.set_params(n_jobs=1)  # the sum over the trees would depend on which thread is first
     return None if sample is None else len(sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 
-from tabloop.artifacts.documents.metrics import EvaluationReport, ThresholdReport
+from tabloop.artifacts.documents.metrics import CandidateCut, EvaluationReport, ThresholdReport, TimeBudget
 from tabloop.config.config import Config
 from tabloop.config.training import EstimatorCandidate
 from tabloop.contract.contract import Contract
@@ -35,9 +35,10 @@ from tabloop.training.cross_validation import (
     report_candidate,
 )
 from tabloop.training.evaluation import evaluate
+from tabloop.training.plan import plan_training
 from tabloop.training.pool import Watcher, run_tasks
 from tabloop.training.preprocessing import ContractFeatures
-from tabloop.training.task import Task, TaskOutcome, Workbench
+from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench
 from tabloop.training.threshold import calibrate_threshold
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class TrainingResult:
         The winner on the test part.
     features : polars.DataFrame
         The training rows as the models see them.
+    time_budget : TimeBudget or None
+        What `training.time_budget_s` made of the candidates; None without one.
     """
 
     ranking: tuple[CandidateReport, ...]
@@ -81,6 +84,7 @@ class TrainingResult:
     test_proba: NDArray[np.float64]
     evaluation: EvaluationReport
     features: pl.DataFrame
+    time_budget: TimeBudget | None = None
 
     @property
     def best(self) -> CandidateReport:
@@ -101,6 +105,7 @@ def train_model(
     *,
     groups: NDArray[np.uint64] | None,
     why_no_graph: WhyNoGraph | None = None,
+    cuts: Sequence[CandidateCut] | None = None,
     watch: Watcher | None = None,
 ) -> TrainingResult:
     """Train on the training part and report on the test part.
@@ -120,6 +125,9 @@ def train_model(
         Takes a candidate's name and its fitted pipeline, and says why it cannot be exported. Asked of
         candidates by import path before the first fit, with a pipeline fitted on a few rows, and of the best
         one, fitted on all: if it has no graph then, the next best is chosen. By default nobody is asked.
+    cuts : sequence of CandidateCut, optional
+        What a time budget took from the candidates of a recorded run, to train as it did; by default
+        `training.time_budget_s` decides, and a clock with it.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -148,13 +156,16 @@ def train_model(
         bench = Workbench(Path(folder), contract, config.preprocessing, config.seed)
         bench.lay_out(features, y, folds)
 
-        def run(tasks: list[Task]) -> list[TaskOutcome]:
+        def run(
+            tasks: list[Task], expected: Mapping[TaskKey, float] | None = None, watch: Watcher | None = watch
+        ) -> list[TaskOutcome]:
             return run_tasks(
                 bench,
                 tasks,
                 workers=config.training.workers,
                 n_rows=features.height,
                 n_features=features.width,
+                expected=expected,
                 watch=watch,
             )
 
@@ -168,14 +179,9 @@ def train_model(
             )
             _require_graphs(trials, contract, why_no_graph)
 
-        tasks = [
-            Task(name, candidate, fold, rows=int((folds != fold).sum()))
-            for name, candidate in candidates.items()
-            for fold in range(config.cv.n_splits)
-        ]
-        if config.training.keep == "all":
-            tasks += [Task(name, candidate, None, rows=len(y)) for name, candidate in candidates.items()]
-        outcomes = run(tasks)
+        plan = plan_training(config, folds, lambda tasks: run(tasks, watch=None), cuts)
+        candidates = plan.candidates
+        outcomes = run(plan.tasks, plan.expected)
         reports = [report_candidate([o for o in outcomes if o.task.name == n], y, folds) for n in candidates]
         ranking = rank_candidates(reports, config.training.rank_by)
 
@@ -220,6 +226,7 @@ def train_model(
         test_proba=test_proba,
         evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold),
         features=features,
+        time_budget=plan.budget,
     )
 
 

@@ -198,6 +198,49 @@ class RepetitionFigures(msgspec.Struct, frozen=True, kw_only=True):
     rule: SplitRule
 
 
+class CandidateCut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a time budget took from a candidate.
+
+    Attributes
+    ----------
+    name : str
+        The candidate.
+    setting : str or None
+        The setting that was lowered; None where the candidate was dropped.
+    value : int or None
+        What the setting was lowered to.
+    """
+
+    name: str
+    setting: str | None = None
+    value: int | None = None
+
+    def describe(self) -> str:
+        """Say it in words."""
+        if self.setting is None:
+            return f"{self.name} dropped"
+        return f"{self.name} shrunk to {self.setting}: {self.value:,}"
+
+
+class TimeBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """What was expected of a training that had a time to fit in, and what was cut for it.
+
+    Attributes
+    ----------
+    budget_s : float
+        The seconds of `training.time_budget_s`.
+    uncut_s, expected_s : float
+        The seconds expected without cuts and with them.
+    cuts : tuple of CandidateCut
+        In the order in which they were made.
+    """
+
+    budget_s: float
+    uncut_s: float
+    expected_s: float
+    cuts: tuple[CandidateCut, ...]
+
+
 class Metrics(EvaluationReport, frozen=True, kw_only=True):
     """What a run is worth.
 
@@ -215,6 +258,8 @@ class Metrics(EvaluationReport, frozen=True, kw_only=True):
         Every candidate, the best first and those that failed last.
     repetition : RepetitionFigures or None
         Rows that repeat; None in runs of version 0.1.0.
+    time_budget : TimeBudget or None
+        What `training.time_budget_s` made of the candidates; None without one.
     """
 
     run_id: str
@@ -224,4 +269,5 @@ class Metrics(EvaluationReport, frozen=True, kw_only=True):
     cv_n_splits: int
     cv_ranking: tuple[CandidateFigures, ...]
     repetition: RepetitionFigures | None = None
+    time_budget: TimeBudget | None = None
     format_version: int = FORMAT_VERSION
