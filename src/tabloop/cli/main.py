@@ -15,6 +15,7 @@ import click
 from tabloop import __version__
 from tabloop.cli.data_commands import contract, data, init
 from tabloop.cli.feedback_commands import feedback
+from tabloop.cli.learning_curve_command import learning_curve
 from tabloop.cli.log_commands import log
 from tabloop.cli.monitor_commands import drift, monitor
 from tabloop.cli.publish_commands import publish
@@ -57,7 +58,7 @@ COMMANDS = (
     publish,
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
     stream, monitor, drift, retrain,
-    runs, report, reproduce, feedback, data, contract, config, log,
+    learning_curve, runs, report, reproduce, feedback, data, contract, config, log,
 )  # fmt: skip
 for command in COMMANDS:
     tabloop.add_command(command)

@@ -54,6 +54,8 @@ class Task:
         Fit on a few rows only, to see whether what comes out can be exported.
     rows : int or None
         Rows of the training folds, to say what is sampled of them.
+    sample_rows : int or None
+        Fit on a stratified sample of so many rows, for a learning curve.
     timed_rows : int or None
         Fit on a sample of so many rows and score it, only to see how long that takes.
     """
@@ -63,6 +65,7 @@ class Task:
     fold: int | None
     trial: bool = False
     rows: int | None = None
+    sample_rows: int | None = None
     timed_rows: int | None = None
 
     @property
@@ -193,10 +196,18 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
         features, y = features[few], y[few]
     if task.timed_rows is not None:
         return _timed(pipeline, task, features, y, bench.seed)
+    most = [rows for rows in (max_rows_of(task.candidate), task.sample_rows) if rows is not None]
+    max_rows = min(most, default=None)
     held_out = np.zeros(len(y), dtype=np.bool_) if task.fold is None else folds == task.fold
     start = time.perf_counter()
     sampled_rows = _fit(
-        pipeline, task.candidate, features.filter(pl.Series(~held_out)), y[~held_out], bench.seed, threads
+        pipeline,
+        task.candidate,
+        features.filter(pl.Series(~held_out)),
+        y[~held_out],
+        bench.seed,
+        max_rows,
+        threads,
     )
     middle = time.perf_counter()
     if task.fold is None:
@@ -228,7 +239,7 @@ def _timed(
     if sample is not None:
         features, y = features[sample], y[sample]
     start = time.perf_counter()
-    _fit(pipeline, task.candidate, features, y, seed)
+    _fit(pipeline, task.candidate, features, y, seed, None)
     middle = time.perf_counter()
     scores_of(pipeline, features)
     return TaskOutcome(task, fit_s=middle - start, score_s=time.perf_counter() - middle)
@@ -245,10 +256,11 @@ def _fit(
     features: pl.DataFrame,
     y: NDArray[np.int8],
     seed: int,
+    max_rows: int | None,
     threads: int = 1,
 ) -> int | None:
     """Fit the steps, on a sample where the candidate takes no more rows; give the size of the sample."""
-    sample = sample_rows(y, max_rows_of(candidate), seed=seed)
+    sample = sample_rows(y, max_rows, seed=seed)
     if sample is not None:
         features, y = features[sample], y[sample]
     matrix = fit_design_matrix(pipeline["preprocess"], candidate, features, y)

@@ -1,0 +1,76 @@
+"""Measure how a run's candidate grows with its rows, and draw it."""
+
+from __future__ import annotations
+
+from tabloop.artifacts.documents.learning_curve import LearningCurve
+from tabloop.artifacts.layout import LEARNING_CURVE, LEARNING_CURVE_PLOT
+from tabloop.artifacts.reports import write_report, write_report_document
+from tabloop.artifacts.run import RunFolder
+from tabloop.charts.chart import Chart, sheet, to_png
+from tabloop.charts.lines import Line, line_chart
+from tabloop.charts.scale import Axis
+from tabloop.data.run_data import RunData
+from tabloop.errors import ArtifactError
+from tabloop.progress import Progress
+
+
+def learning_curve_run(
+    run: RunFolder, data: RunData, progress: Progress, *, candidate: str | None = None
+) -> LearningCurve:
+    """Measure the learning curve of a sealed run and write `learning_curve.json` and `.png` beside it.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Sealed.
+    data : RunData
+        Its rows.
+    progress : Progress
+        Told what is going on.
+    candidate : str, optional
+        The name of a candidate; by default the winner.
+
+    Raises
+    ------
+    ArtifactError
+        If the run is open.
+    """
+    # only here: no other stage that is not training needs scikit-learn
+    from tabloop.training.learning_curve import measure_learning_curve
+
+    if run.state == "open":
+        raise ArtifactError(f"run {run.run_id}: still open; `tabloop release` judges and seals it")
+    progress.step("measuring the learning curve")
+    curve = measure_learning_curve(
+        data.config,
+        data.contract,
+        data.split.train,
+        run_id=run.run_id,
+        candidate=candidate or run.metrics.best_model_name,
+        groups=data.split.train_groups,
+        watch=progress.tasks,
+    )
+    write_report_document(run, LEARNING_CURVE, curve)
+    write_report(run, LEARNING_CURVE_PLOT, to_png(sheet([[learning_curve_chart(curve)]])))
+    return curve
+
+
+def learning_curve_chart(curve: LearningCurve) -> Chart:
+    """Draw a learning curve."""
+    return line_chart(
+        f"Learning curve of {curve.candidate}",
+        curve.sentence,
+        Axis("training rows", writing="count", log=True),
+        Axis("ROC-AUC, out of fold"),
+        [
+            Line(
+                curve.candidate,
+                [point.rows for point in curve.points],
+                [point.roc_auc for point in curve.points],
+                lows=[point.interval[0] for point in curve.points],
+                highs=[point.interval[1] for point in curve.points],
+                dots=True,
+            )
+        ],
+        width=560.0,
+    )

@@ -1,0 +1,161 @@
+"""Figures of a candidate over growing samples of the training rows."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from tabloop.artifacts.documents.learning_curve import LearningCurve, LearningPoint
+from tabloop.config.config import Config
+from tabloop.contract.contract import Contract
+from tabloop.contract.feature_table import feature_frame
+from tabloop.errors import ConfigError, TrainingError, suggestion
+from tabloop.statistics.intervals import roc_auc, roc_auc_difference, roc_auc_interval
+from tabloop.training.cross_validation import assign_folds
+from tabloop.training.pool import Watcher, run_tasks
+from tabloop.training.task import Task, Workbench
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+#: A doubling of the rows that brings less is not worth it.
+LEAST_GAIN = 0.002
+
+_PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+_LEAST_ROWS = 100
+
+
+def measure_learning_curve(
+    config: Config,
+    contract: Contract,
+    train: pl.DataFrame,
+    *,
+    run_id: str,
+    candidate: str,
+    groups: NDArray[np.uint64] | None,
+    watch: Watcher | None = None,
+) -> LearningCurve:
+    """Cross-validate a candidate on growing parts of the training rows.
+
+    Parameters
+    ----------
+    config, contract : Config, Contract
+        Of the run.
+    train : polars.DataFrame
+        Its training rows.
+    run_id, candidate : str
+        The run, and the name of one of its candidates.
+    groups : ndarray of uint64 or None
+        Of the split; see `train_model`.
+    watch : callable, optional
+        Told what is running and what is left.
+
+    Returns
+    -------
+    curve : LearningCurve
+        At a sixteenth, an eighth, a quarter, a half and all of each training fold, as stratified, seeded
+        samples; every size is judged on all rows of the held-out folds.
+
+    Raises
+    ------
+    ConfigError
+        If the run has no such candidate.
+    TrainingError
+        If a fit fails.
+
+    Notes
+    -----
+    The verdict compares all rows with half of them, by DeLong's paired interval: more rows would not help
+    where a doubling certainly brought less than 0.002 of ROC-AUC, and would help where it certainly brought
+    something. It says what the last doubling did; the next one brings less as a rule.
+    """
+    candidates = config.training.candidates
+    if candidate not in candidates:
+        raise ConfigError(
+            f"no candidate {candidate!r} in run {run_id}{suggestion(candidate, list(candidates))}"
+        )
+    y = np.asarray(train[contract.target.name].to_numpy(), dtype=np.int8)
+    folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups)
+    features = feature_frame(contract, train)
+    tasks = []
+    for part in _PARTS:
+        for fold in range(config.cv.n_splits):
+            in_fold = int((folds != fold).sum())
+            rows = round(in_fold * part)
+            if rows >= _LEAST_ROWS:
+                name = f"{candidate} on {part:.0%}"
+                most = None if part == 1 else rows
+                tasks.append(Task(name, candidates[candidate], fold, rows=in_fold, sample_rows=most))
+    with tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
+        bench = Workbench(Path(folder), contract, config.preprocessing, config.seed)
+        bench.lay_out(features, y, folds)
+        outcomes = run_tasks(
+            bench,
+            tasks,
+            workers=config.training.workers,
+            n_rows=features.height,
+            n_features=features.width,
+            watch=watch,
+        )
+    scores: dict[str, NDArray[np.float64]] = {}
+    fitted: dict[str, list[int]] = {}
+    for outcome in outcomes:
+        if outcome.failure is not None or outcome.scores is None:
+            raise TrainingError(f"{outcome.task.label}: {outcome.failure}")
+        task = outcome.task
+        of_size = scores.setdefault(task.name, np.empty(len(y)))
+        of_size[folds == task.fold] = outcome.scores
+        fitted.setdefault(task.name, []).append(outcome.sampled_rows or task.rows or 0)
+    points = tuple(
+        LearningPoint(
+            rows=round(sum(fitted[name]) / len(fitted[name])),
+            roc_auc=roc_auc(y, of_size),
+            interval=roc_auc_interval(y, of_size),
+        )
+        for name, of_size in scores.items()
+    )
+    *_, half, full = [None, *scores.values()]
+    if half is None:
+        raise TrainingError(
+            f"{features.height:,} training rows are too few for a learning curve; expected at least "
+            f"{2 * _LEAST_ROWS * config.cv.n_splits // (config.cv.n_splits - 1):,}"
+        )
+    gain, interval = roc_auc_difference(y, full, half)
+    verdict = _verdict(interval)
+    return LearningCurve(
+        run_id=run_id,
+        candidate=candidate,
+        points=points,
+        gain=gain,
+        gain_interval=interval,
+        verdict=verdict,
+        sentence=_sentence(verdict, points, gain, interval),
+    )
+
+
+def _verdict(
+    interval: tuple[float, float],
+) -> Literal["would_help", "would_not_help", "cannot_tell"]:
+    low, high = interval
+    if high < LEAST_GAIN:
+        return "would_not_help"
+    return "would_help" if low > 0 else "cannot_tell"
+
+
+def _sentence(
+    verdict: str, points: tuple[LearningPoint, ...], gain: float, interval: tuple[float, float]
+) -> str:
+    said = {
+        "would_help": "More rows would help",
+        "would_not_help": "More rows would not help",
+        "cannot_tell": "Whether more rows would help cannot be told from so few",
+    }[verdict]
+    changed = "rose" if gain >= 0 else "fell"
+    return (
+        f"{said}: from {points[-2].rows:,} to {points[-1].rows:,} rows the ROC-AUC {changed} by "
+        f"{abs(gain):.4f} (95% interval {interval[0]:+.4f} to {interval[1]:+.4f})."
+    )
