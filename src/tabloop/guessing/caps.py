@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Up to so many rows every candidate takes what its defaults say.
-_SMALL, _MEDIUM, _LARGE = 20_000, 100_000, 500_000
+_SMALL, _MEDIUM = 20_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def candidates_for(rows: int) -> dict[str, CappedCandidate]:
         forest["n_estimators"] = 200 if rows <= _MEDIUM else 100
         why["random_forest"] = "fewer trees than the usual 400: time and file grow with them"
     if rows > _MEDIUM:
-        neighbours["max_rows"] = 50_000 if rows <= _LARGE else 20_000
+        neighbours["max_rows"] = 20_000
         why["k_neighbors"] = f"of {rows:,} rows; each answer is compared with all of these"
         forest["max_samples"] = 50_000
         why["random_forest"] = f"fewer trees than the usual 400, each from 50,000 of {rows:,} rows"
