@@ -262,7 +262,8 @@ def test_a_sealed_run_is_measured_beside_its_folder(
     assert weighed.code == 0, weighed.err
     folder = workspace.model_dir / "reports" / run.run_id
     assert sorted(path.name for path in folder.iterdir()) == [
-        "benchmark.csv", "benchmark.json", "tradeoffs.csv", "tradeoffs.html", "tradeoffs.json", "tradeoffs.png",
+        "benchmark.csv", "benchmark.json", "report.html",
+        "tradeoffs.csv", "tradeoffs.html", "tradeoffs.json", "tradeoffs.png",
     ]  # fmt: skip
     assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
     assert workspace.run("parity", run.run_id).code == 0
