@@ -33,10 +33,12 @@ from tabloop.data.dataset import read_dataset
 from tabloop.data.split import split_dataset
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame, input_types
+from tabloop.optimization.export.features import FeatureTensors
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
-from tabloop.optimization.export.trees import TreeSum, tree_sum_of
+from tabloop.optimization.export.tree_models import tree_sum_of
+from tabloop.optimization.export.tree_sum import TreeSum
 from tabloop.optimization.int8.trees import TreePlan, choose_cuts, quantized_tree_scores
 from tabloop.training.train import train_model
 
@@ -181,7 +183,9 @@ def count_distinct_subtrees(
     return len(seen)
 
 
-def build(pipeline: Pipeline, contract: Contract, scores: Callable[[OnnxGraph, str], str]) -> onnx.ModelProto:
+def build(
+    pipeline: Pipeline, contract: Contract, scores: Callable[[OnnxGraph, FeatureTensors], str]
+) -> onnx.ModelProto:
     """Write the graph of a pipeline with another form of its forest."""
     graph = OnnxGraph(input_types(contract))
     return graph.model(
@@ -197,7 +201,9 @@ def build_variants(pipeline: Pipeline, contract: Contract) -> dict[str, onnx.Mod
 
     def planned(*, splits: bool, leaves: bool, max_cuts: int = CUTS) -> onnx.ModelProto:
         plan = TreePlan(splits=splits, leaves=leaves, max_cuts=max_cuts)
-        return build(pipeline, contract, lambda graph, x: quantized_tree_scores(graph, x, trees, plan))
+        return build(
+            pipeline, contract, lambda graph, features: quantized_tree_scores(graph, features, trees, plan)
+        )
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dynamic.onnx"
@@ -214,7 +220,9 @@ def build_variants(pipeline: Pipeline, contract: Contract) -> dict[str, onnx.Mod
         "both, 63 cuts a feature": planned(splits=True, leaves=True, max_cuts=63),
         "both, 15 cuts a feature": planned(splits=True, leaves=True, max_cuts=15),
         "4 bytes a node, own traversal": build(
-            pipeline, contract, lambda graph, x: traversal_scores(graph, x, forest, trees.divisor)
+            pipeline,
+            contract,
+            lambda graph, features: traversal_scores(graph, features.matrix(graph), forest, trees.divisor),
         ),
     }
 

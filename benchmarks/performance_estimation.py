@@ -48,9 +48,8 @@ from tabloop.performance.estimate import Method, RatedRows, estimate_performance
 from tabloop.performance.figures import PerformanceFigure
 from tabloop.performance.realized import measure_performance
 from tabloop.training.calibration import scores_of
-from tabloop.training.candidates import build_classifier
 from tabloop.training.cross_validation import assign_folds
-from tabloop.training.preprocessing import build_preprocessor
+from tabloop.training.steps import build_steps
 from tabloop.training.threshold import calibrate_threshold
 
 ROOT = Path(__file__).parents[1]
@@ -102,11 +101,8 @@ def train(data: Path, model: str, seed: int) -> Bench:
     folds = assign_folds(y, n_splits=5, seed=seed, groups=split.train_groups)
 
     def fitted(on: NDArray[np.bool_]) -> Pipeline:
-        steps = [
-            ("preprocess", build_preprocessor(config.preprocessing, contract)),
-            ("classifier", build_classifier(candidate, seed)),
-        ]
-        return Pipeline(steps).fit(features.filter(pl.Series(on)), y[on])
+        steps = build_steps(candidate, config.preprocessing, contract, seed)
+        return steps.fit(features.filter(pl.Series(on)), y[on])
 
     y_proba = np.empty(len(y))
     for fold in range(5):

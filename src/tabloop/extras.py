@@ -28,6 +28,8 @@ LIBRARIES_OF_EXTRA: Mapping[str, tuple[str, ...]] = {
     "nats": ("nats", "uvloop"),
     "rabbitmq": ("aio_pika", "uvloop"),
     "kafka": ("confluent_kafka", "uvloop"),
+    "lightgbm": ("lightgbm",),
+    "xgboost": ("xgboost",),
     "apprise": ("apprise",),
     "mlflow": ("mlflow", "pandas"),
     "opentelemetry": ("opentelemetry",),

@@ -21,8 +21,8 @@ from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 from tabloop.optimization.parity.ties import tied_rows
 from tabloop.training.calibration import MappedClassifier, fit_isotonic, fit_sigmoid, scores_of
-from tabloop.training.candidates import build_classifier
-from tabloop.training.preprocessing import ContractFeatures, build_preprocessor
+from tabloop.training.preprocessing import ContractFeatures
+from tabloop.training.steps import build_steps
 
 LARGEST_DIFFERENCE = 2e-6
 
@@ -34,9 +34,12 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "decision_tree": {"max_depth": None, "min_samples_leaf": 1},
     "random_forest": {"n_estimators": 12},
     "hist_gradient_boosting": {"max_iter": 15},
+    "lightgbm": {"n_estimators": 15, "early_stopping_rounds": None},
+    "xgboost": {"n_estimators": 15, "early_stopping_rounds": None},
 }
 #: The models whose probabilities are equal to the last bit.
 EXACT = {"decision_tree", "random_forest"}
+TREES = EXACT | {"hist_gradient_boosting", "lightgbm", "xgboost"}
 
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "ensemble.ExtraTreesClassifier": {"n_estimators": 5},
@@ -99,11 +102,10 @@ def fit_pipeline(
 ) -> Pipeline:
     """Fit one candidate as training does; its map is fitted on the training scores, which will do here."""
     features = feature_frame(contract, rows)
-    preprocessor = build_preprocessor(PreprocessingConfig(**preprocessing), contract).fit(features, y)
-    x = preprocessor.transform(features)
     chosen: Candidate = TypeAdapter(Candidate).validate_python(candidate)
-    classifier: Any = build_classifier(chosen, 7)
-    classifier.fit(x, y)
+    steps = build_steps(chosen, PreprocessingConfig(**preprocessing), contract, 7).fit(features, y)
+    preprocessor, classifier = steps["preprocess"], steps["classifier"]
+    x = preprocessor.transform(features)
     if calibration == "none" and not hasattr(classifier, "predict_proba"):
         calibration = "sigmoid"
     if calibration != "none":

@@ -12,7 +12,8 @@ from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.columns import NumberColumn
 from tabloop.contract.contract import Contract
 from tabloop.optimization.export.classifiers import inner_classifier
-from tabloop.optimization.export.trees import TreeSum, tree_sum_of
+from tabloop.optimization.export.tree_models import tree_sum_of
+from tabloop.optimization.export.tree_sum import TreeSum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
 from tabloop.optimization.export.classifiers import classifier_to_onnx
+from tabloop.optimization.export.features import FeatureTensors
 from tabloop.optimization.export.graph import OnnxGraph
 
 
@@ -53,4 +54,4 @@ def export_of_few_rows(graph: OnnxGraph, x: str, classifier: Any) -> str:
     """Convert what was fitted on a trial's rows, and fail on what was fitted on all of them."""
     if classifier.n_samples_fit_ > 300:
         raise RuntimeError("more rows than I can convert")
-    return classifier_to_onnx(graph, x, classifier)
+    return classifier_to_onnx(graph, FeatureTensors(x, classifier.n_features_in_), classifier)

@@ -96,15 +96,18 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _segments_are_categories(self) -> Config:
+    def _named_categories_exist(self) -> Config:
         columns = self.contract.columns
         known = [n for n, column in columns.items() if column.model and isinstance(column, CategoryColumn)]
-        wrong = [name for name in self.monitoring.segments if name not in known]
-        if wrong:
-            raise ValueError(
-                f"monitoring.segments: {', '.join(wrong)}: no category column that the model sees; "
-                f"those are: {', '.join(known) or 'none'}"
-            )
+        for setting, names in (
+            ("monitoring.segments", self.monitoring.segments),
+            ("preprocessing.target_encoding", self.preprocessing.target_encoding),
+        ):
+            if wrong := [name for name in names if name not in known]:
+                raise ValueError(
+                    f"{setting}: {', '.join(wrong)}: no category column that the model sees; "
+                    f"those are: {', '.join(known) or 'none'}"
+                )
         return self
 
     @classmethod

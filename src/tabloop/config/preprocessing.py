@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
 from tabloop.contract.section import Section
 
@@ -13,17 +13,28 @@ class PreprocessingConfig(Section):
     """What is learned from the training rows before a classifier sees them."""
 
     numeric_imputer: Literal["median", "mean", "zero"] = Field(
-        "median", description="What stands in for a missing number."
+        "median",
+        description="What stands in for a missing number, for the models that know no missing ones.",
     )
     categorical_imputer: Literal["most_frequent", "missing"] = Field(
         "most_frequent",
-        description="What stands in for a missing category: the commonest, or a category of its own.",
+        description="What stands in for a missing category: the commonest, or a category of its own; "
+        "boosters always see one of its own.",
     )
     outlier_factor: StrictFloat | None = Field(
         None,
         gt=0,
-        description="Clip numbers this many interquartile ranges beyond the quartiles; null for no clipping.",
+        description="Clip numbers this many interquartile ranges beyond the quartiles; null for no clipping. "
+        "Boosters see numbers as they are.",
     )
     min_category_rows: StrictInt = Field(
         50, ge=1, description="Categories with fewer training rows are grouped as one."
+    )
+    target_encoding: tuple[str, ...] = Field(
+        (),
+        description="Categories that become one number, the smoothed rate of the target among their rows, "
+        "learned inside each fold: for columns of thousands of values.",
+    )
+    missing_indicators: StrictBool = Field(
+        False, description="Whether each number that may be missing gets a 0/1 column which says where it is."
     )

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictFloat, StrictInt, field_validator, model_validator
 
+from tabloop.config.boosters import ClassWeight, LightGBMCandidate, XGBoostCandidate
 from tabloop.contract.section import Section
 
-ClassWeight = Literal["balanced"] | None
 _MOST_PARAMETER_VALUES = 10_000
 _DEEPEST_PARAMETER = 20
 RankBy = Literal["roc_auc", "average_precision", "brier_score"]
@@ -83,7 +83,7 @@ class RandomForestCandidate(Section):
 
 
 class HistGradientBoostingCandidate(Section):
-    """Histogram gradient boosting."""
+    """Histogram gradient boosting of scikit-learn, with nulls and categories handled natively."""
 
     kind: Literal["hist_gradient_boosting"]
     learning_rate: StrictFloat = Field(0.1, gt=0, description="Shrinkage of each tree.")
@@ -143,6 +143,8 @@ Candidate = Annotated[
     | DecisionTreeCandidate
     | RandomForestCandidate
     | HistGradientBoostingCandidate
+    | LightGBMCandidate
+    | XGBoostCandidate
     | EstimatorCandidate,
     Field(discriminator="kind"),
 ]
@@ -154,6 +156,8 @@ CANDIDATE_KINDS = (
     "decision_tree",
     "random_forest",
     "hist_gradient_boosting",
+    "lightgbm",
+    "xgboost",
     "estimator",
 )
 

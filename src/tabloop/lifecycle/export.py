@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import joblib
@@ -55,6 +56,7 @@ def export_run(run: RunFolder, data: RunData) -> ExportReport:
     metrics = run.metrics
     best = metrics.best_model_name
     exporters = load_exporters(data.config.training.candidates)
+    libraries = library_versions(data.config.training.candidates)
     is_open = run.state == "open"
     written: list[str] = []
     not_exported: dict[str, str] = {}
@@ -65,7 +67,7 @@ def export_run(run: RunFolder, data: RunData) -> ExportReport:
         graph = export_pipeline(
             load_pipeline(run, source),
             data.contract,
-            metadata=_metadata(run, data.contract, source, threshold),
+            metadata=_metadata(run, data.contract, source, threshold, libraries),
             exporter=exporters.get(candidate),
         )
         write_report(run, name, save_model(graph))
@@ -106,7 +108,9 @@ def require_exported(run: RunFolder) -> None:
         raise ArtifactError(f"run {run.run_id}: has no {FP32_MODEL}; `tabloop export` writes it")
 
 
-def _metadata(run: RunFolder, contract: Contract, source: str, threshold: float | None) -> dict[str, str]:
+def _metadata(
+    run: RunFolder, contract: Contract, source: str, threshold: float | None, libraries: Mapping[str, str]
+) -> dict[str, str]:
     metadata = {
         "run_id": run.run_id,
         "contract_sha256": run.files[CONTRACT].sha256,
@@ -116,7 +120,7 @@ def _metadata(run: RunFolder, contract: Contract, source: str, threshold: float 
         "category_features": "\n".join(contract.category_features),
         "probability_name": contract.probability_name,
         "decision_name": contract.decision_name,
-        "libraries": ", ".join(f"{name} {version}" for name, version in library_versions().items()),
+        "libraries": ", ".join(f"{name} {version}" for name, version in libraries.items()),
     }
     return metadata if threshold is None else metadata | {"decision_threshold": repr(threshold)}
 

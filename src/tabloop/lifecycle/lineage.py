@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from importlib.metadata import version
+from collections.abc import Mapping
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from tabloop.artifacts.documents.lineage import (
 from tabloop.artifacts.layout import CONFIG, CONTRACT, PIPELINE, THRESHOLD
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project
+from tabloop.config.training import Candidate
 from tabloop.data.dataset import Dataset
 from tabloop.data.split import Split
 from tabloop.lifecycle.metrics import predictions_sha256
@@ -41,9 +43,24 @@ def code_sha256() -> str:
     return digest.hexdigest()
 
 
-def library_versions() -> dict[str, str]:
-    """Look up the versions of Python and of the libraries that decide the numbers."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+def library_versions(candidates: Mapping[str, Candidate]) -> dict[str, str]:
+    """Look up the versions of Python and of the libraries that decide the numbers.
+
+    Parameters
+    ----------
+    candidates : mapping of str to Candidate
+        The classifiers that compete: those of other libraries bring these in.
+    """
+    # only here: a command that trains nothing does not wait for scikit-learn
+    from tabloop.training.candidates import libraries_of
+
+    distributions = packages_distributions()
+    further = {
+        name: version(name)
+        for library in libraries_of(candidates.values())
+        for name in distributions.get(library, ())
+    }
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES} | further
 
 
 def describe_lineage(
@@ -75,7 +92,7 @@ def describe_lineage(
         model=of_run(PIPELINE),
         threshold=of_run(THRESHOLD),
         code=Code(package="tabloop", version=tabloop.__version__, sha256=code_sha256()),
-        libraries=library_versions(),
+        libraries=library_versions(project.config.training.candidates),
         platform=Machine(system=platform.system(), machine=platform.machine()),
     )
 

@@ -128,7 +128,7 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
         if sha256 != getattr(lineage.predictions_sha256, name)
     ]
     if problems:
-        versions = library_versions()
+        versions = library_versions(data.config.training.candidates)
         problems += [
             f"{name}: was {old}, is {versions.get(name)}"
             for name, old in lineage.libraries.items()

@@ -73,9 +73,11 @@ def _train_into(
     import joblib
 
     from tabloop.optimization.export.pipeline import graph_check
+    from tabloop.training.candidates import require_libraries
     from tabloop.training.train import train_model
 
     config, contract = project.config, project.contract
+    require_libraries(config.training.candidates)
     why_no_graph = graph_check(config.training.candidates, contract)
     progress.step("reading the data")
     with run.open_new(QUARANTINE) as quarantine_file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from tabloop.config.boosters import BoosterCandidate, LightGBMCandidate, XGBoostCandidate
 from tabloop.config.training import (
     Candidate,
     DecisionTreeCandidate,
@@ -22,14 +24,18 @@ from tabloop.config.training import (
     RandomForestCandidate,
     SVMCandidate,
 )
+from tabloop.extras import require_extra
+from tabloop.training.boosted_classifier import BoostedClassifier
 from tabloop.training.imported_classifier import build_imported_classifier
+from tabloop.training.lightgbm_classifier import LightGBMClassifier
+from tabloop.training.xgboost_classifier import XGBoostClassifier
 
 # Kernel rows that libsvm keeps, in MB: the whole kernel of 16,000 rows. Changes speed, not results.
 _SVM_CACHE_MB = 1000
 
 
 @singledispatch
-def build_classifier(candidate: Candidate, seed: int) -> BaseEstimator:
+def build_classifier(candidate: Candidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
     """Build the classifier of one candidate.
 
     Parameters
@@ -38,6 +44,8 @@ def build_classifier(candidate: Candidate, seed: int) -> BaseEstimator:
         A member of the config's `training.candidates`.
     seed : int
         Fixes its random choices.
+    code_places : tuple of int, default=()
+        The features that are codes of categories, for a model that splits them natively.
 
     Returns
     -------
@@ -53,36 +61,120 @@ def build_classifier(candidate: Candidate, seed: int) -> BaseEstimator:
 
 
 @build_classifier.register
-def _(candidate: LogisticRegressionCandidate, seed: int) -> BaseEstimator:
+def _(candidate: LogisticRegressionCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
     return LogisticRegression(random_state=seed, **_parameters(candidate))
 
 
 @build_classifier.register
-def _(candidate: KNeighborsCandidate, seed: int) -> BaseEstimator:
+def _(candidate: KNeighborsCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
     return KNeighborsClassifier(**_parameters(candidate))
 
 
 @build_classifier.register
-def _(candidate: SVMCandidate, seed: int) -> BaseEstimator:
+def _(candidate: SVMCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
     return SVC(kernel="rbf", cache_size=_SVM_CACHE_MB, **_parameters(candidate))
 
 
 @build_classifier.register
-def _(candidate: DecisionTreeCandidate, seed: int) -> BaseEstimator:
+def _(candidate: DecisionTreeCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
     return DecisionTreeClassifier(random_state=seed, **_parameters(candidate))
 
 
 @build_classifier.register
-def _(candidate: RandomForestCandidate, seed: int) -> BaseEstimator:
+def _(candidate: RandomForestCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
     return RandomForestClassifier(random_state=seed, n_jobs=1, **_parameters(candidate))
 
 
 @build_classifier.register
-def _(candidate: HistGradientBoostingCandidate, seed: int) -> BaseEstimator:
-    return HistGradientBoostingClassifier(random_state=seed, early_stopping=False, **_parameters(candidate))
+def _(
+    candidate: HistGradientBoostingCandidate, seed: int, code_places: tuple[int, ...] = ()
+) -> BaseEstimator:
+    return HistGradientBoostingClassifier(
+        random_state=seed,
+        early_stopping=False,
+        categorical_features=list(code_places) or None,
+        **_parameters(candidate),
+    )
 
 
-build_classifier.register(EstimatorCandidate, build_imported_classifier)
+@build_classifier.register
+def _(candidate: LightGBMCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
+    parameters = {
+        "learning_rate": candidate.learning_rate,
+        "num_leaves": candidate.num_leaves,
+        "max_depth": -1 if candidate.max_depth is None else candidate.max_depth,
+        "min_data_in_leaf": candidate.min_child_samples,
+        "bagging_fraction": candidate.subsample,
+        "bagging_freq": int(candidate.subsample < 1),
+        "feature_fraction": candidate.colsample_bytree,
+        "lambda_l1": candidate.reg_alpha,
+        "lambda_l2": candidate.reg_lambda,
+    }
+    return _boosted(LightGBMClassifier, candidate, parameters, seed, code_places)
+
+
+@build_classifier.register
+def _(candidate: XGBoostCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
+    parameters = {
+        "learning_rate": candidate.learning_rate,
+        "max_depth": candidate.max_depth,
+        "min_child_weight": candidate.min_child_weight,
+        "gamma": candidate.gamma,
+        "subsample": candidate.subsample,
+        "colsample_bytree": candidate.colsample_bytree,
+        "alpha": candidate.reg_alpha,
+        "lambda": candidate.reg_lambda,
+    }
+    return _boosted(XGBoostClassifier, candidate, parameters, seed, code_places)
+
+
+@build_classifier.register
+def _(candidate: EstimatorCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
+    return build_imported_classifier(candidate, seed)
+
+
+def _boosted(
+    kind: type[BoostedClassifier],
+    candidate: BoosterCandidate,
+    parameters: Mapping[str, Any],
+    seed: int,
+    code_places: tuple[int, ...],
+) -> BoostedClassifier:
+    return kind(
+        parameters,
+        n_estimators=candidate.n_estimators,
+        early_stopping_rounds=candidate.early_stopping_rounds,
+        early_stopping_fraction=candidate.early_stopping_fraction,
+        class_weight=candidate.class_weight,
+        categories=code_places,
+        random_state=seed,
+    )
+
+
+#: The library that a kind needs and that tabloop does not bring by itself.
+_LIBRARIES: Mapping[type[Candidate], str] = {LightGBMCandidate: "lightgbm", XGBoostCandidate: "xgboost"}
+
+
+def libraries_of(candidates: Iterable[Candidate]) -> tuple[str, ...]:
+    """List the libraries outside of scikit-learn that candidates are trained with, by import name."""
+    found = set()
+    for candidate in candidates:
+        if isinstance(candidate, EstimatorCandidate):
+            found.add(candidate.import_path.partition(".")[0])
+        elif type(candidate) in _LIBRARIES:
+            found.add(_LIBRARIES[type(candidate)])
+    return tuple(sorted(found - {"sklearn"}))
+
+
+def require_libraries(candidates: Mapping[str, Candidate]) -> None:
+    """Raise `MissingExtraError` when a candidate's library is not installed.
+
+    Looked for, not imported: it may take seconds to import, and only the workers need it.
+    """
+    for name, candidate in candidates.items():
+        library = _LIBRARIES.get(type(candidate))
+        if library is not None:  # the extra has the library's name
+            require_extra(library, f"training.candidates.{name}")
 
 
 def expected_fit_seconds(candidate: Candidate, n_rows: int, n_features: int) -> float:
@@ -101,6 +193,9 @@ def expected_fit_seconds(candidate: Candidate, n_rows: int, n_features: int) -> 
             return n_rows * cells * 1.5e-10
         case HistGradientBoostingCandidate():
             return candidate.max_iter * cells * 2e-8
+        case BoosterCandidate():
+            # the trees until it stops, and as many again; how many nobody knows
+            return candidate.n_estimators * cells * 1e-8
         case EstimatorCandidate():
             return cells * 1e-5  # unknown: early, so that it cannot be the last one running
         case _:

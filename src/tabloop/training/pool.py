@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -177,9 +178,11 @@ def _main_module_unnamed() -> Iterator[None]:
             main.update(kept)
 
 
-def _ignore_interrupts() -> None:
+def _start_worker() -> None:
     # a terminal interrupts every process of a command; the parent ends its workers itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # what libraries print, in Python or in C, is no part of the command's one JSON object
+    os.dup2(2, 1)
 
 
 def _run_here(
@@ -224,7 +227,7 @@ def _run_until_broken(
     _start_server()
     try:
         executor = ProcessPoolExecutor(
-            1 if alone else n_workers, mp_context=context, initializer=_ignore_interrupts
+            1 if alone else n_workers, mp_context=context, initializer=_start_worker
         )
     except OSError as error:
         _run_here(bench, schedule, outcomes, total, watch, because=error)

@@ -1,4 +1,4 @@
-"""The steps before the classifier: formulas, imputers, clipping, scaling, grouped categories."""
+"""The steps before the classifier: what each family of models gets to see."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
+from tabloop.training.category_codes import CategoryCodes
+from tabloop.training.family import SCALED, Family
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
+
+# A row's own target is no part of its encoding: that is learned on the other folds
+_TARGET_ENCODING_FOLDS = 5
 
 
 class ContractFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -95,7 +101,26 @@ class OutlierClipper(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         return clipped
 
 
-def build_preprocessor(config: PreprocessingConfig, contract: Contract) -> ColumnTransformer:
+class UnscaledNumbers(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Hand numbers on as they are, NaN where they are missing; learns nothing."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Note the columns."""
+        validate_data(self, X, dtype=np.float64, ensure_all_finite=False)
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Give the numbers as float64."""
+        check_is_fitted(self)
+        numbers: NDArray[np.float64] = validate_data(
+            self, X, dtype=np.float64, ensure_all_finite=False, reset=False
+        )
+        return numbers
+
+
+def build_preprocessor(
+    config: PreprocessingConfig, contract: Contract, family: Family = SCALED, *, seed: int = 0
+) -> ColumnTransformer:
     """Build the steps that are learned from the training rows.
 
     Parameters
@@ -104,35 +129,80 @@ def build_preprocessor(config: PreprocessingConfig, contract: Contract) -> Colum
         The config's `preprocessing` section.
     contract : Contract
         Says which features are numbers and which are categories.
+    family : Family, default=SCALED
+        How the classifier likes its features.
+    seed : int, default=0
+        Deals the rows to the folds in which a target encoding is learned.
 
     Returns
     -------
     preprocessor : ColumnTransformer
-        Unfitted; from the frame of `ContractFeatures` to a dense float64 matrix, the scaled numbers
-        first, then one column for each category that has enough rows and one for the rest.
+        Unfitted; from the frame of `ContractFeatures` to a dense float64 matrix: the numbers, where missing
+        ones are (an option), the target-encoded categories, and last the other categories, each as a block
+        of 0/1 columns (one for each that has enough rows, one for the rest) or as one column of codes.
     """
-    steps = []
+    steps: list[tuple[str, Any, list[str]]] = []
     if contract.numeric_features:
-        strategy = {"median": "median", "mean": "mean", "zero": "constant"}[config.numeric_imputer]
-        fill = 0.0 if strategy == "constant" else None
-        numeric = [("impute", SimpleImputer(strategy=strategy, fill_value=fill, keep_empty_features=True))]
-        if config.outlier_factor is not None:
-            numeric.append(("clip", OutlierClipper(config.outlier_factor)))
-        numeric.append(("scale", StandardScaler()))
-        steps.append(("numeric", Pipeline(numeric), list(contract.numeric_features)))
-    if contract.category_features:
-        # an empty text never is a category: it is null, in every source
-        commonest = config.categorical_imputer == "most_frequent"
-        imputer = SimpleImputer(
-            missing_values=None,
-            strategy="most_frequent" if commonest else "constant",
-            fill_value=None if commonest else "",
-            keep_empty_features=True,
-        )
-        encoder = OneHotEncoder(
-            min_frequency=config.min_category_rows,
-            handle_unknown="infrequent_if_exist",
-        )
-        category = Pipeline([("impute", imputer), ("encode", encoder)])
-        steps.append(("category", category, list(contract.category_features)))
+        numeric: Any = UnscaledNumbers() if family.is_native else Pipeline(_scaled(config))
+        steps.append(("numeric", numeric, list(contract.numeric_features)))
+    if config.missing_indicators and (nullable := nullable_features(contract)):
+        steps.append(("missing", MissingIndicator(features="all"), nullable))
+    if config.target_encoding:
+        target = Pipeline(_target_encoded(config, family, seed))
+        steps.append(("target", target, list(config.target_encoding)))
+    if plain := [name for name in contract.category_features if name not in config.target_encoding]:
+        codes = CategoryCodes(config.min_category_rows, family.max_codes)
+        category = codes if family.is_native else Pipeline(_one_hot(config))
+        steps.append(("category", category, plain))
     return ColumnTransformer(steps, sparse_threshold=0.0, verbose_feature_names_out=False)
+
+
+def nullable_features(contract: Contract) -> list[str]:
+    """List the numeric features that may be missing: nullable columns and all formulas."""
+    return [n for n in contract.numeric_features if n in contract.features or contract.columns[n].nullable]
+
+
+def code_places(config: PreprocessingConfig, contract: Contract, family: Family) -> tuple[int, ...]:
+    """Tell which columns of the matrix hold codes of categories; none where categories are one-hot."""
+    if not family.is_native:
+        return ()
+    n_indicators = len(nullable_features(contract)) if config.missing_indicators else 0
+    start = len(contract.numeric_features) + n_indicators + len(config.target_encoding)
+    n_codes = len(contract.category_features) - len(config.target_encoding)
+    return tuple(range(start, start + n_codes))
+
+
+def _scaled(config: PreprocessingConfig) -> list[tuple[str, Any]]:
+    strategy = {"median": "median", "mean": "mean", "zero": "constant"}[config.numeric_imputer]
+    fill = 0.0 if strategy == "constant" else None
+    steps: list[tuple[str, Any]] = [
+        ("impute", SimpleImputer(strategy=strategy, fill_value=fill, keep_empty_features=True))
+    ]
+    if config.outlier_factor is not None:
+        steps.append(("clip", OutlierClipper(config.outlier_factor)))
+    return [*steps, ("scale", StandardScaler())]
+
+
+def _target_encoded(config: PreprocessingConfig, family: Family, seed: int) -> list[tuple[str, Any]]:
+    folds = StratifiedKFold(_TARGET_ENCODING_FOLDS, shuffle=True, random_state=seed)
+    steps: list[tuple[str, Any]] = [
+        ("codes", CategoryCodes(config.min_category_rows)),
+        ("encode", TargetEncoder(target_type="binary", cv=folds)),
+    ]
+    return steps if family.is_native else [*steps, ("scale", StandardScaler())]
+
+
+def _one_hot(config: PreprocessingConfig) -> list[tuple[str, Any]]:
+    # an empty text never is a category: it is null, in every source
+    commonest = config.categorical_imputer == "most_frequent"
+    imputer = SimpleImputer(
+        missing_values=None,
+        strategy="most_frequent" if commonest else "constant",
+        fill_value=None if commonest else "",
+        keep_empty_features=True,
+    )
+    encoder = OneHotEncoder(
+        min_frequency=config.min_category_rows,
+        handle_unknown="infrequent_if_exist",
+    )
+    return [("impute", imputer), ("encode", encoder)]

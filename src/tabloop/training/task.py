@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 import polars as pl
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.config.training import Candidate, RandomForestCandidate
 from tabloop.contract.contract import Contract
 from tabloop.training.calibration import gives_probabilities, scores_of
-from tabloop.training.candidates import build_classifier
 from tabloop.training.design_matrix import fit_design_matrix
-from tabloop.training.preprocessing import build_preprocessor
 from tabloop.training.row_sample import max_rows_of, sample_rows
+from tabloop.training.steps import build_steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from sklearn.pipeline import Pipeline
 
 
 # How far a sum of rounded probabilities may be outside [0, 1]
@@ -184,13 +183,7 @@ def run_task(bench: Workbench, task: Task, threads: int = 1) -> TaskOutcome:
 
 def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
     features, y, folds = _read_bench(bench.folder)
-    classifier = build_classifier(task.candidate, bench.seed)
-    pipeline = Pipeline(
-        [
-            ("preprocess", build_preprocessor(bench.preprocessing, bench.contract)),
-            ("classifier", classifier),
-        ]
-    )
+    pipeline = build_steps(task.candidate, bench.preprocessing, bench.contract, bench.seed)
     if task.trial:
         few = np.sort(np.concatenate([np.flatnonzero(y == label)[:_TRIAL_ROWS_A_CLASS] for label in (0, 1)]))
         features, y = features[few], y[few]

@@ -27,7 +27,7 @@ from tabloop.training.calibration import (
     fit_sigmoid,
     gives_probabilities,
 )
-from tabloop.training.candidates import build_classifier
+from tabloop.training.candidates import build_classifier, require_libraries
 from tabloop.training.cross_validation import (
     CandidateReport,
     assign_folds,
@@ -149,6 +149,7 @@ def train_model(
     features = feature_frame(contract, train)
     folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups)
     candidates = config.training.candidates
+    require_libraries(candidates)
     for candidate in candidates.values():
         build_classifier(candidate, config.seed)  # a wrong setting is an error before the first fit
 

@@ -20,6 +20,7 @@ from tests.optimization.fitted_pipelines import (
     EVERYTHING,
     EXACT,
     LARGEST_DIFFERENCE,
+    TREES,
     fit_pipeline,
     midway_threshold,
     mixed_rows,
@@ -87,7 +88,7 @@ def test_every_candidate_agrees(
     parts.append(threshold_probes(pipeline, contract, rows, threshold, n_probes=60, seed=2))
     most = 0.0 if name in EXACT and calibration != "sigmoid" else LARGEST_DIFFERENCE
     require_parity(pipeline, contract, pl.concat(parts), most=most, threshold=threshold)
-    assert (parts[2].height > 500) == (name in EXACT or name == "hist_gradient_boosting")
+    assert (parts[2].height > 500) == (name in TREES)
     assert parts[3].height > 0
 
 

@@ -12,9 +12,10 @@ from tests.optimization.fitted_pipelines import fit_pipeline, named
 
 from tabloop.contract.contract import Contract
 from tabloop.inference.predictor import Predictor
+from tabloop.optimization.export.features import FeatureTensors
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import save_model
-from tabloop.optimization.export.trees import tree_sum_of
+from tabloop.optimization.export.tree_models import tree_sum_of
 from tabloop.optimization.int8.trees import TreePlan, choose_cuts, quantized_tree_scores
 
 
@@ -28,7 +29,11 @@ def _tree_proba(pipeline: Pipeline, x: Any, plan: TreePlan) -> Any:
     row = graph.add("Concat", *graph.inputs, axis=1)
     trees = tree_sum_of(pipeline[-1])
     assert trees is not None
-    session = Predictor(save_model(graph.model(quantized_tree_scores(graph, row, trees, plan), "p")))
+    session = Predictor(
+        save_model(
+            graph.model(quantized_tree_scores(graph, FeatureTensors(row, x.shape[1]), trees, plan), "p")
+        )
+    )
     return session.predict({f"x{i}": x[:, i] for i in range(x.shape[1])})
 
 

@@ -16,23 +16,27 @@ from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from tabloop.errors import ExportError
 from tabloop.optimization.export.exporter import Exporter
+from tabloop.optimization.export.features import FeatureTensors
 from tabloop.optimization.export.graph import LANES, OnnxGraph, dense
 from tabloop.optimization.export.sklearn_graft import graft_classifier
-from tabloop.optimization.export.trees import tree_sum_of, tree_sum_to_onnx
+from tabloop.optimization.export.tree_models import tree_sum_of
+from tabloop.optimization.export.trees import tree_sum_to_onnx
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any, exporter: Exporter | None = None) -> str:
+def classifier_to_onnx(
+    graph: OnnxGraph, features: FeatureTensors, classifier: Any, exporter: Exporter | None = None
+) -> str:
     """Add the nodes of a classifier.
 
     Parameters
     ----------
     graph : OnnxGraph
         The graph that the nodes are added to.
-    x : str
-        A double tensor of shape (N, n_features).
+    features : FeatureTensors
+        What the classifier sees.
     classifier : fitted scikit-learn classifier
         A classifier of two classes, perhaps inside `tabloop.training.calibration.MappedClassifier`, and
         that inside scikit-learn's `FixedThresholdClassifier`, whose threshold is no part of the graph.
@@ -51,11 +55,11 @@ def classifier_to_onnx(graph: OnnxGraph, x: str, classifier: Any, exporter: Expo
     """
     classifier = without_threshold(classifier)
     if type(classifier).__name__ == "MappedClassifier":
-        scores = _scores(graph, x, classifier.classifier, exporter)
+        scores = _scores(graph, features, classifier.classifier, exporter)
         return add_score_map(graph, scores, classifier.score_map)
     if not hasattr(classifier, "predict_proba"):
         raise ExportError(f"classifier {type(classifier).__name__}: gives no probabilities; calibrate it")
-    return _scores(graph, x, classifier, exporter)
+    return _scores(graph, features, classifier, exporter)
 
 
 def without_threshold(classifier: Any) -> Any:
@@ -71,7 +75,9 @@ def inner_classifier(classifier: Any) -> Any:
     return classifier.classifier if type(classifier).__name__ == "MappedClassifier" else classifier
 
 
-def _scores(graph: OnnxGraph, x: str, classifier: Any, exporter: Exporter | None = None) -> str:
+def _scores(
+    graph: OnnxGraph, features: FeatureTensors, classifier: Any, exporter: Exporter | None = None
+) -> str:
     """Add what `tabloop.training.calibration.scores_of` gives: probabilities, else decision values."""
     if len(classifier.classes_) != 2:
         raise ExportError(
@@ -79,7 +85,7 @@ def _scores(graph: OnnxGraph, x: str, classifier: Any, exporter: Exporter | None
         )
     if exporter is not None:
         try:
-            return exporter(graph, x, classifier)
+            return exporter(graph, features.matrix(graph), classifier)
         except Exception as error:  # somebody's own function raises whatever it comes upon
             name = getattr(exporter, "__qualname__", str(exporter))
             raise ExportError(f"exporter {name}: {type(error).__name__}: {error}") from error
@@ -87,7 +93,8 @@ def _scores(graph: OnnxGraph, x: str, classifier: Any, exporter: Exporter | None
         classifier = classifier.best_estimator_
     trees = tree_sum_of(classifier)
     if trees is not None:
-        return tree_sum_to_onnx(graph, x, trees)
+        return tree_sum_to_onnx(graph, features, trees)
+    x = features.matrix(graph)
     is_probability = hasattr(classifier, "predict_proba")
     match classifier:
         case LogisticRegression() | LinearDiscriminantAnalysis():
@@ -102,14 +109,14 @@ def _scores(graph: OnnxGraph, x: str, classifier: Any, exporter: Exporter | None
         ):
             return _neighbours(graph, x, classifier)
         case VotingClassifier() if is_probability:
-            return _vote(graph, x, classifier)
+            return _vote(graph, features, classifier)
         case _:
             return graft_classifier(graph, x, classifier)
 
 
-def _vote(graph: OnnxGraph, x: str, classifier: VotingClassifier) -> str:
+def _vote(graph: OnnxGraph, features: FeatureTensors, classifier: VotingClassifier) -> str:
     """Add the weighted mean of the members' probabilities."""
-    members = [_scores(graph, x, member) for member in classifier.estimators_]
+    members = [_scores(graph, features, member) for member in classifier.estimators_]
     weights = classifier._weights_not_none or [1.0] * len(members)
     total = graph.constant(np.array([[float(sum(weights))]]))
     weighted = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import TensorProto
 
 from tabloop.contract.contract import Contract
 from tabloop.errors import ExportError
+from tabloop.optimization.export.features import CodeColumn, FeatureTensors
 from tabloop.optimization.export.formulas import formula_to_onnx
 from tabloop.optimization.export.graph import ML_DOMAIN, OnnxGraph
 
@@ -55,7 +57,7 @@ class GraphColumns:
         return self.graph.add("Shape", next(iter(self.graph.inputs)))
 
 
-def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: Any) -> str:
+def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: Any) -> FeatureTensors:
     """Add everything between the raw columns and the classifier.
 
     Parameters
@@ -69,9 +71,8 @@ def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: An
 
     Returns
     -------
-    name : str
-        A double tensor of shape (N, n_features), equal to what the preprocessor gives in every bit but
-        the sign of zero.
+    features : FeatureTensors
+        Equal to what the preprocessor gives in every bit but the sign of zero.
 
     Raises
     ------
@@ -79,23 +80,51 @@ def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: An
         If a step is of a kind that is not known here.
     """
     columns = GraphColumns(graph)
-    blocks = []
+    blocks: list[str] = []
+    codes: tuple[CodeColumn, ...] = ()
+    width = 0
     for name, steps, features in preprocessor.transformers_:
         if isinstance(steps, str) and steps == "drop":
             continue
-        known = [type(step).__name__ for _, step in getattr(steps, "steps", [("", steps)])]
-        if known[:1] == ["SimpleImputer"] and known[-1:] == ["OneHotEncoder"] and len(known) == 2:
-            blocks += _categories(graph, features, steps[0], steps[1])
-        elif known[:1] == ["SimpleImputer"] and set(known[1:]) <= {"OutlierClipper", "StandardScaler"}:
-            blocks.append(_numbers(graph, columns, contract, features, [step for _, step in steps.steps]))
-        else:
-            raise ExportError(f"preprocessing step {name}: {' then '.join(known)} has no ONNX form")
-    return blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
+        parts = [step for _, step in getattr(steps, "steps", [("", steps)])]
+        match [type(part).__name__ for part in parts]:
+            case ["SimpleImputer", "OneHotEncoder"]:
+                found, n_columns = _one_hot(graph, features, parts[0], parts[1])
+                blocks += found
+                width += n_columns
+                continue
+            case ["SimpleImputer", *rest] if set(rest) <= {"OutlierClipper", "StandardScaler"}:
+                finite = _finite(graph, columns, contract, features)
+                x = graph.add("Where", finite.is_finite, finite.x, _row(graph, parts[0].statistics_))
+                blocks.append(_moved(graph, x, parts[1:]))
+            case ["UnscaledNumbers"]:
+                finite = _finite(graph, columns, contract, features)
+                nan = graph.constant(np.array([[np.nan]]))
+                blocks.append(graph.add("Where", finite.is_finite, finite.x, nan))
+            case ["MissingIndicator"]:
+                is_finite = _finite(graph, columns, contract, features).is_finite
+                blocks.append(graph.add("Cast", graph.add("Not", is_finite), to=TensorProto.DOUBLE))
+            case ["CategoryCodes", "TargetEncoder", *rest] if rest in ([], ["StandardScaler"]):
+                blocks.append(_moved(graph, _target_encoded(graph, features, *parts[:2]), parts[2:]))
+            case ["CategoryCodes"]:
+                codes = _codes(graph, features, parts[0])
+                continue
+            case known:
+                raise ExportError(f"preprocessing step {name}: {' then '.join(known)} has no ONNX form")
+        width += len(features)
+    numbers = None if not blocks else blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
+    return FeatureTensors(numbers, width, codes)
 
 
-def _numbers(
-    graph: OnnxGraph, columns: GraphColumns, contract: Contract, features: list[str], steps: list[Any]
-) -> str:
+@dataclass(frozen=True)
+class _Finite:
+    """Numbers side by side, and where they are neither NaN nor infinite."""
+
+    x: str
+    is_finite: str
+
+
+def _finite(graph: OnnxGraph, columns: GraphColumns, contract: Contract, features: list[str]) -> _Finite:
     tensors = [
         formula_to_onnx(graph, contract.features[name], columns)
         if name in contract.features
@@ -104,9 +133,12 @@ def _numbers(
     ]
     x = tensors[0] if len(tensors) == 1 else graph.add("Concat", *tensors, axis=1)
     # false for NaN and for infinity: both are null once a formula has been computed
-    finite = graph.add("Less", graph.add("Abs", x), graph.constant(np.array([[np.inf]])))
-    x = graph.add("Where", finite, x, _row(graph, steps[0].statistics_))
-    for step in steps[1:]:
+    return _Finite(x, graph.add("Less", graph.add("Abs", x), graph.constant(np.array([[np.inf]]))))
+
+
+def _moved(graph: OnnxGraph, x: str, steps: list[Any]) -> str:
+    """Add clipping and scaling."""
+    for step in steps:
         if type(step).__name__ == "OutlierClipper":
             x = graph.add("Min", graph.add("Max", x, _row(graph, step.lower_)), _row(graph, step.upper_))
         else:
@@ -116,17 +148,43 @@ def _numbers(
     return x
 
 
+def _codes(graph: OnnxGraph, features: list[str], coder: Any) -> tuple[CodeColumn, ...]:
+    columns = []
+    for name, kept in zip(features, coder.categories_, strict=True):
+        texts = ["" if category is None else category for category in kept]
+        index = graph.add(
+            "LabelEncoder",
+            name,
+            domain=ML_DOMAIN,
+            keys_strings=texts or [""],  # it takes no empty list
+            values_int64s=list(range(len(texts) or 1)),
+            default_int64=len(texts),
+        )
+        columns.append(CodeColumn(index, len(texts) + 1))
+    return tuple(columns)
+
+
+def _target_encoded(graph: OnnxGraph, features: list[str], coder: Any, encoder: Any) -> str:
+    encoded = []
+    columns = zip(_codes(graph, features, coder), encoder.categories_, encoder.encodings_, strict=True)
+    for code, seen, encodings in columns:
+        table = np.full(code.size, float(encoder.target_mean_))
+        table[np.asarray(seen, dtype=np.int64)] = encodings
+        encoded.append(graph.add("Gather", graph.constant(table), code.tensor))
+    return encoded[0] if len(encoded) == 1 else graph.add("Concat", *encoded, axis=1)
+
+
 def _row(graph: OnnxGraph, values: NDArray[Any]) -> str:
     return graph.constant(np.asarray(values, dtype=np.float64).reshape(1, -1))
 
 
-def _categories(graph: OnnxGraph, features: list[str], imputer: Any, encoder: Any) -> list[str]:
+def _one_hot(graph: OnnxGraph, features: list[str], imputer: Any, encoder: Any) -> tuple[list[str], int]:
     if encoder.drop is not None or encoder.handle_unknown != "infrequent_if_exist":
         raise ExportError(
             "preprocessing step OneHotEncoder: only drop=None, handle_unknown='infrequent_if_exist' have an "
             "ONNX form"
         )
-    blocks = []
+    blocks, n_columns = [], 0
     groups = encoder.infrequent_categories_ if encoder.min_frequency is not None else [None] * len(features)
     for name, known, rare, fill in zip(
         features, encoder.categories_, groups, imputer.statistics_, strict=True
@@ -143,9 +201,10 @@ def _categories(graph: OnnxGraph, features: list[str], imputer: Any, encoder: An
             values_int64s=list(texts.values()),
             default_int64=unknown,
         )
+        n_columns += width
         places = graph.constant(np.arange(width, dtype=np.int64).reshape(1, -1))
         blocks.append(graph.add("Cast", graph.add("Equal", index, places), to=TensorProto.DOUBLE))
-    return blocks
+    return blocks, n_columns
 
 
 def encoder_positions(known: Any, rare: Any) -> tuple[dict[Any, int], int, int]:

@@ -1,145 +1,36 @@
-"""Sums of decision trees as one `TreeEnsemble` node that adds as scikit-learn does."""
+"""Sums of decision trees as one `TreeEnsemble` node that adds as the library does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    GradientBoostingClassifier,
-    HistGradientBoostingClassifier,
-    RandomForestClassifier,
-)
-from sklearn.tree import DecisionTreeClassifier
 
 from tabloop.errors import ExportError
+from tabloop.optimization.export.features import FeatureTensors
 from tabloop.optimization.export.graph import ML_DOMAIN, OnnxGraph
+from tabloop.optimization.export.lightgbm_trees import ZERO
+from tabloop.optimization.export.tree_sum import Tree, TreeSum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Tree:
-    """One tree: a row goes left where ``x[feature] <= threshold``.
-
-    Attributes
-    ----------
-    feature, left, right : ndarray of int64, shape (n_nodes,)
-        The feature tested, and the nodes to go to; all -1 in a leaf. Node 0 is the root.
-    threshold, value : ndarray of float64, shape (n_nodes,)
-        The split of an inner node, the result of a leaf.
-    """
-
-    feature: NDArray[np.int64]
-    threshold: NDArray[np.float64]
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    value: NDArray[np.float64]
+# XGBoost's float32 exponential would overflow beyond
+_LARGEST_EXPONENT = float(np.float32(88.7))
 
 
-@dataclass(frozen=True)
-class TreeSum:
-    """What a tree model computes: ``(start + sum of its trees) / divisor``, then perhaps a sigmoid.
-
-    Attributes
-    ----------
-    trees : tuple of Tree
-        In the order in which they are added.
-    start : float
-        The value that the sum starts from.
-    divisor : float
-        The number of trees of a forest, else 1.
-    sigmoid : bool
-        Whether the sum is a log-odds.
-    rounds_to_float32 : bool
-        Whether the inputs are rounded to float32 before they are compared.
-    """
-
-    trees: tuple[Tree, ...]
-    start: float = 0.0
-    divisor: float = 1.0
-    sigmoid: bool = False
-    rounds_to_float32: bool = True
-
-
-def tree_sum_of(classifier: Any) -> TreeSum | None:
-    """Read the trees of a fitted scikit-learn classifier.
-
-    Parameters
-    ----------
-    classifier : fitted scikit-learn classifier
-        A classifier of two classes.
-
-    Returns
-    -------
-    trees : TreeSum or None
-        None if it is no tree model that is known here.
-
-    Examples
-    --------
-    >>> stump = DecisionTreeClassifier(max_depth=1).fit([[0.0], [1.0], [2.0]], [0, 0, 1])
-    >>> tree_sum_of(stump).trees[0].threshold[0]
-    np.float64(1.5)
-    """
-    match classifier:
-        case RandomForestClassifier() | ExtraTreesClassifier():
-            trees = tuple(_class_tree(tree.tree_) for tree in classifier.estimators_)
-            return TreeSum(trees, divisor=float(len(trees)))
-        case DecisionTreeClassifier():
-            return TreeSum((_class_tree(classifier.tree_),))
-        case GradientBoostingClassifier(loss="log_loss") if classifier.init is None:
-            trees = tuple(
-                _scaled_tree(t.tree_, classifier.learning_rate) for t in classifier.estimators_[:, 0]
-            )
-            origin = np.zeros((1, classifier.n_features_in_))
-            return TreeSum(trees, start=float(classifier._raw_predict_init(origin)[0, 0]), sigmoid=True)
-        case HistGradientBoostingClassifier():
-            trees = tuple(_histogram_tree(stage[0].nodes) for stage in classifier._predictors)
-            start = float(np.ravel(classifier._baseline_prediction)[0])
-            return TreeSum(trees, start=start, sigmoid=True, rounds_to_float32=False)
-        case _:
-            return None
-
-
-def _class_tree(tree: Any) -> Tree:
-    if tree.value.shape[1:] != (1, 2):
-        raise ExportError(f"classifier: got a tree over {tree.value.shape[2]} classes, expected two")
-    return Tree(
-        tree.feature, tree.threshold, tree.children_left, tree.children_right, tree.value[:, 0, 1].copy()
-    )
-
-
-def _scaled_tree(tree: Any, learning_rate: float) -> Tree:
-    scaled = learning_rate * tree.value[:, 0, 0]
-    return Tree(tree.feature, tree.threshold, tree.children_left, tree.children_right, scaled)
-
-
-def _histogram_tree(nodes: Any) -> Tree:
-    if nodes["is_categorical"].any():
-        raise ExportError("classifier HistGradientBoostingClassifier: categorical splits have no ONNX form")
-    leaf = nodes["is_leaf"].astype(np.bool_)
-
-    def inner(name: str) -> NDArray[np.int64]:
-        return np.where(leaf, -1, nodes[name].astype(np.int64))
-
-    # where a missing value goes is left out: the imputer leaves none
-    return Tree(inner("feature_idx"), nodes["num_threshold"], inner("left"), inner("right"), nodes["value"])
-
-
-def tree_sum_to_onnx(graph: OnnxGraph, x: str, model: TreeSum) -> str:
+def tree_sum_to_onnx(graph: OnnxGraph, features: FeatureTensors, model: TreeSum) -> str:
     """Add the nodes of a tree model.
 
     Parameters
     ----------
     graph : OnnxGraph
         The graph that the nodes are added to.
-    x : str
-        A double tensor of shape (N, n_features).
+    features : FeatureTensors
+        The features that the trees test.
     model : TreeSum
         The sum of trees to compute.
 
@@ -150,17 +41,156 @@ def tree_sum_to_onnx(graph: OnnxGraph, x: str, model: TreeSum) -> str:
 
     Notes
     -----
-    Everything is double, and ONNX Runtime adds in the order of the trees on one thread, so the sum is
-    scikit-learn's to the bit; a float32 sum of 400 trees is off by up to 9e-7, which a steep isotonic map
-    makes larger without bound. Twice as wide, the leaves cost no space: equal ones are stored once.
+    Everything is double but for XGBoost, and ONNX Runtime adds in the order of the trees on one thread, so
+    the sum is the library's to the bit; a float32 sum of 400 trees is off by up to 9e-7, which a steep
+    isotonic map makes larger without bound. Twice as wide, the leaves cost no space: equal ones are stored
+    once.
     """
+    numeric = with_category_bits(graph, features, model)
+    x, trees = numeric.x, numeric.model.trees
     if model.rounds_to_float32:
-        x = graph.add("Cast", graph.add("Cast", x, to=TensorProto.FLOAT), to=TensorProto.DOUBLE)
-    trees = model.trees if model.start == 0 else (_constant_tree(model.start), *model.trees)
-    total = graph.add_large("TreeEnsemble", x, domain=ML_DOMAIN, **_ensemble_attributes(trees))
+        x = graph.add("Cast", x, to=TensorProto.FLOAT)
+        if not model.adds_float32:
+            x = graph.add("Cast", x, to=TensorProto.DOUBLE)
+    if model.start != 0:
+        trees = (_constant_tree(model.start), *trees)
+    attributes = ensemble_attributes(trees)
+    if model.adds_float32:
+        narrow(attributes)
+    total = graph.add_large("TreeEnsemble", x, domain=ML_DOMAIN, **attributes)
+    if model.adds_float32:
+        total = graph.add("Cast", total, to=TensorProto.DOUBLE)
     if model.divisor != 1:
         total = graph.add("Div", total, graph.constant(np.array([[model.divisor]])))
-    return graph.add_smooth("Sigmoid", total) if model.sigmoid else total
+    return add_sigmoid(graph, total, model)
+
+
+def add_sigmoid(graph: OnnxGraph, total: str, model: TreeSum) -> str:
+    """Add what makes a probability of the sum of the trees, a double tensor of shape (N, 1)."""
+    if not model.sigmoid:
+        return total
+    if model.sigmoid_slope != 1:
+        total = graph.add("Mul", total, graph.constant(np.array([[model.sigmoid_slope]])))
+    if model.sigmoid_float32:
+        return _float32_sigmoid(graph, total)
+    return graph.add_smooth("Sigmoid", total)
+
+
+def _float32_sigmoid(graph: OnnxGraph, total: str) -> str:
+    """Add 1 / (1 + exp(-x)) as XGBoost computes it in float32, but for the last bit of the exponential."""
+    opposite = graph.add("Neg", total)
+    bounded = graph.add("Min", opposite, graph.constant(np.array([[_LARGEST_EXPONENT]])))
+    exponential = graph.add("Cast", graph.add_smooth("Exp", bounded), to=TensorProto.FLOAT)
+    one = graph.constant(np.ones((1, 1), dtype=np.float32))
+    return graph.add("Cast", graph.add("Div", one, graph.add("Add", exponential, one)), to=TensorProto.DOUBLE)
+
+
+@dataclass(frozen=True)
+class NumericTrees:
+    """A tree model that compares numbers only, and the matrix that it compares.
+
+    Attributes
+    ----------
+    x : str
+        A double tensor of shape (N, n_columns).
+    model : TreeSum
+        Without sets of categories.
+    n_columns : int
+        The width of the matrix.
+    """
+
+    x: str
+    model: TreeSum
+    n_columns: int
+
+
+def with_category_bits(graph: OnnxGraph, features: FeatureTensors, model: TreeSum) -> NumericTrees:
+    """Add a 0/1 column for each set of categories, and let the trees test these.
+
+    Parameters
+    ----------
+    graph, features, model
+        As for `tree_sum_to_onnx`.
+
+    Raises
+    ------
+    ExportError
+        If a set is tested on a feature that is no code of a category.
+
+    Notes
+    -----
+    A split costs one comparison, however many categories are in its set: one lookup a column gives the
+    bits of all its sets, in a table of (codes, distinct sets). A bit is 0 for what goes left.
+    """
+    n_numbers = features.n_numbers
+    tested: dict[int, dict[bytes, int]] = {}
+    tables: dict[int, list[NDArray[np.uint8]]] = {}
+    where: list[NDArray[np.int64]] = []  # of each tree's nodes: the number of its set among its feature's
+    numbers_on_codes = False
+    for tree in model.trees:
+        found = np.full(len(tree.left), -1)
+        inner = tree.left >= 0
+        sets = np.full(len(tree.left), -1) if tree.category_set is None else tree.category_set
+        if features.codes:
+            numbers_on_codes |= bool((inner & (sets < 0) & (tree.feature >= n_numbers)).any())
+        for node in np.flatnonzero(inner & (sets >= 0)):
+            place = int(tree.feature[node])
+            if not n_numbers <= place < n_numbers + len(features.codes):
+                raise ExportError(
+                    f"classifier: no exact graph for a split by categories of feature {place}, a number"
+                )
+            size = features.codes[place - n_numbers].size
+            chosen = model.category_sets[sets[node]]
+            right = np.full(size, not chosen.others_left, dtype=np.uint8)
+            known = min(size, len(chosen.left))
+            right[:known] = ~chosen.left[:known]
+            known_here = tested.setdefault(place, {})
+            number = known_here.setdefault(right.tobytes(), len(known_here))
+            if number == len(tables.setdefault(place, [])):
+                tables[place].append(right)
+            found[node] = number
+        where.append(found)
+    width = features.n_numbers
+    if numbers_on_codes or not tables:
+        width += len(features.codes)
+        matrix = [features.matrix(graph)]
+    else:
+        matrix = [] if features.numbers is None else [features.numbers]
+    if model.zero_is_missing:
+        matrix = [_without_zeros(graph, x, width, model.zero_is_missing) for x in matrix]
+    starts, blocks = {}, []
+    for place, rows in sorted(tables.items()):
+        starts[place] = width
+        width += len(rows)
+        blocks.append(features.code_bits(graph, place, np.ascontiguousarray(np.stack(rows, axis=1))))
+    if blocks:
+        bits = blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
+        matrix.append(graph.add("Cast", bits, to=TensorProto.DOUBLE))
+    trees = tuple(_on_bits(tree, found, starts) for tree, found in zip(model.trees, where, strict=True))
+    return NumericTrees(
+        matrix[0] if len(matrix) == 1 else graph.add("Concat", *matrix, axis=1),
+        replace(model, trees=trees, category_sets=()),
+        width,
+    )
+
+
+def _without_zeros(graph: OnnxGraph, x: str, width: int, places: frozenset[int]) -> str:
+    """Make zeros of some features missing values."""
+    at = np.zeros((1, width), dtype=np.bool_)
+    at[0, sorted(places)] = True
+    is_zero = graph.add("LessOrEqual", graph.add("Abs", x), graph.constant(np.array([[ZERO]])))
+    chosen = graph.add("And", is_zero, graph.constant(at))
+    return graph.add("Where", chosen, graph.constant(np.array([[np.nan]])), x)
+
+
+def _on_bits(tree: Tree, found: NDArray[np.int64], starts: dict[int, int]) -> Tree:
+    on_set = found >= 0
+    if not on_set.any():
+        return replace(tree, category_set=None)
+    feature, threshold = tree.feature.copy(), tree.threshold.copy()
+    feature[on_set] = found[on_set] + [starts[int(place)] for place in tree.feature[on_set]]
+    threshold[on_set] = 0.5
+    return replace(tree, feature=feature, threshold=threshold, category_set=None)
 
 
 def _constant_tree(value: float) -> Tree:
@@ -169,9 +199,9 @@ def _constant_tree(value: float) -> Tree:
     return Tree(np.array([0, -1]), np.zeros(2), side, side, np.full(2, value))
 
 
-def _ensemble_attributes(trees: Iterable[Tree]) -> dict[str, Any]:
+def ensemble_attributes(trees: Iterable[Tree]) -> dict[str, Any]:
     """Lay the inner nodes of all trees in one row, and their distinct leaf values in another."""
-    roots, features, thresholds = [], [], []
+    roots, features, thresholds, missing = [], [], [], []
     children: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
     values: tuple[list[NDArray[Any]], list[NDArray[Any]]] = ([], [])
     n_inner = 0
@@ -185,6 +215,9 @@ def _ensemble_attributes(trees: Iterable[Tree]) -> dict[str, Any]:
         n_inner += inner.size
         features.append(tree.feature[inner])
         thresholds.append(tree.threshold[inner])
+        missing.append(
+            np.zeros(inner.size, dtype=np.bool_) if tree.missing_left is None else tree.missing_left[inner]
+        )
         for side, child in enumerate((tree.left[inner], tree.right[inner])):
             children[side].append(number[child])
             values[side].append(tree.value[child])
@@ -193,6 +226,8 @@ def _ensemble_attributes(trees: Iterable[Tree]) -> dict[str, Any]:
     is_leaf = [part < 0 for part in nexts]
     weights = np.unique(np.concatenate([ends[side][is_leaf[side]] for side in (0, 1)]))
     target = [np.where(is_leaf[side], np.searchsorted(weights, ends[side]), nexts[side]) for side in (0, 1)]
+    missing_left = np.concatenate(missing)
+    tracks = {"nodes_missing_value_tracks_true": missing_left.astype(np.int64).tolist()}
     return {
         "n_targets": 1,
         "aggregate_function": 1,  # sum
@@ -207,4 +242,12 @@ def _ensemble_attributes(trees: Iterable[Tree]) -> dict[str, Any]:
         "nodes_falseleafs": is_leaf[1].astype(np.int64).tolist(),
         "leaf_targetids": [0] * len(weights),
         "leaf_weights": numpy_helper.from_array(weights),
+        **(tracks if missing_left.any() else {}),
     }
+
+
+def narrow(attributes: dict[str, Any]) -> None:
+    """Make the numbers of a `TreeEnsemble` float32."""
+    for name in ("nodes_splits", "leaf_weights"):
+        values = numpy_helper.to_array(attributes[name])
+        attributes[name] = numpy_helper.from_array(values.astype(np.float32))

@@ -294,7 +294,7 @@ def _calibration_rows(
 ) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     """Take typical rows and the most extreme ones, on which a grid fails first; and all rows' features."""
     pool = _spread(train, _TRAINING_ROWS).select(list(contract.columns))
-    features = dense(pipeline[:-1].transform(pool))
+    features = np.nan_to_num(dense(pipeline[:-1].transform(pool)))
     extreme = np.argsort(-np.abs(features).max(axis=1), kind="stable")[:_EXTREME_ROWS]
     return pl.concat([_crossed(contract, _spread(pool, _TYPICAL_ROWS)), pool[np.sort(extreme)]]), features
 

@@ -10,8 +10,10 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
+from tabloop.optimization.export.features import FeatureTensors
 from tabloop.optimization.export.graph import OnnxGraph
-from tabloop.optimization.export.trees import TreeSum, tree_sum_of
+from tabloop.optimization.export.tree_models import tree_sum_of
+from tabloop.optimization.export.tree_sum import TreeSum
 from tabloop.optimization.int8.matmul import Grid, ProductPlan, has_matrix_product, product_scores
 from tabloop.optimization.int8.trees import TreePlan, count_numbers, quantized_tree_scores
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _COVERED = (0.99, 0.999, 1.0)
 
 #: Adds the scores of a classifier, of shape (N, 1), to a graph that holds its features.
-ScoresToOnnx = Callable[[OnnxGraph, str], str]
+ScoresToOnnx = Callable[[OnnxGraph, FeatureTensors], str]
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,12 @@ def techniques_of(
         return _tree_techniques(trees)
     if has_matrix_product(classifier):
         return _product_techniques(contract, classifier, features)
-    return [], lambda graph, x: x
+    return [], lambda graph, features: features.matrix(graph)
 
 
 def _tree_techniques(trees: TreeSum) -> tuple[list[Technique], ScoresToOnnx]:
     def scores(plan: TreePlan) -> ScoresToOnnx:
-        return lambda graph, x: quantized_tree_scores(graph, x, trees, plan)
+        return lambda graph, features: quantized_tree_scores(graph, features, trees, plan)
 
     n_splits, n_leaves = count_numbers(trees)
     stored = "float32: TreeEnsemble takes no narrower type"
@@ -96,7 +98,7 @@ def _product_techniques(
     contract: Contract, classifier: Any, x: NDArray[np.float64]
 ) -> tuple[list[Technique], ScoresToOnnx]:
     def scores(plan: ProductPlan) -> ScoresToOnnx:
-        return lambda graph, x: product_scores(graph, x, classifier, plan)
+        return lambda graph, features: product_scores(graph, features.matrix(graph), classifier, plan)
 
     largest = np.abs(x).max(axis=1)
     techniques = []

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
+from tabloop.optimization.export.features import FeatureTensors
 from tabloop.optimization.export.graph import ML_DOMAIN, OnnxGraph
-from tabloop.optimization.export.trees import Tree, TreeSum, _ensemble_attributes
+from tabloop.optimization.export.tree_sum import Tree, TreeSum
+from tabloop.optimization.export.trees import (
+    NumericTrees,
+    add_sigmoid,
+    ensemble_attributes,
+    narrow,
+    with_category_bits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,15 +82,15 @@ def choose_cuts(model: TreeSum, *, max_cuts: int = MAX_CUTS) -> dict[int, NDArra
     return cuts
 
 
-def quantized_tree_scores(graph: OnnxGraph, x: str, model: TreeSum, plan: TreePlan) -> str:
+def quantized_tree_scores(graph: OnnxGraph, features: FeatureTensors, model: TreeSum, plan: TreePlan) -> str:
     """Add the nodes of a tree model whose numbers are 8-bit codes.
 
     Parameters
     ----------
     graph : OnnxGraph
         The graph that the nodes are added to.
-    x : str
-        A double tensor of shape (N, n_features).
+    features : FeatureTensors
+        The features that the trees test.
     model : TreeSum
         The sum of trees to compute.
     plan : TreePlan
@@ -101,31 +109,35 @@ def quantized_tree_scores(graph: OnnxGraph, x: str, model: TreeSum, plan: TreePl
     `TreeEnsemble`, a search tree over the cuts of each feature, and says how many of them are below the
     value; so `code <= place of the cut` is true exactly where `value <= cut` is.
     """
-    narrow = plan.splits or model.rounds_to_float32 or not plan.leaves
-    trees = [replace(tree, threshold=_representable(tree, model, narrow=narrow)) for tree in model.trees]
+    numeric = with_category_bits(graph, features, model)
+    x, model = numeric.x, numeric.model
+    in_float32 = plan.splits or model.rounds_to_float32 or not plan.leaves
+    trees = [replace(tree, threshold=_representable(tree, model, narrow=in_float32)) for tree in model.trees]
     if model.rounds_to_float32:
         x = graph.add("Cast", x, to=TensorProto.FLOAT)
     if plan.splits:
         moved = replace(model, trees=tuple(trees))
-        x = _binned(graph, x, moved, cuts := choose_cuts(moved, max_cuts=plan.max_cuts))
+        x = _binned(
+            graph, replace(numeric, x=x, model=moved), cuts := choose_cuts(moved, max_cuts=plan.max_cuts)
+        )
         ranked = {feature: _ranker(moved, feature, kept) for feature, kept in cuts.items()}
         trees = [replace(tree, threshold=_coded(tree, ranked)) for tree in trees]
-    if narrow and not model.rounds_to_float32:
+    if in_float32 and not model.rounds_to_float32:
         x = graph.add("Cast", x, to=TensorProto.FLOAT)
     low, step = _levels(model) if plan.leaves else (0.0, 1.0)
     trees = [replace(tree, value=(tree.value - low) / step) for tree in trees]
     if plan.leaves:
         trees = [replace(tree, value=np.rint(tree.value)) for tree in trees]
-    attributes = _ensemble_attributes(trees)
-    if narrow:
-        _narrow(attributes)
+    attributes = ensemble_attributes(trees)
+    if in_float32:
+        narrow(attributes)
     total = graph.add_large("TreeEnsemble", x, domain=ML_DOMAIN, **attributes)
-    total = graph.add("Cast", total, to=TensorProto.DOUBLE) if narrow else total
+    total = graph.add("Cast", total, to=TensorProto.DOUBLE) if in_float32 else total
     # every row ends in one leaf of each tree, so the lowest level is added so many times
     total = graph.add("Mul", total, graph.constant(np.array([[step / model.divisor]])))
     base = (model.start + low * len(trees)) / model.divisor
     total = graph.add("Add", total, graph.constant(np.array([[base]])))
-    return graph.add_smooth("Sigmoid", total) if model.sigmoid else total
+    return add_sigmoid(graph, total, model)
 
 
 def count_numbers(model: TreeSum) -> tuple[int, int]:
@@ -185,17 +197,21 @@ def _coded(
     return codes
 
 
-def _binned(graph: OnnxGraph, x: str, model: TreeSum, cuts: Mapping[int, NDArray[np.float64]]) -> str:
+def _binned(graph: OnnxGraph, numeric: NumericTrees, cuts: Mapping[int, NDArray[np.float64]]) -> str:
     """Add the codes of all features, as the type of `x`; a feature that no split tests gets 0."""
-    attributes = _ensemble_attributes([_search_tree(feature, values) for feature, values in cuts.items()])
+    x, model = numeric.x, numeric.model
+    attributes = ensemble_attributes([_search_tree(feature, values) for feature, values in cuts.items()])
     # the leaves' values are `code + 256 * feature`, told apart again here
     weights = numpy_helper.to_array(attributes["leaf_weights"])
     attributes["leaf_targetids"] = (weights // 256).astype(np.int64).tolist()
     attributes["leaf_weights"] = numpy_helper.from_array(weights % 256)
-    attributes["n_targets"] = int(max(cuts)) + 1
+    attributes["n_targets"] = numeric.n_columns
     if model.rounds_to_float32:
-        _narrow(attributes)
-    return graph.add_large("TreeEnsemble", x, domain=ML_DOMAIN, **attributes)
+        narrow(attributes)
+    codes = graph.add_large("TreeEnsemble", x, domain=ML_DOMAIN, **attributes)
+    if not any(tree.missing_left is not None and tree.missing_left.any() for tree in model.trees):
+        return codes
+    return graph.add("Where", graph.add("IsNaN", x), x, codes)  # where they go, each split says itself
 
 
 def _search_tree(feature: int, cuts: NDArray[np.float64]) -> Tree:
@@ -214,9 +230,3 @@ def _search_tree(feature: int, cuts: NDArray[np.float64]) -> Tree:
     build(0, len(cuts))
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     return Tree(columns[0], columns[1], columns[2], columns[3], columns[4])
-
-
-def _narrow(attributes: dict[str, Any]) -> None:
-    for name in ("nodes_splits", "leaf_weights"):
-        values = numpy_helper.to_array(attributes[name])
-        attributes[name] = numpy_helper.from_array(values.astype(np.float32))
