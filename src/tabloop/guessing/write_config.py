@@ -19,6 +19,7 @@ from tabloop.config.training import TrainingConfig
 from tabloop.contract.columns import BooleanColumn, TimestampColumn
 from tabloop.contract.formulas.tree import Binary, Call, Number, format_node
 from tabloop.contract.formulas.tree import Column as ColumnNode
+from tabloop.extras import missing_libraries
 from tabloop.guessing.caps import candidates_for
 from tabloop.guessing.column_guess import ColumnGuess
 
@@ -204,6 +205,9 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
         comment = f"  # {candidate.reason}" if candidate.reason else ""
         page.add(f"    {name}: {_flow(candidate.settings)}{comment}")
     page.add("    # hist_gradient_boosting: {}")
+    for booster in ("lightgbm", "xgboost"):
+        if not missing_libraries(booster):
+            page.add(f"    # {booster}: {{}}")
     _add_block(page, TrainingConfig.model_validate({}), without=("candidates", "workers", "time_budget_s"))
     page.add("")
     page.add(f"cv: {{n_splits: {draft.n_splits}}}", draft.splits_seen, "cv.n_splits")

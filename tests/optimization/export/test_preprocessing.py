@@ -18,9 +18,13 @@ from tests.optimization.fitted_pipelines import (
 )
 from tests.optimization.probes import split_probes
 
+from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.contract.contract import Contract
+from tabloop.contract.feature_table import feature_frame
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.records.frame_columns import input_types
+from tabloop.training.family import NATIVE
+from tabloop.training.preprocessing import build_preprocessor
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +137,41 @@ def test_formulas_without_columns_have_a_row_for_each_row() -> None:
     rows = sample_rows(only_text, 10, seed=2)
     pipeline = fit_pipeline(only_text, rows, np.arange(10) % 2, named("logistic_regression"))
     require_parity(pipeline, only_text, rows, most=1e-15)
+
+
+@pytest.mark.parametrize("name", ["hist_gradient_boosting", "lightgbm", "xgboost", "logistic_regression"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_category_rows": 150},
+        {"min_category_rows": 1, "target_encoding": ["country"], "missing_indicators": True},
+        {"min_category_rows": 150, "target_encoding": ["plan", "country"]},
+    ],
+    ids=["codes", "one encoded", "all encoded"],
+)
+def test_nulls_codes_and_target_encodings_agree(
+    everything: Contract, mixed: tuple[pl.DataFrame, NDArray[Any]], name: str, options: dict[str, Any]
+) -> None:
+    rows, y = mixed
+    unseen = rows.head(20).with_columns(country=pl.lit("ZZ"))
+    empty = rows.head(20).with_columns(
+        *(pl.lit(None, rows[name].dtype).alias(name) for name, c in everything.columns.items() if c.nullable)
+    )
+    pipeline = fit_pipeline(everything, rows, y, named(name), **options)
+    asked = pl.concat([rows, sample_rows(everything, 1000, seed=9), unseen, empty])
+    if name != "logistic_regression":
+        asked = pl.concat([asked, split_probes(pipeline, everything, rows, n_probes=400)])
+    require_parity(pipeline, everything, asked, most=1e-13)
+
+
+def test_a_row_is_no_part_of_its_own_target_encoding(
+    everything: Contract, mixed: tuple[pl.DataFrame, NDArray[Any]]
+) -> None:
+    rows, _ = mixed
+    each_its_own = rows.with_columns(country=pl.int_range(pl.len()).cast(pl.String))
+    coin = np.random.default_rng(0).integers(0, 2, rows.height)
+    config = PreprocessingConfig(target_encoding=("country",), min_category_rows=1)
+    features = feature_frame(everything, each_its_own)
+    encoded = build_preprocessor(config, everything, NATIVE).fit_transform(features, coin)
+    column = encoded[:, len(everything.numeric_features)]
+    assert abs(float(np.corrcoef(column, coin)[0, 1])) < 0.1
