@@ -281,6 +281,7 @@ def main() -> None:
             print(f"{head}  {each.refused}")
         else:
             cost = f"{each.kilobytes:>8.0f}{each.us_a_row:>8.2f}"
+            cost = f"{each.kilobytes:>8.0f}{each.us_a_row:>8.2f}"
             print(f"{head}{each.max_abs_diff:>10.1e}{each.decision_flips:>7}{cost}")
     for kind, (with_categories, alone) in singles.items():
         print(
