@@ -262,32 +262,34 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     made = tables(arguments.rows)
-    found = [
-        figures
-        for name, frame in made.items()
-        for kind in KINDS
-        for figures in compared(name, frame, kind, arguments.trees)
-    ]
+    if not arguments.json:
+        figures_head = f"{'max |dp|':>10}{'flips':>7}{'kB':>8}{'us/row':>8}"
+        print(f"{'table':15}{'model':24}{'graph':13}{'rows':>7}{figures_head}")
+    found = []
+    for name, frame in made.items():
+        for kind in KINDS:
+            for figures in compared(name, frame, kind, arguments.trees):
+                found.append(figures)
+                if not arguments.json:
+                    print(line_of(figures), flush=True)
     singles = {kind: single_rows(kind, made["wide"], arguments.trees) for kind in KINDS}
     if arguments.json:
         print(json.dumps({"graphs": [asdict(each) for each in found], "single_row_us": singles}))
         return
-    print(
-        f"{'table':15}{'model':24}{'graph':13}{'rows':>7}{'max |dp|':>10}{'flips':>7}{'kB':>8}{'us/row':>8}"
-    )
-    for each in found:
-        head = f"{each.table:15}{each.model:24}{each.graph:13}{each.rows:>7}"
-        if each.max_abs_diff is None:
-            print(f"{head}  {each.refused}")
-        else:
-            cost = f"{each.kilobytes:>8.0f}{each.us_a_row:>8.2f}"
-            cost = f"{each.kilobytes:>8.0f}{each.us_a_row:>8.2f}"
-            print(f"{head}{each.max_abs_diff:>10.1e}{each.decision_flips:>7}{cost}")
     for kind, (with_categories, alone) in singles.items():
         print(
             f"{kind}, a single row: {with_categories:.0f} us with 12 categories, "
             f"{alone:.0f} us on the numbers alone, {with_categories / alone:.2f} times"
         )
+
+
+def line_of(figures: Figures) -> str:
+    """Write one line of the table."""
+    head = f"{figures.table:15}{figures.model:24}{figures.graph:13}{figures.rows:>7}"
+    if figures.max_abs_diff is None:
+        return f"{head}  {figures.refused}"
+    cost = f"{figures.kilobytes:>8.0f}{figures.us_a_row:>8.2f}"
+    return f"{head}{figures.max_abs_diff:>10.1e}{figures.decision_flips:>7}{cost}"
 
 
 if __name__ == "__main__":
