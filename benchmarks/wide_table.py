@@ -81,7 +81,8 @@ def main() -> None:
     arguments = parser.parse_args()
     table = wide_table(arguments.rows, seed=arguments.seed)
     table.write_csv(arguments.output)
-    print(f"{arguments.output}: {table.height:,} rows, {table['bought'].mean():.1%} positive")
+    share = float(table["bought"].to_numpy().mean())
+    print(f"{arguments.output}: {table.height:,} rows, {share:.1%} positive")
 
 
 if __name__ == "__main__":
