@@ -58,7 +58,7 @@ class TabloopError(Exception):
         What was found before the check said no, JSON-ready; `--json` prints it with the error.
     """
 
-    report: dict[str, Any] | None = None
+    report: object = None
 
 
 class ConfigError(TabloopError, ValueError):

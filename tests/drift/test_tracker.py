@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.drift.conftest import COUNTRIES, Population
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.baseline import describe_numbers
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
-from tabloop.drift.tracker import DriftTracker, WindowVerdict, drift_of_rows
+from tabloop.drift.tracker import AlarmedWindow, DriftTracker, WindowVerdict, drift_of_rows
 from tabloop.drift.zscore_rule import check_drift
 
 CONFIG = MonitoringConfig(window_rows=700, test_window_rows=300)
@@ -131,10 +132,10 @@ def test_a_log_says_what_a_monitor_said(
     verdicts, monitor = follow(reference, baseline, drifting, [])
     batches = (drifting.cut(start, start + 77) for start in range(0, 1550, 77))
     history = drift_of_rows(batches, reference, baseline, CONFIG)
-    assert history.alarmed == tuple(v for v in verdicts if v.complete and v.alarms)
+    assert history.alarmed == tuple(AlarmedWindow.of(v) for v in verdicts if v.complete and v.alarms)
     assert (history.rows, history.windows) == (1550, 5)
     assert history.rule == monitor.check_rule()
-    json.dumps(history.to_dict(), allow_nan=False)
+    json.dumps(json_values(history), allow_nan=False)
     # the last window of a shorter log is not complete, its surge is told all the same
     early = drift_of_rows([drifting.cut(0, 760)], reference, baseline, CONFIG)
     assert [(v.start, v.stop, v.complete) for v in early.alarmed] == [(600, 750, False)]

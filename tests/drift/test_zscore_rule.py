@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from tabloop.artifacts.documents.document import document_bytes, parse_document
+from tabloop.artifacts.documents.document import document_bytes, json_values, parse_document
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline, NumericBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.baseline import build_drift_baseline, describe_numbers
@@ -68,7 +68,7 @@ def test_missing_values_are_left_out_and_a_constant_that_moves_is_seen() -> None
     report = check_drift(baseline, values, labels(4, 0), CONFIG)
     assert report.zscores["a"] == 1.0
     assert report.drifted_features == ("c",)
-    json.dumps(report.to_dict(), allow_nan=False)
+    json.dumps(json_values(report), allow_nan=False)
     assert check_drift(baseline, window(4, c=5.0), labels(4, 0), CONFIG).zscores["c"] == 0.0
 
 

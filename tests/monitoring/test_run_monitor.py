@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.store import RunStore
@@ -110,7 +111,7 @@ def test_rows_logged_while_a_column_was_hashed_do_not_stop_the_monitor(
     trained_copy.change(prediction_log={"hash": []})
     following = RunMonitor(trained_copy.project(), hidden.run)
     following.catch_up()
-    assert following.describe_drift()["features"]["minutes_watched"]["missing"] == 60
+    assert following.describe_drift().features["minutes_watched"].missing == 60
 
 
 def test_a_log_without_the_run_is_said_to_be_one(trained_copy: Workspace, tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_the_figures_are_those_of_the_rows_in_the_log(trained_copy: Workspace, t
     traffic.send(rows.with_columns(pl.col("minutes_watched") + 500))
     following = RunMonitor(traffic.project, traffic.run)
     following.catch_up()
-    described = following.describe_drift()
+    described = json_values(following.describe_drift())
     contract = traffic.service.contract
     logged = [
         json.loads(line)
@@ -178,7 +179,7 @@ def test_outcomes_give_realized_figures_and_test_the_promise(
     OutcomeStore(trained_copy.model_dir).append(outcomes[:1500], source="test")
     following = RunMonitor(traffic.project, traffic.run)
     following.catch_up()
-    described = following.describe_performance()
+    described = json_values(following.describe_performance())
     assert described["realized"]["labelled_rows"] == 1500
     assert described["realized"]["coverage"] == pytest.approx(1500 / table.height)
     assert described["realized"]["figures"]["precision"]["value"] > 0.9
@@ -188,8 +189,8 @@ def test_outcomes_give_realized_figures_and_test_the_promise(
     OutcomeStore(trained_copy.model_dir).append(
         [Outcome(i, 1 - y, now) for i, y in zip(ids, truth, strict=True)], source="test"
     )
-    assert following.describe_performance()["promise"]["verdict"] == "refuted"
-    assert following.describe_performance()["realized_degradation"]["degraded"]
+    assert following.describe_performance().promise.verdict == "refuted"
+    assert following.describe_performance().realized_degradation.degraded
     evidence = following.evidence()
     assert evidence.present is not None
     assert evidence.present.findings["promise"].holds
@@ -248,7 +249,7 @@ def test_outcomes_of_before_their_line_named_the_prediction_are_looked_up(
     )
     following = RunMonitor(traffic.project, traffic.run)
     following.catch_up()
-    assert following.describe_performance()["realized"]["labelled_rows"] == 40
+    assert following.describe_performance().realized.labelled_rows == 40
 
 
 def test_outcomes_of_one_class_support_nothing(trained_copy: Workspace, traffic: Traffic) -> None:
@@ -290,7 +291,7 @@ def test_a_monitor_that_begins_late_in_a_long_log_says_the_same(
     assert anew._ids != deque()
     assert anew.describe_drift() == following.describe_drift()
     assert anew.evidence().windows == following.evidence().windows
-    assert [v.to_dict() for v in anew.verdicts][-4:] == [v.to_dict() for v in following.verdicts][-4:]
+    assert list(anew.verdicts)[-4:] == list(following.verdicts)[-4:]
     traffic.log.close()
 
 
@@ -300,7 +301,7 @@ def test_columns_that_the_log_hides_are_said_not_to_be_monitored(trained_copy: W
     traffic.send(students_like_the_training(trained_copy, 120, 4))
     following = RunMonitor(traffic.project, traffic.run)
     following.catch_up()
-    described = following.describe_drift()
+    described = json_values(following.describe_drift())
     assert described["not_monitored"] == ["minutes_watched", "engagement_score", "learning_consistency"]
     assert "minutes_watched" not in described["features"]
     assert described["samples_observed"] == 120

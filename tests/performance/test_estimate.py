@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.config.performance import PerformanceConfig
 from tabloop.performance.degradation import decide_degradation
 from tabloop.performance.density_ratio import LARGEST_WEIGHT, estimate_density_ratio
@@ -224,7 +225,7 @@ def test_a_worse_window_alarms_and_a_quiet_one_does_not() -> None:
     decision = decide_degradation(held, estimate(reference, worse).long_run, CONFIG)
     assert decision.drops["precision"].degraded
     assert "precision" in decision.reason
-    assert decision.to_dict()["degraded"] is True
+    assert json_values(decision)["degraded"] is True
     for seed in range(2, 8):
         quiet, _ = world(500, seed=seed, labelled=False)
         assert not decide_degradation(held, estimate(reference, quiet).long_run, CONFIG).degraded

@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import QuietProgress, Workspace
 
 from tabloop.artifacts.datasets import DatasetStore
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.artifacts.documents.gates import Gates
 from tabloop.artifacts.files import locked
@@ -78,7 +79,7 @@ def refused_gates(project: Project, run: RunFolder) -> dict[str, str]:
     decision = release(project, RunFolder(run.path))
     assert RunFolder(run.path).state == ("passed" if decision.promoted else "refused")
     recorded = json.loads((project.model_dir / "decisions.jsonl").read_text().splitlines()[-1])
-    assert recorded["gates"] == [gate.to_dict() for gate in decision.gates]
+    assert recorded["gates"] == [json_values(gate) for gate in decision.gates]
     return {gate.name: gate.reason for gate in decision.gates if not gate.passed}
 
 

@@ -22,7 +22,7 @@ from tabloop.streaming.event_log import LoggedDecision
 from tabloop.streaming.events import EventCodec
 from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.ports import Entry
-from tabloop.streaming.stream_report import StreamMeter
+from tabloop.streaming.stream_report import StreamMeter, StreamReport
 from tests.streaming.stream_kit import (
     MemoryLog,
     assert_once,
@@ -110,8 +110,8 @@ def test_too_many_invalid_events_stop_the_consumer_and_stay(
     consumer = consumer_of(source, sink, service, StreamConfig(max_batch_rows=5, **limits))
     with pytest.raises(InvalidEventsError, match=said) as caught:
         asyncio.run(consumer.run(asyncio.Event()))
-    assert caught.value.report is not None
-    assert caught.value.report["decided"] >= 20
+    assert isinstance(caught.value.report, StreamReport)
+    assert caught.value.report.decided >= 20
     assert set(names[:20]) <= set(sink.decisions)
     # what is not decided and not a dead letter is all there still
     lag = asyncio.run(source.lag())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,7 +15,15 @@ _FIGURES = ("best_model_name", "roc_auc", "average_precision", "accuracy", "prec
 _PROMISE = ("threshold", "feasible", "precision_observed", "precision_lower_bound", "recall")
 
 
-def compare_runs(first: RunFolder, second: RunFolder) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class Difference:
+    """What two runs hold under one name; None where one has nothing of that name."""
+
+    first: object
+    second: object
+
+
+def compare_runs(first: RunFolder, second: RunFolder) -> dict[str, Difference]:
     """List what differs between two runs.
 
     Parameters
@@ -24,21 +33,21 @@ def compare_runs(first: RunFolder, second: RunFolder) -> dict[str, dict[str, Any
 
     Returns
     -------
-    differences : dict of str to dict
-        `first` and `second` by name: settings as `config.<section>.<key>`, figures, rows, hashes of
+    differences : dict of str to Difference
+        By name: settings as `config.<section>.<key>`, figures, rows, hashes of
         data and code, versions of libraries. Equal values are left out.
     """
     a, b = _flat_run(first), _flat_run(second)
     return {
-        name: {"first": a.get(name), "second": b.get(name)}
+        name: Difference(a.get(name), b.get(name))
         for name in dict.fromkeys([*a, *b])
         if a.get(name) != b.get(name)
     }
 
 
-def _flat_run(run: RunFolder) -> dict[str, Any]:
+def _flat_run(run: RunFolder) -> dict[str, object]:
     metrics, lineage = run.metrics, run.lineage
-    flat: dict[str, Any] = _flatten("config", run.read_json(CONFIG))
+    flat = _flatten("config", run.read_json(CONFIG))
     flat |= {f"rows.{name}": count for name, count in msgspec.structs.asdict(lineage.rows).items()}
     flat["dataset.sha256"] = lineage.dataset.sha256
     flat["code.sha256"] = lineage.code.sha256
@@ -50,7 +59,7 @@ def _flat_run(run: RunFolder) -> dict[str, Any]:
     return flat
 
 
-def _flatten(name: str, value: Any) -> dict[str, Any]:
+def _flatten(name: str, value: Any) -> dict[str, object]:
     if not isinstance(value, dict):
         return {name: value}
     return {

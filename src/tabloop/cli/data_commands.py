@@ -251,7 +251,7 @@ def contract_show(settings: Settings, as_schema: bool) -> None:
         click.echo(json.dumps(json_schema(shown), indent=2, ensure_ascii=False))
         return
     if settings.as_json:
-        write_json(shown.to_dict() | {"sha256": shown.sha256})
+        write_json(shown.to_dict(), {"sha256": shown.sha256})
         return
     rows = [[name, column.type, "yes" if column.nullable else "", column.describe_limits()]
             for name, column in shown.columns.items()]  # fmt: skip

@@ -8,7 +8,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -129,10 +128,10 @@ def _fail_as_defect(error: Exception, as_json: bool) -> int:
     return _fail(EXIT_DEFECT, type(error).__name__, message, as_json)
 
 
-def _fail(code: int, kind: str, message: str, as_json: bool, report: dict[str, Any] | None = None) -> int:
+def _fail(code: int, kind: str, message: str, as_json: bool, report: object = None) -> int:
     click.echo(f"tabloop: {message}", err=True)
     if as_json:
         from tabloop.cli.output import write_json
 
-        write_json((report or {}) | {"error": {"type": kind, "message": message}, "exit_code": code})
+        write_json(report or {}, {"error": {"type": kind, "message": message}, "exit_code": code})
     return code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,12 @@ from tabloop.cli.output import ProgressDisplay, write_json, write_table
 from tabloop.cli.production_reports import write_drift_report, write_monitor_report
 
 if TYPE_CHECKING:
-    from tabloop.monitoring.run_monitor import RunMonitor
+    from collections.abc import Collection
+
+    from tabloop.monitoring.drift_answer import DriftAnswer
+    from tabloop.monitoring.run_performance import PerformanceAnswer
+    from tabloop.monitoring.weeks import Week
+    from tabloop.performance.figures import PerformanceFigure
 
 _SHOWN_WEEKS = 12
 
@@ -44,16 +49,23 @@ def monitor(settings: Settings, watch: bool, every: float, report_file: Path | N
         if report_file is not None:
             write_monitor_report(following, report_file)
         following.catch_up()
-        described = {
-            "drift": following.describe_drift(),
-            "performance": following.describe_performance(),
-            "retraining_trigger": following.decide_retraining().to_dict(),
-            "alerts": {"troubles": read_alert_troubles(project.model_dir)},
-        }
+        drift, performance = following.describe_drift(), following.describe_performance()
+        trigger, troubles = following.decide_retraining(), read_alert_troubles(project.model_dir)
         if settings.as_json:
-            write_json(described)
+            write_json(
+                {
+                    "drift": drift,
+                    "performance": performance,
+                    "retraining_trigger": trigger,
+                    "alerts": {"troubles": troubles},
+                }
+            )
         else:
-            _show(following, described)
+            _show_drift(drift, following.contract.timestamp_columns)
+            _show_performance(performance)
+            click.echo(f"retraining: {trigger.reason}; next: {trigger.recommended_action}")
+            for trouble in troubles:
+                click.echo(f"trouble: {trouble}")
         if not watch:
             return
         time.sleep(every)
@@ -61,74 +73,68 @@ def monitor(settings: Settings, watch: bool, every: float, report_file: Path | N
             click.echo()
 
 
-def _show(following: RunMonitor, described: dict[str, Any]) -> None:
-    drift, performance = described["drift"], described["performance"]
-    click.echo(f"champion {drift['run_id']}, live since {drift['live_since']}")
+def _show_drift(drift: DriftAnswer, moments: Collection[str]) -> None:
+    click.echo(f"champion {drift.run_id}, live since {drift.live_since}")
     click.echo(
-        f"{drift['rows_since_live']:,} predictions since, {drift['samples_observed']:,} looked at; "
-        f"{drift['predicted_positive_rate']:.3f} predicted positive, "
-        f"{drift['training_positive_rate']:.3f} in training"
+        f"{drift.rows_since_live:,} predictions since, {drift.samples_observed:,} looked at; "
+        f"{drift.predicted_positive_rate:.3f} predicted positive, "
+        f"{drift.training_positive_rate:.3f} in training"
     )
-    moments = following.contract.timestamp_columns
     write_table(
         ["feature", "z-score", "mean", "in training", "missing"],
         [
-            [name, _number(f["zscore"]) + (" drifted" if f["drifted"] else ""),
-             *(_mean(f[which], name in moments) for which in ("mean", "training_mean")), str(f["missing"])]
-            for name, f in drift["features"].items()
+            [name, _number(f.zscore) + (" drifted" if f.drifted else ""),
+             _mean(f.mean, name in moments), _mean(f.training_mean, name in moments), str(f.missing)]
+            for name, f in drift.features.items()
         ],
     )  # fmt: skip
-    click.echo(f"z-score rule: {drift['reason']}")
-    for alarm in drift["alarms"]:
-        click.echo(f"alarm ({alarm['statistic']}): {alarm['words']}")
-    if drift["windowed"]["latest"] is None:
-        click.echo(
-            f"windowed tests: the first verdict in {drift['windowed']['rows_until_next']:,} predictions"
-        )
-    elif not drift["alarms"]:
+    click.echo(f"z-score rule: {drift.reason}")
+    for alarm in drift.alarms:
+        click.echo(f"alarm ({alarm.statistic}): {alarm.words}")
+    if drift.windowed.latest is None:
+        click.echo(f"windowed tests: the first verdict in {drift.windowed.rows_until_next:,} predictions")
+    elif not drift.alarms:
         click.echo("windowed tests: no alarm in the latest window")
-    if drift["not_monitored"]:
-        click.echo(f"not monitored, since the log leaves them out: {', '.join(drift['not_monitored'])}")
-    rows = []
-    for name in ("precision", "recall", "roc_auc"):
-        rows.append(
-            [name, *(_figure(performance[side]["figures"].get(name)) for side in
-                     ("at_release", "estimated", "realized"))]
-        )  # fmt: skip
+    if drift.not_monitored:
+        click.echo(f"not monitored, since the log leaves them out: {', '.join(drift.not_monitored)}")
+
+
+def _show_performance(performance: PerformanceAnswer) -> None:
+    sides = (performance.at_release, performance.estimated, performance.realized)
     click.echo()
-    write_table(["figure", "at release", "estimated", "realized"], rows)
-    realized, promise = performance["realized"], performance["promise"]
+    write_table(
+        ["figure", "at release", "estimated", "realized"],
+        [
+            [name, *(_figure(side.figures.get(name)) for side in sides)]
+            for name in ("precision", "recall", "roc_auc")
+        ],
+    )
+    realized, promise = performance.realized, performance.promise
     click.echo(
-        f"realized: the latest {realized['labelled_rows']:,} predictions with an outcome, of "
-        f"{realized['rows']:,} since the first of them"
-        if realized["labelled_rows"]
+        f"realized: the latest {realized.labelled_rows:,} predictions with an outcome, of "
+        f"{realized.rows:,} since the first of them"
+        if realized.labelled_rows
         else "realized: no outcome is known"
     )
-    click.echo(
-        f"promised precision of {promise['target_precision']:g}: {promise['verdict']} ({promise['reason']})"
-    )
-    _show_weeks(performance["weeks"])
-    trigger = described["retraining_trigger"]
-    click.echo(f"retraining: {trigger['reason']}; next: {trigger['recommended_action']}")
-    for trouble in described["alerts"]["troubles"]:
-        click.echo(f"trouble: {trouble}")
+    click.echo(f"promised precision of {promise.target_precision:g}: {promise.verdict} ({promise.reason})")
+    _show_weeks(performance.weeks)
 
 
-def _show_weeks(weeks: list[dict[str, Any]]) -> None:
+def _show_weeks(weeks: list[Week]) -> None:
     """Show what became of predictions, by the week in which they were made."""
-    if not any(week["labelled_rows"] for week in weeks):
+    if not any(week.labelled_rows for week in weeks):
         return
     click.echo()
     write_table(
         ["week of prediction", "run", "predictions", "with outcome", "precision", "recall"],
         [
             [
-                week["week"] + ("" if week["matured"] else " (not over)"),
-                week["run_id"],
-                "-" if week["rows"] is None else f"{week['rows']:,}",
-                f"{week['labelled_rows']:,}",
-                _figure(week["precision"]),
-                _figure(week["recall"]),
+                week.week + ("" if week.matured else " (not over)"),
+                week.run_id,
+                "-" if week.rows is None else f"{week.rows:,}",
+                f"{week.labelled_rows:,}",
+                _figure(week.precision),
+                _figure(week.recall),
             ]
             for week in weeks[-_SHOWN_WEEKS:]
         ],
@@ -145,8 +151,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _figure(figure: dict[str, float] | None) -> str:
-    return "-" if figure is None else f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+def _figure(figure: PerformanceFigure | None) -> str:
+    return "-" if figure is None else f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
 @click.command(epilog="Example: tabloop drift --log artifacts/prediction_log.jsonl")
@@ -173,11 +179,10 @@ def drift(settings: Settings, log_path: Path, run_id: str | None, report_file: P
     with ProgressDisplay() as progress:
         progress.step(f"reading {log_path}")
         history = drift_of_log(project, run, log_path)
-    described = {"run_id": run.run_id, "log": str(log_path), **history.to_dict()}
     if report_file is not None:
         write_drift_report(project, run, log_path, history, report_file)
     if settings.as_json:
-        write_json(described)
+        write_json({"run_id": run.run_id, "log": log_path}, history)
         return
     rule = history.rule
     click.echo(f"run {run.run_id}: {history.rows:,} rows, {history.windows:,} complete windows")

@@ -74,7 +74,7 @@ def replay(settings: Settings) -> None:
 
 def _tell(settings: Settings, report: StreamReport) -> None:
     if settings.as_json:
-        write_json(report.to_dict())
+        write_json(report)
         return
     click.echo(  # decisions may be on standard output
         f"{report.consumed:,} events = {report.decided:,} decided + {report.repeated:,} decided before + "
@@ -116,7 +116,7 @@ def _simulate(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, report.png())
     if settings.as_json:
-        write_json(report.to_dict() | ({} if no_search and plot is None else {"plot": str(path)}))
+        write_json(report.to_dict(), {} if no_search and plot is None else {"plot": str(path)})
         return
     _show(report)
     if not no_search or plot is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -54,10 +54,6 @@ class Repetition:
         if self.repeating_rows <= _FEW_REPEAT * self.rows:
             return "together"
         return "apart" if self.contradicting_rows > _COPIES_CONTRADICT * self.repeating_rows else "together"
-
-    def to_dict(self) -> dict[str, int | str]:
-        """Describe it as plain JSON values."""
-        return asdict(self) | {"rule": self.rule}
 
 
 def measure_repetition(feature_hashes: NDArray[np.uint64], y: NDArray[np.integer]) -> Repetition:

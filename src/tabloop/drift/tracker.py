@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -45,14 +44,20 @@ class WindowVerdict:
         """The tests that alarmed."""
         return tuple(test for test in self.tests if test.alarmed)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the verdict as plain JSON values, the alarmed tests only."""
-        return {
-            "start": self.start,
-            "stop": self.stop,
-            "complete": self.complete,
-            "alarms": [test.to_dict() for test in self.alarms],
-        }
+
+@dataclass(frozen=True)
+class AlarmedWindow:
+    """A window in which something alarmed: as `WindowVerdict`, with the tests that alarmed alone."""
+
+    start: int
+    stop: int
+    complete: bool
+    alarms: tuple[FeatureTest, ...]
+
+    @classmethod
+    def of(cls, verdict: WindowVerdict) -> AlarmedWindow:
+        """Leave out what did not alarm."""
+        return cls(verdict.start, verdict.stop, verdict.complete, verdict.alarms)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class DriftHistory:
         The z-score rule on the latest `monitoring.window_rows` of them.
     windows : int
         Complete windows that were tested.
-    alarmed : tuple of WindowVerdict
+    alarmed : tuple of AlarmedWindow
         Those with an alarm, and early alarms of a last window that is not complete.
     not_monitored : tuple of str
         Features that the rows do not hold.
@@ -76,18 +81,8 @@ class DriftHistory:
     rows: int
     rule: DriftReport
     windows: int
-    alarmed: tuple[WindowVerdict, ...]
+    alarmed: tuple[AlarmedWindow, ...]
     not_monitored: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the history as plain JSON values."""
-        return {
-            "rows": self.rows,
-            "rule": self.rule.to_dict(),
-            "windows": self.windows,
-            "alarmed": [verdict.to_dict() for verdict in self.alarmed],
-            "not_monitored": list(self.not_monitored),
-        }
 
 
 class DriftTracker:
@@ -244,6 +239,6 @@ def drift_of_rows(
         rows=monitor.window.rows_seen,
         rule=monitor.check_rule(),
         windows=windows,
-        alarmed=(*alarmed, *early),
+        alarmed=tuple(AlarmedWindow.of(verdict) for verdict in (*alarmed, *early)),
         not_monitored=not_monitored,
     )

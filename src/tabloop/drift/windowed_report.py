@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from tabloop.drift.cells import Statistic
 
@@ -46,10 +46,6 @@ class FeatureTest:
     alarmed: bool
     words: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the test as plain JSON values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class WindowedDriftReport:
@@ -87,15 +83,3 @@ class WindowedDriftReport:
     def alarmed(self) -> bool:
         """Whether anything is."""
         return any(test.alarmed for test in self.tests)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values."""
-        return {
-            "rows": self.rows,
-            "enough_rows": self.enough_rows,
-            "budget": self.budget,
-            "alarmed": self.alarmed,
-            "alarms": [test.words for test in self.alarms],
-            "tests": [test.to_dict() for test in self.tests],
-            "not_monitored": list(self.not_monitored),
-        }

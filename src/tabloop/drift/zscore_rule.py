@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -62,10 +62,6 @@ class DriftReport:
     def drifted_words(self) -> str:
         """The features that drifted, in words."""
         return f"drifted features: {', '.join(self.drifted_features) or 'none'}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values."""
-        return asdict(self) | {"drifted_features": list(self.drifted_features)}
 
 
 def check_drift(

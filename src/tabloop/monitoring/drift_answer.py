@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +13,101 @@ from tabloop.drift.tracker import WindowVerdict
 from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.zscore_rule import DriftReport
+from tabloop.monitoring.refusal_watch import RefusalReport
+
+
+@dataclass(frozen=True)
+class FeatureDrift:
+    """One numeric feature in the latest rows and in training; None where there was no value.
+
+    Attributes
+    ----------
+    zscore : float or None
+        Its z-score.
+    drifted : bool
+        Whether the z-score rule calls it drifted.
+    mean, training_mean, training_std : float or None
+        The mean of the latest rows, and mean and standard deviation of the training rows.
+    missing : int
+        Latest rows without a value.
+    """
+
+    zscore: float | None
+    drifted: bool
+    mean: float | None
+    training_mean: float | None
+    training_std: float | None
+    missing: int
+
+
+@dataclass(frozen=True)
+class LatestWindow:
+    """The latest complete window: the rows from `start` to `stop`, and all that was tested."""
+
+    start: int
+    stop: int
+    tests: tuple[FeatureTest, ...]
+
+
+@dataclass(frozen=True)
+class WindowedDrift:
+    """The windowed tests: their settings, the latest window, and the rows that the next one still takes."""
+
+    test_window_rows: int
+    false_alarms_per_1000_windows: float
+    latest: LatestWindow | None
+    rows_until_next: int
+
+
+@dataclass(frozen=True)
+class DriftAnswer:
+    """What `GET /monitoring/drift` answers.
+
+    Attributes
+    ----------
+    run_id, live_since : str
+        The champion, and since when its rows count; the second None where no decision says so.
+    rows_since_live : int
+        Its rows since then.
+    samples_observed, enough_samples, drift_score_max_abs_z, drifted_features, covariate_shift,
+    prediction_shift, predicted_positive_rate, should_retrain
+        As in `DriftReport`, the z-score rule on the latest rows.
+    training_positive_rate, training_label_rate : float
+        Rate of positive decisions and of positive labels among the training rows.
+    reason, recommended_action : str
+        The verdict in words, and the next step.
+    alarms : tuple of FeatureTest
+        The windowed tests that alarm now.
+    features : dict of str to FeatureDrift
+        By feature.
+    not_monitored : tuple of str
+        Features that the rows do not hold.
+    windowed : WindowedDrift
+        The windowed tests.
+    refused : RefusalReport or None
+        The latest look at refused records, which only a running service counts.
+    """
+
+    run_id: str
+    live_since: str | None
+    rows_since_live: int
+    samples_observed: int
+    enough_samples: bool
+    drift_score_max_abs_z: float
+    drifted_features: tuple[str, ...]
+    covariate_shift: bool
+    prediction_shift: bool
+    predicted_positive_rate: float
+    training_positive_rate: float
+    training_label_rate: float
+    should_retrain: bool
+    reason: str
+    recommended_action: str
+    alarms: tuple[FeatureTest, ...]
+    features: dict[str, FeatureDrift]
+    not_monitored: tuple[str, ...]
+    windowed: WindowedDrift
+    refused: RefusalReport | None = None
 
 
 def describe_drift(
@@ -25,8 +120,11 @@ def describe_drift(
     latest: WindowVerdict | None,
     rows_until_next: int,
     not_monitored: tuple[str, ...],
-) -> dict[str, Any]:
-    """Describe what is known of drift, as plain JSON values.
+    run_id: str,
+    live_since: str | None,
+    rows_since_live: int,
+) -> DriftAnswer:
+    """Put together what is known of drift.
 
     Parameters
     ----------
@@ -46,51 +144,52 @@ def describe_drift(
         Rows that the window that is filling still takes.
     not_monitored : tuple of str
         Features that the rows do not hold.
+    run_id, live_since, rows_since_live
+        As in `DriftAnswer`.
     """
-    return {
-        "samples_observed": rule.samples_observed,
-        "enough_samples": rule.enough_samples,
-        "drift_score_max_abs_z": rule.drift_score_max_abs_z,
-        "drifted_features": list(rule.drifted_features),
-        "covariate_shift": rule.covariate_shift,
-        "prediction_shift": rule.prediction_shift,
-        "predicted_positive_rate": rule.predicted_positive_rate,
-        "training_positive_rate": rule.reference_positive_rate,
-        "training_label_rate": baseline.training_positive_rate,
-        "should_retrain": rule.should_retrain,
-        "reason": _reason(rule, config),
-        "recommended_action": _action(rule, bool(alarms)),
-        "alarms": [test.to_dict() for test in alarms],
-        "features": _describe_features(rule, rows, baseline),
-        "not_monitored": list(not_monitored),
-        "windowed": {
-            "test_window_rows": config.test_window_rows,
-            "false_alarms_per_1000_windows": config.false_alarms_per_1000_windows,
-            "latest": None
-            if latest is None
-            else {
-                "start": latest.start,
-                "stop": latest.stop,
-                "tests": [test.to_dict() for test in latest.tests],
-            },
-            "rows_until_next": rows_until_next,
-        },
-    }
+    return DriftAnswer(
+        run_id=run_id,
+        live_since=live_since,
+        rows_since_live=rows_since_live,
+        samples_observed=rule.samples_observed,
+        enough_samples=rule.enough_samples,
+        drift_score_max_abs_z=rule.drift_score_max_abs_z,
+        drifted_features=rule.drifted_features,
+        covariate_shift=rule.covariate_shift,
+        prediction_shift=rule.prediction_shift,
+        predicted_positive_rate=rule.predicted_positive_rate,
+        training_positive_rate=rule.reference_positive_rate,
+        training_label_rate=baseline.training_positive_rate,
+        should_retrain=rule.should_retrain,
+        reason=_reason(rule, config),
+        recommended_action=_action(rule, bool(alarms)),
+        alarms=tuple(alarms),
+        features=_describe_features(rule, rows, baseline),
+        not_monitored=not_monitored,
+        windowed=WindowedDrift(
+            config.test_window_rows,
+            config.false_alarms_per_1000_windows,
+            None if latest is None else LatestWindow(latest.start, latest.stop, latest.tests),
+            rows_until_next,
+        ),
+    )
 
 
-def _describe_features(rule: DriftReport, rows: DriftRows, baseline: DriftBaseline) -> dict[str, Any]:
-    described: dict[str, Any] = {}
+def _describe_features(
+    rule: DriftReport, rows: DriftRows, baseline: DriftBaseline
+) -> dict[str, FeatureDrift]:
+    described = {}
     for name, values in rows.numeric.items():
         present = values[~np.isnan(values)]
         training = baseline.numeric[name]
-        described[name] = {
-            "zscore": rule.zscores.get(name),
-            "drifted": name in rule.drifted_features,
-            "mean": float(present.mean()) if len(present) else None,
-            "training_mean": training.mean,
-            "training_std": training.std,
-            "missing": len(values) - len(present),
-        }
+        described[name] = FeatureDrift(
+            zscore=rule.zscores.get(name),
+            drifted=name in rule.drifted_features,
+            mean=float(present.mean()) if len(present) else None,
+            training_mean=training.mean,
+            training_std=training.std,
+            missing=len(values) - len(present),
+        )
     return described
 
 

@@ -17,6 +17,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.files import finite_or_null
 from tabloop.deployment import metrics
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
@@ -32,7 +33,7 @@ def _answered(monitor: ServiceMonitor, question: str, body: bytes) -> tuple[dict
     """Answer a question; an error is answered with its class and its message."""
     try:
         # JSON has no word for a figure that is not finite but null
-        answer = finite_or_null(monitor.answer(question, body))
+        answer = finite_or_null(json_values(monitor.answer(question, body)))
         text = json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()
         return {"bytes": len(text)}, text
     except TabloopError as error:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from scipy.special import betainc
 
@@ -31,10 +30,6 @@ class RefusalReport:
     def words(self) -> str:
         """The report in a sentence."""
         return f"{self.refused_records} of the latest {self.records} records break the contract"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values."""
-        return asdict(self)
 
 
 class RefusalWatch:

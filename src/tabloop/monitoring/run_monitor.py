@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from tabloop.artifacts.files import iso_utc
 from tabloop.artifacts.prediction_log.census import LogCensus
@@ -21,8 +20,8 @@ from tabloop.drift.tracker import DriftTracker, WindowVerdict
 from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.zscore_rule import DriftReport
-from tabloop.monitoring.drift_answer import describe_drift
-from tabloop.monitoring.run_performance import RunPerformance
+from tabloop.monitoring.drift_answer import DriftAnswer, describe_drift
+from tabloop.monitoring.run_performance import PerformanceAnswer, RunPerformance
 from tabloop.performance.degradation import DegradationDecision
 from tabloop.retraining.evidence import (
     RetrainingEvidence,
@@ -141,23 +140,21 @@ class RunMonitor:
         early = [verdict for verdict in self.verdicts if not verdict.complete and verdict.stop > decided]
         return [test for verdict in ([latest] if latest else []) + early for test in verdict.alarms]
 
-    def describe_drift(self) -> dict[str, Any]:
+    def describe_drift(self) -> DriftAnswer:
         """Say what `GET /monitoring/drift` says."""
-        return {
-            "run_id": self.run.run_id,
-            "live_since": self.since,
-            "rows_since_live": self.rows_seen,
-            **describe_drift(
-                self.check_rule(),
-                self._latest(),
-                self._baseline,
-                self._config.monitoring,
-                alarms=self.active_alarms(),
-                latest=self._drift.latest,
-                rows_until_next=self._drift.rows_until_next,
-                not_monitored=self._rows.not_monitored,
-            ),
-        }
+        return describe_drift(
+            self.check_rule(),
+            self._latest(),
+            self._baseline,
+            self._config.monitoring,
+            alarms=self.active_alarms(),
+            latest=self._drift.latest,
+            rows_until_next=self._drift.rows_until_next,
+            not_monitored=self._rows.not_monitored,
+            run_id=self.run.run_id,
+            live_since=self.since,
+            rows_since_live=self.rows_seen,
+        )
 
     def evidence(self) -> RetrainingEvidence:
         """Put together all that a decision to retrain rests on."""
@@ -196,15 +193,12 @@ class RunMonitor:
         history = retraining_history(RunStore(self.project.model_dir).decisions())
         return decide_retraining(self.evidence(), self._config.retraining, history)
 
-    def describe_performance(self) -> dict[str, Any]:
+    def describe_performance(self) -> PerformanceAnswer:
         """Say what is known of precision, recall and ranking, without outcomes and with them."""
         rows = self._latest()
         ids = list(itertools.islice(self._ids, len(self._ids) - rows.n_rows, None))
         self.census.count()
-        return {
-            "run_id": self.run.run_id,
-            **self.performance.describe(rows, ids, self.census.rows_by_hour()),
-        }
+        return self.performance.describe(rows, ids, self.census.rows_by_hour())
 
     def _read(self) -> Iterator[list[WindowVerdict]]:
         """Read from the last position to the present end; the first time from the rows that still matter."""

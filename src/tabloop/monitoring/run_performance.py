@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -18,12 +18,17 @@ from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftRows
-from tabloop.monitoring.weeks import describe_weeks
+from tabloop.monitoring.weeks import Week, describe_weeks
 from tabloop.outcomes.index import LabelledPredictions, OutcomeIndex
 from tabloop.performance.degradation import DegradationDecision, decide_degradation
 from tabloop.performance.estimate import PerformanceEstimate, RatedRows, estimate_performance
 from tabloop.performance.promise import DecisionCounts, PromiseDecision, decide_promise
-from tabloop.performance.realized import RealizedPerformance, measure_performance, score_estimate
+from tabloop.performance.realized import (
+    EstimateScore,
+    RealizedPerformance,
+    measure_performance,
+    score_estimate,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +51,42 @@ class LabelledWindow:
     stop: int
     time: str
     degradation: DegradationDecision
+
+
+@dataclass(frozen=True)
+class PerformanceAnswer:
+    """What is known of a run's precision, recall and ranking, without outcomes and with them.
+
+    Attributes
+    ----------
+    run_id : str
+        The run.
+    rows : int
+        The latest predictions, on which figures are estimated.
+    at_release : RealizedPerformance
+        Of the training rows, out-of-fold.
+    estimated, realized
+        Of the latest predictions without outcomes, and of the latest ones with an outcome.
+    estimated_degradation, realized_degradation : DegradationDecision
+        Whether these are worse than at release.
+    promise : PromiseDecision
+        Whether outcomes bear out the precision that the threshold promised.
+    estimate_against_truth : dict of str to EstimateScore
+        How near the estimate is on those rows whose outcome is known, by figure.
+    weeks : list of Week
+        What became of all predictions.
+    """
+
+    run_id: str
+    rows: int
+    at_release: RealizedPerformance
+    estimated: PerformanceEstimate
+    estimated_degradation: DegradationDecision
+    realized: RealizedPerformance
+    realized_degradation: DegradationDecision
+    promise: PromiseDecision
+    estimate_against_truth: dict[str, EstimateScore]
+    weeks: list[Week]
 
 
 class RunPerformance:
@@ -173,7 +214,7 @@ class RunPerformance:
         rows: DriftRows,
         prediction_ids: Sequence[str],
         rows_by_hour: Mapping[str, Counter[str]],
-    ) -> dict[str, Any]:
+    ) -> PerformanceAnswer:
         """Say all that is known.
 
         Parameters
@@ -193,24 +234,25 @@ class RunPerformance:
         realized = self.measure(
             latest, n_rows=_predicted_since(latest, rows_by_hour.get(self._run_id), matured)
         )
-        return {
-            "rows": rows.n_rows,
-            "at_release": self.at_release.to_dict(),
-            "estimated": estimate.to_dict(),
-            "estimated_degradation": self.decide_degradation(estimate).to_dict(),
-            "realized": realized.to_dict(),
-            "realized_degradation": self.decide_degradation(realized).to_dict(),
-            "promise": self.decide_promise(labelled).to_dict(),
-            "estimate_against_truth": self._score_estimate(rows, prediction_ids),
-            "weeks": describe_weeks(
+        return PerformanceAnswer(
+            run_id=self._run_id,
+            rows=rows.n_rows,
+            at_release=self.at_release,
+            estimated=estimate,
+            estimated_degradation=self.decide_degradation(estimate),
+            realized=realized,
+            realized_degradation=self.decide_degradation(realized),
+            promise=self.decide_promise(labelled),
+            estimate_against_truth=self._score_estimate(rows, prediction_ids),
+            weeks=describe_weeks(
                 self.outcomes.weeks(),
                 rows_by_hour,
                 matured_before=matured,
                 confidence=self._settings.confidence,
             ),
-        }
+        )
 
-    def _score_estimate(self, rows: DriftRows, prediction_ids: Sequence[str]) -> dict[str, Any]:
+    def _score_estimate(self, rows: DriftRows, prediction_ids: Sequence[str]) -> dict[str, EstimateScore]:
         """Hold the estimate against the truth, on those of the latest rows whose outcome is known."""
         label = self.outcomes.find(prediction_ids).label
         known = label != -1
@@ -220,9 +262,7 @@ class RunPerformance:
         realized = measure_performance(
             label[known], rows.probability, rows.label == 1, confidence=self._settings.confidence
         )
-        return {
-            name: score.to_dict() for name, score in score_estimate(self.estimate(rows), realized).items()
-        }
+        return score_estimate(self.estimate(rows), realized)
 
 
 def _counts_of(labelled: LabelledPredictions) -> DecisionCounts:

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from tabloop.monitoring.alarm_board import AlarmBoard
 from tabloop.monitoring.alerts import Alerts
 from tabloop.monitoring.refusal_watch import RefusalWatch
 from tabloop.monitoring.run_monitor import RunMonitor, live_since
-from tabloop.outcomes.outcome import OutcomeParser, check_outcomes
+from tabloop.outcomes.outcome import OutcomeParser, RefusedOutcome, check_outcomes
 from tabloop.outcomes.store import OutcomeStore
 
 _LOG = logging.getLogger("tabloop.monitor")
@@ -43,6 +44,30 @@ _FIGURES_EVERY_S = 30.0
 _CATCH_UP_S = 0.3
 #: A run that could not be followed is tried again after this time.
 _TRY_AGAIN_S = 30.0
+#: Outcomes that were refused and are told one by one.
+_SHOWN_REFUSED = 100
+
+
+@dataclass(frozen=True)
+class FeedbackAnswer:
+    """What `POST /feedback` answers.
+
+    Attributes
+    ----------
+    accepted, new, corrections, duplicates : int
+        Outcomes that were taken, and what they were.
+    refused : list of RefusedOutcome
+        The first hundred that were not, each with its reason.
+    refused_rows : int
+        All that were not.
+    """
+
+    accepted: int
+    new: int
+    corrections: int
+    duplicates: int
+    refused: Sequence[RefusedOutcome]
+    refused_rows: int
 
 
 class ServiceMonitor:
@@ -120,20 +145,20 @@ class ServiceMonitor:
         self._snapshots.write(self._following.run.run_id)
         self._alerts.close()
 
-    def answer(self, question: str, body: bytes) -> Any:
+    def answer(self, question: str, body: bytes) -> object:
         """Answer one question.
 
         Parameters
         ----------
         question : str
-            `drift`, `retraining_trigger`, `performance` or `feedback`.
+            `drift`, `retraining_trigger` or `feedback`.
         body : bytes
             The request's body; only `feedback` has one.
 
         Returns
         -------
         answer : object
-            JSON-ready.
+            A dataclass, whose fields are the answer's.
 
         Raises
         ------
@@ -148,11 +173,9 @@ class ServiceMonitor:
             case "feedback":
                 return self._take_outcomes(body)
             case "drift":
-                return self._current().describe_drift() | {"refused": self._describe_refusals()}
+                return replace(self._current().describe_drift(), refused=self._refusals.latest)
             case "retraining_trigger":
-                return self._current().decide_retraining().to_dict()
-            case "performance":
-                return self._current().describe_performance()
+                return self._current().decide_retraining()
             case _:
                 raise MonitorError(f"the monitor knows no question {question!r}")
 
@@ -202,9 +225,6 @@ class ServiceMonitor:
                 return
         raise MonitorError(problem)
 
-    def _describe_refusals(self) -> dict[str, Any] | None:
-        return None if self._refusals.latest is None else self._refusals.latest.to_dict()
-
     def _note_alarms(self) -> None:
         rule = self._following.check_rule()
         metrics.drift_max_abs_z.set(rule.drift_score_max_abs_z)
@@ -229,23 +249,21 @@ class ServiceMonitor:
         """Look at what takes longer: performance, and whether to retrain."""
         described = self._following.describe_performance()
         self._of_figures = {}
-        for side, gauge in (
-            ("estimated", metrics.estimated_performance),
-            ("realized", metrics.realized_performance),
-        ):
-            for name, figure in described[side]["figures"].items():
-                gauge.labels(name).set(figure["value"])
-            decision = described[f"{side}_degradation"]
-            if decision["degraded"]:
-                self._of_figures[f"{side}_performance"] = decision["reason"]
-        promise = described["promise"]
-        if promise["verdict"] == "refuted":
-            self._of_figures["promise"] = promise["reason"]
+        for name, figure in described.estimated.figures.items():
+            metrics.estimated_performance.labels(name).set(figure.value)
+        for name, figure in described.realized.figures.items():
+            metrics.realized_performance.labels(name).set(figure.value)
+        if described.estimated_degradation.degraded:
+            self._of_figures["estimated_performance"] = described.estimated_degradation.reason
+        if described.realized_degradation.degraded:
+            self._of_figures["realized_performance"] = described.realized_degradation.reason
+        if described.promise.verdict == "refuted":
+            self._of_figures["promise"] = described.promise.reason
         trigger = self._following.decide_retraining()
         if trigger.should_retrain:
             self._of_figures["retraining"] = trigger.reason
 
-    def _take_outcomes(self, body: bytes) -> dict[str, Any]:
+    def _take_outcomes(self, body: bytes) -> FeedbackAnswer:
         rows = list(_outcomes_in(body))
         find = PredictionLogReader(self.project.model_dir, []).find
         batch = check_outcomes(rows, OutcomeParser(self._following.contract.target), find)
@@ -254,14 +272,14 @@ class ServiceMonitor:
             metrics.feedback_rows.labels(outcome).inc(getattr(count, outcome))
         if batch.refused:
             metrics.feedback_rows.labels("refused").inc(len(batch.refused))
-        return {
-            "accepted": len(batch.accepted),
-            "new": count.new,
-            "corrections": count.corrections,
-            "duplicates": count.duplicates,
-            "refused": [each.to_dict() for each in batch.refused[:100]],
-            "refused_rows": len(batch.refused),
-        }
+        return FeedbackAnswer(
+            accepted=len(batch.accepted),
+            new=count.new,
+            corrections=count.corrections,
+            duplicates=count.duplicates,
+            refused=batch.refused[:_SHOWN_REFUSED],
+            refused_rows=len(batch.refused),
+        )
 
 
 def _outcomes_in(body: bytes) -> Iterator[tuple[int, Any, Any, Any]]:

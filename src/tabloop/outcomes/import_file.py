@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.config.data import DataConfig
 from tabloop.data.quarantine import QuarantineFile, exceeds_limit, require_few_refused
 from tabloop.errors import TooFewRowsError
@@ -67,7 +68,7 @@ class ImportReport:
             "pending": self.pending_rows,
             "refused": self.rows_refused,
             "refused_reasons": dict(self.refused_reasons),
-            "refused_rows": [each.to_dict() for each in self.refused],
+            "refused_rows": [json_values(each) for each in self.refused],
             "ids_checked": self.ids_checked,
         }
 
@@ -131,7 +132,7 @@ def import_outcomes(
             if count:
                 report.refused_reasons[reason] = report.refused_reasons.get(reason, 0) + count
         for each in refused:
-            quarantine.write(each.to_dict())
+            quarantine.write(json_values(each))
         report.refused += refused[: LISTED_ROWS - len(report.refused)]
     if not report.rows_read:
         raise TooFewRowsError(f"{path}: no outcome in it")

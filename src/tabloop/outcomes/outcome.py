@@ -60,10 +60,6 @@ class RefusedOutcome:
     reason: str
     problem: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the refusal as plain JSON values."""
-        return vars(self).copy()
-
 
 @dataclass(frozen=True)
 class OutcomeParser:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import hypot
-from typing import Any
 
 from tabloop.config.performance import PerformanceConfig
 from tabloop.performance.figures import PerformanceFigure
@@ -46,24 +45,14 @@ class DegradationDecision:
         Drops of the figures that both sides have, by figure.
     not_compared : tuple of str
         Watched figures that one side lacks: nothing is known of them.
+    reason : str
+        What degraded, in words; empty where nothing did.
     """
 
     degraded: bool
     drops: dict[str, FigureDrop]
     not_compared: tuple[str, ...]
-
-    @property
-    def reason(self) -> str:
-        """What degraded, in words; empty where nothing did."""
-        return "; ".join(
-            f"{metric} {drop.value:.3f}, {drop.reference:.3f} at release (at least {drop.drop_low:.3f} less)"
-            for metric, drop in self.drops.items()
-            if drop.degraded
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the decision as plain JSON values."""
-        return asdict(self) | {"not_compared": list(self.not_compared), "reason": self.reason}
+    reason: str = ""
 
 
 def decide_degradation(
@@ -123,8 +112,14 @@ def decide_degradation(
                 drop_low=low,
                 degraded=drop > config.least_drop and low > 0.0,
             )
+    degraded = [
+        f"{metric} {drop.value:.3f}, {drop.reference:.3f} at release (at least {drop.drop_low:.3f} less)"
+        for metric, drop in drops.items()
+        if drop.degraded
+    ]
     return DegradationDecision(
-        degraded=any(drop.degraded for drop in drops.values()),
+        degraded=bool(degraded),
         drops=drops,
         not_compared=tuple(metric for metric in config.watched if metric not in drops),
+        reason="; ".join(degraded),
     )

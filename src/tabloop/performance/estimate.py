@@ -10,7 +10,7 @@ import numpy as np
 
 from tabloop.config.performance import PerformanceConfig
 from tabloop.performance.density_ratio import DensityRatio, estimate_density_ratio
-from tabloop.performance.figures import METRICS, PerformanceFigure, describe_figures, require_rows
+from tabloop.performance.figures import METRICS, PerformanceFigure, require_rows
 from tabloop.performance.score_calibration import LabelledScores
 from tabloop.performance.score_order import ScoreOrder
 
@@ -93,13 +93,6 @@ class PerformanceEstimate:
     figures: dict[str, PerformanceFigure] = field(default_factory=dict)
     long_run: dict[str, PerformanceFigure] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the estimate as plain JSON values."""
-        return vars(self) | {
-            "figures": describe_figures(self.figures),
-            "long_run": describe_figures(self.long_run),
-        }
 
 
 def estimate_performance(

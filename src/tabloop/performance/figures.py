@@ -29,15 +29,6 @@ class PerformanceFigure:
     low: float
     high: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Describe the figure as plain JSON values."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-
-def describe_figures(figures: Mapping[str, PerformanceFigure]) -> dict[str, Any]:
-    """Describe figures by their names, as plain JSON values."""
-    return {name: figure.to_dict() for name, figure in figures.items()}
-
 
 def require_rows(
     y_proba: NDArray[np.float64], columns: Mapping[str, NDArray[Any]], y_true: NDArray[Any] | None, where: str

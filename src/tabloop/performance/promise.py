@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import log, pi
-from typing import Any, Literal
+from typing import Literal
 
 from scipy.optimize import brentq
 from scipy.special import betainc, betaln, xlog1py, xlogy
@@ -69,10 +69,6 @@ class PromiseDecision:
     lower_bound: float
     upper_bound: float
     reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the decision as plain JSON values."""
-        return asdict(self)
 
 
 def decide_promise(

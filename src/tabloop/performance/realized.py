@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import stdtrit
 
 from tabloop.performance.estimate import PerformanceEstimate
-from tabloop.performance.figures import METRICS, PerformanceFigure, describe_figures
+from tabloop.performance.figures import METRICS, PerformanceFigure
 from tabloop.statistics.intervals import exact_interval, roc_auc, roc_auc_interval
 
 if TYPE_CHECKING:
@@ -53,10 +53,6 @@ class RealizedPerformance:
     confidence: float
     figures: dict[str, PerformanceFigure] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values."""
-        return vars(self) | {"figures": describe_figures(self.figures)}
 
 
 def measure_performance(
@@ -174,10 +170,6 @@ class EstimateScore:
     realized: float
     error: float
     inside: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the score as plain JSON values."""
-        return asdict(self)
 
 
 def score_estimate(estimate: PerformanceEstimate, realized: RealizedPerformance) -> dict[str, EstimateScore]:

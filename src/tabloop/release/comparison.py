@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.gates import Gate
 from tabloop.config.release import ReleaseConfig
 from tabloop.statistics.intervals import roc_auc_standard_error
@@ -71,7 +72,7 @@ def judge_comparison(
     """
     margin = floors.roc_auc_margin if margin is None else margin
     auc, brier = compared.roc_auc, compared.brier_score
-    evidence = compared.to_dict() | {
+    evidence = json_values(compared) | {
         "roc_auc_margin": margin,
         "brier_margin": floors.brier_margin,
         "may_be_lower_as_measured": not as_measured,

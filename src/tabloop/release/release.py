@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.gates import Gate, Gates
 from tabloop.artifacts.layout import FP32_MODEL, PARITY_REPORT, RETRAINING
 from tabloop.artifacts.run import RunFolder
@@ -124,7 +125,7 @@ def release(
             "promoted" if passed else "refused",
             run,
             judged_now=judged_now,
-            gates=[gate.to_dict() for gate in gates],
+            gates=[json_values(gate) for gate in gates],
             **({"retraining": run.read_json(RETRAINING)} if run.is_challenger else {}),
         )
         prune_runs(store, keep_runs=project.config.artifacts.keep_runs)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from tabloop.artifacts.datasets import DatasetStore
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.files import locked
 from tabloop.artifacts.layout import CHAMPION, DECISIONS, FEEDBACK, FEEDBACK_QUARANTINE, RETRAINING_LOCK, RUNS
@@ -68,16 +69,17 @@ class RetrainingReport:
     def to_dict(self) -> dict[str, Any]:
         """Describe the report as plain JSON values."""
         release = self.release
-        return {
+        described = {
             "champion_run_id": self.champion_run_id,
             "dry_run": self.dry_run,
             "retrained": release is not None,
             "promoted": self.promoted,
             "run_id": None if release is None else release.run_id,
-            "trigger": None if self.decision is None else self.decision.to_dict(),
-            "retraining": msgspec.to_builtins(self.retraining),
-            "gates": [] if release is None else [gate.to_dict() for gate in release.gates],
+            "trigger": self.decision,
+            "retraining": self.retraining,
+            "gates": () if release is None else release.gates,
         }
+        return json_values(described)
 
 
 def decide(project: Project, gather: Gather) -> RetrainingDecision:
@@ -158,7 +160,7 @@ def _retrain(
     dry_run: bool,
 ) -> RetrainingReport:
     store = RunStore(project.model_dir)
-    trigger = {"requested": "by hand"} if decision is None else decision.to_dict()
+    trigger = {"requested": "by hand"} if decision is None else json_values(decision)
     progress.step("joining outcomes with the prediction log")
     try:
         data = build_retraining_data(project, champion, now=datetime.now(UTC), progress=progress.fraction)

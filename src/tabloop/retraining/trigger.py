@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, get_args
+from typing import get_args
 
 from tabloop.artifacts.files import iso_utc
 from tabloop.config.retraining import RetrainingConfig
@@ -81,10 +81,6 @@ class RetrainingDecision:
     missing_positives: int
     cooldown_until: str | None
     triggers: dict[str, TriggerDecision]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the decision as plain JSON values."""
-        return asdict(self) | {"blocked_by": list(self.blocked_by)}
 
 
 def decide_retraining(

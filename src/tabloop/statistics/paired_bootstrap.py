@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -63,10 +63,6 @@ class PairedComparison:
     confidence: float
     resamples: int
     seed: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the comparison as plain JSON values."""
-        return asdict(self)
 
 
 def compare_paired(

@@ -114,7 +114,7 @@ class StreamConsumer:
             await self._consume(stop)
             self.meter.lag = await self._answered(self._source.lag)
         except TabloopError as error:
-            error.report = self.meter.report().to_dict()
+            error.report = self.meter.report()
             raise
         finally:
             self._decider.close()

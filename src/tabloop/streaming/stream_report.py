@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -94,10 +94,6 @@ class StreamReport:
     rows_per_batch: float
     lag_rows: int | None
     run_ids: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values."""
-        return asdict(self) | {"run_ids": list(self.run_ids)}
 
 
 class StreamMeter:

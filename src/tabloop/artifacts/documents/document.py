@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,9 +16,14 @@ Document = TypeVar("Document")
 
 
 def json_values(value: object) -> dict[str, Any]:
-    """Describe a struct or a dataclass as plain JSON values."""
-    described: dict[str, Any] = msgspec.to_builtins(value)
+    """Describe a struct, a dataclass or a mapping of them as plain JSON values."""
+    described: dict[str, Any] = msgspec.to_builtins(value, enc_hook=_plain)
     return described
+
+
+def _plain(value: Any) -> Any:
+    """Write paths as texts, and numbers of NumPy as Python's."""
+    return str(value) if isinstance(value, Path) else value.item()
 
 
 def document_bytes(value: object) -> bytes:

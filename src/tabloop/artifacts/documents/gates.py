@@ -27,10 +27,6 @@ class Gate(msgspec.Struct, frozen=True):
     reason: str
     evidence: dict[str, Any] = msgspec.field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the gate as plain JSON values."""
-        return msgspec.structs.asdict(self)
-
 
 class Gates(msgspec.Struct, frozen=True):
     """The verdict on a run.

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import uvloop
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.streaming import StreamConfig
@@ -56,7 +57,7 @@ class SimulatedLoad:
 
     def to_dict(self) -> dict[str, Any]:
         """Describe the report as plain JSON values."""
-        return {"produced": self.produced} | self.stream.to_dict()
+        return {"produced": self.produced} | json_values(self.stream)
 
 
 class LoadSimulator:

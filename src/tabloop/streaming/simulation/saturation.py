@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from tabloop.streaming.simulation.load_simulator import LoadSimulator, SimulatedLoad
 
@@ -54,10 +53,6 @@ class HighestRate:
     capacity_rows_per_s: float
     trials: tuple[RateTrial, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Describe it as plain JSON values."""
-        return asdict(self) | {"trials": [asdict(trial) for trial in self.trials]}
-
 
 @dataclass(frozen=True)
 class SizeTrial:
@@ -82,10 +77,6 @@ class SizeTrial:
     queue_p50_ms: float | None
     queue_p99_ms: float | None
     p99_ms: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe it as plain JSON values."""
-        return asdict(self)
 
 
 def find_highest_rate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.contract.feature_table import typed_columns
@@ -54,15 +55,16 @@ class SimulationReport:
         """Describe the report as plain JSON: the stream's figures on top, or else the batch's."""
         loads = {"batch": self.batch, "stream": self.stream}
         measured = {name: load.to_dict() for name, load in loads.items() if load is not None}
-        return measured.get("stream", measured.get("batch", {})) | {
+        own = {
             "mode": self.mode,
             "arrivals": self.arrivals,
             "rate_rows_per_s": self.rate_rows_per_s,
             "run_id": self.run_id,
             "modes": measured,
-            "highest_rate": None if self.highest is None else self.highest.to_dict(),
-            "sizes": [trial.to_dict() for trial in self.sizes],
+            "highest_rate": self.highest,
+            "sizes": self.sizes,
         }
+        return measured.get("stream", measured.get("batch", {})) | json_values(own)
 
     def png(self) -> bytes:
         """Draw it."""
