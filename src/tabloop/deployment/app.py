@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from tabloop import __version__
 from tabloop.contract.checks.record import shown_text
 from tabloop.deployment import metrics
+from tabloop.deployment.answer_types import json_response
 from tabloop.deployment.edge import Edge, Send, problem_body
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.open_inference import INFER_PATHS, OpenInference
@@ -110,9 +111,9 @@ def _add_reading_paths(
         return app.get(path, response_model=None, **operations[path])
 
     @get("/health")
-    async def health() -> Any:
+    async def health() -> Response:
         """Say how the service is."""
-        return await service.health()
+        return json_response(await service.health())
 
     @get("/health/live")
     async def health_live() -> Any:
@@ -126,9 +127,9 @@ def _add_reading_paths(
         return {"ready": True, "run_id": service.model.run_id}
 
     @get("/model")
-    async def model() -> Any:
+    async def model() -> Response:
         """Describe the model that answers: card, promise, hashes, contract."""
-        return service.model.description
+        return json_response(service.model.description)
 
     @get("/metrics")
     async def read_metrics() -> Response:

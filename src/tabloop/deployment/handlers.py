@@ -13,6 +13,7 @@ from tabloop import __version__
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
+from tabloop.deployment.answer_types import Health, LogHealth
 from tabloop.deployment.api_keys import ApiKeys
 from tabloop.deployment.edge import Send, send_body
 from tabloop.deployment.monitor_client import MonitorClient
@@ -155,7 +156,7 @@ class Service:
         if problem is not None:
             raise HttpProblem("log-unwritable", self._without_folders(f"the prediction log {problem}"))
 
-    async def health(self) -> dict[str, Any]:
+    async def health(self) -> Health:
         """Say how the service is."""
         refusal = await self.readiness.problem()
         model = self.champion.held
@@ -183,17 +184,17 @@ class Service:
         troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem, alerts_problem, *hangs]
         if not metrics.in_place():
             troubles.append("the files of the counters were removed; figures are right again after a restart")
-        return {
-            "status": "degraded" if any(troubles) else "ok",
-            "ready": refusal is None,
-            "predictor_loaded": True,
-            "drift_baseline_loaded": looked_at > 0 and monitor_problem is None,
-            "run_id": model.run_id,
-            "version": __version__,
-            "troubles": [self._without_folders(trouble) for trouble in troubles if trouble],
-            "prediction_log": {
-                "writable": log_problem is None,
-                "dropped_rows": int(figures["tabloop_log_dropped_rows_total"]),
-                "refused_rows": int(figures["tabloop_log_refused_rows_total"]),
-            },
-        }
+        return Health(
+            status="degraded" if any(troubles) else "ok",
+            ready=refusal is None,
+            predictor_loaded=True,
+            drift_baseline_loaded=looked_at > 0 and monitor_problem is None,
+            run_id=model.run_id,
+            version=__version__,
+            troubles=[self._without_folders(trouble) for trouble in troubles if trouble],
+            prediction_log=LogHealth(
+                writable=log_problem is None,
+                dropped_rows=int(figures["tabloop_log_dropped_rows_total"]),
+                refused_rows=int(figures["tabloop_log_refused_rows_total"]),
+            ),
+        )

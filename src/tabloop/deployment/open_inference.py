@@ -7,13 +7,25 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from fastapi import Request
+from fastapi.responses import Response
+from msgspec import UNSET
 
 from tabloop import __version__
 from tabloop.contract.checks.record import shown, shown_text
 from tabloop.contract.checks.strict_json import read_strict_json
 from tabloop.contract.columns import BooleanColumn, Column, IntegerColumn, NumberColumn
+from tabloop.deployment.answer_types import (
+    DTYPES,
+    InferenceResponse,
+    ModelMetadata,
+    OutputTensor,
+    ServerMetadata,
+    TensorMetadata,
+    json_response,
+)
 from tabloop.deployment.edge import Send, send_body
 from tabloop.deployment.problems import HttpProblem
 from tabloop.deployment.request_body import Receive, Scope
@@ -24,12 +36,6 @@ if TYPE_CHECKING:
     from tabloop.deployment.handlers import Service
 
 _JSON_LENGTH = b"inference-header-content-length"
-
-#: NumPy's types by the protocol's names; little endian, as the binary extension writes them.
-DTYPES: Mapping[str, str] = {
-    "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "UINT8": "<u1",
-    "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "FP32": "<f4", "FP64": "<f8",
-}  # fmt: skip
 
 #: A model has one version, the run that answers; who names it wants no other.
 INFER_PATHS = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
@@ -61,9 +67,9 @@ class OpenInference:
         """Add the paths that describe."""
 
         @get("/v2")
-        async def server_metadata() -> Any:
+        async def server_metadata() -> Response:
             """Describe the server."""
-            return {"name": "tabloop", "version": __version__, "extensions": ["binary_tensor_data"]}
+            return json_response(ServerMetadata("tabloop", __version__, ["binary_tensor_data"]))
 
         @get("/v2/health/live")
         async def server_live() -> Any:
@@ -78,10 +84,10 @@ class OpenInference:
 
         @get("/v2/models/{name}")
         @get("/v2/models/{name}/versions/{version}")
-        async def model_metadata(request: Request) -> Any:
+        async def model_metadata(request: Request) -> Response:
             """Describe the model's tensors."""
             self._require_model(request.scope, self._service.model)
-            return self.describe()
+            return json_response(self.describe())
 
         @get("/v2/models/{name}/ready")
         @get("/v2/models/{name}/versions/{version}/ready")
@@ -91,23 +97,22 @@ class OpenInference:
             await self._service.require_ready()
             return {"name": self.model_name, "ready": True}
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> ModelMetadata:
         """Describe the model's tensors."""
         contract = self._service.model.contract
-        return {
-            "name": self.model_name,
-            "versions": [self._service.model.run_id],
-            "platform": "onnxruntime_onnx",
-            "inputs": [
-                {"name": name, "datatype": _datatype(column), "shape": [-1]}
-                for name, column in contract.columns.items()
+        return ModelMetadata(
+            name=self.model_name,
+            versions=[self._service.model.run_id],
+            platform="onnxruntime_onnx",
+            inputs=[
+                TensorMetadata(name, _datatype(column), [-1]) for name, column in contract.columns.items()
             ],
-            "outputs": [
-                {"name": contract.probability_name, "datatype": "FP64", "shape": [-1]},
-                {"name": contract.decision_name, "datatype": "INT64", "shape": [-1]},
-                {"name": "prediction_id", "datatype": "BYTES", "shape": [-1]},
+            outputs=[
+                TensorMetadata(contract.probability_name, "FP64", [-1]),
+                TensorMetadata(contract.decision_name, "INT64", [-1]),
+                TensorMetadata("prediction_id", "BYTES", [-1]),
             ],
-        }
+        )
 
     async def infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide on rows given as tensors, one for each column."""
@@ -157,26 +162,22 @@ class OpenInference:
             decision: ("INT64", [p.label for p in predictions]),
             prediction_id: ("BYTES", [p.prediction_id for p in predictions]),
         }
-        outputs: list[dict[str, Any]] = []
-        raw = b""
+        outputs, raw = [], b""
         for name, is_binary in wanted.items():
             datatype, values = tensors[name]
-            described: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(values)]}
             if is_binary:
                 part = _to_bytes(datatype, values)
-                described["parameters"] = {"binary_data_size": len(part)}
+                size = {"binary_data_size": len(part)}
+                outputs.append(OutputTensor(name, datatype, [len(values)], parameters=size))
                 raw += part
             else:
-                described["data"] = values
-            outputs.append(described)
-        answer: dict[str, Any] = {
-            "model_name": self.model_name,
-            "model_version": model.run_id,
-            "outputs": outputs,
-        }
-        if isinstance(request.get("id"), str):
-            answer["id"] = request["id"]
-        text = json.dumps(answer, ensure_ascii=False).encode("utf-8", "backslashreplace")
+                outputs.append(OutputTensor(name, datatype, [len(values)], data=values))
+        given = request.get("id")
+        answer = InferenceResponse(
+            self.model_name, model.run_id, outputs, id=given if isinstance(given, str) else UNSET
+        )
+        # json can write lone surrogates, which an id may hold, and msgspec cannot
+        text = json.dumps(msgspec.to_builtins(answer), ensure_ascii=False).encode("utf-8", "backslashreplace")
         if not raw:
             await send_body(send, text)
             return

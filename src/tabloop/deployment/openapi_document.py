@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from tabloop.contract.json_schema import json_schema
 from tabloop.contract.sampling.example import example_record
+from tabloop.deployment.answer_types import DESCRIBED
 from tabloop.deployment.edge import OPEN_PATHS
-from tabloop.deployment.open_inference import DTYPES
 from tabloop.deployment.served_model import ServedModel
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -193,7 +194,7 @@ def describe_service(
         "Predictions": _closed(
             {"predictions": {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}}
         ),
-        **_FIXED_SCHEMAS,
+        **_fixed_schemas(),
     }
     return document
 
@@ -207,174 +208,12 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_FIXED_SCHEMAS: dict[str, Any] = {
-    "Object": {"type": "object"},
-    "Model": {
-        "type": "object",
-        "properties": {
-            "run_id": {"type": "string"},
-            "created_at": {"type": "string", "format": "date-time"},
-            "model": {"type": "string"},
-            "graph": {"type": "string"},
-            "decision_threshold": {"type": "number"},
-            "promise": {"type": "object"},
-            "test": {"type": "object"},
-            "rows": {"type": "object"},
-            "hashes": {"type": "object", "additionalProperties": {"type": "string"}},
-            "contract": {"type": "object"},
-            "card": {"type": "string"},
-        },
-        "required": [
-            "run_id",
-            "model",
-            "graph",
-            "decision_threshold",
-            "promise",
-            "hashes",
-            "contract",
-            "card",
-        ],
-    },
-    "Flags": {"type": "object", "additionalProperties": {"type": ["boolean", "string"]}},
-    "Health": {
-        "type": "object",
-        "properties": {
-            "status": {"type": "string", "enum": ["ok", "degraded"]},
-            "ready": {"type": "boolean"},
-            "predictor_loaded": {"type": "boolean"},
-            "drift_baseline_loaded": {"type": "boolean"},
-            "run_id": {"type": "string"},
-            "version": {"type": "string"},
-            "troubles": {"type": "array", "items": {"type": "string"}},
-            "prediction_log": {"type": "object"},
-        },
-        "required": ["status", "ready", "predictor_loaded", "drift_baseline_loaded", "run_id", "version"],
-    },
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457.",
-        "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
-            "instance": {"type": "string"},
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "row": {"type": ["integer", "null"]},
-                        "field": {"type": "string"},
-                        "code": {"type": "string"},
-                        "got": {},
-                        "expected": {"type": "string"},
-                    },
-                },
-            },
-            "total_errors": {"type": "integer"},
-            "error": {"type": "string", "description": "The detail again, under `/v2`."},
-        },
-        "required": ["type", "title", "status", "detail"],
-    },
-    "Outcomes": {
-        "type": "object",
-        "properties": {
-            "outcomes": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "description": "An outcome that cannot be taken is refused by itself and reported.",
-                    "properties": {
-                        "prediction_id": {"description": "Of the answer that it is about."},
-                        "label": {"description": "0 or 1, or the target's own value."},
-                        "time": {"description": "When it became known, in ISO 8601; left out, now."},
-                    },
-                },
-            }
-        },
-        "required": ["outcomes"],
-    },
-    "FeedbackReport": {"type": "object"},
-    "ServerMetadata": _closed(
-        {
-            "name": {"type": "string"},
-            "version": {"type": "string"},
-            "extensions": {"type": "array", "items": {"type": "string"}},
-        }
-    ),
-    "ModelMetadata": _closed(
-        {
-            "name": {"type": "string"},
-            "versions": {"type": "array", "items": {"type": "string"}},
-            "platform": {"type": "string"},
-            "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/TensorMetadata"}},
-            "outputs": {"type": "array", "items": {"$ref": "#/components/schemas/TensorMetadata"}},
-        }
-    ),
-    "TensorMetadata": _closed(
-        {
-            "name": {"type": "string"},
-            "datatype": {"type": "string"},
-            "shape": {"type": "array", "items": {"type": "integer"}},
-        }
-    ),
-    "InferenceRequest": {
-        "type": "object",
-        "description": "One tensor for each column, all of the same number of rows. With the header "
-        "`Inference-Header-Content-Length`, tensors may stand behind the JSON as bytes: the protocol's "
-        "binary extension.",
-        "properties": {
-            "id": {"type": "string"},
-            "parameters": {"type": "object"},
-            "inputs": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "name": {"type": "string"},
-                        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
-                        "datatype": {"type": "string", "enum": ["BYTES", *DTYPES]},
-                        "parameters": {"type": "object"},
-                        "data": {"type": "array"},
-                    },
-                    "required": ["name", "shape", "datatype"],
-                },
-            },
-            "outputs": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}},
-                    "required": ["name"],
-                },
-            },
-        },
-        "required": ["inputs"],
-    },
-    "InferenceResponse": {
-        "type": "object",
-        "properties": {
-            "id": {"type": "string"},
-            "model_name": {"type": "string"},
-            "model_version": {"type": "string", "description": "The run that answered."},
-            "outputs": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "name": {"type": "string"},
-                        "datatype": {"type": "string"},
-                        "shape": {"type": "array", "items": {"type": "integer"}},
-                        "data": {"type": "array"},
-                        "parameters": {"type": "object"},
-                    },
-                    "required": ["name", "datatype", "shape"],
-                },
-            },
-        },
-        "required": ["model_name", "model_version", "outputs"],
-    },
-}
+@cache
+def _fixed_schemas() -> dict[str, Any]:
+    """Describe what does not depend on the model."""
+    _, schemas = msgspec.json.schema_components(DESCRIBED, ref_template="#/components/schemas/{name}")
+    return schemas | {
+        "Object": {"type": "object"},
+        "Flags": {"type": "object", "additionalProperties": {"type": ["boolean", "string"]}},
+        "FeedbackReport": {"type": "object"},
+    }

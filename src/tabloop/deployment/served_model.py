@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from tabloop.artifacts.run import RunFolder
 from tabloop.config.serving import ServingConfig
 from tabloop.contract.contract import Contract
 from tabloop.deployment import metrics
+from tabloop.deployment.answer_types import Model, Promise, QualityFigures
 from tabloop.errors import ArtifactError, LogUnwritableError
 from tabloop.inference.answers import AnswerWriter
 from tabloop.inference.micro_batcher import MicroBatcher
@@ -50,7 +51,7 @@ class ServedModel:
     ----------
     service : ScoringService
         The graph and the threshold that decide.
-    description : dict
+    description : Model
         The answer of `GET /model`.
     log : PredictionLogWriter
         Where predictions are written down before they are answered.
@@ -63,7 +64,7 @@ class ServedModel:
     def __init__(
         self,
         service: ScoringService,
-        description: dict[str, Any],
+        description: Model,
         log: PredictionLogWriter,
         config: ServingConfig,
         is_alone: Callable[[], bool] | None = None,
@@ -144,26 +145,20 @@ def load_served_model(
     return ServedModel(service, _describe(run, service), log, config, is_alone)
 
 
-def _describe(run: RunFolder, service: ScoringService) -> dict[str, Any]:
+def _describe(run: RunFolder, service: ScoringService) -> Model:
     metrics, baseline = run.metrics, run.drift_baseline
     if not baseline.numeric and not baseline.categories:
         raise ArtifactError(f"run {run.run_id}: its drift baseline holds no feature")
-    return {
-        "run_id": run.run_id,
-        "created_at": run.created_at,
-        "model": metrics.best_model_name,
-        "graph": run.served_model,
-        "decision_threshold": service.threshold,
-        "promise": {
-            name: getattr(metrics.calibration, name)
-            for name in ("target_precision", "promised_precision", "confidence", "feasible", "recall")
-        },
-        "test": {
-            name: getattr(metrics, name)
-            for name in ("roc_auc", "precision", "recall", "accuracy", "brier_score")
-        },
-        "rows": msgspec.to_builtins(run.lineage.rows),
-        "hashes": {name: entry.sha256 for name, entry in sorted(run.files.items())},
-        "contract": service.contract.to_dict(),
-        "card": run.model_card,
-    }
+    return Model(
+        run_id=run.run_id,
+        created_at=run.created_at,
+        model=metrics.best_model_name,
+        graph=run.served_model,
+        decision_threshold=service.threshold,
+        promise=msgspec.convert(metrics.calibration, Promise, from_attributes=True),
+        test=msgspec.convert(metrics, QualityFigures, from_attributes=True),
+        rows=run.lineage.rows,
+        hashes={name: entry.sha256 for name, entry in sorted(run.files.items())},
+        contract=service.contract.to_dict(),
+        card=run.model_card,
+    )
