@@ -171,7 +171,7 @@ def test_the_replay_lists_every_decision_that_would_change(
 
 def test_the_run_reproduces(retrained: Retrained) -> None:
     report = reproduce(retrained.live.project(), retrained.run, QUIET, retrain=True)
-    assert report["retrained"]
+    assert report.retrained
 
 
 def test_rollback_undoes_it_and_the_learned_labels_are_new_again(

@@ -111,9 +111,9 @@ def reproduce(settings: Settings, run_id: str | None, retrain: bool) -> None:
     with ProgressDisplay() as progress:
         report = check_again(project, folder, progress, retrain=retrain)
     if settings.as_json:
-        write_json(report | {"reproduced": True})
+        write_json(report)
     else:
-        click.echo(f"run {report['run_id']}: {report['files_checked']} hashes are right")
+        click.echo(f"run {report.run_id}: {report.files_checked} hashes are right")
         if retrain:
             click.echo("trained again: the same metrics and predictions")
 

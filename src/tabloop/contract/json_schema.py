@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tabloop.contract.columns.column import JsonSchema
 from tabloop.contract.contract import Contract
 
 
-def json_schema(contract: Contract) -> dict[str, Any]:
+def json_schema(contract: Contract) -> JsonSchema:
     """Describe a valid row as JSON Schema, draft 2020-12.
 
     Parameters
@@ -29,7 +28,7 @@ def json_schema(contract: Contract) -> dict[str, Any]:
     >>> json_schema(contract)["properties"]["days"]
     {'type': 'integer', 'minimum': 0, 'maximum': 9}
     """
-    schema: dict[str, Any] = {
+    schema: JsonSchema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Row",
         "type": "object",

@@ -10,6 +10,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from tabloop.contract.columns.column import JsonSchema
 from tabloop.contract.json_schema import json_schema
 from tabloop.contract.sampling.example import example_record
 from tabloop.deployment.answer_types import DESCRIBED
@@ -40,7 +41,7 @@ connection or one large body too many.
 _ABOUT_RULES = "\nRules that a record has to meet and a JSON schema cannot say:\n"
 
 
-def _problem(said: str) -> dict[str, Any]:
+def _problem(said: str) -> JsonSchema:
     return {"description": said, "content": {"application/problem+json": {"schema": _PROBLEM}}}
 
 
@@ -50,12 +51,12 @@ _KEY_REFUSALS = {
 }
 
 
-def _path_parameter(name: str, value: str, said: str) -> dict[str, Any]:
+def _path_parameter(name: str, value: str, said: str) -> JsonSchema:
     schema = {"type": "string", "enum": [value]}
     return {"name": name, "in": "path", "required": True, "description": said, "schema": schema}
 
 
-def describe_operations() -> dict[str, dict[str, Any]]:
+def describe_operations() -> dict[str, JsonSchema]:
     """Describe each path: what FastAPI's decorators take."""
     return {
         "/predict": _taking("Record", "Prediction", _PREDICT_REFUSALS, "predictions"),
@@ -86,7 +87,7 @@ def describe_operations() -> dict[str, dict[str, Any]]:
     }
 
 
-def _model_operations(path: str) -> dict[str, dict[str, Any]]:
+def _model_operations(path: str) -> dict[str, JsonSchema]:
     missing, tag = {404: "No such model or version."}, "open inference protocol"
     return {
         path: _giving("ModelMetadata", missing, tag),
@@ -95,7 +96,7 @@ def _model_operations(path: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _taking(body: str, answer: str, refusals: dict[int, str], tag: str) -> dict[str, Any]:
+def _taking(body: str, answer: str, refusals: dict[int, str], tag: str) -> JsonSchema:
     described = _giving(answer, refusals, tag)
     schema = {"$ref": f"#/components/schemas/{body}"}
     described["openapi_extra"] = {
@@ -104,7 +105,7 @@ def _taking(body: str, answer: str, refusals: dict[int, str], tag: str) -> dict[
     return described
 
 
-def _giving(answer: str, refusals: dict[int, str], tag: str) -> dict[str, Any]:
+def _giving(answer: str, refusals: dict[int, str], tag: str) -> JsonSchema:
     responses: dict[int, Any] = {
         200: {
             "description": "Done.",
@@ -117,9 +118,7 @@ def _giving(answer: str, refusals: dict[int, str], tag: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def describe_service(
-    app: FastAPI, model: ServedModel, *, model_name: str, asks_for_keys: bool
-) -> dict[str, Any]:
+def describe_service(app: FastAPI, model: ServedModel, *, model_name: str, asks_for_keys: bool) -> JsonSchema:
     """Write the OpenAPI document for the model that answers now.
 
     Parameters
@@ -199,7 +198,7 @@ def describe_service(
     return document
 
 
-def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+def _closed(properties: JsonSchema) -> JsonSchema:
     return {
         "type": "object",
         "properties": properties,
@@ -209,7 +208,7 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _fixed_schemas() -> dict[str, Any]:
+def _fixed_schemas() -> JsonSchema:
     """Describe what does not depend on the model."""
     _, schemas = msgspec.json.schema_components(DESCRIBED, ref_template="#/components/schemas/{name}")
     return schemas | {

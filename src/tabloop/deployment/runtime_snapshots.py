@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tabloop.artifacts.files import append_line, utc_now
 from tabloop.artifacts.layout import RUNTIME_METRICS
@@ -36,14 +35,8 @@ class RuntimeSnapshots:
         self._path = model_dir / RUNTIME_METRICS
         self._before, self._before_s = _read_totals(), time.monotonic()
 
-    def write(self, run_id: str) -> dict[str, Any]:
-        """Write one line.
-
-        Returns
-        -------
-        snapshot : dict
-            Latencies are upper ends of the histogram's buckets, None beyond the last.
-        """
+    def write(self, run_id: str) -> None:
+        """Write one line; latencies are upper ends of the histogram's buckets, null beyond the last."""
         now, now_s = _read_totals(), time.monotonic()
         interval_s = now_s - self._before_s
         paths = {}
@@ -72,7 +65,6 @@ class RuntimeSnapshots:
         }
         append_line(self._path, snapshot)
         self._before, self._before_s = now, now_s
-        return snapshot
 
 
 _COUNTERS = {

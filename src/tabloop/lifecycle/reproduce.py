@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,7 +27,17 @@ from tabloop.lifecycle.metrics import describe_metrics, predictions_sha256
 from tabloop.progress import Progress
 
 
-def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ReproductionReport:
+    """A run is what it was: the files that were checked, and whether it was trained again."""
+
+    run_id: str
+    files_checked: int
+    retrained: bool
+    reproduced: bool = True
+
+
+def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: bool) -> ReproductionReport:
     """Check that a run is what it was, and with `retrain` that it comes out again.
 
     Parameters
@@ -42,8 +53,7 @@ def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: 
 
     Returns
     -------
-    report : dict
-        The checks and their outcome.
+    report : ReproductionReport
 
     Raises
     ------
@@ -62,10 +72,9 @@ def reproduce(project: Project, run: RunFolder, progress: Progress, *, retrain: 
         problems = _check_lineage(project, run)
     if problems:
         raise HashMismatchError(f"run {run.run_id}: not what was recorded\n  " + "\n  ".join(problems))
-    report = {"run_id": run.run_id, "files_checked": len(run.files) + 2, "retrained": retrain}
     if retrain:
         _retrain(project, run, progress)
-    return report
+    return ReproductionReport(run.run_id, files_checked=len(run.files) + 2, retrained=retrain)
 
 
 def _check_lineage(project: Project, run: RunFolder) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tabloop.contract.columns.column import (
     ColumnType,
     InputType,
+    JsonSchema,
     Parsed,
     Reader,
     Refusal,
@@ -79,7 +80,7 @@ class BooleanColumn(ColumnType):
         """A bool."""
         return bool
 
-    def _json_schema(self) -> dict[str, Any]:
+    def _json_schema(self) -> JsonSchema:
         return {"type": "boolean"}
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, StrictBool, model_validator
 
-from tabloop.contract.columns.column import Refusal, listing
+from tabloop.contract.columns.column import JsonSchema, Refusal, listing
 from tabloop.contract.columns.text_like import TextLikeColumn
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class CategoryColumn(TextLikeColumn):
             return Literal[self.categories]
         return super().msgspec_type
 
-    def _json_schema(self) -> dict[str, Any]:
+    def _json_schema(self) -> JsonSchema:
         schema = super()._json_schema()
         if self.categories is not None:
             schema["examples" if self.open else "enum"] = list(self.categories)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: A checked value of a record; a timestamp is its text.
+#: JSON Schema is open: any keyword may stand in it.
+JsonSchema: TypeAlias = dict[str, Any]
 RecordValue: TypeAlias = int | float | str | bool | None
 
 #: The type of an input of the exported graph. Null is NaN in a "double" and the empty text in a "string".
@@ -192,7 +194,7 @@ class ColumnType(Section):
         """The type by which `msgspec` refuses what the column refuses, as far as it can tell exactly."""
 
     @abstractmethod
-    def _json_schema(self) -> dict[str, Any]:
+    def _json_schema(self) -> JsonSchema:
         """Describe a value that is not null."""
 
     def json_reader(self) -> Reader:
@@ -210,7 +212,7 @@ class ColumnType(Section):
 
         return read_text
 
-    def json_schema(self) -> dict[str, Any]:
+    def json_schema(self) -> JsonSchema:
         """Describe the values as JSON schema; null is among them where the column is nullable."""
         schema = self._json_schema()
         if self.nullable:

@@ -10,6 +10,7 @@ from pydantic import Field, StrictInt, model_validator
 from tabloop.contract.columns.column import (
     ColumnProblem,
     InputType,
+    JsonSchema,
     Parsed,
     Reader,
     RecordValue,
@@ -119,7 +120,7 @@ class IntegerColumn(WrittenNumber):
         """An int within the range; `msgspec` refuses `3.0`, which is fine."""
         return Annotated[int, msgspec.Meta(ge=self.minimum, le=self.maximum)]
 
-    def _json_schema(self) -> dict[str, Any]:
+    def _json_schema(self) -> JsonSchema:
         return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
 
     @property

@@ -10,6 +10,7 @@ from pydantic import Field, StrictFloat, model_validator
 
 from tabloop.contract.columns.column import (
     ColumnProblem,
+    JsonSchema,
     Parsed,
     Reader,
     RecordValue,
@@ -96,7 +97,7 @@ class NumberColumn(WrittenNumber):
         """A float within the range; JSON integers are taken too."""
         return Annotated[float, msgspec.Meta(ge=self.minimum, le=self.maximum)]
 
-    def _json_schema(self) -> dict[str, Any]:
+    def _json_schema(self) -> JsonSchema:
         limits = {"minimum": self.minimum, "maximum": self.maximum}
         return {"type": "number", **{key: limit for key, limit in limits.items() if limit is not None}}
 

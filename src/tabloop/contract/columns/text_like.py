@@ -11,6 +11,7 @@ from tabloop.contract.columns.column import (
     ColumnProblem,
     ColumnType,
     InputType,
+    JsonSchema,
     Parsed,
     Reader,
     RecordValue,
@@ -133,9 +134,9 @@ class TextLikeColumn(ColumnType):
         """A text of the right length; an empty one is null."""
         return Annotated[str, msgspec.Meta(min_length=max(1, self.min_length), max_length=self.max_length)]
 
-    def _json_schema(self) -> dict[str, Any]:
+    def _json_schema(self) -> JsonSchema:
         # an empty text is null, in a file as in a request, hence never a value
-        schema: dict[str, Any] = {
+        schema: JsonSchema = {
             "type": "string",
             "minLength": max(1, self.min_length),
             "maxLength": self.max_length,

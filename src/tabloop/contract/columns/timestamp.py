@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from tabloop.contract.columns.column import (
     ColumnProblem,
     ColumnType,
+    JsonSchema,
     Parsed,
     Reader,
     RecordValue,
@@ -213,7 +214,7 @@ class TimestampColumn(ColumnType):
         """A text that is not empty."""
         return Annotated[str, msgspec.Meta(min_length=1)]
 
-    def _json_schema(self) -> dict[str, Any]:
+    def _json_schema(self) -> JsonSchema:
         limits = {"x-minimum": self.minimum, "x-maximum": self.maximum}
         return {
             "type": "string",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tabloop.contract.columns.column import ColumnType, Reader, RecordValue, Refusal
+from tabloop.contract.columns.column import ColumnType, JsonSchema, Reader, RecordValue, Refusal
 from tabloop.contract.columns.database_column import DatabaseColumn, DatabaseFit
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class WrittenNumber(ColumnType):
 
         return read_text
 
-    def json_schema(self) -> dict[str, Any]:
+    def json_schema(self) -> JsonSchema:
         """Describe the values as JSON schema; where marks or affixes are set, texts are among them."""
         schema = super().json_schema()
         if not self.is_plain:
