@@ -47,7 +47,7 @@ def test_a_served_champion_answers_as_the_model_and_is_monitored(own: Path, made
     assert project.feedback_import(outcomes).count.new == len(rows)
     report = project.monitor()
     assert report.drift.rows == project.drift().rows == len(rows)
-    assert report.performance["realized"]["labelled_rows"] == len(rows)
+    assert report.performance.realized.labelled_rows == len(rows)
     assert "z-score" in report._repr_html_()
     assert "predicted positive" in project.drift()._repr_html_()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tabloop.api.html import table, titled
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project as Settings
-from tabloop.drift.tracker import DriftHistory, WindowVerdict
+from tabloop.drift.tracker import AlarmedWindow, DriftHistory
 from tabloop.drift.zscore_rule import DriftReport as RuleReport
 from tabloop.monitoring.log_drift import drift_of_log
 
@@ -29,7 +29,7 @@ class DriftReport:
         Predictions that were looked at.
     rule : tabloop.drift.zscore_rule.DriftReport
         The documented z-score rule on the latest of them.
-    alarms : tuple of WindowVerdict
+    alarms : tuple of AlarmedWindow
         Windows in which a calibrated test alarmed.
     windows : int
         Complete windows that were tested.
@@ -40,7 +40,7 @@ class DriftReport:
     run_id: str
     rows: int
     rule: RuleReport
-    alarms: tuple[WindowVerdict, ...]
+    alarms: tuple[AlarmedWindow, ...]
     windows: int
     not_monitored: tuple[str, ...]
 
@@ -51,10 +51,10 @@ class DriftReport:
             dict.fromkeys(test.words for window in self.alarms[-_SHOWN_WINDOWS:] for test in window.alarms)
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Describe the report as plain JSON values, as `tabloop drift --json` does."""
         history = DriftHistory(self.rows, self.rule, self.windows, self.alarms, self.not_monitored)
-        return {"run_id": self.run_id, **history.to_dict()}
+        return {"run_id": self.run_id, **json_values(history)}
 
     def __repr__(self) -> str:
         return f"<DriftReport of run {self.run_id}: {self.rows:,} rows, {self._verdict()}>"

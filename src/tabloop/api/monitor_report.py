@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tabloop.api.drift_report import DriftReport
 from tabloop.api.html import table, titled
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project as Settings
+from tabloop.drift.tracker import AlarmedWindow
 from tabloop.monitoring.alerts import read_alert_troubles
 from tabloop.monitoring.run_monitor import RunMonitor
+from tabloop.monitoring.run_performance import PerformanceAnswer
+from tabloop.performance.figures import PerformanceFigure
 from tabloop.retraining.trigger import RetrainingDecision
 
 
@@ -25,8 +26,8 @@ class MonitorReport:
         The champion.
     drift : DriftReport
         Of what it has predicted since it went live.
-    performance : mapping of str to object
-        What `GET /monitoring/performance` answers: `at_release`, `estimated`, `realized`, `promise`, `weeks`.
+    performance : PerformanceAnswer
+        Figures `at_release`, `estimated` and `realized`, the `promise`, and what became of it all in `weeks`.
     retraining : RetrainingDecision
         Whether to retrain, and why.
     troubles : tuple of str
@@ -35,7 +36,7 @@ class MonitorReport:
 
     run_id: str
     drift: DriftReport
-    performance: Mapping[str, Any]
+    performance: PerformanceAnswer
     retraining: RetrainingDecision
     troubles: tuple[str, ...]
 
@@ -43,17 +44,17 @@ class MonitorReport:
         return f"<MonitorReport of run {self.run_id}: {self.drift.rows:,} rows; {self.retraining.reason}>"
 
     def _repr_html_(self) -> str:
-        sides = ("at_release", "estimated", "realized")
+        sides = (self.performance.at_release, self.performance.estimated, self.performance.realized)
         rows = [
-            [name, *(_figure(self.performance[side]["figures"].get(name)) for side in sides)]
+            [name, *(_figure(side.figures.get(name)) for side in sides)]
             for name in ("precision", "recall", "roc_auc")
         ]
-        promise = self.performance["promise"]
+        promise = self.performance.promise
         return titled(
             "monitor",
             f"run {self.run_id}; retraining: {self.retraining.reason}",
             table(["figure", "at release", "estimated", "realized"], rows),
-            table([], [["promised precision", promise["verdict"], promise["reason"]]]),
+            table([], [["promised precision", promise.verdict, promise.reason]]),
             self.drift._repr_html_(),
             *([table(["trouble"], [[each] for each in self.troubles])] if self.troubles else []),
         )
@@ -70,7 +71,7 @@ def monitor(settings: Settings) -> MonitorReport:
             run.run_id,
             following.rows_seen,
             following.check_rule(),
-            tuple(verdict for verdict in verdicts if verdict.alarms),
+            tuple(AlarmedWindow.of(verdict) for verdict in verdicts if verdict.alarms),
             sum(verdict.complete for verdict in verdicts),
             following.not_monitored,
         ),
@@ -80,5 +81,5 @@ def monitor(settings: Settings) -> MonitorReport:
     )
 
 
-def _figure(figure: Mapping[str, float] | None) -> str:
-    return "-" if figure is None else f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+def _figure(figure: PerformanceFigure | None) -> str:
+    return "-" if figure is None else f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"

@@ -285,7 +285,7 @@ class Run:
         True
         """
         report = run_stages.reproduce(self._in_force(), self.folder, progress, retrain=retrain)
-        return int(report["files_checked"])
+        return report.files_checked
 
     def report(self, path: str | Path, *, compare: Run | None = None, progress: bool | None = None) -> Path:
         """Write its report to a path that ends with `.html`, `.md` or `.pdf`, another run beside it if given.

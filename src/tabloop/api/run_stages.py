@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tabloop.artifacts.documents.graphs import ExportReport, RunParity
     from tabloop.artifacts.documents.quantize import QuantizeReport
     from tabloop.artifacts.documents.tradeoffs import TradeoffReport
+    from tabloop.lifecycle.reproduce import ReproductionReport
     from tabloop.release.release import ReleaseDecision
     from tabloop.scoring.tables import ScoringReport
 
@@ -108,7 +109,9 @@ def publish_made(settings: Settings, run: RunFolder) -> None:
     publish_as_configured(settings, run, lambda text: warnings.warn(text, stacklevel=4))
 
 
-def reproduce(settings: Settings, run: RunFolder, progress: bool | None, *, retrain: bool) -> dict[str, Any]:
+def reproduce(
+    settings: Settings, run: RunFolder, progress: bool | None, *, retrain: bool
+) -> ReproductionReport:
     """Check every hash, and train again if asked to; see `tabloop.lifecycle.reproduce`."""
     from tabloop.lifecycle.reproduce import reproduce as check_again
 

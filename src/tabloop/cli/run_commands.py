@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -142,13 +142,13 @@ def _store(settings: Settings) -> RunStore:
     return RunStore(settings.project().model_dir)
 
 
-def _describe_decision(decision: ReleaseDecision) -> dict[str, Any]:
+def _describe_decision(decision: ReleaseDecision) -> dict[str, object]:
     return {
         "run_id": decision.run_id,
         "promoted": decision.promoted,
         "dry_run": decision.dry_run,
         "passed": decision.passed,
-        "gates": [gate.to_dict() for gate in decision.gates],
+        "gates": decision.gates,
     }
 
 
@@ -156,17 +156,15 @@ def _report_run(
     settings: Settings,
     folder: RunFolder,
     decision: ReleaseDecision | None,
-    published: dict[str, Any] | None,
-) -> dict[str, Any]:
+    published: dict[str, object] | None,
+) -> dict[str, object]:
     """Print a run's summary for people; give what a script gets."""
-    from msgspec import to_builtins
-
     metrics, lineage = folder.metrics, folder.lineage
     described = {
         "run_id": folder.run_id,
-        "path": str(folder.path),
-        "metrics": to_builtins(metrics),
-        "rows": to_builtins(lineage.rows),
+        "path": folder.path,
+        "metrics": metrics,
+        "rows": lineage.rows,
         "release": _describe_decision(decision) if decision is not None else None,
         "published": published,
     }

@@ -121,7 +121,7 @@ def runs_diff(settings: Settings, first: str, second: str) -> None:
     else:
         write_table(
             ["what", "first", "second"],
-            [[name, _cell(pair["first"]), _cell(pair["second"])] for name, pair in differences.items()],
+            [[name, _cell(pair.first), _cell(pair.second)] for name, pair in differences.items()],
         )
 
 
@@ -216,7 +216,7 @@ def _megabytes(chosen: list[RunSummary]) -> str:
     return f"{sum(each.size_bytes for each in chosen) / 1e6:,.1f}"
 
 
-def _described(summary: RunSummary) -> dict[str, Any]:
+def _described(summary: RunSummary) -> dict[str, object]:
     names = ("run_id", "state", "created_at", "size_bytes", "champion", "best_model_name", "roc_auc",
              "precision", "recall")  # fmt: skip
     said = {"tags": list(summary.tags), "notes": list(summary.notes)}

@@ -150,7 +150,7 @@ def problem_of(error: TabloopError) -> HttpProblem:
     code = next((code for kind, code in _KINDS.items() if isinstance(error, kind)), "defect")
     if code == "defect":
         return HttpProblem(code, "the service failed; its log tells more")
-    members: dict[str, Any] = {}
+    members: dict[str, object] = {}
     if isinstance(error, RecordError):
         members = {"errors": [asdict(each) for each in error.problems], "total_errors": error.n_problems}
     return HttpProblem(code, str(error), members)

@@ -15,7 +15,6 @@ import json
 import logging
 import signal
 from pathlib import Path
-from typing import Any
 
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.files import finite_or_null
@@ -29,7 +28,7 @@ _LOG = logging.getLogger("tabloop.monitor")
 _LONGEST_QUESTION_BYTES = 64 << 20
 
 
-def _answered(monitor: ServiceMonitor, question: str, body: bytes) -> tuple[dict[str, Any], bytes]:
+def _answered(monitor: ServiceMonitor, question: str, body: bytes) -> tuple[dict[str, str | int], bytes]:
     """Answer a question; an error is answered with its class and its message."""
     try:
         # JSON has no word for a figure that is not finite but null

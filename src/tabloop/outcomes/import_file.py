@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tabloop.artifacts.documents.document import json_values
 from tabloop.config.data import DataConfig
@@ -57,7 +57,7 @@ class ImportReport:
     ids_checked: bool = False
     count: OutcomeCount = field(default_factory=OutcomeCount)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Describe the report as plain JSON values."""
         return {
             "path": str(self.path),

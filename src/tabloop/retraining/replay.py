@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class ReplayReport:
         """Their share; 0 without rows."""
         return self.changed_rows / self.rows if self.rows else 0.0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Describe the report as plain JSON values."""
         return asdict(self) | {"changed_rows": self.changed_rows, "changed_fraction": self.changed_fraction}
 

@@ -66,7 +66,7 @@ class RetrainingReport:
         """Whether the challenger passed every gate: it is the champion, or would be."""
         return self.release is not None and self.release.promoted
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Describe the report as plain JSON values."""
         release = self.release
         described = {

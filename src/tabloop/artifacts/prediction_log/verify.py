@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import zstandard
 
@@ -110,7 +109,7 @@ class LogReport:
             found.append(f"{self.disorder} rows stand behind later ones of their writer")
         return found
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Give it as plain values, `whole` among them."""
         return asdict(self) | {"whole": not self.problems, "problems": self.problems}
 

@@ -55,7 +55,7 @@ class SimulatedLoad:
         found = self.stream.end_to_end_latency.p99_ms
         return float("inf") if found is None else found
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Describe the report as plain JSON values."""
         return {"produced": self.produced} | json_values(self.stream)
 

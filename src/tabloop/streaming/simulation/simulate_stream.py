@@ -51,7 +51,7 @@ class SimulationReport:
     highest: HighestRate | None
     sizes: tuple[SizeTrial, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Describe the report as plain JSON: the stream's figures on top, or else the batch's."""
         loads = {"batch": self.batch, "stream": self.stream}
         measured = {name: load.to_dict() for name, load in loads.items() if load is not None}
