@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tabloop.artifacts.run_diff import Difference
 from tabloop.charts.chart import Table
 from tabloop.charts.colours import series_colour
 from tabloop.charts.dots import Estimate, dot_chart
@@ -17,7 +18,7 @@ _BOUNDED = ("roc_auc", "precision", "recall", "accuracy")
 
 
 def comparison_section(
-    run: RunDocuments, other: RunDocuments, differences: Mapping[str, Mapping[str, Any]]
+    run: RunDocuments, other: RunDocuments, differences: Mapping[str, Difference]
 ) -> Section:
     """Put a run and another one beside each other: figures, curves, and what differs between them.
 
@@ -42,7 +43,7 @@ def comparison_section(
         )  # fmt: skip
     if run.evaluation is not None and other.evaluation is not None:
         charts.append(roc_chart([(names[0], run.evaluation), (names[1], other.evaluation)]))
-    rows = tuple((name, _cell(pair["first"]), _cell(pair["second"])) for name, pair in differences.items())
+    rows = tuple((name, _cell(pair.first), _cell(pair.second)) for name, pair in differences.items())
     same = run.lineage.dataset.sha256 == other.lineage.dataset.sha256
     words = (
         "Both were made of the same data."
