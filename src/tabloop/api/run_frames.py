@@ -26,7 +26,7 @@ def ranking_of(metrics: Metrics) -> pl.DataFrame:
 def differences_of(first: RunFolder, second: RunFolder) -> pl.DataFrame:
     """Lay out what differs between two runs, as text."""
     rows = [
-        {"what": name, "first": _text(pair["first"]), "second": _text(pair["second"])}
+        {"what": name, "first": _text(pair.first), "second": _text(pair.second)}
         for name, pair in compare_runs(first, second).items()
     ]
     return pl.DataFrame(rows, schema=dict.fromkeys(("what", "first", "second"), pl.String))
