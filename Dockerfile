@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
-# tabloop with what it needs to serve, watch, score and retrain. The project (config.yaml, artifacts, data) is
+# tabloop with what it needs to serve and to watch: neither scikit-learn nor Polars is in it. One that trains and
+# scores files as well: --build-arg REQUIREMENTS=requirements-run.lock. The project (config.yaml, artifacts, data) is
 # mounted at /project:  docker run --init -p 127.0.0.1:8000:8000 -v "$PWD:/project" tabloop
 ARG PYTHON_IMAGE=python:3.13-slim
+ARG REQUIREMENTS=requirements-serve.lock
 
 # the wheel, by the locked build backend
 FROM ${PYTHON_IMAGE} AS wheel
@@ -15,9 +17,10 @@ RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-di
 # the environment: every dependency by its hash, then the wheel; bytecode is compiled here, since the running
 # container may not write
 FROM ${PYTHON_IMAGE} AS environment
-COPY requirements-serve.lock ./
+ARG REQUIREMENTS
+COPY requirements-serve.lock requirements-run.lock ./
 RUN python -m venv /opt/tabloop \
-    && /opt/tabloop/bin/python -m pip install --no-cache-dir --require-hashes -r requirements-serve.lock
+    && /opt/tabloop/bin/python -m pip install --no-cache-dir --require-hashes -r "$REQUIREMENTS"
 COPY --from=wheel /wheels /wheels
 RUN /opt/tabloop/bin/python -m pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
     && /opt/tabloop/bin/python -m pip uninstall --yes pip

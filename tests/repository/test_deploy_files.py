@@ -234,11 +234,26 @@ def pins(lock: str) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("lock", ["requirements-serve.lock", "requirements-build.lock"])
-def test_the_locks_of_the_image_hold_hashes_and_name_no_registry(lock: str) -> None:
+def test_an_image_that_trains_is_one_argument_away() -> None:
+    """It is told which lock to install; every lock it may be told is copied, and holds what it says."""
+    text = (ROOT / "Dockerfile").read_text()
+    (default,) = re.findall(r"^ARG REQUIREMENTS=(\S+)$", text, re.M)
+    (other,) = re.findall(r"--build-arg REQUIREMENTS=(\S+\.lock)", text)
+    (copied,) = (rest.split()[:-1] for word, rest in instructions() if word == "COPY" and default in rest)
+    assert {default, other} == set(copied)
+    assert '-r "$REQUIREMENTS"' in text
+    assert {"scikit-learn", "polars", "scipy"} & pins(default).keys() == {"scipy"}
+    assert {"scikit-learn", "polars", "scipy", "fastapi"} <= pins(other).keys()
+
+
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_locks_hold_hashes_and_name_no_registry(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
-    assert "index" not in text
+    assert "index-url" not in text
     assert "--find-links" not in text
     blocks = re.split(r"\n(?=\S)", text.strip())
     assert all("--hash=sha256:" in block for block in blocks)
@@ -249,18 +264,29 @@ def test_the_locks_of_the_image_hold_hashes_and_name_no_registry(lock: str) -> N
         )
 
 
-def test_the_image_holds_every_runtime_dependency_and_no_developer_s() -> None:
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [
+        ("requirements-serve.lock", ["serve", "monitor", "opentelemetry"]),
+        ("requirements-run.lock", ["train", "serve"]),
+    ],
+)
+def test_what_runs_has_every_dependency_and_no_developer_s(lock: str, extras: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    locked = pins("requirements-serve.lock")
+    locked = pins(lock)
     runtime = [Requirement(each) for each in project["project"]["dependencies"]]
-    runtime += [Requirement(each) for each in project["project"]["optional-dependencies"]["opentelemetry"]]
+    for extra in extras:
+        runtime += [Requirement(each) for each in project["project"]["optional-dependencies"][extra]]
     for requirement in runtime:
         versions = locked.get(canonicalize_name(requirement.name))
-        assert versions, f"{requirement.name} is not locked: run `make lock`"
+        assert versions, f"{requirement.name} is not in {lock}: run `make lock`"
         assert all(requirement.specifier.contains(version, prereleases=True) for version in versions)
     wanted = {canonicalize_name(requirement.name) for requirement in runtime}
-    developers = {canonicalize_name(Requirement(each).name) for each in project["dependency-groups"]["dev"]}
+    groups = [*project["dependency-groups"]["test"], *project["dependency-groups"]["dev"]]
+    developers = {canonicalize_name(Requirement(each).name) for each in groups if isinstance(each, str)}
     assert not (developers - wanted) & locked.keys()
+    assert "pytest" in pins("requirements-test.lock")
+    assert "mypy" not in pins("requirements-test.lock")
     backend = {canonicalize_name(Requirement(each).name) for each in project["build-system"]["requires"]}
     assert backend <= pins("requirements-build.lock").keys()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from tabloop.cli.commands import Commands
 from tabloop.cli.options import LocalPath, Settings, needs_extra, with_optional_settings, with_settings
 from tabloop.cli.output import ProgressDisplay, reported, write_json, write_table
 
@@ -15,28 +17,59 @@ if TYPE_CHECKING:
     from tabloop.contract.contract import Contract
 
 
-@click.command(epilog="Example: tabloop init customers.csv --target churned --positive yes")
-@click.argument("file", type=LocalPath())
-@click.option("--target", required=True, metavar="COL", help="The column to predict.")
+@click.command(
+    epilog="Examples: tabloop init customers.csv --target churned --positive yes; tabloop init --demo"
+)
+@click.argument("file", metavar="[FILE]", required=False, type=LocalPath())
+@click.option("--target", metavar="COL", help="The column to predict; it has two values.")
 @click.option("--positive", metavar="VALUE", help="The value that counts as 1; by default the rarer one.")
 @click.option(
     "--no-header", is_flag=True, help="The first line is a row; columns are column_1, column_2, ..."
 )
+@click.option("--demo", is_flag=True, help="Make a folder to play with instead; FILE is its name.")
 @click.option("--force", is_flag=True, help="Replace a config.yaml that is there.")
 @needs_extra("train")
 @with_optional_settings
 def init(
-    settings: Settings, file: Path, target: str, positive: str | None, no_header: bool, force: bool
+    settings: Settings,
+    file: Path | None,
+    target: str | None,
+    positive: str | None,
+    no_header: bool,
+    demo: bool,
+    force: bool,
 ) -> None:
-    """Write a commented config.yaml for your own table, every guess marked."""
+    """Write a commented config.yaml for your own table, every guess marked.
+
+    It asks nothing. What it guessed of the types, limits and categories of your columns, of ids, and of
+    columns that give the target away, stands as a comment where it was guessed. The JSON schema is written
+    beside it, for editors that complete and check YAML.
+
+    --demo makes a folder (tabloop-demo, or FILE) with a small table, a config and a README to play with.
+    """
+    if demo:
+        _init_demo(settings, file or Path("tabloop-demo"), force=force)
+        return
+    if file is None:
+        raise click.UsageError(
+            "which table? `tabloop init customers.csv --target churned` writes a config for yours, and "
+            "`tabloop init --demo` makes one to play with"
+        )
     from tabloop.artifacts.files import require_other_file, write_atomic
+    from tabloop.config.json_schema import SCHEMA_FILE, schema_comment, schema_json
     from tabloop.config.loading import load_project, parse_project
     from tabloop.errors import ConfigError
     from tabloop.guessing.guess import infer_config
 
     if settings.config.exists() and not force:
         raise ConfigError(f"{settings.config}: is there already; --force replaces it, --config names another")
+    schema_path = settings.config.with_name(SCHEMA_FILE)
     require_other_file(settings.config, file)
+    require_other_file(schema_path, file)
+    if target is None:
+        from tabloop.guessing.guess import name_columns
+
+        raise click.UsageError(f"which column is to be predicted? --target COL, one of: {name_columns(file)}")
     guessed = infer_config(
         file,
         target=target,
@@ -44,12 +77,15 @@ def init(
         config_folder=settings.config.parent,
         header=not no_header,
     )
-    parse_project(guessed.text, settings.config, overrides=settings.overrides)  # before anything is written
-    write_atomic(settings.config, guessed.text.encode())
+    text = schema_comment() + guessed.text
+    parse_project(text, settings.config, overrides=settings.overrides)  # before anything is written
+    write_atomic(settings.config, text.encode())
+    write_atomic(schema_path, schema_json().encode())
     project = load_project(settings.config, overrides=settings.overrides)
     if settings.as_json:
         write_json(
-            {"config": str(settings.config), "rows_looked_at": guessed.rows, "guesses": list(guessed.guesses),
+            {"config": str(settings.config), "schema": str(schema_path),
+             "rows_looked_at": guessed.rows, "guesses": list(guessed.guesses),
              "columns": {name: column.type for name, column in project.contract.columns.items()},
              "ignored": list(project.config.data.ignore)}
         )  # fmt: skip
@@ -60,7 +96,19 @@ def init(
     click.echo("read it, mend it, then: tabloop run")
 
 
-@click.group()
+def _init_demo(settings: Settings, folder: Path, *, force: bool) -> None:
+    from tabloop.demo.demo import write_demo
+
+    written = [str(path) for path in write_demo(folder, force=force)]
+    if settings.as_json:
+        write_json({"folder": str(folder), "written": written})
+        return
+    for path in written:
+        click.echo(f"written: {path}")
+    click.echo(f"now: cd {shlex.quote(str(folder))} && tabloop run    (README.md there says more)")
+
+
+@click.group(cls=Commands)
 def data() -> None:
     """Check a table, or make synthetic students."""
 
@@ -234,7 +282,7 @@ def data_synthesize(settings: Settings, rows: int, output: Path, seed: int | Non
         click.echo(f"{output}: {rows:,} students, seed {seed}")
 
 
-@click.group()
+@click.group(cls=Commands)
 def contract() -> None:
     """Show the contract, or compare two."""
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from tabloop.cli.commands import Commands
 from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, reported
 
 
-@click.group()
+@click.group(cls=Commands)
 def feedback() -> None:
     """Hand in what became of predictions."""
 

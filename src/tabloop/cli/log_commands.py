@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from tabloop.cli.commands import Commands
 from tabloop.cli.options import LocalPath, Settings, with_settings
 from tabloop.cli.output import reported
 
 
-@click.group()
+@click.group(cls=Commands)
 def log() -> None:
     """Look after the prediction log."""
 

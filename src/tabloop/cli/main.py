@@ -12,7 +12,10 @@ from collections.abc import Sequence
 import click
 
 from tabloop import __version__
+from tabloop.cli.commands import Commands
+from tabloop.cli.completion_commands import completion
 from tabloop.cli.data_commands import contract, data, init
+from tabloop.cli.doctor_commands import doctor
 from tabloop.cli.feedback_commands import feedback
 from tabloop.cli.learning_curve_command import learning_curve
 from tabloop.cli.log_commands import log
@@ -37,6 +40,7 @@ EXIT_INTERRUPTED = 130
 
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 a check said no, 2 wrong usage, config or input, 3 a defect of tabloop, "
     "130 interrupted.",
@@ -57,7 +61,7 @@ COMMANDS = (
     publish,
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
     stream, monitor, drift, retrain,
-    learning_curve, runs, report, reproduce, feedback, data, contract, config, log,
+    learning_curve, runs, report, reproduce, feedback, data, contract, config, log, doctor, completion,
 )  # fmt: skip
 for command in COMMANDS:
     tabloop.add_command(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tabloop.artifacts.layout import PARITY_REPORT
+from tabloop.cli.commands import Commands
 from tabloop.cli.options import Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, publish_made, reported, write_json, write_table
 
@@ -118,22 +119,53 @@ def reproduce(settings: Settings, run_id: str | None, retrain: bool) -> None:
             click.echo("trained again: the same metrics and predictions")
 
 
-@click.group()
+@click.group(cls=Commands)
 def config() -> None:
     """Look at the settings."""
 
 
 @config.command("show", epilog="Example: tabloop config show --set seed=7")
+@click.option("--origin", is_flag=True, help="Say where each value comes from, one setting a line.")
 @with_settings
-def config_show(settings: Settings) -> None:
+def config_show(settings: Settings, origin: bool) -> None:
     """Print every setting in force: defaults, file, environment and --set together."""
     described = settings.project().config.model_dump(mode="json")
-    if settings.as_json:
+    if origin:
+        _show_origins(settings, described)
+    elif settings.as_json:
         write_json(described)
     else:
         from tabloop.config.yaml_text import write_yaml
 
         click.echo(write_yaml(described).rstrip())
+
+
+def _show_origins(settings: Settings, described: dict[str, Any]) -> None:
+    from tabloop.config.origins import load_origins, origin_of, settings_of
+    from tabloop.config.yaml_text import write_yaml
+
+    origins = load_origins(settings.config, settings.overrides)
+    found = [(".".join(path), value, origin_of(path, origins)) for path, value in settings_of(described)]
+    if settings.as_json:
+        write_json({name: {"value": value, "origin": origin} for name, value, origin in found})
+        return
+    shown = [write_yaml(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+             for _, value, _ in found]  # fmt: skip
+    names, froms = max(len(name) for name, _, _ in found), max(len(origin) for _, _, origin in found)
+    for (name, _, origin), text in zip(found, shown, strict=True):
+        click.echo(f"{name:<{names}}  {origin:<{froms}}  {text}")
+
+
+@config.command("schema", epilog="Example: tabloop config schema > config.schema.json")
+@click.option("--json", "as_json", is_flag=True, help="The same: the schema is one JSON object.")
+def config_schema(as_json: bool) -> None:
+    """Print the JSON schema of config.yaml, by which editors complete and check it.
+
+    `init` writes it beside the config, as config.schema.json, and names it in the config's first line.
+    """
+    from tabloop.config.json_schema import schema_json
+
+    click.echo(schema_json(), nl=False)
 
 
 def _store(settings: Settings) -> RunStore:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tabloop.artifacts.layout import GATES, LINEAGE, METRICS
+from tabloop.cli.commands import Commands
 from tabloop.cli.options import Settings, with_settings
 from tabloop.cli.output import write_json, write_table
 
@@ -23,6 +24,7 @@ _where = click.option(
 
 
 @click.group(
+    cls=Commands,
     invoke_without_command=True,
     epilog="Examples: tabloop runs --where 'roc_auc > 0.95 and not champion' --sort -precision; "
     "tabloop runs diff 2026112301 2026112302",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tabloop.artifacts.layout import SIMULATION_PLOT
+from tabloop.cli.commands import Commands
 from tabloop.cli.options import LocalPath, Settings, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=Commands,
     invoke_without_command=True,
     epilog="Examples: tabloop stream --simulate, tabloop stream < events.jsonl > decisions.jsonl",
 )

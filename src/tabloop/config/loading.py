@@ -94,13 +94,27 @@ def parse_project(text: str, path: Path, *, overrides: Sequence[str] = ()) -> Pr
 def _override(
     settings: dict[str, Any], path: Path, overrides: Sequence[str], environ: Mapping[str, str]
 ) -> Project:
-    origins: dict[tuple[str, ...], str] = {}
-    for keys, value, origin in (
-        *_from_environment(environ),
-        *(_from_override(text) for text in overrides),
-    ):
-        origins[_set(settings, keys, value, origin)] = origin
+    origins = {place: origin for place, _, origin in put_overrides(settings, overrides, environ)}
     return build_project(settings, path, origins)
+
+
+def put_overrides(
+    settings: dict[str, Any], overrides: Sequence[str], environ: Mapping[str, str]
+) -> list[tuple[tuple[str, ...], Any, str]]:
+    """Put what the environment and the command line say into settings, in place.
+
+    Returns
+    -------
+    put : list of (path, value, origin)
+        Where each value went, as the file spells it, and who said it, in order: the last one wins.
+    """
+    return [
+        (_set(settings, keys, value, origin), value, origin)
+        for keys, value, origin in (
+            *_from_environment(environ),
+            *(_from_override(text) for text in overrides),
+        )
+    ]
 
 
 def build_project(

@@ -116,6 +116,49 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not YAML: {_sentence(error)}") from error
 
 
+def line_numbers(text: str, where: str) -> dict[tuple[str, ...], int]:
+    r"""Find the line of each value of a YAML document.
+
+    Parameters
+    ----------
+    text : str
+        The document, one that `parse_yaml` reads.
+    where : str
+        The place of the text, which an error names.
+
+    Returns
+    -------
+    lines : dict of path to int
+        Keys from the outermost on, and the line of the innermost one, from 1. A list counts as one value.
+
+    Examples
+    --------
+    >>> line_numbers("seed: 1\ncv:\n  n_splits: [2,\n   3]\n", "here")
+    {('seed',): 1, ('cv', 'n_splits'): 3}
+    """
+    try:
+        root = _Loader(text).get_single_node()
+    except _ERRORS as error:
+        raise ConfigError(f"{where}: not YAML: {_sentence(error)}") from error
+    found: dict[tuple[str, ...], int] = {}
+
+    def walk(node: yaml.Node, place: tuple[str, ...], line: int) -> None:
+        if not isinstance(node, yaml.MappingNode) or not node.value:
+            found[place] = line
+            return
+        merged = [(key, value) for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
+        for _, value in merged:  # what stands here itself wins over what is merged in
+            for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                walk(each, place, each.start_mark.line + 1)
+        for key, value in node.value:
+            if key.tag != "tag:yaml.org,2002:merge":
+                walk(value, (*place, key.value), key.start_mark.line + 1)
+
+    if root is not None:
+        walk(root, (), 1)
+    return found
+
+
 def write_yaml(value: Any, **options: Any) -> str:
     r"""Write plain values so that `parse_yaml` reads the same values back.
 

@@ -12,7 +12,7 @@ _log = logging.getLogger("tabloop.serving")
 #: Beside connections: the log, the model, sockets to the monitor.
 _OTHER_DESCRIPTORS = 256
 #: With fewer connections nobody would be served well.
-_LEAST_CONNECTIONS = 16
+LEAST_CONNECTIONS = 16
 
 
 def allow_descriptors(max_connections: int) -> int:
@@ -31,7 +31,7 @@ def allow_descriptors(max_connections: int) -> int:
         n_wanted = min(n_wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < n_wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (n_wanted, hard))
-    return _possible_connections(max_connections, hard)
+    return possible_connections(max_connections)
 
 
 def check_descriptors(max_connections: int) -> None:
@@ -45,7 +45,7 @@ def check_descriptors(max_connections: int) -> None:
         If it could hold hardly any; it names the number that is needed.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    possible = _possible_connections(max_connections, hard)
+    possible = possible_connections(max_connections)
     if possible == max_connections:
         return
     n_needed = max_connections + _OTHER_DESCRIPTORS
@@ -54,12 +54,14 @@ def check_descriptors(max_connections: int) -> None:
         f"this process may have {hard:,}"
     )
     mend = f"raise the limit (`ulimit -n {n_needed}`, LimitNOFILE of systemd)"
-    if possible < min(max_connections, _LEAST_CONNECTIONS):
+    if possible < min(max_connections, LEAST_CONNECTIONS):
         raise ServingError(f"{said}; {mend}")
     _log.warning("%s: each worker holds %s connections at most; %s", said, f"{possible:,}", mend)
 
 
-def _possible_connections(max_connections: int, hard: int) -> int:
+def possible_connections(max_connections: int) -> int:
+    """Count the connections that a worker may hold: fewer than it should where the hard limit is low."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         return max_connections
     return min(max_connections, hard - _OTHER_DESCRIPTORS)

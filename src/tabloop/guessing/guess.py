@@ -106,6 +106,17 @@ def infer_config(
     return _infer(table, str(file), file.name, target=target, positive=positive)
 
 
+def name_columns(file: Path) -> str:
+    """List the columns of a table, any of which may be the target.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or holds no row.
+    """
+    return listing(_read(file, file.name, "", header=True).frame.columns)
+
+
 def infer_config_of_frame(frame: pl.DataFrame, *, target: str, positive: str | None) -> InferredConfig:
     """Write a config.yaml for rows that stand in no file; see `infer_config`.
 

@@ -104,7 +104,9 @@ def render_config(draft: ConfigDraft) -> tuple[str, tuple[str, ...]]:
     page.add("# are not listed are accepted (`open`). Then:")
     page.add("#   tabloop data check    says which rows the contract refuses, and why")
     page.add("#   tabloop run           trains, judges and releases a model")
-    page.add("# Every setting and its default: docs/configuration.md")
+    page.add(
+        "# Every setting and its default: `tabloop config show --origin`, or your editor by the schema beside"
+    )
     page.add("seed: 42")
     _add_data(page, draft)
     _add_contract(page, draft)
