@@ -114,6 +114,8 @@ class _Kafka:
         except BrokerUnavailableError:
             raise
         except (KafkaException, TimeoutError, OSError) as error:
+            if self._producer is not None:
+                self._producer.poll(0)  # which calls `_note_error`; asking for topics alone does not
             if self._refusal is not None:
                 refusal, self._refusal = self._refusal, None
                 raise self._address.refused(KafkaException(refusal)) from error
