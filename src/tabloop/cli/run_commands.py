@@ -140,7 +140,7 @@ def config_show(settings: Settings, origin: bool) -> None:
         click.echo(write_yaml(described).rstrip())
 
 
-def _show_origins(settings: Settings, described: dict[str, Any]) -> None:
+def _show_origins(settings: Settings, described: dict[str, object]) -> None:
     from tabloop.config.origins import load_origins, origin_of, settings_of
     from tabloop.config.yaml_text import write_yaml
 
