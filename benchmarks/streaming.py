@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import msgspec
 import polars as pl
 import uvloop
 import yaml
@@ -41,7 +42,6 @@ from tabloop.inference.scoring_service import ScoringService, load_service
 from tabloop.lifecycle.run_all import run_all
 from tabloop.streaming.consumer import StreamConsumer, most_held_events
 from tabloop.streaming.event_log import EventLog
-from tabloop.streaming.events import encode_event
 from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.open_broker import open_sink, open_source
 from tabloop.streaming.simulation.load_simulator import LoadSimulator
@@ -165,7 +165,9 @@ def measure(project: Project, brokers: list[str], *, rounds: int, n_rows: int, b
     read = read_dataset(project.config.data, project.contract, project.folder)
     frame = typed_columns(service.contract, read.frame)
     records = frame.to_dicts()
-    bodies = [encode_event(f"e{n}", records[n % len(records)]) for n in range(n_rows)]
+    bodies = [
+        msgspec.json.encode({"event_id": f"e{n}", "record": records[n % len(records)]}) for n in range(n_rows)
+    ]
     config = StreamConfig(max_batch_rows=batch)
     simulator = LoadSimulator(service, records, config, seed=1)
     rates: dict[str, list[float]] = {

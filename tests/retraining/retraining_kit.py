@@ -11,7 +11,7 @@ import polars as pl
 from tests.conftest import Workspace
 
 from tabloop.artifacts.files import iso_utc
-from tabloop.artifacts.prediction_log.ids import parse_prediction_id
+from tabloop.artifacts.prediction_log.ids import split_id
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
@@ -64,7 +64,7 @@ class Live:
     def tell(self, prediction_ids: list[str], labels: list[int]) -> None:
         """Hand in outcomes."""
         outcomes = [
-            Outcome(name, label, iso_utc(parse_prediction_id(name).time))
+            Outcome(name, label, iso_utc(split_id(name).time))
             for name, label in zip(prediction_ids, labels, strict=True)
         ]
         OutcomeStore(self.model_dir).append(outcomes, source="test")

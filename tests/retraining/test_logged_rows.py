@@ -163,4 +163,4 @@ def test_without_outcomes_there_are_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["omit", "hash"])
 def test_a_log_that_keeps_columns_back_teaches_nothing(how: str) -> None:
     with pytest.raises(DataError, match=rf"keeps back note \({how}\)"):
-        require_whole_rows(CONTRACT, PredictionLogConfig.model_validate({how: ["note"]}))
+        require_whole_rows(PredictionLogConfig.model_validate({how: ["note"]}))

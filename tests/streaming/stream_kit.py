@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -22,7 +23,6 @@ from tabloop.inference.scoring_service import Decisions, ScoringService
 from tabloop.streaming.broker_address import address_of
 from tabloop.streaming.consumer import StreamConsumer
 from tabloop.streaming.event_log import LoggedDecision
-from tabloop.streaming.events import encode_event
 from tabloop.streaming.live_service import FixedService, LiveService
 from tabloop.streaming.open_broker import open_sink, open_source
 from tabloop.streaming.ports import DecisionSink, EventSource
@@ -30,6 +30,11 @@ from tabloop.streaming.stream_report import StreamReport
 
 URL_ENV = "TABLOOP_TEST_BROKER"
 _KAFKA_SILENCE_MS = 2_000
+
+
+def encode_event(event_id: str, record: Any) -> bytes:
+    """An event as a producer writes it."""
+    return msgspec.json.encode({"event_id": event_id, "record": record})
 
 
 def stream_settings(kind: str, *, claim_after_s: float = 0.5, **settings: Any) -> dict[str, Any]:

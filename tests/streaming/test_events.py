@@ -13,8 +13,8 @@ from tabloop.streaming.events import (
     Event,
     EventCodec,
     RefusedEvent,
-    encode_event,
 )
+from tests.streaming.stream_kit import encode_event
 
 CONTRACT = Contract.from_dict(
     {

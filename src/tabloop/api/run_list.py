@@ -13,7 +13,7 @@ from tabloop.artifacts.run_summary import RunSummary, select_runs, summarize_run
 from tabloop.artifacts.store import RunStore
 
 _FIGURES = ("roc_auc", "average_precision", "brier_score", "precision", "recall", "f1", "threshold")
-_SCHEMA: dict[str, Any] = {
+_SCHEMA: dict[str, type[pl.DataType]] = {
     "run_id": pl.String,
     "state": pl.String,
     "champion": pl.Boolean,
@@ -72,7 +72,8 @@ def runs(
     store = RunStore(Path(folder))
     rows = _rows(select_runs(summarize_runs(store), where, sort))
     if where is None:
-        rows = [{"problem": problem} for problem in store.broken_runs()] + rows
+        broken: list[dict[str, object]] = [{"problem": problem} for problem in store.broken_runs()]
+        rows = broken + rows
     return as_kind(pl.DataFrame(rows, schema=_SCHEMA), kind)
 
 
@@ -81,7 +82,7 @@ def frame_of(summaries: Sequence[RunSummary], kind: FrameKind) -> Any:
     return as_kind(pl.DataFrame(_rows(summaries), schema=_SCHEMA), kind)
 
 
-def _rows(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
+def _rows(summaries: Sequence[RunSummary]) -> list[dict[str, object]]:
     return [
         {name: getattr(each, name) for name in _SCHEMA}
         | {"path": str(each.path), "tags": ", ".join(each.tags), "notes": "\n".join(each.notes)}

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from html import escape
 from types import TracebackType
 from typing import Any, Self
@@ -120,10 +119,10 @@ class Service:
             answer
             for start in range(0, rows.height, _MOST_RECORDS)
             for answer in self.ask(
-                "/batch_predict", {"records": list(_records(rows.slice(start, _MOST_RECORDS)))}
+                "/batch_predict", {"records": rows.slice(start, _MOST_RECORDS).to_dicts()}
             )["predictions"]
         ]
-        schema: dict[str, Any] = {
+        schema: dict[str, type[pl.DataType]] = {
             contract.probability_name: pl.Float64,
             contract.decision_name: pl.Int64,
             "prediction_id": pl.String,
@@ -202,10 +201,6 @@ class Service:
 
 # no proxy of the environment stands between this process and its own service
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def _records(rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    yield from rows.iter_rows(named=True)
 
 
 def _iso(moment: Any) -> str:

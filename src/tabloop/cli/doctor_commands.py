@@ -32,7 +32,7 @@ def doctor(settings: Settings) -> None:
             if finding.mend:
                 click.echo(f"{'':<8}   -> {finding.mend}")
     counts = Counter(finding.state for finding in findings)
-    report = {"findings": [finding.to_dict() for finding in findings], "blocks": counts["blocks"]}
+    report = {"findings": findings, "blocks": counts["blocks"]}
     with reported(settings, report):
         if counts["blocks"]:
             n = counts["blocks"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tabloop.config.loading import Project
     from tabloop.progress import PoolState
     from tabloop.progress_bar import ProgressBar
+    from tabloop.publishing.report import PublishReport
 
 
 def write_json(*parts: object) -> None:
@@ -47,12 +48,11 @@ def reported(settings: Settings, *parts: object) -> Iterator[None]:
         write_json(*parts)
 
 
-def publish_made(project: Project, run: RunFolder) -> dict[str, Any] | None:
+def publish_made(project: Project, run: RunFolder) -> PublishReport | None:
     """Publish a run where the config wants it; a server that is down is told of and fails nothing."""
     from tabloop.publishing.follow import publish_as_configured
 
-    report = publish_as_configured(project, run, lambda text: click.echo(f"tabloop: {text}", err=True))
-    return None if report is None else report.to_dict()
+    return publish_as_configured(project, run, lambda text: click.echo(f"tabloop: {text}", err=True))
 
 
 def write_table(headers: list[str], rows: list[list[str]]) -> None:

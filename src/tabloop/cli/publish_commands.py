@@ -33,7 +33,7 @@ def publish(settings: Settings, run_id: str | None, to: str) -> None:
         progress.step(f"publishing run {run.run_id} to {to}")
         report = publish_run(project, run)
     if settings.as_json:
-        write_json(report.to_dict())
+        write_json(report)
         return
     click.echo(f"run {report.run_id}: {report.server}, experiment {report.experiment}")
     if report.model_version is not None:

@@ -14,6 +14,7 @@ from tabloop.cli.output import ProgressDisplay, publish_made, reported, write_js
 if TYPE_CHECKING:
     from tabloop.artifacts.run import RunFolder
     from tabloop.artifacts.store import RunStore
+    from tabloop.publishing.report import PublishReport
     from tabloop.release.release import ReleaseDecision
 
 
@@ -188,7 +189,7 @@ def _report_run(
     settings: Settings,
     folder: RunFolder,
     decision: ReleaseDecision | None,
-    published: dict[str, object] | None,
+    published: PublishReport | None,
 ) -> dict[str, object]:
     """Print a run's summary for people; give what a script gets."""
     metrics, lineage = folder.metrics, folder.lineage

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 State = Literal["ok", "note", "warning", "blocks"]
 
@@ -28,7 +28,3 @@ class Finding:
     state: State
     found: str
     mend: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the JSON-ready form."""
-        return asdict(self)

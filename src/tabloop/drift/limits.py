@@ -267,33 +267,6 @@ def _upper_rate(count: int, n: int) -> float:
     return 1.0 if count >= n else float(betaincinv(count + 1, n - count, _CONFIDENCE))
 
 
-def calibrate(coded: CodedReference, rows: int, alpha: float, *, least_rows: int, seed: int) -> WindowLimits:
-    """Find the limits for windows of a size.
-
-    Parameters
-    ----------
-    coded : CodedReference
-        The reference.
-    rows : int
-        Rows of a window.
-    alpha : float
-        Share of quiet windows that may raise an alarm.
-    least_rows : int
-        Segments with fewer rows in a window are passed over.
-    seed : int
-        Fixes the draws.
-
-    Returns
-    -------
-    limits : WindowLimits
-
-    Notes
-    -----
-    With 20,000 rows, ten features and `alpha` 0.01 some 4,000 windows are drawn: about a second.
-    """
-    return calibrate_sizes(coded, (rows,), alpha, least_rows=least_rows, seed=seed)[0]
-
-
 def calibrate_sizes(
     coded: CodedReference, sizes: tuple[int, ...], alpha: float, *, least_rows: int, seed: int
 ) -> list[WindowLimits]:

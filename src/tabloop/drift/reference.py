@@ -73,7 +73,7 @@ class DriftReference:
 
     def save(self, file: BinaryIO) -> None:
         """Write the reference as `drift_reference.npz` holds it, without a single pickled object."""
-        arrays: dict[str, Any] = {
+        arrays: dict[str, NDArray[Any]] = {
             "format_version": np.array(FORMAT_VERSION),
             "numeric_features": _texts(self.numeric_features),
             "category_features": _texts(self.category_features),
@@ -164,14 +164,8 @@ def build_drift_reference(
 
     Parameters
     ----------
-    contract : Contract
-        Names the features.
-    features : polars.DataFrame with n_train rows
-        Features of the training rows, as `feature_frame` makes them.
-    y_true : ndarray of shape (n_train,)
-        0 or 1.
-    y_proba : ndarray of float64, shape (n_train,)
-        Out-of-fold probabilities.
+    contract, features, y_true, y_proba
+        As for `build_drift_baseline`.
     max_rows : int
         `monitoring.reference_rows`.
     seed : int

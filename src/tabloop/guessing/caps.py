@@ -42,9 +42,9 @@ def candidates_for(rows: int) -> dict[str, CappedCandidate]:
     >>> candidates_for(1_000_000)["svm"].settings
     {'C': 1.0, 'max_rows': 10000}
     """
-    svm: dict[str, Any] = {"C": 1.0}
-    neighbours: dict[str, Any] = {"n_neighbors": 7}
-    forest: dict[str, Any] = {"n_estimators": 400, "min_samples_leaf": 2}
+    svm: dict[str, float] = {"C": 1.0}
+    neighbours: dict[str, float] = {"n_neighbors": 7}
+    forest: dict[str, float] = {"n_estimators": 400, "min_samples_leaf": 2}
     why = dict.fromkeys(("svm", "k_neighbors", "random_forest"), "")
     if rows > _SMALL:
         svm["max_rows"] = 10_000

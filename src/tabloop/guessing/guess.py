@@ -7,7 +7,6 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -221,7 +220,7 @@ def _read(file: Path, path: str, target: str, header: bool) -> _Table:
 def _without_padding(file: Path, table: _Table, source: CsvSource) -> _Table:
     """Find spaces around fields, which only the columns show."""
     frame, seen = table.frame, table.seen
-    habits: dict[str, Any] = {}
+    habits: dict[str, str | bool] = {}
     padded = frame.select((pl.all() != pl.all().str.strip_chars()).sum())
     n_padded = sum(padded.row(0)) + sum(name != name.strip() for name in frame.columns)
     if n_padded:

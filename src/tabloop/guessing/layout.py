@@ -8,7 +8,6 @@ import io
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from tabloop.config.data import CsvSource
 from tabloop.contract.columns import listing
@@ -75,7 +74,7 @@ def guess_csv_layout(file: Path, *, path: str, target: str, header: bool = True)
         if score > best_score:
             best, best_score, names, rows = separator, score, first, records[1:]
             seen = f"fields between {name}, {len(first)} of them in {agreeing} of {len(records)} lines"
-    options: dict[str, Any] = {"kind": "csv", "path": path, "separator": best, "encoding": encoding}
+    options: dict[str, object] = {"kind": "csv", "path": path, "separator": best, "encoding": encoding}
     if comment is not None:
         options["comment"] = comment
         seen += f"; lines that begin with {comment} are comments"

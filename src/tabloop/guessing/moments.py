@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
 from tabloop.contract.columns import TimestampColumn
@@ -26,21 +24,15 @@ def guess_moment(
 
     Parameters
     ----------
-    name : str
-        The column.
-    found : CountedTexts
-        The column's texts without those that mean null.
-    nullable : bool
-        Whether a value may be missing.
-    nulls : tuple of str
-        The texts that mean null.
+    name, found, nullable, nulls
+        As for `guess_number`.
 
     Returns
     -------
     guess : ColumnGuess or None
         None where the texts are no moments.
     """
-    settings: dict[str, Any] = {"type": "timestamp", "nullable": True, "null_values": nulls}
+    settings: dict[str, object] = {"type": "timestamp", "nullable": True, "null_values": nulls}
     if found.are_nearly_all(_only(found.texts, _ISO)):
         read = _read(name, found, TimestampColumn.model_validate(settings))
         words = "ISO 8601"
@@ -51,9 +43,9 @@ def guess_moment(
             for each in orders
         }
         rows = {each: found.where(reads[each].is_not_null()).n_rows for each in orders}
-        settings["order"] = max(orders, key=lambda each: rows[each])
-        read = reads[settings["order"]]
-        words = f"{settings['order'].replace('_', ' ')} as in {found.texts[0][:40]!r}"
+        order = settings["order"] = max(orders, key=lambda each: rows[each])
+        read = reads[order]
+        words = f"{order.replace('_', ' ')} as in {found.texts[0][:40]!r}"
         if rows["day_first"] == rows["month_first"]:
             words += ", though nothing tells day and month apart: `order: month_first` is the other reading"
     else:

@@ -129,10 +129,6 @@ class OutcomeIndex:
         self._run_names: list[str] = [""]
         self._offset = 0
         self._file: tuple[int, int] | None = None
-        #: Whole lines read so far.
-        self.lines = 0
-        #: Lines among them that are not what was written; they are passed over.
-        self.damaged_lines = 0
 
     def refresh(self) -> None:
         """Read what was appended since; raise no error when there is nothing yet."""
@@ -169,9 +165,7 @@ class OutcomeIndex:
 
     def _take(self, lines: list[bytes]) -> None:
         decoded = [decode_outcome(line) for line in lines]
-        read = [line for line in decoded if line is not None]
-        self.lines += len(lines)
-        self.damaged_lines += len(lines) - len(read)
+        read = [line for line in decoded if line is not None]  # a damaged line is passed over
         if read:
             self._parts.append(_latest(self._rows_of(read)))
             while len(self._parts) > 1 and len(self._parts[-2]) < 2 * len(self._parts[-1]):

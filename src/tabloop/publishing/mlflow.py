@@ -278,7 +278,7 @@ def metrics_of(metrics: Metrics) -> dict[str, float]:
     return {_name(key): float(value) for key, value in found.items() if value is not None and value == value}
 
 
-def _flattened(name: str, value: Any) -> dict[str, Any]:
+def _flattened(name: str, value: object) -> dict[str, object]:
     if not isinstance(value, dict) or not value:
         return {name: value}
     return {

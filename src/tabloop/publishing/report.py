@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,3 @@ class PublishReport:
     model_name: str
     model_version: str | None
     champion_version: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the report as plain JSON values."""
-        return asdict(self)

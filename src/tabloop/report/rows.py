@@ -52,7 +52,7 @@ def rows_section(run: RunDocuments) -> Section:
     categories = {each.column: each for each in found.categories}
     moments = set(run.contract.timestamp_columns)
     charts = [
-        _numeric_chart(numeric[name], found, is_moment=name in moments)
+        _numeric_chart(numeric[name], is_moment=name in moments)
         if name in numeric
         else _category_chart(categories[name], found)
         for name in shown
@@ -90,7 +90,7 @@ def _by_importance(run: RunDocuments, found: Distributions) -> list[str]:
     return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
-def _numeric_chart(one: NumericDistribution, found: Distributions, *, is_moment: bool) -> Chart:
+def _numeric_chart(one: NumericDistribution, *, is_moment: bool) -> Chart:
     missing = f" {one.missing_rows:,} rows have no value." if one.missing_rows else ""
     if not one.edges:
         said = f"every row with a value holds {number_text(one.median)}.{missing}"

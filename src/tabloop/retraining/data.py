@@ -101,7 +101,7 @@ def build_retraining_data(
     split draws each on its own, an equal row is another case, and stays.
     """
     config, contract, settings = project.config, project.contract, project.config.retraining
-    require_whole_rows(contract, config.prediction_log)
+    require_whole_rows(config.prediction_log)
     reference = read_dataset(config.data, contract, project.folder)
     require_quarantine_limit(reference, config.data)
     outcomes = read_outcome_rows(

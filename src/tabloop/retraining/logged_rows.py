@@ -54,7 +54,7 @@ class OutcomeRows:
     quarantine_lines: bytes
 
 
-def require_whole_rows(contract: Contract, config: PredictionLogConfig) -> None:
+def require_whole_rows(config: PredictionLogConfig) -> None:
     """Raise when the log leaves out what a row is made of.
 
     Raises

@@ -101,7 +101,6 @@ class _AnyEnvelope(msgspec.Struct, gc=False):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_any_envelope = msgspec.json.Decoder(_AnyEnvelope).decode
-_encode = msgspec.json.Encoder().encode
 
 
 class EventCodec:
@@ -163,17 +162,6 @@ class EventCodec:
         if writer is None:
             writer = self._writers[run_id] = AnswerWriter(self._contract, run_id)
         return writer.event(event_id, probability, label, prediction_id).encode()
-
-
-def encode_event(event_id: str, record: Any) -> bytes:
-    """Write an event as a producer does.
-
-    Examples
-    --------
-    >>> encode_event("a1", {"days": 3})
-    b'{"event_id":"a1","record":{"days":3}}'
-    """
-    return _encode({"event_id": event_id, "record": record})
 
 
 def _event(envelope: _Envelope, record: Record | DataError, delivery: Delivery) -> Event | RefusedEvent:

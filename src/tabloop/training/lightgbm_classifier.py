@@ -13,7 +13,7 @@ from tabloop.training.boosted_classifier import BoostedClassifier
 class LightGBMClassifier(BoostedClassifier):
     """LightGBM, seeded, the same with any number of threads, and silent."""
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         return {
             **(self.parameters or {}),
             "objective": "binary",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from tabloop.artifacts.documents.metrics import CandidateCut, TimeBudget
 from tabloop.config.training import Candidate, KNeighborsCandidate, RandomForestCandidate, SVMCandidate
@@ -100,8 +99,7 @@ def apply_cuts(candidates: Mapping[str, Candidate], cuts: Sequence[CandidateCut]
 
 def cut_candidate(candidate: Candidate, cut: CandidateCut) -> Candidate:
     """Give a candidate with its cut."""
-    changed: dict[str, Any] = {str(cut.setting): cut.value}
-    return candidate.model_copy(update=changed)
+    return candidate.model_copy(update={str(cut.setting): cut.value})
 
 
 def _half(name: str, candidate: Candidate, n_rows: int) -> CandidateCut | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tabloop.config.training import Candidate, KNeighborsCandidate, RandomForestCandidate, SVMCandidate
 from tabloop.training.row_sample import max_rows_of
@@ -135,8 +134,7 @@ def timed_candidate(candidate: Candidate) -> Candidate:
     """Give what is timed in place of a candidate: a forest of a few trees."""
     if not isinstance(candidate, RandomForestCandidate):
         return candidate
-    changed: dict[str, Any] = {"n_estimators": min(_TIMED_TREES, candidate.n_estimators)}
-    return candidate.model_copy(update=changed)
+    return candidate.model_copy(update={"n_estimators": min(_TIMED_TREES, candidate.n_estimators)})
 
 
 def _trees_fraction(candidate: Candidate) -> float:

@@ -21,7 +21,7 @@ class XGBoostClassifier(BoostedClassifier):
     number too large for a float32 counts as the largest one.
     """
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
         return {
             **(self.parameters or {}),
             "objective": "binary:logistic",

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
+from tabloop.artifacts.prediction_log import group_commit
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.verify import LogReport, verify_log
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
@@ -65,3 +67,15 @@ def whole(folder: Path) -> LogReport:
     report = verify_log(folder)
     assert report.problems == []
     return report
+
+
+def count_syncs(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Note the descriptors of each sync that is done from now on."""
+    sync, done = group_commit._sync, list[list[int]]()
+
+    def counted(descriptors: list[int]) -> OSError | None:
+        done.append(descriptors)
+        return sync(descriptors)
+
+    monkeypatch.setattr(group_commit, "_sync", counted)
+    return done

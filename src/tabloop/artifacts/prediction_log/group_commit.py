@@ -24,11 +24,6 @@ class GroupCommit:
     take_descriptors : callable
         Gives descriptors of the files to sync; they are closed here.
 
-    Attributes
-    ----------
-    syncs : int
-        The number of syncs that were done.
-
     Notes
     -----
     After a failed sync the kernel may have given up the pages, so trying again would report a success
@@ -36,7 +31,6 @@ class GroupCommit:
     """
 
     def __init__(self, take_descriptors: Callable[[], list[int]]) -> None:
-        self.syncs = 0
         self._take_descriptors = take_descriptors
         self._changed = threading.Condition()
         self._given = 0
@@ -104,7 +98,6 @@ class GroupCommit:
                     self._failures = [*self._failures, (self._settled, target, failure)][-_KEPT_FAILURES:]
                 self._settled = max(self._settled, target)
                 self._is_syncing = False
-                self.syncs += 1
                 self._changed.notify_all()
 
     def _raise_if_failed(self, ticket: int) -> None:

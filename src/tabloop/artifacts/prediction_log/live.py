@@ -84,8 +84,6 @@ class LiveLog:
     ----------
     rotations : int
         How often this object began a new file.
-    repaired_fragments : int
-        The number of torn last lines that were repaired.
     """
 
     def __init__(
@@ -100,7 +98,6 @@ class LiveLog:
         self.path = folder / LIVE_NAME
         self._path_text = str(self.path)  # a Path costs a microsecond more
         self.rotations = 0
-        self.repaired_fragments = 0
         self._folder = folder
         self._rotate_bytes = rotate_bytes
         self._rotate_ns = None if rotate_hours is None else int(rotate_hours * 3_600_000_000_000)
@@ -315,7 +312,6 @@ class LiveLog:
             else:
                 end -= len(fragment)
                 os.ftruncate(self._file, end)
-            self.repaired_fragments += 1
             _LOGGER.warning("%s: repaired a torn last line of %d bytes", self.path, len(fragment))
         self._end = end
         if self._began_ns == 0 and end:

@@ -67,7 +67,7 @@ class TableOutput:
                 f"{rows.where}: has no column {', '.join(missing)}, which scoring.sink.key names; "
                 f"its columns are {', '.join(rows.columns)}"
             )
-        known: dict[str, Any] = dict(zip(rows.columns, rows.dtypes or (), strict=False))
+        known = dict(zip(rows.columns, rows.dtypes or (), strict=False))
         key = {name: known.get(name) for name in self.key}
         self._rows = rows
         self._run_id = run_id

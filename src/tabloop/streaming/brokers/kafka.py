@@ -12,7 +12,6 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -33,7 +32,7 @@ _MOST_BYTES = 1_000_000_000
 _SMALLEST_LETTER_BYTES = 1_000
 
 
-def client_config(address: BrokerAddress) -> dict[str, Any]:
+def client_config(address: BrokerAddress) -> dict[str, str | int]:
     """Write an address as librdkafka's settings.
 
     Examples
@@ -44,7 +43,11 @@ def client_config(address: BrokerAddress) -> dict[str, Any]:
     ('SASL_SSL', 'SCRAM-SHA-256', 'ann')
     """
     protocol = ("SASL_" if address.user else "") + ("SSL" if address.is_encrypted else "PLAINTEXT")
-    config = {"bootstrap.servers": ",".join(address.servers), "security.protocol": protocol, "log_level": 3}
+    config: dict[str, str | int] = {
+        "bootstrap.servers": ",".join(address.servers),
+        "security.protocol": protocol,
+        "log_level": 3,
+    }
     if address.user:
         config |= {
             "sasl.mechanism": address.sasl_mechanism,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,7 @@ class LoadSimulator:
         return self._run(np.zeros(n_rows), np.arange(n_rows), sizes)
 
     def _run(
-        self, arrived_s: NDArray[np.float64], order: NDArray[np.int64], sizes: dict[str, Any]
+        self, arrived_s: NDArray[np.float64], order: NDArray[np.int64], sizes: Mapping[str, object]
     ) -> SimulatedLoad:
         config = self._config.model_copy(update=sizes)
         with (
