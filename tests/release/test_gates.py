@@ -121,7 +121,7 @@ def test_parity_drift_blocks(ready: Ready, tmp_path: Path) -> None:
     assert not report.passed
     refused = refused_gates(project, run)
     assert "max |Δp| 1.0" in refused["parity"]
-    assert "replayed training rows differ" in refused["schema"]
+    assert "self-test rows differ" in refused["schema"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_scores_that_do_not_come_out_again_block(ready: Ready, tmp_path: Path) -
         self_test["probabilities"][3] += 0.001
 
     change_json(run, "self_test.json", change)
-    assert "replayed training rows differ by 0.001" in refused_gates(project, run)["schema"]
+    assert "self-test rows differ by 0.001" in refused_gates(project, run)["schema"]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ RETRAINING_LOCK = ".retrain.lock"
 
 # What is measured of a sealed run goes to `reports/<run_id>/`: under the name that it has in a run, or these.
 REPORTS = "reports"
-REPLAY = "replay.jsonl"
+CHANGED_DECISIONS = "replay.jsonl"
 FEEDBACK_QUARANTINE = "feedback_quarantine.jsonl"
 #: Beside the run, since it tells the verdict too; the familiar path leads to that of the latest `run`.
 REPORT = "report.html"

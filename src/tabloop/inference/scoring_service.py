@@ -147,7 +147,7 @@ def load_tested_service(run: RunFolder) -> ScoringService:
     tolerance = SELF_TEST_TOLERANCE
     if run.served_model != FP32_MODEL:
         tolerance = run.parity_report.abs_tol
-    difference = replay_self_test(service.predictor, run.self_test)
+    difference = self_test_difference(service.predictor, run.self_test)
     if not difference <= tolerance:
         raise HashMismatchError(
             f"run {run.run_id}: its self-test rows come out {difference:g} away from the record, "
@@ -179,7 +179,7 @@ def describe_mismatches(
     return problems
 
 
-def replay_self_test(predictor: Predictor, self_test: SelfTest) -> float:
+def self_test_difference(predictor: Predictor, self_test: SelfTest) -> float:
     """Score a run's self-test rows again.
 
     Parameters

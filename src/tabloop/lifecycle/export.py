@@ -29,7 +29,7 @@ from tabloop.lifecycle.lineage import library_versions
 from tabloop.optimization.export.exporter import load_exporters
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 
-#: Rows whose scores the release gates and every loading of the model replay.
+#: Training rows that the release gates and every loading of the model score again: the self-test.
 SELF_TEST_ROWS = 64
 
 

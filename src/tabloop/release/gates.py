@@ -28,7 +28,7 @@ from tabloop.inference.scoring_service import (
     SELF_TEST_TOLERANCE,
     describe_mismatches,
     load_service,
-    replay_self_test,
+    self_test_difference,
 )
 from tabloop.release.comparison import foresee_comparison, judge_comparison, next_step, too_few_to_compare
 from tabloop.statistics.paired_bootstrap import compare_paired
@@ -135,16 +135,14 @@ def judge_schema(config: Config, run: RunFolder) -> Gate:
         for change in diff_contracts(contract, in_force).changes
         if change.severity != "compatible"
     ]
-    difference = replay_self_test(predictor, run.self_test)
+    difference = self_test_difference(predictor, run.self_test)
     tolerance = SELF_TEST_TOLERANCE
     if run.served_model != FP32_MODEL:
         tolerance = config.benchmarking.parity_abs_tolerance
     if not difference <= tolerance:
-        problems.append(
-            f"replayed training rows differ by {difference:g}, at most {tolerance:g} is tolerable"
-        )
+        problems.append(f"self-test rows differ by {difference:g}, at most {tolerance:g} is tolerable")
     evidence = {"inputs": dict(predictor.input_types), "self_test_max_abs_diff": _number(difference)}
-    said = f"graph and contract agree; replayed training rows differ by {difference:.1g}"
+    said = f"graph and contract agree; self-test rows differ by {difference:.1g}"
     return Gate("schema", not problems, "; ".join(problems) or said, evidence)
 
 

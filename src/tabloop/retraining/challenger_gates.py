@@ -14,7 +14,7 @@ import polars as pl
 from tabloop.artifacts.documents.gates import Gate
 from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.files import open_atomic
-from tabloop.artifacts.layout import REPLAY, reports_folder
+from tabloop.artifacts.layout import CHANGED_DECISIONS, reports_folder
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
@@ -23,15 +23,15 @@ from tabloop.contract.feature_table import typed_columns
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import ScoringService, load_service
 from tabloop.release.comparison import judge_comparison
+from tabloop.retraining.changed_decisions import find_changed_decisions
 from tabloop.retraining.data import load_judged_rows
-from tabloop.retraining.replay import replay_log
 from tabloop.statistics.paired_bootstrap import PairedComparison, compare_paired
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: The latest logged predictions that a challenger decides again.
-_REPLAY_ROWS = 20_000
+_LATEST_DECISIONS = 20_000
 
 
 def challenger_gates(
@@ -60,7 +60,7 @@ def challenger_gates(
         ("champion", lambda: judge_champion(retraining, store)),
         ("frozen_test", lambda: judge_frozen_test(project, run, store, retraining)),
         ("fresh_rows", lambda: judge_fresh_rows(project, run, store, retraining)),
-        ("replay", lambda: judge_replay(project, run, store, dry_run=dry_run)),
+        ("replay", lambda: judge_changed_decisions(project, run, store, dry_run=dry_run)),
     )
 
 
@@ -93,16 +93,18 @@ def judge_fresh_rows(project: Project, run: RunFolder, store: RunStore, retraini
     return msgspec.structs.replace(gate, evidence=gate.evidence | {"sha256": sha256})
 
 
-def judge_replay(project: Project, run: RunFolder, store: RunStore, *, dry_run: bool = False) -> Gate:
+def judge_changed_decisions(
+    project: Project, run: RunFolder, store: RunStore, *, dry_run: bool = False
+) -> Gate:
     """List the logged decisions that would change, and check that they are not most of them."""
     settings = project.config.retraining
     service = load_service(run, released_only=False)
     log = PredictionLogReader(store.model_dir, list(service.contract.columns))
-    path = reports_folder(store.model_dir, run.run_id) / REPLAY
+    path = reports_folder(store.model_dir, run.run_id) / CHANGED_DECISIONS
     if not dry_run:
         path.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(path) if not dry_run else contextlib.nullcontext(io.BytesIO()) as file:
-        report = replay_log(service, log, n_rows=_REPLAY_ROWS, write=file.write)
+        report = find_changed_decisions(service, log, n_rows=_LATEST_DECISIONS, write=file.write)
     said = (
         f"{report.changed_rows:,} of the latest {report.rows:,} logged decisions would change: "
         f"{report.to_positive_rows:,} to positive, {report.to_negative_rows:,} to negative"

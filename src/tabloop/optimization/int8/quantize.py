@@ -21,8 +21,9 @@ from tabloop.optimization.export.classifiers import add_score_map, inner_classif
 from tabloop.optimization.export.graph import OnnxGraph, dense
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
-from tabloop.optimization.int8.report import Rival, changed_nothing, count_numbers, judge, measure
+from tabloop.optimization.int8.report import Rival, changed_nothing, count_numbers, measure
 from tabloop.optimization.int8.techniques import ScoresToOnnx, techniques_of
+from tabloop.optimization.int8.verdict import judge
 from tabloop.optimization.parity.check import check_parity
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tabloop.retraining.logged_rows import frame_of_log
 
 
 @dataclass(frozen=True)
-class ReplayReport:
+class ChangedDecisions:
     """What another model would have decided.
 
     Attributes
@@ -55,9 +55,9 @@ class ReplayReport:
         return asdict(self) | {"changed_rows": self.changed_rows, "changed_fraction": self.changed_fraction}
 
 
-def replay_log(
+def find_changed_decisions(
     service: ScoringService, log: PredictionLogReader, *, n_rows: int, write: Callable[[bytes], object]
-) -> ReplayReport:
+) -> ChangedDecisions:
     """Decide the latest logged predictions again.
 
     Parameters
@@ -73,7 +73,7 @@ def replay_log(
 
     Returns
     -------
-    report : ReplayReport
+    report : ChangedDecisions
     """
     contract = service.contract
     batch = log.read_latest(n_rows)
@@ -97,7 +97,7 @@ def replay_log(
     by_run: dict[str, int] = {}
     for place in places:
         by_run[batch.run_id[place]] = by_run.get(batch.run_id[place], 0) + 1
-    return ReplayReport(
+    return ChangedDecisions(
         rows=len(places),
         refused_rows=len(report.refused),
         to_positive_rows=int((decisions.label > was).sum()),
