@@ -13,6 +13,7 @@ from tabloop.config.reference import render_reference
 
 KINDS = {
     "data.source.connect_timeout_s": ("data.source={kind: sql, path: a.db, table: t}",),
+    "scoring.sink.batch_rows": ("scoring.sink={kind: sql, path: a.db, table: t, key: [k]}",),
     "scoring.sink.connect_timeout_s": ("scoring.sink={kind: sql, path: a.db, table: t, key: [k]}",),
 }
 

@@ -11,6 +11,7 @@ import pytest
 from tabloop.config.data import DataConfig, ReadingLimits
 from tabloop.contract.contract import Contract
 from tabloop.data import checked_rows
+from tabloop.data import quarantine as quarantine_file
 from tabloop.data.checked_rows import check_rows, read_checked_rows
 from tabloop.data.dataset import read_dataset
 from tabloop.data.open_source import open_source
@@ -63,9 +64,10 @@ def test_a_row_without_its_key_is_refused(tmp_path: Path) -> None:
     assert (quarantine.rows, quarantine.reasons) == (2, {"x: null": 1, "id: null": 1})
 
 
-def test_the_quarantine_stops_at_its_size_and_counts_on() -> None:
+def test_the_quarantine_stops_at_its_size_and_counts_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine_file, "MOST_BYTES", 1024)
     file = io.BytesIO()
-    quarantine = Quarantine(ReadingLimits(quarantine_bytes=1024), file)
+    quarantine = Quarantine(ReadingLimits(), file)
     frame = pl.DataFrame({"x": ["a"] * 100, "y": ["1"] * 100})
     lines = pl.arange(1, 101, eager=True).to_numpy()
     for _ in range(2):

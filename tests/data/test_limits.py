@@ -13,7 +13,7 @@ CONFIG = """
 data:
   source: {kind: csv, path: table.csv}
   target: {name: y}
-  limits: {quarantine_rows: 2000, quarantine_bytes: 150000}
+  limits: {quarantine_rows: 2000}
 contract:
   columns:
     x: {type: number}
@@ -22,6 +22,8 @@ contract:
 CHECK = """
 import sys
 from tabloop.cli.main import _run
+from tabloop.data import quarantine
+quarantine.MOST_BYTES = 150_000
 code = _run(["data", "check", "--quarantine", "refused.jsonl", "--json"], True)
 status = open("/proc/self/status").read()
 print(status.split("VmHWM:")[1].split()[0], file=sys.stderr)

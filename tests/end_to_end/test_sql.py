@@ -128,6 +128,14 @@ def test_a_run_on_a_table_is_reproduced_until_a_row_changes(small: Workspace, tm
         assert "column minutes_watched: missing" in gone.err
 
 
+TWO_ROWS_A_TRANSACTION = """
+from tabloop.cli import main
+from tabloop.data.sql import sink
+sink._BATCH_ROWS = 2
+main()
+"""
+
+
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb", "sqlite"])
 def test_whoever_kills_a_scoring_and_starts_again_finds_each_key_once(
     project: Workspace, kind: str, tmp_path: Path
@@ -136,8 +144,7 @@ def test_whoever_kills_a_scoring_and_starts_again_finds_each_key_once(
         env = environ(database)
         project.change(data={"ignore": ["id"]})
         slow = [
-            sys.executable, "-c", "from tabloop.cli import main; main()", "score", "march.csv", "--sink",
-            "--set", "scoring.sink.batch_rows=2",
+            sys.executable, "-c", TWO_ROWS_A_TRANSACTION, "score", "march.csv", "--sink",
         ]  # fmt: skip
         process = subprocess.Popen(
             slow, cwd=project.folder, env=os.environ | env,

@@ -153,9 +153,6 @@ class ReadingLimits(Section):
     quarantine_rows: StrictInt = Field(
         100_000, ge=1, description="Refused rows that are written down; those beyond are counted by reason."
     )
-    quarantine_bytes: StrictInt = Field(
-        268_435_456, ge=1024, description="Size that the file of refused rows does not pass, likewise."
-    )
 
 
 class DataConfig(Section):

@@ -14,6 +14,8 @@ GONE_SETTINGS = {
     "alerts.max_waiting": f"{_CONSTANT}. At most 1,000 alarms wait",
     "alerts.timeout_s": f"{_CONSTANT}. An answer is awaited for 5 s",
     "benchmarking.confidence": f"{_CONSTANT}. Intervals have a confidence of 0.95",
+    "data.limits.quarantine_bytes": f"{_CONSTANT}. The file of refused rows does not pass 256 MiB; "
+    "data.limits.quarantine_rows says how many rows it takes",
     "data.source.connect_timeout_s": f"{_CONSTANT}. A connection is awaited for 10 s",
     "monitoring.performance.max_uncovered_fraction": f"{_CONSTANT} of the estimator, 0.1, on which its "
     "measured error rests",
@@ -25,12 +27,15 @@ GONE_SETTINGS = {
     "prediction_log.durability says what an answered row survives",
     "prediction_log.flush_interval_s": f"{_CONSTANT}. Rows are written after 1 s at the latest; "
     "prediction_log.durability says what an answered row survives",
+    "publishing.mlflow.timeout_s": f"{_CONSTANT}. An answer is awaited for 10 s, or as long as "
+    "the environment variable MLFLOW_HTTP_REQUEST_TIMEOUT says",
     "retraining.brier_margin": "release.brier_margin is its successor, for every release",
     "retraining.confidence": "release.confidence is its successor, for every release",
     "retraining.replay_rows": f"{_CONSTANT}. The latest 20,000 decisions are taken again; "
     "retraining.max_changed_fraction says how many may change",
     "retraining.resamples": f"{_CONSTANT}. The bounds rest on 2,000 resamples",
     "retraining.test_margin": "release.roc_auc_margin is its successor, for every release",
+    "scoring.sink.batch_rows": f"{_CONSTANT}. One transaction writes 10,000 answers",
     "scoring.sink.connect_timeout_s": f"{_CONSTANT}. A connection is awaited for 10 s",
     "serving.champion_check_s": f"{_CONSTANT}. A worker looks for a new champion every 0.5 s",
     "stream.invalid_window_events": f"{_CONSTANT}. The latest 1,000 events count; "

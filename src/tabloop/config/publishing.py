@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from pydantic import Field, StrictBool, StrictFloat, field_validator
+from pydantic import Field, StrictBool, field_validator
 
 from tabloop.contract.section import Section
 
@@ -31,9 +31,6 @@ class MlflowConfig(Section):
         pattern=r"^[A-Za-z0-9 ._-]{1,200}$",
         description="The registered model whose versions are the runs that passed, its alias `champion` on "
         "the one that is live; left out, it is the target's prediction name.",
-    )
-    timeout_s: StrictFloat = Field(
-        10.0, gt=0, le=600, description="How long an answer is awaited; there are three tries."
     )
 
     @field_validator("tracking_uri")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tabloop.config.data import require_variable_name
 from tabloop.config.path_setting import PathSetting
@@ -32,9 +32,6 @@ class SqlSink(Section):
         None, min_length=1, description="The schema of the table; left out, the connection's own."
     )
     key: tuple[str, ...] = Field(min_length=1, description="The input's columns that tell the rows apart.")
-    batch_rows: StrictInt = Field(
-        10_000, ge=1, le=1_000_000, description="Answers written in one transaction."
-    )
 
     @field_validator("url_env")
     @classmethod

@@ -12,16 +12,19 @@ from tabloop.errors import QuarantineLimitError
 
 _EXAMPLES_PER_REASON = 2
 
+#: Size that the file of refused rows does not pass; a row may be as long as a line.
+MOST_BYTES = 268_435_456
+
 
 class QuarantineFile:
-    """The file of refused rows, one JSON line each, which does not outgrow `data.limits`.
+    """The file of refused rows, one JSON line each, which does not outgrow its limits.
 
     Parameters
     ----------
     file : binary file or None
         The file that takes the lines; with None they are dropped.
     limits : ReadingLimits
-        How many rows and bytes are written at most.
+        How many rows are written at most.
     """
 
     def __init__(self, file: BinaryIO | None, limits: ReadingLimits) -> None:
@@ -37,7 +40,7 @@ class QuarantineFile:
             return
         line = json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n"
         limits = self._limits
-        if self.rows == limits.quarantine_rows or self._bytes + len(line) > limits.quarantine_bytes:
+        if self.rows == limits.quarantine_rows or self._bytes + len(line) > MOST_BYTES:
             self.is_full = True
             return
         self._file.write(line)
@@ -97,8 +100,8 @@ class Quarantine:
             lines += [f"    {example}" for example in self.examples.get(key, ())]
         if self._file.rows and self._file.rows < self.rows:
             lines.append(
-                f"  the first {self._file.rows:,} of them are written down; data.limits.quarantine_rows and "
-                "quarantine_bytes allow no more"
+                f"  the first {self._file.rows:,} of them are written down; data.limits.quarantine_rows or "
+                f"the file's limit of {MOST_BYTES / 1e6:,.0f} MB allows no more"
             )
         return "\n".join(lines)
 

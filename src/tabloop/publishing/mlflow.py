@@ -52,7 +52,9 @@ _FIGURES = (
 _PROMISE = ("threshold", "promised_precision", "precision_lower_bound", "precision_observed", "recall")
 _SECTIONS = ("seed", "data", "preprocessing", "training", "cv", "business")
 _MOST_CHARACTERS = 500
-_TRIES = 2
+#: Tries after the first, and how long each waits for an answer.
+_FURTHER_TRIES = 2
+_TIMEOUT_S = 10
 
 
 def publish_run(project: Project, run: RunFolder) -> PublishReport:
@@ -93,7 +95,7 @@ def publish_run(project: Project, run: RunFolder) -> PublishReport:
             "expected a server, such as http://127.0.0.1:5000"
         )
     name = config.registered_model or project.contract.target.answer_name
-    with _quiet(server, config.timeout_s):
+    with _quiet(server):
         return _Publication(server, config.experiment, name).publish(project, run)
 
 
@@ -293,12 +295,12 @@ def _name(text: str) -> str:
 
 
 @contextmanager
-def _quiet(server: str, timeout_s: float) -> Iterator[None]:
+def _quiet(server: str) -> Iterator[None]:
     """Let MLflow's client try briefly, print nothing and report to nobody; turn its errors into ours."""
     wanted = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(_TRIES),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(_FURTHER_TRIES),
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, round(timeout_s))),
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(_TIMEOUT_S),
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

@@ -32,7 +32,12 @@ def answers(keys: list[Any], probability: float = 0.1) -> pl.DataFrame:
 
 
 def write(
-    frames: list[pl.DataFrame] | Iterator[pl.DataFrame], folder: Path, run_id: str = "run-1", **settings: Any
+    frames: list[pl.DataFrame] | Iterator[pl.DataFrame],
+    folder: Path,
+    run_id: str = "run-1",
+    *,
+    batch_rows: int = 10_000,
+    **settings: Any,
 ) -> TableOutput:
     """Write answers through a sink, as `tabloop score` does."""
     frames = iter(frames)
@@ -50,7 +55,9 @@ def write(
         yield first
         yield from frames
 
-    output.write(every(), first.schema)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sql_sink, "_BATCH_ROWS", batch_rows)
+        output.write(every(), first.schema)
     output.require_all_written()
     return output
 

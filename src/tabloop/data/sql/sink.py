@@ -23,6 +23,8 @@ from tabloop.data.sql.writer import Writer, open_writer
 from tabloop.errors import DatabaseError, DataError
 
 _ATTEMPTS = 4
+#: Answers written in one transaction.
+_BATCH_ROWS = 10_000
 _FIRST_WAIT_S = 0.5
 
 
@@ -165,8 +167,8 @@ class TableOutput:
             pl.lit(self._run_id).alias("run_id"),
             pl.lit(self._scored_at).cast(pl.Datetime("us", "UTC")).alias("scored_at"),
         )
-        for start in range(0, answers.height, self._config.batch_rows):
-            batch = answers.slice(start, self._config.batch_rows)
+        for start in range(0, answers.height, _BATCH_ROWS):
+            batch = answers.slice(start, _BATCH_ROWS)
             self._written += batch.height
             # two writers that take keys in one order do not deadlock
             batch = batch.unique(subset=list(self.key), keep="last").sort(self.key)
