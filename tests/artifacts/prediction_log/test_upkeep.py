@@ -155,10 +155,10 @@ def test_old_files_are_removed_whole_the_oldest_first_and_are_no_gap(tmp_path: P
     report = whole(tmp_path)
     assert (report.removed_files, report.removed_rows) == (2, len(given_ids) - len(kept))
     # by age: with the same files, a month later
+    month = PredictionLogConfig(keep_days=30.0)
+    assert keep_up(tmp_path, month, clock_s=lambda: time.time() + 29 * 86_400) == []
     later = time.time() + 31 * 86_400
-    assert keep_up(tmp_path, PredictionLogConfig(keep_days=30.0), clock_s=lambda: later) == before_compressed(
-        before[2:]
-    )
+    assert keep_up(tmp_path, month, clock_s=lambda: later) == before_compressed(before[2:])
     assert whole(tmp_path).removed_files == len(before)
     assert live(tmp_path).exists()
 

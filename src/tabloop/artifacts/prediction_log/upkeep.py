@@ -14,6 +14,7 @@ from pathlib import Path
 import zstandard
 
 from tabloop.artifacts.files import append_line, open_atomic, utc_now
+from tabloop.artifacts.prediction_log.clock import is_believed
 from tabloop.artifacts.prediction_log.folder import (
     LIVE_NAME,
     REMOVED_NAME,
@@ -103,7 +104,8 @@ def keep_up(
     Returns
     -------
     removed : list of RotatedFile
-        The oldest first; `removed_predictions.jsonl` has noted them before.
+        The oldest first; `removed_predictions.jsonl` has noted them before. After a leap of the clock by more
+        than 30 days none is too old until a look a day later.
     """
     with upkeep_alone(folder):
         _clean(folder)
@@ -151,8 +153,10 @@ def _expired(folder: Path, config: PredictionLogConfig, now_s: float) -> list[Ro
         total += (folder / LIVE_NAME).stat().st_size
     n_expired = 0
     last_rows_s = [_last_row_s(file, now_s) for file in files]
+    by_age = bool(files) and config.keep_days is not None
+    by_age = by_age and is_believed(folder, now_s, newest_s=last_rows_s[-1])
     for size, last_s in zip(sizes, last_rows_s, strict=True):
-        is_old = config.keep_days is not None and last_s < now_s - config.keep_days * _DAY_S
+        is_old = by_age and config.keep_days is not None and last_s < now_s - config.keep_days * _DAY_S
         is_too_much = config.keep_bytes is not None and total > config.keep_bytes
         if not (is_old or is_too_much):
             break
