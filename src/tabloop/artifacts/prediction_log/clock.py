@@ -52,8 +52,8 @@ def is_believed(folder: Path, now_s: float, *, newest_s: float) -> bool:
     write_atomic(path, msgspec.json.encode(noted))
     if not believed:
         _LOGGER.warning(
-            "%s: the clock leapt by %.0f days since the log was last looked at; no file is removed by its age "
-            "before the clock has been there for a day: set it right if it is wrong",
+            "%s: the clock leapt by %.0f days since the log was last looked at; no file is removed by its "
+            "age before the clock has been there for a day: set it right if it is wrong",
             folder,
             (now_s - seen.believed_s) / _DAY_S,
         )
