@@ -30,6 +30,12 @@ def test_an_incident_is_told_in_one_file(trained_copy: Workspace, tmp_path: Path
     assert outcome.code == 0, outcome.err
     assert "windows alarmed." in history.read_text()
     assert "minutes_watched" in history.read_text()
+    counted = described["drift"]["histograms"]["minutes_watched"]
+    assert sum(counted["current_rows"]) == 1_200
+    for file in (page, history):
+        assert f"latest ({sum(counted['current_rows']):,} rows)" in file.read_text()
+    outcome = trained_copy.run("drift", "--log", log, "--json")
+    assert json.loads(outcome.out)["histograms"]["minutes_watched"] == counted
 
 
 def test_before_the_first_prediction_the_report_says_so(trained_copy: Workspace, tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
-from tests.conftest import Workspace
+from tabloop.artifacts.store import RunStore
+from tabloop.lifecycle.report import write_run_report
+from tests.conftest import QuietProgress, Workspace
 from tests.deployment.browser import chromium
 
 _CUT_OFF = """
@@ -32,7 +36,8 @@ def test_run_writes_a_report_that_a_browser_shows_whole(trained: Workspace, tmp_
         browser.open(page.as_uri())
         text = browser.run("return document.body.innerText")
         for said in ("Released: every gate holds", "95% interval", "ROC: hits against false alarms",
-                     "Importance of the columns", "student_country", "Parity holds", "SHA-256"):  # fmt: skip
+                     "Importance of the columns", "student_country", "Parity holds", "SHA-256",
+                     "precision by minutes_watched", "training against test part"):  # fmt: skip
             assert said in text
         assert browser.run("return document.querySelectorAll('svg[role=img][aria-label]').length") > 15
         assert browser.run("return performance.getEntriesByType('resource').length") == 0
@@ -66,6 +71,31 @@ def test_without_its_data_a_run_has_a_report_that_says_what_is_missing(
     outcome = workspace.run("report", "--output", str(tmp_path / "report.html"), "--json")
     assert outcome.code == 0, outcome.err
     assert "No data yet: the importances were not measured." in (tmp_path / "report.html").read_text()
+
+
+def test_every_test_figure_but_the_calibration_error_has_its_interval(trained: Workspace) -> None:
+    page = (trained.model_dir / "report.html").read_text()
+    for name in ("average_precision", "brier_score", "f1", "roc_auc", "precision", "recall", "accuracy"):
+        assert re.search(rf">{name}</bdi></th><td[^>]*><bdi>[0-9.]+</bdi></td><td[^>]*><bdi>[0-9.]+ to [0-9.]+<", page), name
+
+
+def test_an_open_run_has_its_report_which_the_release_renews(ready: Workspace, tmp_path: Path) -> None:
+    workspace = ready.copy(tmp_path / "project")
+    (run,) = RunStore(workspace.model_dir).runs()
+    assert write_run_report(workspace.project(), run, QuietProgress()) is not None
+    page = workspace.model_dir / "report.html"
+    assert "Not judged yet" in page.read_text()
+    assert workspace.run("release").code == 0
+    assert "Released: every gate holds" in page.read_text()
+
+
+def test_a_comparison_leaves_the_own_report_of_the_run_alone(trained_copy: Workspace) -> None:
+    page = (trained_copy.model_dir / "report.html").resolve()
+    before = page.read_bytes()
+    outcome = trained_copy.run("report", "--compare", page.parent.name, "--json")
+    assert outcome.code == 0, outcome.err
+    assert page.read_bytes() == before
+    assert Path(json.loads(outcome.out)["path"]).name == f"report-beside-{page.parent.name}.html"
 
 
 def test_two_runs_stand_beside_each_other(trained_copy: Workspace, tmp_path: Path) -> None:

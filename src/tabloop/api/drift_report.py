@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tabloop.api.html import table, titled
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project as Settings
+from tabloop.drift.histograms import FeatureHistogram
 from tabloop.drift.tracker import AlarmedWindow, DriftHistory
 from tabloop.drift.zscore_rule import DriftReport as RuleReport
 from tabloop.monitoring.log_drift import drift_of_log
@@ -35,6 +37,8 @@ class DriftReport:
         Complete windows that were tested.
     not_monitored : tuple of str
         Features that the log does not hold.
+    histograms : mapping of str to FeatureHistogram
+        The features that moved, in the latest rows and in the reference.
     """
 
     run_id: str
@@ -43,6 +47,7 @@ class DriftReport:
     alarms: tuple[AlarmedWindow, ...]
     windows: int
     not_monitored: tuple[str, ...]
+    histograms: Mapping[str, FeatureHistogram] = field(default_factory=dict)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -53,7 +58,9 @@ class DriftReport:
 
     def to_dict(self) -> dict[str, object]:
         """Describe the report as plain JSON values, as `tabloop drift --json` does."""
-        history = DriftHistory(self.rows, self.rule, self.windows, self.alarms, self.not_monitored)
+        history = DriftHistory(
+            self.rows, self.rule, self.windows, self.alarms, self.not_monitored, self.histograms
+        )
         return {"run_id": self.run_id, **json_values(history)}
 
     def __repr__(self) -> str:
@@ -76,8 +83,9 @@ def drift(settings: Settings, run: RunFolder, log: Path) -> DriftReport:
     """Go through all rows of a run in a log; see `tabloop.monitoring.log_drift`."""
     history = drift_of_log(settings, run, log)
     return DriftReport(
-        run.run_id, history.rows, history.rule, history.alarmed, history.windows, history.not_monitored
-    )
+        run.run_id, history.rows, history.rule, history.alarmed, history.windows, history.not_monitored,
+        history.histograms,
+    )  # fmt: skip
 
 
 def drift_html(title: str, said: str, rule: RuleReport, words: tuple[str, ...]) -> str:

@@ -161,14 +161,14 @@ def run(
     ...     print(done.state, decisions.columns)
     passed ['predicted_bought_probability', 'predicted_bought']
     """
-    from tabloop.lifecycle.run_all import run_all, run_stages
+    from tabloop.lifecycle.run_all import run_all, run_open
 
     settings, kind = _settings(data, config, Path(folder))
     with shown(progress) as watcher:
         if release:
             made, _ = run_all(settings, watcher, allow_infeasible=allow_infeasible)
         else:
-            made, _ = run_stages(settings, watcher)
+            made = run_open(settings, watcher)
         publish_made(settings, made)
     return Run(made, kind, settings)
 

@@ -45,7 +45,8 @@ def report(
         ending = output.suffix.removeprefix(".").lower() if output is not None else ""
         kind = ending if ending in FORMATS else "html"
     if output is None:
-        output = reports_folder(project.model_dir, run.run_id) / Path(REPORT).with_suffix(f".{kind}")
+        beside = "" if other is None else f"-beside-{other.run_id}"  # the run's own report stays
+        output = reports_folder(project.model_dir, run.run_id) / f"{Path(REPORT).stem}{beside}.{kind}"
     with ProgressDisplay() as progress:
         content = report_bytes(report_run(project, run, progress, other=other), kind)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -32,13 +32,13 @@ _allow_infeasible = click.option(
 @with_settings
 def run(settings: Settings, no_release: bool, allow_infeasible: bool) -> None:
     """Do the whole job: train, export, quantize, check, measure, and go live if every gate holds."""
-    from tabloop.lifecycle.run_all import run_all, run_stages
+    from tabloop.lifecycle.run_all import run_all, run_open
     from tabloop.release.release import require_promoted
 
     project = settings.project()
     with ProgressDisplay() as progress:
         if no_release:
-            (folder, _), decision = run_stages(project, progress), None
+            folder, decision = run_open(project, progress), None
         else:
             folder, decision = run_all(project, progress, allow_infeasible=allow_infeasible)
         progress.step("publishing")
@@ -71,6 +71,7 @@ def train(settings: Settings) -> None:
 @with_settings
 def release(settings: Settings, run_id: str | None, dry_run: bool, allow_infeasible: bool) -> None:
     """Judge the newest open run (or RUN), seal it, and make it the champion if every gate holds."""
+    from tabloop.lifecycle.report import renew_run_report
     from tabloop.release.release import release, require_promoted
     from tabloop.retraining.challenger_gates import challenger_gates
 
@@ -87,6 +88,9 @@ def release(settings: Settings, run_id: str | None, dry_run: bool, allow_infeasi
     if not settings.as_json:
         for gate in decision.gates:
             click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")
+    if not dry_run:
+        with ProgressDisplay() as progress:
+            renew_run_report(project, run.run_id, progress)
     published = None if dry_run else publish_made(project, run)
     with reported(settings, _describe_decision(decision) | {"published": published}):
         require_promoted(decision)

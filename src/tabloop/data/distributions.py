@@ -29,7 +29,12 @@ _MOST_CHARACTERS = 200
 
 
 def describe_rows(
-    contract: Contract, frame: pl.DataFrame, quarantine_lines: Iterable[bytes], *, refused_rows: int
+    contract: Contract,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    quarantine_lines: Iterable[bytes],
+    *,
+    refused_rows: int,
 ) -> Distributions:
     """Describe the accepted rows of a run, and those in quarantine.
 
@@ -37,20 +42,22 @@ def describe_rows(
     ----------
     contract : Contract
         Of the columns.
-    frame : polars.DataFrame
-        Accepted rows with the target.
+    train, test : polars.DataFrame
+        Accepted rows of both parts, with the target.
     quarantine_lines : iterable of bytes
         Of `quarantine.jsonl`.
     refused_rows : int
         How many were refused, also those that are not written down.
     """
+    frame = pl.concat([train, test])
     y_true = frame[contract.target.name].to_numpy()
+    is_test = np.arange(frame.height) >= train.height
     numeric, categories = [], []
     for name, column in contract.columns.items():
         if isinstance(column, CategoryColumn | BooleanColumn):
-            categories.append(_category(name, frame[name], y_true))
+            categories.append(_category(name, frame[name], y_true, is_test))
         elif column.formula_kind != "text":
-            numeric.append(_numeric(name, column.formula_numbers(frame[name]), y_true))
+            numeric.append(_numeric(name, column.formula_numbers(frame[name]), y_true, is_test))
     refusals, described = _refusals(quarantine_lines)
     return Distributions(
         rows=frame.height,
@@ -60,18 +67,22 @@ def describe_rows(
         refused_rows=refused_rows,
         described_refused_rows=described,
         refusals=refusals,
+        test_rows=test.height,
     )
 
 
-def _numeric(name: str, values: NDArray[np.float64], y_true: NDArray[np.int8]) -> NumericDistribution:
+def _numeric(
+    name: str, values: NDArray[np.float64], y_true: NDArray[np.int8], is_test: NDArray[np.bool_]
+) -> NumericDistribution:
     is_there = np.isfinite(values)
-    present, labels = values[is_there], y_true[is_there]
+    present, labels, tested = values[is_there], y_true[is_there], is_test[is_there]
     low, high = (float(q) for q in np.quantile(present, [0.01, 0.99])) if len(present) else (0.0, 0.0)
     edges = np.linspace(low, high, _BINS + 1) if low < high else np.empty(0)
-    counts = [np.empty(0, dtype=np.int64)] * 2
+    counts = [np.empty(0, dtype=np.int64)] * 4
     if len(edges):
         inside = np.clip(present, low, high)
-        counts = [np.histogram(inside[labels == label], edges)[0] for label in (0, 1)]
+        groups = (labels == 0, labels == 1, ~tested, tested)
+        counts = [np.histogram(inside[group], edges)[0] for group in groups]
     return NumericDistribution(
         column=name,
         missing_rows=int((~is_there).sum()),
@@ -83,19 +94,34 @@ def _numeric(name: str, values: NDArray[np.float64], y_true: NDArray[np.int8]) -
         positive_rows=tuple(counts[1].tolist()),
         below_rows=int((present < low).sum()),
         above_rows=int((present > high).sum()),
+        training_rows=tuple(counts[2].tolist()),
+        test_rows=tuple(counts[3].tolist()),
     )
 
 
-def _category(name: str, values: pl.Series, y_true: NDArray[np.int8]) -> CategoryDistribution:
-    table = pl.DataFrame({"value": values.cast(pl.String), "y": y_true}).drop_nulls("value")
+def _category(
+    name: str, values: pl.Series, y_true: NDArray[np.int8], is_test: NDArray[np.bool_]
+) -> CategoryDistribution:
+    table = pl.DataFrame({"value": values.cast(pl.String), "y": y_true, "is_test": is_test})
+    table = table.drop_nulls("value")
     counts = (
         table.group_by("value")
-        .agg(pl.len().alias("rows"), pl.col("y").cast(pl.Int64).sum().alias("positives"))
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("y").cast(pl.Int64).sum().alias("positives"),
+            pl.col("is_test").sum().alias("test_rows"),
+        )
         .sort(["rows", "value"], descending=[True, False])
     )
     commonest = [
-        CategoryCount(value=value, rows=rows, positive_rows=hits, interval=exact_interval(hits, rows))
-        for value, rows, hits in counts.head(_COMMONEST).iter_rows()
+        CategoryCount(
+            value=value,
+            rows=rows,
+            positive_rows=hits,
+            interval=exact_interval(hits, rows),
+            test_rows=test_rows,
+        )
+        for value, rows, hits, test_rows in counts.head(_COMMONEST).iter_rows()
     ]
     return CategoryDistribution(
         column=name,
@@ -108,17 +134,21 @@ def _category(name: str, values: pl.Series, y_true: NDArray[np.int8]) -> Categor
 
 def _refusals(lines: Iterable[bytes]) -> tuple[tuple[RefusalCount, ...], int]:
     """Count the reasons of the rows that are written down."""
-    counts: dict[str, int] = {}
-    examples: dict[str, str] = {}
+    counts: dict[tuple[str, str], int] = {}
+    examples: dict[tuple[str, str], str] = {}
     described = 0
     for line in lines:
         refused: dict[str, Any] = json.loads(line)
         described += 1
         for problem in refused["problems"]:
-            reason = f"{problem['column']}: {problem['reason']}"
-            counts[reason] = counts.get(reason, 0) + 1
-            if reason not in examples:
+            clause = (str(problem["column"]), f"{problem['column']}: {problem['reason']}")
+            counts[clause] = counts.get(clause, 0) + 1
+            if clause not in examples:
                 got = json.dumps(problem["value"], ensure_ascii=False)[:_MOST_CHARACTERS]
-                examples[reason] = f"line {refused['line']}: got {got}, expected {problem['expected']}"
+                examples[clause] = f"line {refused['line']}: got {got}, expected {problem['expected']}"
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(RefusalCount(reason=r, rows=n, example=examples[r]) for r, n in ordered), described
+    refusals = [
+        RefusalCount(reason=clause[1], rows=n, example=examples[clause], column=clause[0])
+        for clause, n in ordered
+    ]
+    return tuple(refusals), described

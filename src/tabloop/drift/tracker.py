@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
+from tabloop.drift.histograms import FeatureHistogram, compare_histograms
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
 from tabloop.drift.window import DriftWindow
@@ -76,6 +77,8 @@ class DriftHistory:
         Those with an alarm, and early alarms of a last window that is not complete.
     not_monitored : tuple of str
         Features that the rows do not hold.
+    histograms : mapping of str to FeatureHistogram
+        The features that moved, in the rows of `rule` and in the reference.
     """
 
     rows: int
@@ -83,6 +86,7 @@ class DriftHistory:
     windows: int
     alarmed: tuple[AlarmedWindow, ...]
     not_monitored: tuple[str, ...]
+    histograms: Mapping[str, FeatureHistogram] = field(default_factory=dict)
 
 
 class DriftTracker:
@@ -126,6 +130,7 @@ class DriftTracker:
             baseline,
             numeric={n: d for n, d in baseline.numeric.items() if n not in not_monitored},
         )
+        self._reference = reference
         self._start = 0  # of the window that is filling
         self._surges: dict[tuple[str, str], FeatureTest] = {}
 
@@ -175,6 +180,19 @@ class DriftTracker:
         """Apply the z-score rule to the latest `window_rows` rows."""
         rows = self.window.latest(self.config.window_rows)
         return check_drift(self._baseline, rows.numeric, rows.label, self.config)
+
+    def compare_histograms(self, alarms: Iterable[FeatureTest]) -> Mapping[str, FeatureHistogram]:
+        """Put the latest `window_rows` rows beside the reference, feature by feature of those that moved.
+
+        Parameters
+        ----------
+        alarms : iterable of FeatureTest
+            The windowed tests that alarmed; the features of the z-score rule come before theirs.
+        """
+        rule = self.check_rule()
+        by_zscore = sorted(rule.drifted_features, key=lambda name: -rule.zscores[name])
+        moved = (*by_zscore, *(test.feature for test in alarms))
+        return compare_histograms(self._reference, self.window.latest(self.config.window_rows), moved)
 
     def _check_early(self) -> WindowVerdict | None:
         stop = self.window.rows_seen
@@ -235,10 +253,13 @@ def drift_of_rows(
             early = [] if verdict.complete else [*early, verdict]
             if verdict.complete and verdict.alarms:
                 alarmed.append(verdict)
+    verdicts = (*alarmed, *early)
+    latest_first = [test for verdict in reversed(verdicts) for test in verdict.alarms]
     return DriftHistory(
         rows=monitor.window.rows_seen,
         rule=monitor.check_rule(),
         windows=windows,
-        alarmed=tuple(AlarmedWindow.of(verdict) for verdict in (*alarmed, *early)),
+        alarmed=tuple(AlarmedWindow.of(verdict) for verdict in verdicts),
         not_monitored=not_monitored,
+        histograms=monitor.compare_histograms(latest_first),
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import msgspec
 import polars as pl
 
 from tabloop.artifacts.documents.evaluation import Segment
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_COLUMNS, _MOST_VALUES = 6, 8
+_MOST_NUMBERS, _BANDS = 4, 4
 _FEW_ROWS, _FEW_POSITIVES = 30, 5
 
 
@@ -25,6 +28,8 @@ def measure_segments(
     y_true: NDArray[np.int8],
     y_proba: NDArray[np.float64],
     threshold: float,
+    *,
+    order: Sequence[str] = (),
 ) -> tuple[tuple[Segment, ...], int]:
     """Measure a model by the commonest values of its categories, and by truth values.
 
@@ -38,6 +43,8 @@ def measure_segments(
         Labels and probabilities.
     threshold : float
         Of the decisions.
+    order : sequence of str, default=()
+        Columns, those that matter most first.
 
     Returns
     -------
@@ -51,6 +58,7 @@ def measure_segments(
         for name, column in contract.columns.items()
         if name in contract.category_features or (isinstance(column, BooleanColumn) and column.model)
     ]
+    names = _first(names, order)
     segments, left_out = [], 0
     for place, name in enumerate(names):
         values = frame[name].cast(pl.String).fill_null("")
@@ -60,6 +68,77 @@ def measure_segments(
         texts = values.to_numpy().astype(object)
         segments += [_segment(name, value, texts == value, y_true, y_proba, threshold) for value in shown]
     return tuple(segments), left_out
+
+
+def measure_bands(
+    contract: Contract,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    y_true: NDArray[np.int8],
+    y_proba: NDArray[np.float64],
+    threshold: float,
+    *,
+    order: Sequence[str] = (),
+) -> tuple[Segment, ...]:
+    """Measure a model by bands of its numbers, cut at the quartiles of the training rows.
+
+    Parameters
+    ----------
+    contract : Contract
+        Says which columns are numbers.
+    train, test : polars.DataFrame
+        Typed rows; those that the bands are cut at, and the n_rows that are measured.
+    y_true, y_proba : ndarray of shape (n_rows,)
+        Labels and probabilities of the test rows.
+    threshold : float
+        Of the decisions.
+    order : sequence of str, default=()
+        Columns, those that matter most first.
+
+    Returns
+    -------
+    segments : tuple of Segment
+        Of up to four columns, up to four bands each and the rows without a value. A band that no test row
+        lies in is left out, and a column that quartiles do not part.
+    """
+    names = [
+        name
+        for name, column in contract.columns.items()
+        if name in contract.numeric_features and not isinstance(column, BooleanColumn)
+    ]
+    segments: list[Segment] = []
+    for name in _first(names, order)[:_MOST_NUMBERS]:
+        known = contract.columns[name].formula_numbers(train[name])
+        known = known[np.isfinite(known)]
+        cuts = np.unique(np.quantile(known, np.linspace(0, 1, _BANDS + 1)[1:-1])) if len(known) else known
+        cuts = cuts[cuts < known.max()] if len(known) else cuts
+        if not len(cuts):
+            continue
+        values = contract.columns[name].formula_numbers(test[name])
+        ends = [None, *cuts.tolist(), None]
+        for low, high in zip(ends, ends[1:], strict=False):
+            inside = np.isfinite(values)
+            inside &= True if low is None else values > low
+            inside &= True if high is None else values <= high
+            if inside.any():
+                words = _band_words(low, high)
+                own = _segment(name, words, inside, y_true, y_proba, threshold)
+                segments.append(msgspec.structs.replace(own, is_band=True, low=low, high=high))
+        if (missing := ~np.isfinite(values)).any():
+            own = _segment(name, "", missing, y_true, y_proba, threshold)
+            segments.append(msgspec.structs.replace(own, is_band=True))
+    return tuple(segments)
+
+
+def _band_words(low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"up to {high:.6g}"
+    return f"above {low:.6g}" if high is None else f"above {low:.6g} to {high:.6g}"
+
+
+def _first(names: Sequence[str], order: Sequence[str]) -> list[str]:
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
 def _segment(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from tabloop.artifacts.documents.evaluation import Evaluation
 from tabloop.artifacts.layout import DISTRIBUTIONS, EVALUATION, EXPLANATION, QUARANTINE
 from tabloop.artifacts.reports import write_report_document
@@ -12,7 +10,8 @@ from tabloop.data.distributions import describe_rows
 from tabloop.data.run_data import RunData
 from tabloop.evaluation.candidates import compare_candidates
 from tabloop.evaluation.curves import confusion, rate_curve, reliability, score_histogram
-from tabloop.evaluation.segments import measure_segments
+from tabloop.evaluation.figures import bounded_figures
+from tabloop.evaluation.segments import measure_bands, measure_segments
 from tabloop.explanation.explain_model import explain_model
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
@@ -36,7 +35,11 @@ def describe_run(run: RunFolder, data: RunData) -> None:
     y_true = test[contract.target.name].to_numpy()
     y_proba = predictor.predict(columns)
     threshold, metrics = run.threshold, run.metrics
-    segments, left_out = measure_segments(contract, test, y_true, y_proba, threshold)
+    explanation = explain_model(predictor, run.served_model, contract, columns, y_true, seed=data.config.seed)
+    write_report_document(run, EXPLANATION, explanation)
+    order = [each.column for each in explanation.importances]
+    segments, left_out = measure_segments(contract, test, y_true, y_proba, threshold, order=order)
+    bands = measure_bands(contract, data.split.train, test, y_true, y_proba, threshold, order=order)
     evaluation = Evaluation(
         model=run.served_model,
         rows=len(y_true),
@@ -45,16 +48,16 @@ def describe_run(run: RunFolder, data: RunData) -> None:
         reliability=reliability(y_true, y_proba),
         histogram=score_histogram(y_true, y_proba),
         confusion=confusion(y_true, y_proba, threshold),
-        segments=segments,
+        segments=(*segments, *bands),
         segments_left_out=left_out,
         candidates=compare_candidates(metrics),
+        figures=bounded_figures(y_true, y_proba, threshold),
     )
     write_report_document(run, EVALUATION, evaluation)
-    explanation = explain_model(predictor, run.served_model, contract, columns, y_true, seed=data.config.seed)
-    write_report_document(run, EXPLANATION, explanation)
     rows = describe_rows(
         contract,
-        pl.concat([data.split.train, test]),
+        data.split.train,
+        test,
         run.read(QUARANTINE).splitlines(),
         refused_rows=run.lineage.rows.quarantined,
     )

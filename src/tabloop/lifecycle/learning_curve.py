@@ -6,12 +6,11 @@ from tabloop.artifacts.documents.learning_curve import LearningCurve
 from tabloop.artifacts.layout import LEARNING_CURVE, LEARNING_CURVE_PLOT
 from tabloop.artifacts.reports import write_report, write_report_document
 from tabloop.artifacts.run import RunFolder
-from tabloop.charts.chart import Chart, sheet, to_png
-from tabloop.charts.lines import Line, line_chart
-from tabloop.charts.scale import Axis
+from tabloop.charts.chart import sheet, to_png
 from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactError
 from tabloop.progress import Progress
+from tabloop.report.learning_curve import learning_curve_chart
 
 
 def learning_curve_run(
@@ -53,24 +52,3 @@ def learning_curve_run(
     write_report_document(run, LEARNING_CURVE, curve)
     write_report(run, LEARNING_CURVE_PLOT, to_png(sheet([[learning_curve_chart(curve)]])))
     return curve
-
-
-def learning_curve_chart(curve: LearningCurve) -> Chart:
-    """Draw a learning curve."""
-    return line_chart(
-        f"Learning curve of {curve.candidate}",
-        curve.sentence,
-        Axis("training rows", writing="count", log=True),
-        Axis("ROC-AUC, out of fold"),
-        [
-            Line(
-                curve.candidate,
-                [point.rows for point in curve.points],
-                [point.roc_auc for point in curve.points],
-                lows=[point.interval[0] for point in curve.points],
-                highs=[point.interval[1] for point in curve.points],
-                dots=True,
-            )
-        ],
-        width=560.0,
-    )

@@ -9,6 +9,7 @@ from tabloop.artifacts.files import swap_link, write_atomic
 from tabloop.artifacts.layout import DISTRIBUTIONS, EVALUATION, EXPLANATION, REPORT, REPORTS, reports_folder
 from tabloop.artifacts.reports import report_path
 from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.run_data import load_run_data, require_trained
 from tabloop.errors import TabloopError
@@ -80,3 +81,10 @@ def write_run_report(project: Project, run: RunFolder, progress: Progress) -> Pa
         logging.getLogger("tabloop").exception("the report of run %s could not be made", run.run_id)
         return None
     return path
+
+
+def renew_run_report(project: Project, run_id: str, progress: Progress) -> Path | None:
+    """Write the report of a run that has one again, now that it was judged; see `write_run_report`."""
+    if not (reports_folder(project.model_dir, run_id) / REPORT).exists():
+        return None
+    return write_run_report(project, RunStore(project.model_dir).get(run_id), progress)

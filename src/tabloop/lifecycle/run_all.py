@@ -59,6 +59,13 @@ def run_all(
     return sealed, decision
 
 
+def run_open(project: Project, progress: Progress) -> RunFolder:
+    """Do all that comes before the release, and report it; `tabloop release` judges the run later."""
+    run, _ = run_stages(project, progress)
+    write_run_report(project, run, progress)
+    return run
+
+
 def run_stages(
     project: Project, progress: Progress, *, retraining: RetrainingRecord | None = None
 ) -> tuple[RunFolder, RunData]:

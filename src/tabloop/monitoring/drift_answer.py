@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
+from tabloop.drift.histograms import FeatureHistogram
 from tabloop.drift.tracker import WindowVerdict
 from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_report import FeatureTest
@@ -86,6 +87,8 @@ class DriftAnswer:
         The windowed tests.
     refused : RefusalReport or None
         The latest look at refused records, which only a running service counts.
+    histograms : mapping of str to FeatureHistogram
+        The features that moved, in the latest rows and in the reference.
     """
 
     run_id: str
@@ -108,6 +111,7 @@ class DriftAnswer:
     not_monitored: tuple[str, ...]
     windowed: WindowedDrift
     refused: RefusalReport | None = None
+    histograms: Mapping[str, FeatureHistogram] = field(default_factory=dict)
 
 
 def describe_drift(
@@ -120,6 +124,7 @@ def describe_drift(
     latest: WindowVerdict | None,
     rows_until_next: int,
     not_monitored: tuple[str, ...],
+    histograms: Mapping[str, FeatureHistogram],
     run_id: str,
     live_since: str | None,
     rows_since_live: int,
@@ -144,6 +149,8 @@ def describe_drift(
         Rows that the window that is filling still takes.
     not_monitored : tuple of str
         Features that the rows do not hold.
+    histograms : mapping of str to FeatureHistogram
+        Of the features that moved.
     run_id, live_since, rows_since_live
         As in `DriftAnswer`.
     """
@@ -166,6 +173,7 @@ def describe_drift(
         alarms=tuple(alarms),
         features=_describe_features(rule, rows, baseline),
         not_monitored=not_monitored,
+        histograms=histograms,
         windowed=WindowedDrift(
             config.test_window_rows,
             config.false_alarms_per_1000_windows,

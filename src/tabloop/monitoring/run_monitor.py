@@ -151,6 +151,7 @@ class RunMonitor:
             latest=self._drift.latest,
             rows_until_next=self._drift.rows_until_next,
             not_monitored=self._rows.not_monitored,
+            histograms=self._drift.compare_histograms(self.active_alarms()),
             run_id=self.run.run_id,
             live_since=self.since,
             rows_since_live=self.rows_seen,

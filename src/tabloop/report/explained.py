@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from tabloop.artifacts.documents.evaluation import Segment
 from tabloop.artifacts.documents.explanation import PartialDependence
@@ -89,25 +92,28 @@ def _dependence_chart(one: PartialDependence, rows: int) -> Chart:
 
 
 def segments_section(run: RunDocuments) -> Section:
-    """Show precision, recall and ROC-AUC by the values of categories."""
+    """Show precision, recall and ROC-AUC by the values of categories and by bands of numbers."""
     title = "By segment"
     found = run.evaluation
     if found is None or not found.segments:
         why = (
-            "no category or truth value among the columns"
+            "no category, truth value or number among the columns parts the rows"
             if found is not None
             else "the model was not measured"
         )
         return Section("segments", title, (Text(f"No data yet: {why}."),))
     metrics = run.metrics
     charts: list[Chart] = []
-    for column in dict.fromkeys(segment.column for segment in found.segments):
-        own = [segment for segment in found.segments if segment.column == column]
+    moments = set(run.contract.timestamp_columns)
+    segments = tuple(_dated(each) if each.column in moments else each for each in found.segments)
+    for column in dict.fromkeys(segment.column for segment in segments):
+        own = [segment for segment in segments if segment.column == column]
         for name, overall, pick in _PICKS:
             charts.append(_segment_chart(column, name, float(getattr(metrics, overall)), own, pick))
     left = f" {found.segments_left_out:,} rarer values are not listed." if found.segments_left_out else ""
     words = (
-        "The commonest values of each category, on the test rows. A hollow mark stands on fewer than 30 "
+        "The commonest values of each category, and numbers in bands between quartiles of the training rows, "
+        "on the test rows. A hollow mark stands on fewer than 30 "
         "rows or 5 "
         f"positives: read its interval, not its place.{left} Among many segments some differ by chance."
     )
@@ -117,9 +123,20 @@ def segments_section(run: RunDocuments) -> Section:
         (
             Text(words),
             Figures(tuple(charts)),
-            Listing(_segments_table(found.segments), "All figures by segment", is_folded=True),
+            Listing(_segments_table(segments), "All figures by segment", is_folded=True),
         ),
     )
+
+
+def _dated(segment: Segment) -> Segment:
+    """Write the ends of a band of moments as dates."""
+    low, high = (end if end is None else _date(end) for end in (segment.low, segment.high))
+    words = f"up to {high}" if low is None else f"above {low}" + ("" if high is None else f" to {high}")
+    return segment if low == high else msgspec.structs.replace(segment, value=words)
+
+
+def _date(seconds: float) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).date().isoformat()
 
 
 _Ends = tuple[float, float] | None

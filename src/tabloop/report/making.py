@@ -10,6 +10,7 @@ from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import number_text, percent_text
 from tabloop.optimization.tradeoffs.plots import latency_chart, size_chart, throughput_chart
+from tabloop.report.learning_curve import learning_curve_chart
 from tabloop.report.page import Block, Commands, Facts, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
 
@@ -51,7 +52,7 @@ def candidates_section(run: RunDocuments) -> Section:
     rows = []
     for each in metrics.cv_ranking:
         if each.failure is not None:
-            rows.append((each.name, each.kind, f"failed: {each.failure.splitlines()[0]}", "", "", "", ""))
+            rows.append((each.name, each.kind, f"failed: {each.failure.splitlines()[0]}", "", "", "", "", ""))
             continue
         is_winner = each.name == metrics.best_model_name
         is_marked = {"winner": is_winner, "report only": each.report_only, "no graph": each.no_graph}
@@ -65,6 +66,7 @@ def candidates_section(run: RunDocuments) -> Section:
                 f"{each.brier_score:.4f}",
                 f"{each.expected_calibration_error:.4f}",
                 f"{each.fit_s:.2f}",
+                "all" if each.sampled_rows is None else f"{each.sampled_rows:,}",
             )
         )
     headers = (
@@ -75,13 +77,32 @@ def candidates_section(run: RunDocuments) -> Section:
         "Brier score",
         "calibration error",
         "fit, s",
+        "rows of a fit",
     )
     caption = f"Means over {metrics.cv_n_splits} folds, ranked by {metrics.rank_by}."
     return Section(
         "candidates",
         "The candidates",
-        (Figures(tuple(charts)), Listing(Table(headers, tuple(rows)), caption)),
+        (Figures(tuple(charts)), Listing(Table(headers, tuple(rows)), caption), *_made_do(run)),
     )
+
+
+def _made_do(run: RunDocuments) -> list[Block]:
+    """Say which candidates saw a sample or were cut for time, and what more rows would bring."""
+    said: list[Block] = []
+    sampled = [each.name for each in run.metrics.cv_ranking if each.sampled_rows is not None]
+    if sampled:
+        said.append(Text(
+            f"Fitted on a stratified sample of the training rows: {', '.join(sampled)}. Their figures may be "
+            "below what all rows would give.", is_note=True))  # fmt: skip
+    if (budget := run.metrics.time_budget) is not None:
+        cuts = "; ".join(cut.describe() for cut in budget.cuts) or "nothing had to be cut"
+        said.append(Text(
+            f"A time budget of {budget.budget_s:,.0f} s was set; without cuts {budget.uncut_s:,.0f} s were "
+            f"expected, with them {budget.expected_s:,.0f} s: {cuts}.", is_note=bool(budget.cuts)))  # fmt: skip
+    if (curve := run.learning_curve) is not None:
+        said += [Figures((learning_curve_chart(curve),))]
+    return said
 
 
 def _bounded(name: str, value: float, ends: tuple[float, float] | None, colour: Colour) -> Estimate:

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tabloop import __version__
-from tabloop.charts.bars import Bars, bar_chart
+from tabloop.charts.bars import Bars, bar_chart, histogram_chart
 from tabloop.charts.chart import Chart, Table, no_data
+from tabloop.charts.colours import Colour
 from tabloop.charts.dots import Estimate, dot_chart
 from tabloop.charts.heat import heat_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import number_text, percent_text, visible
-from tabloop.report.page import Figures, Listing, Page, Points, Section, Text, Tile
-from tabloop.report.production_documents import DriftHistory, DriftState, FeatureTest, Monitoring, Performance
+from tabloop.report.page import Block, Figures, Listing, Page, Points, Section, Text, Tile
+from tabloop.report.production_documents import (
+    DriftHistory,
+    DriftState,
+    FeatureHistogram,
+    FeatureTest,
+    Monitoring,
+    Performance,
+)
 
 _MOST_FEATURES, _MOST_WINDOWS, _MOST_WEEKS = 25, 8, 12
 
@@ -49,6 +57,7 @@ def report_of_monitoring(found: Monitoring, *, zscore_limit: float) -> Page:
                 "What moved",
                 (
                     Figures((_zscore_chart(drift, zscore_limit), _test_chart(drift))),
+                    *_histograms(drift.histograms),
                     Listing(_features_table(drift), "Means against those of the training rows"),
                     Listing(
                         _tests_table(drift.latest_tests), "Every test of the latest window", is_folded=True
@@ -105,6 +114,7 @@ def report_of_history(run_id: str, log: str, found: DriftHistory, *, zscore_limi
                     Figures(
                         (_zscores(rule.zscores, zscore_limit, rule.samples_observed), _onset_chart(found))
                     ),
+                    *_histograms(found.histograms),
                     Points(words[:40] or ("No windowed test alarmed.",)),
                 ),
             ),
@@ -193,6 +203,34 @@ def _test_chart(drift: DriftState) -> Chart:
         note_header="test",
         name_header="feature",
     )
+
+
+def _histograms(found: Mapping[str, FeatureHistogram]) -> tuple[Block, ...]:
+    """Draw the features that moved beside the training rows; none where none did."""
+    charts = tuple(
+        histogram_chart(
+            visible(name, 60),
+            "Each group by itself. What lies beyond the 1st and 99th percentile counts in the outer bins.",
+            Axis(visible(name, 40)),
+            Axis("share of the rows", "percent"),
+            one.edges,
+            [
+                Bars(f"{said} ({sum(rows):,} rows)", [n / max(1, sum(rows)) for n in rows], colour)
+                for said, rows, colour in _groups(one)
+            ],
+            height=200,
+        )
+        for name, one in found.items()
+    )
+    if not charts:
+        return ()
+    return Text("Where the values of the features that moved lie now, and where they lay in training:"), Figures(
+        charts
+    )
+
+
+def _groups(one: FeatureHistogram) -> tuple[tuple[str, tuple[int, ...], Colour], ...]:
+    return ("training", one.reference_rows, "reference"), ("latest", one.current_rows, "current")
 
 
 def _onset_chart(found: DriftHistory) -> Chart:

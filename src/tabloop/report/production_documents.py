@@ -18,6 +18,14 @@ class FeatureTest(msgspec.Struct, frozen=True):
     words: str
 
 
+class FeatureHistogram(msgspec.Struct, frozen=True):
+    """A feature that moved, in the reference and in the latest rows; see `tabloop.drift.histograms`."""
+
+    edges: tuple[float, ...]
+    reference_rows: tuple[int, ...]
+    current_rows: tuple[int, ...]
+
+
 class FeatureState(msgspec.Struct, frozen=True):
     """The mean of one feature against that of the training rows."""
 
@@ -60,6 +68,7 @@ class DriftState(msgspec.Struct, frozen=True):
     features: dict[str, FeatureState]
     not_monitored: tuple[str, ...]
     windowed: Windowed
+    histograms: dict[str, FeatureHistogram]
 
     @property
     def latest_tests(self) -> tuple[FeatureTest, ...]:
@@ -158,3 +167,4 @@ class DriftHistory(msgspec.Struct, frozen=True):
     windows: int
     alarmed: tuple[Verdict, ...]
     not_monitored: tuple[str, ...]
+    histograms: dict[str, FeatureHistogram]

@@ -24,7 +24,7 @@ _FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "accura
 def quality_section(run: RunDocuments) -> Section:
     """Show the test figures and every curve behind them."""
     found = run.evaluation
-    blocks = [Listing(figures_table(run.metrics), f"On {run.metrics.test_rows:,} test rows, "
+    blocks = [Listing(figures_table(run.metrics, found), f"On {run.metrics.test_rows:,} test rows, "
                       f"{run.metrics.test_positive_rows:,} of them positive.")]  # fmt: skip
     if found is None:
         return Section(
@@ -42,11 +42,15 @@ def quality_section(run: RunDocuments) -> Section:
     return Section("quality", "How good it is", (*blocks, Figures(charts)))
 
 
-def figures_table(metrics: Metrics) -> Table:
-    """List the test figures with their intervals, where they have one."""
+def figures_table(metrics: Metrics, found: Evaluation | None) -> Table:
+    """List the test figures with their intervals, where they have one.
+
+    The intervals of average precision, F1 and Brier score are those of the served model.
+    """
+    measured = {} if found is None else {name: each.interval for name, each in found.figures.items()}
     rows = []
     for name in _FIGURES:
-        ends = metrics.intervals.get(name)
+        ends = metrics.intervals.get(name, measured.get(name))
         span = "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
         rows.append((name, f"{getattr(metrics, name):.4f}", span))
     return Table(("figure", "value", "95% interval"), tuple(rows))

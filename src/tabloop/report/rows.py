@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tabloop.artifacts.documents.distributions import CategoryDistribution, Distributions, NumericDistribution
 from tabloop.charts.bars import Bars, bar_chart, histogram_chart
 from tabloop.charts.chart import Chart, Table
+from tabloop.charts.colours import Colour
 from tabloop.charts.dots import Estimate, dot_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
@@ -15,7 +17,7 @@ from tabloop.report.page import Block, Facts, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
 from tabloop.training.model_card import repetition_words
 
-_MOST_CHARTS = 15
+_MOST_CHARTS, _MOST_PARTS = 15, 6
 
 
 def rows_section(run: RunDocuments) -> Section:
@@ -60,7 +62,7 @@ def rows_section(run: RunDocuments) -> Section:
     return Section(
         "data",
         "The data",
-        (*blocks, Figures(tuple(charts)), Listing(_columns_table(found), "All columns", is_folded=True)),
+        (*blocks, Figures(tuple(charts)), *_parts(found, shown, moments), Listing(_columns_table(found), "All columns", is_folded=True)),
     )
 
 
@@ -80,7 +82,61 @@ def _quarantine(found: Distributions) -> list[Block]:
         name_header="reason",
     )
     table = Table(("reason", "rows", "for example"), rows[:40])
-    return [Figures((chart,)), Listing(table, "Refused rows by reason, with an example", is_folded=True)]
+    columns: dict[str, int] = {}
+    for each in found.refusals:
+        columns[each.column] = columns.get(each.column, 0) + each.rows
+    ordered = sorted(columns.items(), key=lambda item: (-item[1], item[0]))[:10]
+    by_column = bar_chart(
+        "Quarantine: the columns of the broken clauses",
+        "Clauses that refused rows broke, by the column that they are about.",
+        Axis("broken clauses", "count"),
+        [name or "(the whole row)" for name, _ in ordered],
+        [Bars("broken", [float(n) for _, n in ordered], "limit")],
+        name_header="column",
+    )
+    is_known = any(columns)  # older versions did not note the column
+    return [Figures((chart, by_column) if is_known else (chart,)), Listing(table, "Refused rows by reason, with an example", is_folded=True)]
+
+
+def _parts(found: Distributions, shown: Sequence[str], moments: set[str]) -> list[Block]:
+    """Draw training part against test part, of the most important columns."""
+    if not found.test_rows:
+        return []
+    sizes = (found.rows - found.test_rows, found.test_rows)
+    numeric = {each.column: each for each in found.numeric if sum(each.test_rows)}
+    categories = {each.column: each for each in found.categories}
+    charts = []
+    for name in shown[:_MOST_PARTS]:
+        title = f"{visible(name)}: training against test part"
+        if name in numeric:
+            one = numeric[name]
+            is_moment = name in moments
+            charts.append(histogram_chart(
+                title, "Each part by itself; alike, when the split is fair.",
+                Axis("days since 1970" if is_moment else visible(name, 40)), Axis("share of the part", "percent"),
+                [edge / 86_400 for edge in one.edges] if is_moment else one.edges,
+                _shares((one.training_rows, one.test_rows)),
+                tick_names=[_value(edge, is_moment) for edge in one.edges], height=200))  # fmt: skip
+        elif name in categories and categories[name].commonest:
+            values = [each for each in categories[name].commonest if each.test_rows is not None]
+            tests = [each.test_rows or 0 for each in values]
+            charts.append(bar_chart(
+                title, "The commonest values, as shares of all rows of each part.",
+                Axis("share of the part", "percent"),
+                [shortened(each.value, 105, 11) or "(empty)" for each in values],
+                _shares(([each.rows - n for each, n in zip(values, tests, strict=True)], tests), sizes),
+                name_header="value"))  # fmt: skip
+    return [Text("The same columns in the part that trained and the part that every figure is of:"),
+            Figures(tuple(charts))] if charts else []  # fmt: skip
+
+
+def _shares(parts: Sequence[Sequence[int]], sizes: Sequence[int] | None = None) -> list[Bars]:
+    rows = [sum(part) for part in parts] if sizes is None else sizes
+    looks: tuple[tuple[str, Colour], ...] = (("training", "reference"), ("test", "current"))
+    return [
+        Bars(f"{name} ({n:,} rows)", [count / max(1, n) for count in part], colour)
+        for (name, colour), part, n in zip(looks, parts, rows, strict=True)
+    ]
 
 
 def _by_importance(run: RunDocuments, found: Distributions) -> list[str]:

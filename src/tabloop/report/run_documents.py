@@ -11,6 +11,7 @@ from tabloop.artifacts.documents.evaluation import Evaluation
 from tabloop.artifacts.documents.explanation import Explanation
 from tabloop.artifacts.documents.gates import Gates
 from tabloop.artifacts.documents.graphs import RunParity
+from tabloop.artifacts.documents.learning_curve import LearningCurve
 from tabloop.artifacts.documents.lineage import Lineage
 from tabloop.artifacts.documents.manifest import RunState
 from tabloop.artifacts.documents.metrics import Metrics
@@ -22,6 +23,7 @@ from tabloop.artifacts.layout import (
     DRIFT_OPERATING_TABLE,
     EVALUATION,
     EXPLANATION,
+    LEARNING_CURVE,
     PARITY_REPORT,
     QUANTIZE_REPORT,
     TRADEOFFS,
@@ -52,6 +54,7 @@ class RunDocuments:
     benchmark: BenchmarkReport | None
     tradeoffs: TradeoffReport | None
     operating_table: DriftOperatingTable | None
+    learning_curve: LearningCurve | None
 
 
 def read_run_documents(run: RunFolder) -> RunDocuments:
@@ -80,4 +83,5 @@ def read_run_documents(run: RunFolder) -> RunDocuments:
         benchmark=read_report(run, BenchmarkReport, BENCHMARK),
         tradeoffs=read_report(run, TradeoffReport, TRADEOFFS),
         operating_table=read_report(run, DriftOperatingTable, DRIFT_OPERATING_TABLE),
+        learning_curve=read_report(run, LearningCurve, LEARNING_CURVE),
     )

@@ -24,6 +24,8 @@ class NumericDistribution(msgspec.Struct, frozen=True, kw_only=True):
         By bin and class; what lies beyond an end counts in its bin.
     below_rows, above_rows : int
         Rows beyond the ends.
+    training_rows, test_rows : tuple of int
+        By bin and part; empty where an older version described the rows.
     """
 
     column: str
@@ -36,15 +38,30 @@ class NumericDistribution(msgspec.Struct, frozen=True, kw_only=True):
     positive_rows: tuple[int, ...]
     below_rows: int
     above_rows: int
+    training_rows: tuple[int, ...] = ()
+    test_rows: tuple[int, ...] = ()
 
 
 class CategoryCount(msgspec.Struct, frozen=True, kw_only=True):
-    """One value: its rows, those of them that are positive, and a 95% interval of their rate."""
+    """One value: its rows, those of them that are positive, and a 95% interval of their rate.
+
+    Attributes
+    ----------
+    value : str
+        The value.
+    rows, positive_rows : int
+        Training and test part together.
+    interval : (float, float)
+        95%, of the rate of positives.
+    test_rows : int or None
+        Those of the test part; None where an older version described the rows.
+    """
 
     value: str
     rows: int
     positive_rows: int
     interval: tuple[float, float]
+    test_rows: int | None = None
 
 
 class CategoryDistribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +75,24 @@ class CategoryDistribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusalCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many rows were refused for one reason, with an example in words; a row may count twice."""
+    """How many rows were refused for one reason, with an example in words; a row may count twice.
+
+    Attributes
+    ----------
+    reason : str
+        With the column before it.
+    rows : int
+        Of those that are written down.
+    example : str
+        The first of them; what was got is shortened.
+    column : str
+        Whose clause was broken; empty where an older version counted.
+    """
 
     reason: str
     rows: int
     example: str
+    column: str = ""
 
 
 class Distributions(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +102,8 @@ class Distributions(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     rows, positive_rows : int
         Accepted, training and test part together.
+    test_rows : int or None
+        Those of the test part; None where an older version described the rows.
     numeric, categories : tuple
         One for each column of the contract, in its order; texts are left out.
     refused_rows, described_refused_rows : int
@@ -87,4 +119,5 @@ class Distributions(msgspec.Struct, frozen=True, kw_only=True):
     refused_rows: int
     described_refused_rows: int
     refusals: tuple[RefusalCount, ...]
+    test_rows: int | None = None
     format_version: int = FORMAT_VERSION

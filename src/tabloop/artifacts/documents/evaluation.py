@@ -66,13 +66,20 @@ class Confusion(msgspec.Struct, frozen=True, kw_only=True):
     true_negative: Outcome
 
 
+class BoundedFigure(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure of the test rows, with its two-sided 95% interval."""
+
+    value: float
+    interval: tuple[float, float]
+
+
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """Test rows that share a value of one column.
+    """Test rows that share a value of one column, or whose number lies in one band.
 
     Attributes
     ----------
     column, value : str
-        Which rows; a value that is missing is the empty text.
+        Which rows; a value that is missing is the empty text. Of a band, its ends in words.
     rows, positive_rows, predicted_positive_rows : int
         Counts.
     precision, recall, roc_auc : float or None
@@ -81,6 +88,10 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         Two-sided 95%.
     is_small : bool
         Whether fewer than 30 rows or 5 positives stand behind it.
+    is_band : bool
+        Whether the column holds numbers, and these rows lie in `low` < number <= `high`; None is open.
+    low, high : float or None
+        Quartiles of the training rows; of a moment in seconds since 1970.
     """
 
     column: str
@@ -95,6 +106,9 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     recall_interval: tuple[float, float] | None
     roc_auc_interval: tuple[float, float] | None
     is_small: bool
+    is_band: bool = False
+    low: float | None = None
+    high: float | None = None
 
 
 class CandidateComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,11 +153,13 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     confusion : Confusion
         At the decision threshold.
     segments : tuple of Segment
-        By column, then by rows; the commonest values of categories, and truth values.
+        The commonest values of categories, and truth values, by column, then by rows; then bands of numbers.
     segments_left_out : int
-        Values that are not listed.
+        Values of categories that are not listed.
     candidates : tuple of CandidateComparison
         In the order of the ranking, without those that failed.
+    figures : dict of str to BoundedFigure
+        Average precision, F1 and Brier score; empty where an older version measured.
     """
 
     model: str
@@ -156,4 +172,5 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[Segment, ...]
     segments_left_out: int
     candidates: tuple[CandidateComparison, ...]
+    figures: dict[str, BoundedFigure] = msgspec.field(default_factory=dict)
     format_version: int = FORMAT_VERSION

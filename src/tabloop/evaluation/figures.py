@@ -1,0 +1,52 @@
+"""Figures of the test rows with the intervals that `metrics.json` does not give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from tabloop.artifacts.documents.evaluation import BoundedFigure
+from tabloop.statistics.figure_intervals import (
+    average_precision_interval,
+    brier_score_interval,
+    f1_interval,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def bounded_figures(
+    y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: float
+) -> dict[str, BoundedFigure]:
+    """Measure average precision, F1 at a threshold, and Brier score, each with its 95% interval.
+
+    Parameters
+    ----------
+    y_true, y_proba : ndarray of shape (n_rows,)
+        Labels, 0 or 1, both there, and probabilities.
+    threshold : float
+        Of the decisions.
+
+    Examples
+    --------
+    >>> figures = bounded_figures(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.7, 0.9]), 0.5)
+    >>> {name: round(figure.value, 4) for name, figure in figures.items()}
+    {'average_precision': 1.0, 'f1': 0.8, 'brier_score': 0.1175}
+    """
+    decided, is_positive = y_proba >= threshold, y_true == 1
+    hits, wrong = int((decided & is_positive).sum()), int((decided != is_positive).sum())
+    precision = float(average_precision_score(y_true, y_proba))
+    return {
+        "average_precision": BoundedFigure(
+            value=precision, interval=average_precision_interval(precision, int(is_positive.sum()))
+        ),
+        "f1": BoundedFigure(
+            value=2 * hits / (2 * hits + wrong) if hits + wrong else 0.0, interval=f1_interval(hits, wrong)
+        ),
+        "brier_score": BoundedFigure(
+            value=float(np.mean((y_proba - y_true) ** 2)), interval=brier_score_interval(y_true, y_proba)
+        ),
+    }
