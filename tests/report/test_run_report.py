@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
+from tabloop.artifacts.documents.learning_curve import LearningCurve, LearningPoint
+from tabloop.artifacts.documents.metrics import CandidateCut, TimeBudget
 from tabloop.artifacts.store import RunStore
 from tabloop.lifecycle.report import write_run_report
+from tabloop.report.making import candidates_section
+from tabloop.report.page import Figures, Listing, Text
+from tabloop.report.run_documents import read_run_documents
 from tests.conftest import QuietProgress, Workspace
 from tests.deployment.browser import chromium
 
@@ -76,7 +84,8 @@ def test_without_its_data_a_run_has_a_report_that_says_what_is_missing(
 def test_every_test_figure_but_the_calibration_error_has_its_interval(trained: Workspace) -> None:
     page = (trained.model_dir / "report.html").read_text()
     for name in ("average_precision", "brier_score", "f1", "roc_auc", "precision", "recall", "accuracy"):
-        assert re.search(rf">{name}</bdi></th><td[^>]*><bdi>[0-9.]+</bdi></td><td[^>]*><bdi>[0-9.]+ to [0-9.]+<", page), name
+        cells = rf">{name}</bdi></th><td[^>]*><bdi>[0-9.]+</bdi></td><td[^>]*><bdi>[0-9.]+ to [0-9.]+<"
+        assert re.search(cells, page), name
 
 
 def test_an_open_run_has_its_report_which_the_release_renews(ready: Workspace, tmp_path: Path) -> None:
@@ -103,3 +112,28 @@ def test_two_runs_stand_beside_each_other(trained_copy: Workspace, tmp_path: Pat
     outcome = trained_copy.run("report", "--compare", run_id, "--output", str(tmp_path / "both.html"))
     assert outcome.code == 0, outcome.err
     assert f"Beside run {run_id}" in (tmp_path / "both.html").read_text()
+
+
+def test_what_saw_a_sample_or_was_cut_for_time_is_said(trained: Workspace) -> None:
+    (run,) = RunStore(trained.model_dir).runs()
+    documents = read_run_documents(run)
+    first, *others = documents.metrics.cv_ranking
+    metrics = msgspec.structs.replace(
+        documents.metrics,
+        cv_ranking=(msgspec.structs.replace(first, sampled_rows=1_234), *others),
+        time_budget=TimeBudget(
+            budget_s=60.0, uncut_s=90.0, expected_s=55.0, cuts=(CandidateCut(name="svm"),)
+        ),
+    )
+    point = LearningPoint(rows=100, roc_auc=0.8, interval=(0.7, 0.9))
+    curve = LearningCurve(
+        run_id=run.run_id, candidate=first.name, points=(point, point), gain=0.0, gain_interval=(-0.1, 0.1),
+        verdict="would_not_help", sentence="More rows would not help.")  # fmt: skip
+    section = candidates_section(replace(documents, metrics=metrics, learning_curve=curve))
+    said = [block.text for block in section.blocks if isinstance(block, Text)]
+    assert said[0].startswith(f"Fitted on a stratified sample of the training rows: {first.name}.")
+    assert "svm dropped" in said[1]
+    (table,) = [block.table for block in section.blocks if isinstance(block, Listing)]
+    assert [row[-1] for row in table.rows][:2] == ["1,234", "all"]
+    titles = [c.title for block in section.blocks if isinstance(block, Figures) for c in block.charts]
+    assert f"Learning curve of {first.name}" in titles

@@ -7,7 +7,7 @@ import unicodedata
 
 #: Controls, lone surrogates, and characters that turn the direction of the text around them.
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_NARROW, _WIDE = frozenset("iljt.,:;'|!()[]fI r-"), frozenset("mwMW@%\u2014")
+_NARROW, _WIDE = frozenset("iljt.,:;'|!()[]fI r-"), frozenset("mwMW@%<>=+~\u2014")
 
 
 def visible(text: str, limit: int = 80) -> str:

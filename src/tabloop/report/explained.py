@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import msgspec
 
@@ -105,7 +106,9 @@ def segments_section(run: RunDocuments) -> Section:
     metrics = run.metrics
     charts: list[Chart] = []
     moments = set(run.contract.timestamp_columns)
-    segments = tuple(_dated(each) if each.column in moments else each for each in found.segments)
+    segments = tuple(
+        _banded(each, is_moment=each.column in moments) if each.is_band else each for each in found.segments
+    )
     for column in dict.fromkeys(segment.column for segment in segments):
         own = [segment for segment in segments if segment.column == column]
         for name, overall, pick in _PICKS:
@@ -113,7 +116,7 @@ def segments_section(run: RunDocuments) -> Section:
     left = f" {found.segments_left_out:,} rarer values are not listed." if found.segments_left_out else ""
     words = (
         "The commonest values of each category, and numbers in bands between quartiles of the training rows, "
-        "on the test rows. A hollow mark stands on fewer than 30 "
+        "the upper end included, on the test rows. A hollow mark stands on fewer than 30 "
         "rows or 5 "
         f"positives: read its interval, not its place.{left} Among many segments some differ by chance."
     )
@@ -128,11 +131,14 @@ def segments_section(run: RunDocuments) -> Section:
     )
 
 
-def _dated(segment: Segment) -> Segment:
-    """Write the ends of a band of moments as dates."""
-    low, high = (end if end is None else _date(end) for end in (segment.low, segment.high))
-    words = f"up to {high}" if low is None else f"above {low}" + ("" if high is None else f" to {high}")
-    return segment if low == high else msgspec.structs.replace(segment, value=words)
+def _banded(segment: Segment, *, is_moment: bool) -> Segment:
+    """Write the ends of a band so briefly that they stand beside a chart."""
+    if segment.low is None and segment.high is None:  # the rows without a value
+        return segment
+    write = _date if is_moment else partial(number_text, digits=3)
+    low, high = (None if end is None else write(end) for end in (segment.low, segment.high))
+    words = f"≤ {high}" if low is None else f"> {low}" if high is None else f"{low} to {high}"
+    return msgspec.structs.replace(segment, value=words)
 
 
 def _date(seconds: float) -> str:
