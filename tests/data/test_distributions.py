@@ -26,9 +26,7 @@ def test_both_parts_are_counted_and_refusals_by_reason_and_column() -> None:
     train = pl.DataFrame(
         {"age": [float(i) for i in range(80)], "country": ["DE", "FR"] * 40, "bought": [0, 1] * 40}
     )
-    test = pl.DataFrame(
-        {"age": [float(i) for i in range(20)], "country": ["DE"] * 20, "bought": [0] * 20}
-    )
+    test = pl.DataFrame({"age": [float(i) for i in range(20)], "country": ["DE"] * 20, "bought": [0] * 20})
     lines = [
         refused(3, "age", "above maximum", "x" * 10_000),
         refused(5, "age", "above maximum", "200"),

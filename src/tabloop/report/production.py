@@ -224,9 +224,9 @@ def _histograms(found: Mapping[str, FeatureHistogram]) -> tuple[Block, ...]:
     )
     if not charts:
         return ()
-    return Text("Where the values of the features that moved lie now, and where they lay in training:"), Figures(
-        charts
-    )
+    return Text(
+        "Where the values of the features that moved lie now, and where they lay in training:"
+    ), Figures(charts)
 
 
 def _groups(one: FeatureHistogram) -> tuple[tuple[str, tuple[int, ...], Colour], ...]:

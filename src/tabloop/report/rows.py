@@ -62,7 +62,12 @@ def rows_section(run: RunDocuments) -> Section:
     return Section(
         "data",
         "The data",
-        (*blocks, Figures(tuple(charts)), *_parts(found, shown, moments), Listing(_columns_table(found), "All columns", is_folded=True)),
+        (
+            *blocks,
+            Figures(tuple(charts)),
+            *_parts(found, shown, moments),
+            Listing(_columns_table(found), "All columns", is_folded=True),
+        ),
     )
 
 
@@ -95,7 +100,10 @@ def _quarantine(found: Distributions) -> list[Block]:
         name_header="column",
     )
     is_known = any(columns)  # older versions did not note the column
-    return [Figures((chart, by_column) if is_known else (chart,)), Listing(table, "Refused rows by reason, with an example", is_folded=True)]
+    return [
+        Figures((chart, by_column) if is_known else (chart,)),
+        Listing(table, "Refused rows by reason, with an example", is_folded=True),
+    ]
 
 
 def _parts(found: Distributions, shown: Sequence[str], moments: set[str]) -> list[Block]:
