@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from tests.conftest import QuietProgress, Workspace
+from tests.deployment.browser import chromium
 
 from tabloop.artifacts.documents.learning_curve import LearningCurve, LearningPoint
 from tabloop.artifacts.documents.metrics import CandidateCut, TimeBudget
@@ -16,8 +18,6 @@ from tabloop.lifecycle.report import write_run_report
 from tabloop.report.making import candidates_section
 from tabloop.report.page import Figures, Listing, Text
 from tabloop.report.run_documents import read_run_documents
-from tests.conftest import QuietProgress, Workspace
-from tests.deployment.browser import chromium
 
 _CUT_OFF = """
     const wide = document.documentElement.clientWidth;

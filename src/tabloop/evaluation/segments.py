@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
 import msgspec
+import numpy as np
 import polars as pl
 
 from tabloop.artifacts.documents.evaluation import Segment
@@ -116,7 +117,7 @@ def measure_bands(
             continue
         values = contract.columns[name].formula_numbers(test[name])
         ends = [None, *cuts.tolist(), None]
-        for low, high in zip(ends, ends[1:], strict=False):
+        for low, high in pairwise(ends):
             inside = np.isfinite(values)
             inside &= True if low is None else values > low
             inside &= True if high is None else values <= high

@@ -93,8 +93,8 @@ def _made_do(run: RunDocuments) -> list[Block]:
     sampled = [each.name for each in run.metrics.cv_ranking if each.sampled_rows is not None]
     if sampled:
         said.append(Text(
-            f"Fitted on a stratified sample of the training rows: {', '.join(sampled)}. Their figures may be "
-            "below what all rows would give.", is_note=True))  # fmt: skip
+            f"Fitted on a stratified sample of the training rows: {', '.join(sampled)}. Their figures may "
+            "be below what all rows would give.", is_note=True))  # fmt: skip
     if (budget := run.metrics.time_budget) is not None:
         cuts = "; ".join(cut.describe() for cut in budget.cuts) or "nothing had to be cut"
         said.append(Text(

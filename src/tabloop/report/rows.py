@@ -121,7 +121,8 @@ def _parts(found: Distributions, shown: Sequence[str], moments: set[str]) -> lis
             is_moment = name in moments
             charts.append(histogram_chart(
                 title, "Each part by itself; alike, when the split is fair.",
-                Axis("days since 1970" if is_moment else visible(name, 40)), Axis("share of the part", "percent"),
+                Axis("days since 1970" if is_moment else visible(name, 40)),
+                Axis("share of the part", "percent"),
                 [edge / 86_400 for edge in one.edges] if is_moment else one.edges,
                 _shares((one.training_rows, one.test_rows)),
                 tick_names=[_value(edge, is_moment) for edge in one.edges], height=200))  # fmt: skip

@@ -32,8 +32,8 @@ def average_precision_interval(value: float, positives: int, *, confidence: floa
 
     Notes
     -----
-    With :math:`\eta = \ln(v / (1 - v))` the ends are those of :math:`\eta \pm z\,(n_+ v (1 - v))^{-1/2}` [1]_,
-    which stays inside [0, 1] and keeps its coverage where the plain normal interval does not.
+    With :math:`\eta = \ln(v / (1 - v))` the ends are those of :math:`\eta \pm z\,(n_+ v (1 - v))^{-1/2}`
+    [1]_, which stays inside [0, 1] and keeps its coverage where the plain normal interval does not.
 
     References
     ----------
@@ -72,7 +72,8 @@ def f1_interval(hits: int, wrong: int, *, confidence: float = 0.95) -> Interval:
     Notes
     -----
     :math:`F_1 = 2J / (1 + J)` with :math:`J = TP / (TP + FP + FN)`. Given how many rows are positive or
-    decided positive, their hits are binomial: `exact_interval` bounds :math:`J`, and its ends are carried over.
+    decided positive, their hits are binomial: `exact_interval` bounds :math:`J`, and its ends are
+    carried over.
 
     Examples
     --------
