@@ -99,7 +99,8 @@ def _made_do(run: RunDocuments) -> list[Block]:
         cuts = "; ".join(cut.describe() for cut in budget.cuts) or "nothing had to be cut"
         said.append(Text(
             f"A time budget of {budget.budget_s:,.0f} s was set; without cuts {budget.uncut_s:,.0f} s were "
-            f"expected, with them {budget.expected_s:,.0f} s: {cuts}.", is_note=bool(budget.cuts)))  # fmt: skip
+            f"expected, with them {budget.expected_s:,.0f} s: {cuts}.",
+            is_note=bool(budget.cuts)))  # fmt: skip
     if (curve := run.learning_curve) is not None:
         said += [Figures((learning_curve_chart(curve),))]
     return said
