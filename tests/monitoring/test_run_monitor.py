@@ -302,7 +302,7 @@ def test_columns_that_the_log_hides_are_said_not_to_be_monitored(trained_copy: W
     following = RunMonitor(traffic.project, traffic.run)
     following.catch_up()
     described = json_values(following.describe_drift())
-    assert described["not_monitored"] == ("minutes_watched", "engagement_score", "learning_consistency")
+    assert described["not_monitored"] == ["minutes_watched", "engagement_score", "learning_consistency"]
     assert "minutes_watched" not in described["features"]
     assert described["samples_observed"] == 120
     traffic.log.close()

@@ -88,6 +88,7 @@ def row_of(**values: Any) -> Row:
 
 @given(number_trees | condition_trees, st.lists(rows, min_size=1, max_size=8))
 @relaxed
+@example(parse_formula("where(0 < 0, x, 5)", KINDS, expected="number").root, [row_of(), row_of()])
 def test_the_graph_equals_the_table_bit_for_bit(
     tree: NumberNode | ConditionNode, table_rows: list[Row]
 ) -> None:

@@ -181,16 +181,18 @@ async def _read_all(broker: Broker, place: Mapping[str, Any]) -> list[bytes]:
         import nats
 
         connection = await nats.connect(broker.url)
-        stream = connection.jetstream()
-        state = (await stream.stream_info(place["stream"])).state
-        found = []
-        for sequence in range(state.first_seq, state.last_seq + 1):
-            try:
-                message = await stream.get_msg(place["stream"], sequence)
-            except nats.js.errors.NotFoundError:
-                continue  # deleted: a dead letter that was decided
-            found.append(message.data or b"")
-        await connection.close()
+        try:
+            stream = connection.jetstream()
+            state = (await stream.stream_info(place["stream"])).state
+            found = []
+            for sequence in range(state.first_seq, state.last_seq + 1):
+                try:
+                    message = await stream.get_msg(place["stream"], sequence)
+                except nats.js.errors.NotFoundError:
+                    continue  # deleted: a dead letter that was decided
+                found.append(message.data or b"")
+        finally:
+            await connection.close()
         return found
     if broker.kind == "rabbitmq":
         from tabloop.streaming.brokers.rabbitmq import RabbitMqAppendLog

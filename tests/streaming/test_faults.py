@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from nats.js.errors import NotFoundError
 
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.errors import BrokerUnavailableError
@@ -47,7 +48,11 @@ def logged_events(workspace: Workspace) -> Counter[str | None]:
 
 
 def decided_events(broker: Broker) -> Counter[str]:
-    return Counter(each["event_id"] for each in asyncio.run(broker.decisions()))
+    """Count the decisions by event; none while a server that starts has not found its streams again."""
+    try:
+        return Counter(each["event_id"] for each in asyncio.run(broker.decisions()))
+    except NotFoundError:
+        return Counter()
 
 
 def test_a_consumer_killed_at_any_moment_loses_and_repeats_nothing(

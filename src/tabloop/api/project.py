@@ -53,7 +53,7 @@ class Project:
     >>> list(project.runs()["state"])
     ['passed', 'passed', 'open']
     >>> project.config["seed"]
-    42
+    7
     """
 
     def __init__(

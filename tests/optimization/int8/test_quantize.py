@@ -95,7 +95,7 @@ def test_distances_to_many_points_gain(fit: Fit, contract: Contract, rows: Quant
     report = json_values(result.report)
     json.dumps(report, allow_nan=False)
     assert report["status"] == "applied", report["reason"]
-    assert report["gains"] == ("bytes",)
+    assert report["gains"] == ["bytes"]
     assert result.model is not None
     assert report["bytes"]["int8"] == len(save_model(result.model))
     assert report["bytes"]["int8"] < 0.6 * report["bytes"]["fp32"]
@@ -156,8 +156,8 @@ def test_a_gain_that_float32_brings_is_none_of_8_bits(
 ) -> None:
     report = json_values(_quantize(fit, "random_forest", contract, rows).report)
     assert report["bytes"]["int8"] < 0.9 * report["bytes"]["fp32"]
-    assert report["compared"]["fp32"]["gains"] == ("bytes",)
-    assert report["compared"]["float32"]["gains"] == ()
+    assert report["compared"]["fp32"]["gains"] == ["bytes"]
+    assert report["compared"]["float32"]["gains"] == []
     assert "float32 without any 8-bit number brings the same" in report["reason"]
 
 

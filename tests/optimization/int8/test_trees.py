@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from onnx import TensorProto
 from sklearn.pipeline import Pipeline
 from tests.optimization.fitted_pipelines import fit_pipeline, named
 
 from tabloop.contract.contract import Contract
 from tabloop.inference.predictor import Predictor
-from tabloop.optimization.export.features import FeatureTensors
+from tabloop.optimization.export.features import CodeColumn, FeatureTensors
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.tree_models import tree_sum_of
@@ -26,14 +27,18 @@ def _fitted(contract: Contract, students: pl.DataFrame, name: str) -> Pipeline:
 
 def _tree_proba(pipeline: Pipeline, x: Any, plan: TreePlan) -> Any:
     graph = OnnxGraph({f"x{i}": "double" for i in range(x.shape[1])})
-    row = graph.add("Concat", *graph.inputs, axis=1)
     trees = tree_sum_of(pipeline[-1])
     assert trees is not None
-    session = Predictor(
-        save_model(
-            graph.model(quantized_tree_scores(graph, FeatureTensors(row, x.shape[1]), trees, plan), "p")
-        )
+    # boosters see the country as a code behind the numbers
+    sees_codes = bool(trees.category_sets)
+    n_numbers = x.shape[1] - sees_codes
+    row = graph.add("Concat", *list(graph.inputs)[:n_numbers], axis=1)
+    codes = tuple(
+        CodeColumn(graph.add("Cast", name, to=TensorProto.INT64), int(x[:, -1].max()) + 1)
+        for name in list(graph.inputs)[n_numbers:]
     )
+    features = FeatureTensors(row, n_numbers, codes)
+    session = Predictor(save_model(graph.model(quantized_tree_scores(graph, features, trees, plan), "p")))
     return session.predict({f"x{i}": x[:, i] for i in range(x.shape[1])})
 
 

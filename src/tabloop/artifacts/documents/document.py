@@ -17,8 +17,15 @@ Document = TypeVar("Document")
 
 def json_values(value: object) -> dict[str, Any]:
     """Describe a struct, a dataclass or a mapping of them as plain JSON values."""
-    described: dict[str, Any] = msgspec.to_builtins(value, enc_hook=_plain)
+    described: dict[str, Any] = _listed(msgspec.to_builtins(value, enc_hook=_plain))
     return described
+
+
+def _listed(value: Any) -> Any:
+    """Make lists of tuples, as whoever reads the JSON gets them."""
+    if isinstance(value, dict):
+        return {name: _listed(each) for name, each in value.items()}
+    return [_listed(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:

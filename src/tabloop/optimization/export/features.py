@@ -57,7 +57,7 @@ class FeatureTensors:
             raise ExportError("pipeline step preprocess: gives no features")
         return blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
 
-    def code_bits(self, graph: OnnxGraph, place: int, bits: NDArray[np.uint8]) -> str:
+    def code_bits(self, graph: OnnxGraph, place: int, bits: NDArray[np.bool_]) -> str:
         """Look up bits of a category, all sets of categories at once.
 
         Parameters
@@ -66,12 +66,12 @@ class FeatureTensors:
             The graph that the node is added to.
         place : int
             The feature.
-        bits : ndarray of uint8, shape (size, n_sets)
+        bits : ndarray of bool, shape (size, n_sets)
             What each code has in each set.
 
         Returns
         -------
         name : str
-            A uint8 tensor of shape (N, n_sets).
+            A boolean tensor of shape (N, n_sets).
         """
         return graph.add("GatherND", graph.constant(bits), self.codes[place - self.n_numbers].tensor)

@@ -83,7 +83,8 @@ def formula_to_onnx(graph: OnnxGraph, formula: Formula, columns: ColumnTensors) 
         result = writer.number(cast("NumberNode", formula.root)).tensor
     else:
         result = writer.condition(cast("ConditionNode", formula.root))
-    return result if formula.columns else graph.add("Expand", result, columns.row_shape())
+    # a choice by a fixed condition may leave a number that reads no row
+    return result if graph.reads_input(result) else graph.add("Expand", result, columns.row_shape())
 
 
 class _Number(NamedTuple):

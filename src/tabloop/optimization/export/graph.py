@@ -78,6 +78,19 @@ class OnnxGraph:
         """Give the array of a constant, None for anything else."""
         return self._constants.get(name)
 
+    def reads_input(self, name: str) -> bool:
+        """Say whether a tensor depends on an input of the graph, and not on constants alone."""
+        made = {output: node for node in self._nodes for output in node.output}
+        waiting, seen = [name], set()
+        while waiting:
+            each = waiting.pop()
+            if each in self.inputs:
+                return True
+            if each in made and each not in seen:
+                seen.add(each)
+                waiting.extend(made[each].input)
+        return False
+
     def add(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output, unless the graph has it already, and give the output's name."""
         key = (domain, op_type, inputs, repr(sorted(attributes.items())))

@@ -124,7 +124,7 @@ def with_category_bits(graph: OnnxGraph, features: FeatureTensors, model: TreeSu
     """
     n_numbers = features.n_numbers
     tested: dict[int, dict[bytes, int]] = {}
-    tables: dict[int, list[NDArray[np.uint8]]] = {}
+    tables: dict[int, list[NDArray[np.bool_]]] = {}
     where: list[NDArray[np.int64]] = []  # of each tree's nodes: the number of its set among its feature's
     numbers_on_codes = False
     for tree in model.trees:
@@ -141,7 +141,7 @@ def with_category_bits(graph: OnnxGraph, features: FeatureTensors, model: TreeSu
                 )
             size = features.codes[place - n_numbers].size
             chosen = model.category_sets[sets[node]]
-            right = np.full(size, not chosen.others_left, dtype=np.uint8)
+            right = np.full(size, not chosen.others_left)
             known = min(size, len(chosen.left))
             right[:known] = ~chosen.left[:known]
             known_here = tested.setdefault(place, {})
