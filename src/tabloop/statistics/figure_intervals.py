@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 
 from tabloop.statistics.intervals import Interval, exact_interval
 
@@ -49,7 +49,7 @@ def average_precision_interval(value: float, positives: int, *, confidence: floa
         return 0.0, 1.0
     reach = -float(ndtri((1.0 - confidence) / 2)) / np.sqrt(positives * value * (1.0 - value))
     centre = np.log(value / (1.0 - value))
-    low, high = 1.0 / (1.0 + np.exp(-(centre + np.array([-reach, reach]))))
+    low, high = expit(centre + np.array([-reach, reach]))
     return float(low), float(high)
 
 

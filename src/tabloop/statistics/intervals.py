@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainccinv, betaincinv, ndtri
+from scipy.special import betainccinv, betaincinv, expit, ndtri
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +98,7 @@ def roc_auc_interval(
     variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
     reach = -float(ndtri((1.0 - confidence) / 2)) * np.sqrt(variance) / (auc * (1.0 - auc))
     centre = np.log(auc / (1.0 - auc))
-    low, high = 1.0 / (1.0 + np.exp(-(centre + np.array([-reach, reach]))))
+    low, high = expit(centre + np.array([-reach, reach]))
     return float(low), float(high)
 
 
