@@ -31,7 +31,7 @@ $(FOR_ALL): requirements.lock
 UV      := $(or $(shell command -v uv),$(BIN)/uv)
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED   = $(filter-out requirements-build.lock,$(filter %.lock,$^))
-install  = $(UV) pip install --quiet --python $(BIN)/python $(1) || $(PIP) $(1)
+install  = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python $(1) || $(PIP) $(1)
 $(VENV)/.run $(VENV)/.tests $(FOR_ALL): requirements-build.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "tabloop needs Python 3.11, 3.12 or 3.13 on the PATH"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -40,7 +41,7 @@ def free_port() -> int:
         return port
 
 
-class OwnServer:
+class OwnServer(ABC):
     """A broker in a process group of its own, with its data in a folder: killed, it is started again on them."""
 
     program: ClassVar[str]
@@ -53,11 +54,11 @@ class OwnServer:
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
-    def url(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def url(self) -> str: ...
 
-    def command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self) -> list[str]: ...
 
     def environ(self) -> dict[str, str]:
         return {}

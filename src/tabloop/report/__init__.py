@@ -1,1 +1,1 @@
-"""Reports: documents of a run, or of a period of production, as one file to read."""
+"""Reports: documents of a run as one file to read, and the blocks that any such page is made of."""

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import re
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def subject_token(key: str) -> str:
     return "=" + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
-class JetStream:
+class JetStream(ABC):
     """What a source and a sink have in common.
 
     Parameters
@@ -113,9 +114,9 @@ class JetStream:
         if not self._is_open and (is_refusal or "Authorization Violation" in str(error)):
             raise self._address.refused(error)
 
+    @abstractmethod
     async def make(self) -> None:
         """Make what is read or written where it is not there."""
-        raise NotImplementedError
 
     async def ensure_stream(self, name: str, subject: str) -> None:
         """Make a stream that is kept on disk, where there is none of that name.

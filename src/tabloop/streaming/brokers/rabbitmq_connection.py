@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,7 +40,7 @@ _OTHER_KIND = re.compile(r"'x-queue-type'.* current is (?:the value )?'?(\w+)")
 QueueKind = Literal["quorum", "stream"]
 
 
-class RabbitMqConnection:
+class RabbitMqConnection(ABC):
     """A connection that is made again when it was lost, and confirmed publishing."""
 
     def __init__(self, address: BrokerAddress) -> None:
@@ -93,12 +94,12 @@ class RabbitMqConnection:
                 raise address.refused(error) from error
             raise
 
+    @abstractmethod
     async def make(self) -> None:
         """Make what is read or written where it is not there."""
-        raise NotImplementedError
 
-    async def restore(self, connection: AbstractConnection) -> None:
-        """Take up again what hung on a connection that was lost."""
+    async def restore(self, connection: AbstractConnection) -> None:  # noqa: B027 - not all have something
+        """Take up again what hung on a connection that was lost; nothing by default."""
 
     async def ensure_queue(self, name: str, kind: QueueKind) -> None:
         """Find a queue, or make a durable one.

@@ -13,30 +13,36 @@ from tabloop.charts.heat import heat_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import number_text, percent_text, visible
+from tabloop.drift.histograms import FeatureHistogram
+from tabloop.drift.tracker import DriftHistory
+from tabloop.drift.windowed_report import FeatureTest
+from tabloop.monitoring.drift_answer import DriftAnswer
+from tabloop.monitoring.run_performance import PerformanceAnswer
 from tabloop.report.page import Block, Figures, Listing, Page, Points, Section, Text, Tile
-from tabloop.report.production_documents import (
-    DriftHistory,
-    DriftState,
-    FeatureHistogram,
-    FeatureTest,
-    Monitoring,
-    Performance,
-)
+from tabloop.retraining.trigger import RetrainingDecision
 
 _MOST_FEATURES, _MOST_WINDOWS, _MOST_WEEKS = 25, 8, 12
 
 
-def report_of_monitoring(found: Monitoring, *, zscore_limit: float) -> Page:
+def report_of_monitoring(
+    drift: DriftAnswer,
+    performance: PerformanceAnswer,
+    trigger: RetrainingDecision,
+    troubles: Sequence[str],
+    *,
+    zscore_limit: float,
+) -> Page:
     """Put the report of the champion's present state together.
 
     Parameters
     ----------
-    found : Monitoring
+    drift, performance, trigger
         What `tabloop monitor` says.
+    troubles : sequence of str
+        Alarms that could not be delivered.
     zscore_limit : float
         `monitoring.drift_zscore_threshold`.
     """
-    drift, performance, trigger = found.drift, found.performance, found.retraining_trigger
     alarms = tuple(dict.fromkeys(test.words for test in drift.alarms))
     is_calm = not alarms and not drift.should_retrain and not trigger.should_retrain
     return Page(
@@ -60,12 +66,12 @@ def report_of_monitoring(found: Monitoring, *, zscore_limit: float) -> Page:
                     *_histograms(drift.histograms),
                     Listing(_features_table(drift), "Means against those of the training rows"),
                     Listing(
-                        _tests_table(drift.latest_tests), "Every test of the latest window", is_folded=True
+                        _tests_table(_latest_tests(drift)), "Every test of the latest window", is_folded=True
                     ),
                 ),
             ),
             Section("performance", "How good it still is", (Figures(_performance_charts(performance)),)),
-            Section("trouble", "What could not be done", (_troubles(found),)),
+            Section("trouble", "What could not be done", (_troubles(drift, troubles),)),
         ),
         made=f"Made by tabloop {__version__} from the prediction log and the outcomes.",
     )
@@ -130,7 +136,7 @@ def _alarm_words(n_alarms: int) -> str:
     return f"{n_alarms} windowed tests alarm." if n_alarms > 1 else "A windowed test alarms."
 
 
-def _tiles(drift: DriftState, performance: Performance) -> tuple[Tile, ...]:
+def _tiles(drift: DriftAnswer, performance: PerformanceAnswer) -> tuple[Tile, ...]:
     promise = performance.promise
     tiles = [
         Tile(
@@ -158,7 +164,7 @@ def _before(rate: float | None) -> str:
     return f"{percent_text(rate)} on the training rows"
 
 
-def _zscore_chart(drift: DriftState, limit: float) -> Chart:
+def _zscore_chart(drift: DriftAnswer, limit: float) -> Chart:
     zscores = {name: each.zscore for name, each in drift.features.items() if each.zscore is not None}
     return _zscores(zscores, limit, drift.samples_observed)
 
@@ -178,9 +184,9 @@ def _zscores(zscores: Mapping[str, float], limit: float, rows: int) -> Chart:
     )
 
 
-def _test_chart(drift: DriftState) -> Chart:
+def _test_chart(drift: DriftAnswer) -> Chart:
     strongest: dict[str, FeatureTest] = {}
-    for test in sorted(drift.latest_tests, key=lambda test: -test.effect / max(test.limit, 1e-12)):
+    for test in sorted(_latest_tests(drift), key=lambda test: -test.effect / max(test.limit, 1e-12)):
         name = test.feature if test.segment is None else f"{test.feature}, {test.segment}"
         strongest.setdefault(name, test)
     if not strongest:
@@ -261,7 +267,7 @@ def _onset_chart(found: DriftHistory) -> Chart:
     )
 
 
-def _features_table(drift: DriftState) -> Table:
+def _features_table(drift: DriftAnswer) -> Table:
     rows = tuple(
         (name, number_text(each.zscore, 3), number_text(each.mean), number_text(each.training_mean),
          number_text(each.training_std), f"{each.missing:,}", "drifted" if each.drifted else "")
@@ -280,7 +286,7 @@ def _tests_table(tests: Sequence[FeatureTest]) -> Table:
     return Table(("feature", "rows", "test", "effect", "limit", "p-value", "", "in words"), rows)
 
 
-def _performance_charts(performance: Performance) -> tuple[Chart, ...]:
+def _performance_charts(performance: PerformanceAnswer) -> tuple[Chart, ...]:
     sides = (
         ("at release", performance.at_release),
         ("estimated", performance.estimated),
@@ -333,10 +339,15 @@ def _performance_charts(performance: Performance) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def _troubles(found: Monitoring) -> Points:
-    said = [*found.alerts.troubles]
-    if found.drift.not_monitored:
-        said.append(f"Not monitored, since the log leaves them out: {', '.join(found.drift.not_monitored)}.")
+def _latest_tests(drift: DriftAnswer) -> tuple[FeatureTest, ...]:
+    """Give the tests of the latest complete window; none before the first."""
+    return () if drift.windowed.latest is None else drift.windowed.latest.tests
+
+
+def _troubles(drift: DriftAnswer, troubles: Sequence[str]) -> Points:
+    said = [*troubles]
+    if drift.not_monitored:
+        said.append(f"Not monitored, since the log leaves them out: {', '.join(drift.not_monitored)}.")
     return Points(tuple(said) or ("Nothing.",))
 
 
