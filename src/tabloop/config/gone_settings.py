@@ -27,8 +27,6 @@ GONE_SETTINGS = {
     "prediction_log.durability says what an answered row survives",
     "prediction_log.flush_interval_s": f"{_CONSTANT}. Rows are written after 1 s at the latest; "
     "prediction_log.durability says what an answered row survives",
-    "publishing.mlflow.timeout_s": f"{_CONSTANT}. An answer is awaited for 10 s, or as long as "
-    "the environment variable MLFLOW_HTTP_REQUEST_TIMEOUT says",
     "retraining.brier_margin": "release.brier_margin is its successor, for every release",
     "retraining.confidence": "release.confidence is its successor, for every release",
     "retraining.replay_rows": f"{_CONSTANT}. The latest 20,000 decisions are taken again; "

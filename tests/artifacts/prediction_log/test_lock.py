@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.artifacts.prediction_log.log_kit import append, ids, live, open_log, whole
 
+from tabloop.artifacts.prediction_log import live as live_module
 from tabloop.artifacts.prediction_log.folder import LOCK_NAME
 from tabloop.artifacts.prediction_log.live import _LONGEST_WAIT_S
 from tabloop.errors import LogUnwritableError
@@ -56,6 +57,28 @@ def test_while_others_write_one_waits_for_its_turn_longer(tmp_path: Path) -> Non
                 assert not waiting.done()
                 fcntl.flock(lock, fcntl.LOCK_UN)
                 assert len(waiting.result(30)) == len(append(log))
+    whole(tmp_path)
+
+
+def test_nobody_waits_for_ever_even_while_others_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "_LONGEST_WAIT_IN_ALL_S", 2 * _LONGEST_WAIT_S)
+    with open_log(tmp_path) as log:
+        append(log)
+        with (tmp_path / LOCK_NAME).open() as lock, ThreadPoolExecutor(1) as thread:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            waiting = thread.submit(append, log)
+            until = time.monotonic() + 60
+            with live(tmp_path).open("ab") as file:
+                while not waiting.done() and time.monotonic() < until:
+                    file.write(b" ")
+                    file.flush()
+                    time.sleep(0.005)
+                file.truncate(live(tmp_path).read_bytes().rfind(b"\n") + 1)
+            with pytest.raises(LogUnwritableError, match="another process holds the lock"):
+                waiting.result(0)
+        append(log)
     whole(tmp_path)
 
 

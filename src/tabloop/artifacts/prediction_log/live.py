@@ -36,6 +36,8 @@ _RETRY_ROTATION_S = 10.0
 #: once.
 _LONGEST_WAIT_S = 1.0
 _LONGEST_WAIT_AGAIN_S = 0.01
+#: Nobody waits longer than this, however busy the others are.
+_LONGEST_WAIT_IN_ALL_S = 10.0
 _LOCK_PAUSE_S = 0.0001
 #: A batch of some hundred rows; `check` sees whether the disk has room for it.
 _ROOM_BYTES = 1 << 16
@@ -200,9 +202,10 @@ class LiveLog:
     def _lock_within_limit(self) -> None:
         """Take the lock. A limit on waiting has to be by looking again: the kernel waits for ever.
 
-        While others write, on a machine that is busy, this one's turn comes: the limit counts anew.
+        While others write, on a machine that is busy, this one's turn comes: the limit counts anew, but not
+        for ever.
         """
-        until, size = None, -1
+        until, size, last = None, -1, 0.0
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -210,10 +213,11 @@ class LiveLog:
                 now = time.monotonic()
                 if until is None or now >= until:
                     size, before = self._size_now(), size
-                    if until is not None and size == before:
+                    last = now + _LONGEST_WAIT_IN_ALL_S if until is None else last
+                    if until is not None and (size == before or now >= last):
                         self._longest_wait_s = _LONGEST_WAIT_AGAIN_S
                         raise OSError(error.errno, f"another process holds the lock {LOCK_NAME}") from error
-                    until = now + self._longest_wait_s
+                    until = min(now + self._longest_wait_s, last)
                 time.sleep(_LOCK_PAUSE_S)
             else:
                 self._longest_wait_s = _LONGEST_WAIT_S
