@@ -40,6 +40,27 @@ def test_each_kind_of_frame_gets_the_same_answer_back_in_its_kind(made: Made, st
     assert model.decide(students.head(0)).height == 0
 
 
+def test_contributions_add_up_to_the_answer_in_every_kind_of_frame(
+    made: Made, students: pl.DataFrame
+) -> None:
+    model = tl.load(made.folder)
+    explained = model.explain(made.frame.head(20))
+    assert list(explained.index) == list(made.frame.index[:20])
+    probability, base, *columns, error = explained.columns
+    assert columns == list(model.contract.columns)
+    assert (explained[probability] == model.decide(made.frame.head(20))[probability]).all()
+    total = explained[base] + explained[columns].sum(axis=1)
+    p = explained[probability]
+    given = np.log(p / (1 - p)) if base == "base_log_odds" else p
+    np.testing.assert_allclose(total, given, atol=1e-9)
+    assert (explained[error] == 0).all()
+    again = model.explain(students.head(20))
+    assert isinstance(again, pl.DataFrame)
+    np.testing.assert_array_equal(again[columns].to_numpy(), explained[columns].to_numpy())
+    with pytest.raises(DataError, match="column days_on_platform: missing"):
+        model.explain(students.drop("days_on_platform"))
+
+
 def test_a_wrong_frame_is_told_all_that_is_wrong(made: Made) -> None:
     model = tl.load(made.folder)
     with pytest.raises(DataError) as refused:

@@ -19,6 +19,7 @@ from tabloop.cores import cpu_count
 from tabloop.data.checked_rows import read_checked_rows
 from tabloop.data.quarantine import Quarantine
 from tabloop.errors import DataError
+from tabloop.explanation.contributions import explain_rows
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import (
     Decisions,
@@ -27,6 +28,7 @@ from tabloop.inference.scoring_service import (
     load_service,
     load_tested_service,
 )
+from tabloop.scoring.explained import load_explainer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,7 +163,47 @@ class Model:
             )
         )
 
+    def explain(self, frame: Table) -> Any:
+        """Say of each row what each column contributed to the model's answer.
+
+        Parameters
+        ----------
+        frame : pandas, Polars or Arrow frame with n_rows rows
+            As for `predict_proba`.
+
+        Returns
+        -------
+        contributions : frame of the same kind with n_rows rows
+            The probability; the base, named by the unit: `base_log_odds` for a boosted or linear model,
+            `base_probability` for a forest and any other, `base_score` where a map makes a probability of the
+            sum; one contribution a column, by its name; and `standard_error`, 0 where they are exact. Base
+            and contributions add up to what the model gave the row, in that unit.
+
+        Raises
+        ------
+        ArtifactError
+            If the run is from a version that kept nothing to explain with.
+        DataError
+            As `predict_proba` does.
+        """
+        given = read_frame(frame)
+        columns = self._columns_of(given)
+        explained = explain_rows(
+            load_explainer(self.folder),
+            self._service.predictor,
+            columns,
+            seed=self.folder.config.seed,
+        )
+        probability = self._service.predictor.predict(columns)
+        return given.answer(explained.as_frame(self.contract.probability_name, probability))
+
     def _decide(self, given: GivenFrame) -> Decisions:
+        columns = self._columns_of(given)
+        with ThreadPoolExecutor(cpu_count()) as pool:
+            return decide_side_by_side(self._service, columns, pool)
+
+    def _columns_of(self, given: GivenFrame) -> dict[str, NDArray[Any]]:
+        """Check the rows and give the graph's inputs."""
         contract, quarantine = self.contract, Quarantine(self._data_config.limits)
         checked_rows = read_checked_rows(
             FrameRows(given.rows),
@@ -171,21 +213,14 @@ class Model:
             with_target=False,
             extra_allowed=True,
         )
-        with ThreadPoolExecutor(cpu_count()) as pool:
-            parts = [
-                decide_side_by_side(self._service, columns_of_frame(contract, checked.typed), pool)
-                for checked in checked_rows
-            ]
+        parts = [columns_of_frame(contract, checked.typed) for checked in checked_rows]
         if quarantine.rows:
             raise DataError(
                 f"{THE_FRAME}: the contract refuses {quarantine.rows:,} of {given.rows.height:,} rows "
                 f"(the first is line 1)\n{quarantine.describe()}\n"
                 "Mend them or leave them out; no row was decided on."
             )
-        return Decisions(
-            np.concatenate([part.probability for part in parts]),
-            np.concatenate([part.label for part in parts]),
-        )
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def as_sklearn(self) -> Any:
         """Load the fitted scikit-learn pipeline, from raw columns to decisions at the threshold.

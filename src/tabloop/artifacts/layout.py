@@ -21,6 +21,8 @@ LINEAGE = "lineage.json"
 #: Written last by the training: a run that has it is trained.
 MODEL_CARD = "model_card.md"
 FP32_MODEL = "model.onnx"
+#: What explains single answers of the winner.
+EXPLAINER = "explainer.npz"
 SELF_TEST = "self_test.json"
 EXPORT_REPORT = "export_report.json"
 INT8_MODEL = "model.int8.onnx"

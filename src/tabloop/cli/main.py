@@ -16,6 +16,7 @@ from tabloop.cli.commands import Commands
 from tabloop.cli.completion_commands import completion
 from tabloop.cli.data_commands import contract, data, init
 from tabloop.cli.doctor_commands import doctor
+from tabloop.cli.explain_command import explain
 from tabloop.cli.feedback_commands import feedback
 from tabloop.cli.learning_curve_command import learning_curve
 from tabloop.cli.log_commands import log
@@ -59,8 +60,8 @@ def tabloop() -> None:
 
 COMMANDS = (
     publish,
-    run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, serve,
-    stream, monitor, drift, retrain,
+    run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, explain,
+    serve, stream, monitor, drift, retrain,
     learning_curve, runs, report, reproduce, feedback, data, contract, config, log, doctor, completion,
 )  # fmt: skip
 for command in COMMANDS:

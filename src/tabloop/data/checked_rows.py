@@ -41,6 +41,11 @@ class CheckedRows:
     places: NDArray[np.int64]
     _checked: pl.DataFrame
 
+    @property
+    def rows_checked(self) -> int:
+        """How many rows were checked, the refused ones among them."""
+        return self._checked.height
+
     @cached_property
     def as_read(self) -> pl.DataFrame:
         """The same rows with every column of the source, as they were read."""

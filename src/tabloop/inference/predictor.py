@@ -91,10 +91,14 @@ class Predictor:
         DataError
             If a column is missing, of another type or of another length; all problems in one message.
         """
+        return self.predict_all(columns)[:, 0]
+
+    def predict_all(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Give all that the graph puts out of each row, shape (n_rows, width); see `predict`."""
         feed = self._feed(columns)
         n_rows = len(next(iter(feed.values())))
         if n_rows <= CHUNK_ROWS:
-            return self._run(feed) if n_rows else np.empty(0)
+            return self._run(feed) if n_rows else np.empty((0, 1))
         return np.concatenate(
             [
                 self._run({name: array[start : start + CHUNK_ROWS] for name, array in feed.items()})
@@ -103,8 +107,8 @@ class Predictor:
         )
 
     def _run(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-        probability: NDArray[np.float64] = self._session.run(self._outputs, feed)[0]
-        return probability[:, 0]
+        found: NDArray[np.float64] = self._session.run(self._outputs, feed)[0]
+        return found
 
     def _feed(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         feed: dict[str, NDArray[Any]] = {}

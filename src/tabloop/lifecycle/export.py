@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 from tabloop.artifacts.documents.graphs import ExportReport, SelfTest
 from tabloop.artifacts.layout import (
     CONTRACT,
+    EXPLAINER,
     EXPORT_REPORT,
     FP32_MODEL,
     PIPELINE,
@@ -26,15 +28,18 @@ from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactError, ExportError
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.lineage import library_versions
+from tabloop.optimization.export.explainer import explainer_of
 from tabloop.optimization.export.exporter import load_exporters
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 
 #: Training rows that the release gates and every loading of the model score again: the self-test.
 SELF_TEST_ROWS = 64
+#: Training rows that an answer is compared with, to explain it.
+BACKGROUND_ROWS = 100
 
 
 def export_run(run: RunFolder, data: RunData) -> ExportReport:
-    """Write `model.onnx`, `candidates/<name>.onnx` and the rows of the self-test.
+    """Write `model.onnx`, `candidates/<name>.onnx`, what explains answers, and the rows of the self-test.
 
     Parameters
     ----------
@@ -90,6 +95,9 @@ def export_run(run: RunFolder, data: RunData) -> ExportReport:
                 export(name, source, candidate.decision_threshold, candidate.name)
             except ExportError as error:
                 not_exported[candidate.name] = str(error)
+    if not (is_open and run.has(EXPLAINER)):
+        write_report(run, EXPLAINER, _explainer(run, data, is_known=best not in exporters))
+        written.append(EXPLAINER)
     if not (is_open and run.has(SELF_TEST)):
         write_report_document(run, SELF_TEST, _self_test(run, data))
     report = ExportReport(written=tuple(written), not_exported=not_exported)
@@ -123,6 +131,17 @@ def _metadata(
         "libraries": ", ".join(f"{name} {version}" for name, version in libraries.items()),
     }
     return metadata if threshold is None else metadata | {"decision_threshold": repr(threshold)}
+
+
+def _explainer(run: RunFolder, data: RunData, *, is_known: bool) -> bytes:
+    """Make what explains the winner's answers, against training rows that the config's seed draws."""
+    train = data.split.train
+    rng = np.random.default_rng(data.config.seed)
+    drawn = np.sort(rng.permutation(train.height)[:BACKGROUND_ROWS])
+    background = columns_of_frame(data.contract, train[drawn.tolist()])
+    file = io.BytesIO()
+    explainer_of(load_pipeline(run, PIPELINE), data.contract, background, is_known=is_known).save(file)
+    return file.getvalue()
 
 
 def _self_test(run: RunFolder, data: RunData) -> SelfTest:

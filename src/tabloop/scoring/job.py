@@ -12,9 +12,16 @@ from tabloop.config.data import DataConfig
 from tabloop.config.loading import Project
 from tabloop.config.scoring import SqlSink
 from tabloop.data.open_source import TABLE_PREFIX, file_of, source_of_input
-from tabloop.errors import ConfigError, DataError
+from tabloop.errors import ConfigError
 from tabloop.inference.scoring_service import load_service
-from tabloop.scoring.tables import FileOutput, Output, ScoringReport, require_most_scored, score_rows
+from tabloop.scoring.tables import (
+    FileOutput,
+    Output,
+    ScoringReport,
+    require_most_scored,
+    require_output_file,
+    score_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -94,10 +101,7 @@ def score(
 def _destination(project: Project, output: Path | None) -> tuple[Output, Path, str]:
     """Find where answers go, where refused rows go, and what to call the first."""
     if output is not None:
-        if output.suffix.lower() not in (".csv", ".parquet", ".pq"):
-            raise DataError(f"{output}: expected a name that ends in .csv, .parquet or .pq")
-        if not output.parent.is_dir():
-            raise DataError(f"{output.parent}: no such folder; make it first or choose another output")
+        require_output_file(output)
         return FileOutput(output), output.with_name(f"{output.name}.quarantine.jsonl"), str(output)
     sink = project.config.scoring.sink
     if not isinstance(sink, SqlSink):

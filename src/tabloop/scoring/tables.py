@@ -24,6 +24,8 @@ from tabloop.errors import DataError
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import ScoringService, decide_side_by_side
 
+_PARQUET = (".parquet", ".pq")
+
 
 @dataclass(frozen=True)
 class ScoringReport:
@@ -199,13 +201,27 @@ def require_most_scored(report: ScoringReport, config: DataConfig) -> None:
     )  # fmt: skip
 
 
+def require_output_file(path: Path) -> None:
+    """Raise `DataError` where answers cannot go to a file of that name."""
+    if path.suffix.lower() not in (".csv", *_PARQUET):
+        raise DataError(f"{path}: expected a name that ends in .csv, .parquet or .pq")
+    if not path.parent.is_dir():
+        raise DataError(f"{path.parent}: no such folder; make it first or choose another output")
+
+
+def write_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Write rows to a .csv or .parquet file, which appears when all are in it."""
+    with open_atomic(path) as file:
+        _write(iter([frame]), frame.schema, path, file)
+
+
 def _schema(columns: list[str], dtypes: list[pl.DataType] | None, contract: Contract) -> pl.Schema:
     known = dict(zip(columns, dtypes or [pl.String()] * len(columns), strict=True))
     return pl.Schema(known | {contract.probability_name: pl.Float64(), contract.decision_name: pl.Int8()})
 
 
 def _write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, file: BinaryIO) -> None:
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if path.suffix.lower() in _PARQUET:
         # Polars appends to a Parquet file only from a lazy frame, so the frames become a source of one
         register_io_source(lambda *_: frames, schema=schema).sink_parquet(file)
         return

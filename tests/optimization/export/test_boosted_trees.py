@@ -74,6 +74,11 @@ def probes(classifier: Any, X: NDArray[np.float64], seed: int) -> NDArray[np.flo
     return rows
 
 
+def sources_of(graph: OnnxGraph, n_numbers: int) -> tuple[frozenset[str], ...]:
+    """Say that each number is a column of its own."""
+    return tuple(frozenset({name}) for name in list(graph.inputs)[:n_numbers])
+
+
 def by_graph(classifier: Any, X: NDArray[np.float64], sizes: tuple[int, ...] = SIZES) -> NDArray[np.float64]:
     """Answer with the graph of a classifier of numbers and codes."""
     n_numbers = X.shape[1] - len(sizes)
@@ -81,8 +86,11 @@ def by_graph(classifier: Any, X: NDArray[np.float64], sizes: tuple[int, ...] = S
         {f"x{place}": "double" if place < n_numbers else "int64" for place in range(X.shape[1])}
     )
     numbers = graph.add("Concat", *[f"x{place}" for place in range(n_numbers)], axis=1) if n_numbers else None
-    codes = tuple(CodeColumn(f"x{n_numbers + number}", size) for number, size in enumerate(sizes))
-    output = classifier_to_onnx(graph, FeatureTensors(numbers, n_numbers, codes), classifier)
+    codes = tuple(
+        CodeColumn(name, name, size) for name, size in zip(list(graph.inputs)[n_numbers:], sizes, strict=True)
+    )
+    features = FeatureTensors(numbers, sources_of(graph, n_numbers), codes)
+    output = classifier_to_onnx(graph, features, classifier)
     columns = {f"x{place}": X[:, place] for place in range(X.shape[1])}
     for place in range(n_numbers, X.shape[1]):
         columns[f"x{place}"] = X[:, place].astype(np.int64)
@@ -259,8 +267,9 @@ def test_a_split_by_categories_costs_one_lookup_a_column() -> None:
         ).fit(X, y)
         graph = OnnxGraph({f"x{place}": "double" if place < 3 else "int64" for place in range(5)})
         numbers = graph.add("Concat", "x0", "x1", "x2", axis=1)
-        codes = tuple(CodeColumn(f"x{place}", size) for place, size in zip(PLACES, SIZES, strict=True))
-        output = classifier_to_onnx(graph, FeatureTensors(numbers, N_NUMBERS, codes), classifier)
+        codes = tuple(CodeColumn(f"x{at}", f"x{at}", size) for at, size in zip(PLACES, SIZES, strict=True))
+        features = FeatureTensors(numbers, sources_of(graph, N_NUMBERS), codes)
+        output = classifier_to_onnx(graph, features, classifier)
         nodes = [node.op_type for node in graph.model(output, "p").graph.node]
         assert nodes.count("GatherND") == len(PLACES)
         counts.append(len(nodes))

@@ -34,10 +34,11 @@ def _tree_proba(pipeline: Pipeline, x: Any, plan: TreePlan) -> Any:
     n_numbers = x.shape[1] - sees_codes
     row = graph.add("Concat", *list(graph.inputs)[:n_numbers], axis=1)
     codes = tuple(
-        CodeColumn(graph.add("Cast", name, to=TensorProto.INT64), int(x[:, -1].max()) + 1)
+        CodeColumn(name, graph.add("Cast", name, to=TensorProto.INT64), int(x[:, -1].max()) + 1)
         for name in list(graph.inputs)[n_numbers:]
     )
-    features = FeatureTensors(row, n_numbers, codes)
+    sources = tuple(frozenset({name}) for name in list(graph.inputs)[:n_numbers])
+    features = FeatureTensors(row, sources, codes)
     session = Predictor(save_model(graph.model(quantized_tree_scores(graph, features, trees, plan), "p")))
     return session.predict({f"x{i}": x[:, i] for i in range(x.shape[1])})
 

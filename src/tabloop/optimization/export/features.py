@@ -21,12 +21,15 @@ class CodeColumn:
 
     Attributes
     ----------
+    name : str
+        The column that it is of.
     tensor : str
         An int64 tensor of shape (N, 1).
     size : int
         The codes are 0 to size - 1.
     """
 
+    name: str
     tensor: str
     size: int
 
@@ -39,15 +42,25 @@ class FeatureTensors:
     ----------
     numbers : str or None
         A double tensor of shape (N, n_numbers), NaN where a value is missing; None if there are none.
-    n_numbers : int
-        The width of the matrix.
+    sources : tuple of frozenset of str
+        The raw columns that each number is computed from.
     codes : tuple of CodeColumn
         The features after the numbers, where a model sees categories as codes.
     """
 
     numbers: str | None
-    n_numbers: int
+    sources: tuple[frozenset[str], ...]
     codes: tuple[CodeColumn, ...] = ()
+
+    @property
+    def n_numbers(self) -> int:
+        """The width of the matrix."""
+        return len(self.sources)
+
+    @property
+    def code_sources(self) -> tuple[frozenset[str], ...]:
+        """The raw column of each code."""
+        return tuple(frozenset({code.name}) for code in self.codes)
 
     def matrix(self, graph: OnnxGraph) -> str:
         """Name all features as one double tensor of shape (N, n_features)."""

@@ -161,8 +161,8 @@ class OnnxGraph:
             self._nodes.append(copied)
         return renamed
 
-    def model(self, output: str, output_name: str) -> onnx.ModelProto:
-        """Close the graph with one double output of shape (N, 1)."""
+    def model(self, output: str, output_name: str, *, width: int = 1) -> onnx.ModelProto:
+        """Close the graph with one double output of shape (N, width)."""
         while output_name in self._names:
             output_name += "_"
         graph = helper.make_graph(
@@ -172,7 +172,7 @@ class OnnxGraph:
                 helper.make_tensor_value_info(name, INPUT_TYPES[kind], ["N", 1])
                 for name, kind in self.inputs.items()
             ],
-            [helper.make_tensor_value_info(output_name, TensorProto.DOUBLE, ["N", 1])],
+            [helper.make_tensor_value_info(output_name, TensorProto.DOUBLE, ["N", width])],
             initializer=self._initializers,
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, self.ml_opset)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,16 +83,16 @@ def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: An
     columns = GraphColumns(graph)
     blocks: list[str] = []
     codes: tuple[CodeColumn, ...] = ()
-    width = 0
+    sources: list[frozenset[str]] = []
     for name, steps, features in preprocessor.transformers_:
         if isinstance(steps, str) and steps == "drop":
             continue
         parts = [step for _, step in getattr(steps, "steps", [("", steps)])]
         match [type(part).__name__ for part in parts]:
             case ["SimpleImputer", "OneHotEncoder"]:
-                found, n_columns = _one_hot(graph, features, parts[0], parts[1])
-                blocks += found
-                width += n_columns
+                for feature, block, width in _one_hot(graph, features, parts[0], parts[1]):
+                    blocks.append(block)
+                    sources += [frozenset({feature})] * width
                 continue
             case ["SimpleImputer", *rest] if set(rest) <= {"OutlierClipper", "StandardScaler"}:
                 finite = _finite(graph, columns, contract, features)
@@ -111,9 +112,13 @@ def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: An
                 continue
             case known:
                 raise ExportError(f"preprocessing step {name}: {' then '.join(known)} has no ONNX form")
-        width += len(features)
+        sources += [_columns_of(contract, feature) for feature in features]
     numbers = None if not blocks else blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
-    return FeatureTensors(numbers, width, codes)
+    return FeatureTensors(numbers, tuple(sources), codes)
+
+
+def _columns_of(contract: Contract, feature: str) -> frozenset[str]:
+    return frozenset(contract.features[feature].columns if feature in contract.features else {feature})
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ def _codes(graph: OnnxGraph, features: list[str], coder: Any) -> tuple[CodeColum
             values_int64s=list(range(len(texts) or 1)),
             default_int64=len(texts),
         )
-        columns.append(CodeColumn(index, len(texts) + 1))
+        columns.append(CodeColumn(name, index, len(texts) + 1))
     return tuple(columns)
 
 
@@ -178,13 +183,15 @@ def _row(graph: OnnxGraph, values: NDArray[Any]) -> str:
     return graph.constant(np.asarray(values, dtype=np.float64).reshape(1, -1))
 
 
-def _one_hot(graph: OnnxGraph, features: list[str], imputer: Any, encoder: Any) -> tuple[list[str], int]:
+def _one_hot(
+    graph: OnnxGraph, features: list[str], imputer: Any, encoder: Any
+) -> Iterator[tuple[str, str, int]]:
+    """Give each category's name, its block of zeros and a one, and the block's width."""
     if encoder.drop is not None or encoder.handle_unknown != "infrequent_if_exist":
         raise ExportError(
             "preprocessing step OneHotEncoder: only drop=None, handle_unknown='infrequent_if_exist' have an "
             "ONNX form"
         )
-    blocks, n_columns = [], 0
     groups = encoder.infrequent_categories_ if encoder.min_frequency is not None else [None] * len(features)
     for name, known, rare, fill in zip(
         features, encoder.categories_, groups, imputer.statistics_, strict=True
@@ -201,10 +208,8 @@ def _one_hot(graph: OnnxGraph, features: list[str], imputer: Any, encoder: Any) 
             values_int64s=list(texts.values()),
             default_int64=unknown,
         )
-        n_columns += width
         places = graph.constant(np.arange(width, dtype=np.int64).reshape(1, -1))
-        blocks.append(graph.add("Cast", graph.add("Equal", index, places), to=TensorProto.DOUBLE))
-    return blocks, n_columns
+        yield name, graph.add("Cast", graph.add("Equal", index, places), to=TensorProto.DOUBLE), width
 
 
 def encoder_positions(known: Any, rare: Any) -> tuple[dict[Any, int], int, int]:

@@ -95,13 +95,18 @@ class NumericTrees:
         A double tensor of shape (N, n_columns).
     model : TreeSum
         Without sets of categories.
-    n_columns : int
-        The width of the matrix.
+    sources : tuple of frozenset of str
+        The raw columns that each column of the matrix is computed from.
     """
 
     x: str
     model: TreeSum
-    n_columns: int
+    sources: tuple[frozenset[str], ...]
+
+    @property
+    def n_columns(self) -> int:
+        """The width of the matrix."""
+        return len(self.sources)
 
 
 def with_category_bits(graph: OnnxGraph, features: FeatureTensors, model: TreeSum) -> NumericTrees:
@@ -150,18 +155,18 @@ def with_category_bits(graph: OnnxGraph, features: FeatureTensors, model: TreeSu
                 tables[place].append(right)
             found[node] = number
         where.append(found)
-    width = features.n_numbers
+    sources = list(features.sources)
     if numbers_on_codes or not tables:
-        width += len(features.codes)
+        sources += features.code_sources
         matrix = [features.matrix(graph)]
     else:
         matrix = [] if features.numbers is None else [features.numbers]
     if model.zero_is_missing:
-        matrix = [_without_zeros(graph, x, width, model.zero_is_missing) for x in matrix]
+        matrix = [_without_zeros(graph, x, len(sources), model.zero_is_missing) for x in matrix]
     starts, blocks = {}, []
     for place, rows in sorted(tables.items()):
-        starts[place] = width
-        width += len(rows)
+        starts[place] = len(sources)
+        sources += [features.code_sources[place - n_numbers]] * len(rows)
         blocks.append(features.code_bits(graph, place, np.ascontiguousarray(np.stack(rows, axis=1))))
     if blocks:
         bits = blocks[0] if len(blocks) == 1 else graph.add("Concat", *blocks, axis=1)
@@ -170,7 +175,7 @@ def with_category_bits(graph: OnnxGraph, features: FeatureTensors, model: TreeSu
     return NumericTrees(
         matrix[0] if len(matrix) == 1 else graph.add("Concat", *matrix, axis=1),
         replace(model, trees=trees, category_sets=()),
-        width,
+        tuple(sources),
     )
 
 

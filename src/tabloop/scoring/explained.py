@@ -1,0 +1,157 @@
+"""Explain the answers to the rows of a file or table."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabloop.artifacts.layout import EXPLAINER
+from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
+from tabloop.data.checked_rows import read_checked_rows
+from tabloop.data.open_source import TABLE_PREFIX, open_source, source_of_input
+from tabloop.data.quarantine import Quarantine, require_few_refused
+from tabloop.errors import ArtifactError
+from tabloop.explanation.contributions import Contributions, explain_rows
+from tabloop.inference.explainer import Explainer
+from tabloop.inference.records.frame_columns import columns_of_frame
+from tabloop.inference.scoring_service import ScoringService, load_service
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ExplainedRows:
+    """Rows and what each column contributed to their answers.
+
+    Attributes
+    ----------
+    service : ScoringService
+        What answered.
+    row_numbers : ndarray of int64, shape (n_rows,)
+        Where each row stands in the source, from 1; those between were refused.
+    values : polars.DataFrame with n_rows rows
+        The rows in the contract's types.
+    probability : ndarray of float64, shape (n_rows,)
+        Of the positive class.
+    contributions : Contributions
+        Why.
+    quarantine : Quarantine
+        The refused rows.
+    """
+
+    service: ScoringService
+    row_numbers: NDArray[np.int64]
+    values: pl.DataFrame
+    probability: NDArray[np.float64]
+    contributions: Contributions
+    quarantine: Quarantine
+
+    def reasons(self, row: int, most: int) -> list[tuple[str, Any, float]]:
+        """Give the columns that contributed most to a row: name, value, contribution; the largest first."""
+        shares = self.contributions.values[row]
+        order = np.argsort(-np.abs(shares), kind="stable")[:most]
+        names = self.contributions.columns
+        return [(names[at], self.values[names[at]][row], float(shares[at])) for at in order]
+
+    def as_frame(self) -> pl.DataFrame:
+        """Give all contributions, a row each; see `Contributions.as_frame`."""
+        frame = self.contributions.as_frame(self.service.contract.probability_name, self.probability)
+        name = "row"
+        while name in frame.columns:
+            name += "_"
+        return frame.insert_column(0, pl.Series(name, self.row_numbers))
+
+
+def load_explainer(run: RunFolder) -> Explainer:
+    """Read what a run kept to explain its answers.
+
+    Raises
+    ------
+    ArtifactError
+        If it kept nothing.
+    """
+    if not run.has(EXPLAINER):
+        raise ArtifactError(
+            f"run {run.run_id}: has no {EXPLAINER}, which earlier versions did not write; "
+            "`tabloop run` makes a run that has it"
+        )
+    return Explainer.load(run.read(EXPLAINER))
+
+
+def explain_source(
+    project: Project,
+    run_id: str | None,
+    source: str | None,
+    n_rows: int | None,
+    *,
+    progress: Callable[[float], None] = lambda _: None,
+) -> ExplainedRows:
+    """Explain the answers to a source's rows.
+
+    Parameters
+    ----------
+    project : Project
+        Every setting in force.
+    run_id : str or None
+        A run that has passed; None for the champion.
+    source : str or None
+        A file, or `table:NAME`; None for the configured source.
+    n_rows : int or None
+        How many rows from the beginning; None for all.
+    progress : callable, optional
+        Told the fraction that is explained.
+
+    Raises
+    ------
+    ArtifactError
+        If the run kept nothing to explain with.
+    DataError, QuarantineLimitError
+        If the source cannot be read, its columns are not the contract's, or too many rows are refused.
+    """
+    config, folder = project.config.data, project.folder
+    if source is not None:
+        config = config.model_copy(update={"source": source_of_input(config.source, source)})
+        folder = folder if source.startswith(TABLE_PREFIX) else Path()
+    store = RunStore(project.model_dir)
+    run = store.get(run_id) if run_id else store.require_champion()
+    explainer, service = load_explainer(run), load_service(run)
+    quarantine, read = Quarantine(config.limits), 0
+    typed, numbers = [], []
+    with contextlib.closing(
+        open_source(config.source, folder, service.contract, limits=config.limits, with_target=False)
+    ) as rows:
+        extra_allowed = project.config.scoring.extra_columns == "pass"
+        for checked in read_checked_rows(
+            rows, config, service.contract, quarantine, with_target=False, extra_allowed=extra_allowed
+        ):
+            typed.append(checked.typed)
+            numbers.append(checked.places + read + 1)
+            read += checked.rows_checked
+            if n_rows is not None and sum(map(len, numbers)) >= n_rows:
+                break
+        where = rows.where
+    require_few_refused(
+        where, quarantine.rows, read, config, described=quarantine.describe(), then="No row was explained."
+    )
+    values = pl.concat(typed)[:n_rows]
+    columns: Mapping[str, NDArray[Any]] = columns_of_frame(service.contract, values)
+    contributions = explain_rows(
+        explainer, service.predictor, columns, seed=project.config.seed, progress=progress
+    )
+    return ExplainedRows(
+        service,
+        np.concatenate(numbers)[:n_rows],
+        values,
+        service.predictor.predict(columns),
+        contributions,
+        quarantine,
+    )
