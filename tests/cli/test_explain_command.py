@@ -49,5 +49,5 @@ def test_what_cannot_be_explained_is_said(trained_copy: Workspace, tmp_path: Pat
     refused = trained_copy.run("explain", "--output", "why.txt")
     assert refused.code == 2
     assert "expected a name that ends in .csv, .parquet or .pq" in refused.err
-    with pytest.raises(ArtifactError, match="has no explainer.npz, which earlier versions did not write"):
+    with pytest.raises(ArtifactError, match=r"has no explainer\.npz, which earlier versions did not write"):
         load_explainer(RunFolder.create(tmp_path / "run"))

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import gammaln
 
 from tabloop.inference.explainer import FlatTrees
 
@@ -238,10 +237,13 @@ def _settle(trees: FlatTrees, walks: _Walks, row: NDArray[np.int64], found: NDAr
     fixed = k + m > 0
     walks, k, m = walks.take(fixed), k[fixed], m[fixed]
     value = trees.value[walks.node]
-    log_all = gammaln(k + m + 1)
-    with np.errstate(invalid="ignore"):
-        gains = value * np.exp(gammaln(k) + gammaln(m + 1) - log_all)
-        losses = -value * np.exp(gammaln(k + 1) + gammaln(m) - log_all)
+    # logarithms of factorials; what stands before 0! belongs to nobody
+    log_factorial = np.concatenate(
+        [[0.0, 0.0], np.log(np.arange(1, int((k + m).max(initial=0)) + 1)).cumsum()]
+    )
+    log_all = log_factorial[k + m + 1]
+    gains = value * np.exp(log_factorial[k] + log_factorial[m + 1] - log_all)
+    losses = -value * np.exp(log_factorial[k + 1] + log_factorial[m] - log_all)
     first = row[walks.pair] * found.shape[1]
     flat = found.reshape(-1)
     for words, shares in ((walks.inside, gains), (walks.outside, losses)):
