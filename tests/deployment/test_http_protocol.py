@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,6 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tabloop.deployment.problems import HttpProblem
 from tabloop.deployment.request_body import BodyReader
 from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
@@ -240,6 +242,34 @@ def test_half_sent_bodies_hold_no_more_than_all_may(keyed: Server, student: dict
         assert 10 <= len(refused) < 30  # the others are too slow in the end
     whole = keyed.client.post("/predict", content=b" " * 131_072, headers=JSON | headers)
     assert whole.status_code == 400  # read, and empty: nothing is held any more
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_of_a_body_that_comes_in_pieces_each_is_held_once(is_refused: bool) -> None:
+    reader = BodyReader(1_500 if is_refused else 4_000)
+    pieces = [bytes([number]) * 1_000 for number in range(3)]
+    unused = sys.getrefcount(pieces[0])
+    held = []
+
+    def look() -> None:
+        held.append([sys.getrefcount(pieces[number]) - unused for number in range(3)])
+
+    async def read() -> bytes:
+        async def receive() -> dict[str, Any]:
+            look()
+            number = len(held) - 1
+            return {"type": "http.request", "body": pieces[number], "more_body": number < 2}
+
+        return await reader.read({"headers": []}, receive)
+
+    if is_refused:
+        with pytest.raises(HttpProblem) as refused:  # kept, with its traceback, to the end
+            asyncio.run(read())
+        assert refused.value.status == 413
+    else:
+        assert asyncio.run(read()) == b"".join(pieces)
+    look()
+    assert held == [[0, 0, 0]] * 4, "a piece that was copied is still held by a message"
 
 
 def test_large_bodies_are_decoded_beside_the_loop() -> None:

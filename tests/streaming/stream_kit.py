@@ -21,6 +21,7 @@ from tabloop.config.streaming import StreamConfig
 from tabloop.inference.records.record_type import Record
 from tabloop.inference.scoring_service import Decisions, ScoringService
 from tabloop.streaming.broker_address import address_of
+from tabloop.streaming.broker_retry import BrokerRetry
 from tabloop.streaming.consumer import StreamConsumer
 from tabloop.streaming.event_log import LoggedDecision
 from tabloop.streaming.live_service import FixedService, LiveService
@@ -115,11 +116,12 @@ class Broker:
         return open_sink(self.config().sink, self.state_dir, environ=self.environ)
 
     async def send(self, bodies: Sequence[bytes]) -> None:
-        source = self.source()
+        """Send as a producer does: what the broker does not take, being busy or made anew, is sent again."""
+        source, patiently = self.source(), BrokerRetry(60.0)
         await source.open()
         try:
             for start in range(0, len(bodies), 500):
-                await source.send(bodies[start : start + 500])
+                await patiently(source.send, bodies[start : start + 500])
         finally:
             await source.close()
 

@@ -16,8 +16,10 @@ from typing import Any
 
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
-from tabloop.errors import TabloopError
+from tabloop.errors import CheckFailedError, TabloopError
 
+#: Stands before the reason where a check said no: a hash, for instance.
+CHECK_FAILED = b"check failed\n"
 #: How often a process says that its loop turns.
 _SIGN_OF_LIFE_S = 1.0
 
@@ -47,8 +49,9 @@ class ChildSettings:
             self._tell(b".")
 
     def tell_failure(self, error: Exception) -> None:
-        """Tell the supervisor why this process cannot start."""
-        self._tell(str(error).encode(errors="replace") or b"no reason given")
+        """Tell the supervisor why this process cannot start, and whether a check said no."""
+        kind = CHECK_FAILED if isinstance(error, CheckFailedError) else b""
+        self._tell(kind + (str(error).encode(errors="replace") or b"no reason given"))
 
     def _tell(self, text: bytes) -> None:
         with contextlib.suppress(OSError):

@@ -67,12 +67,17 @@ class BodyReader:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        body: bytes = message["body"]
-        if not message["more_body"] and len(body) <= self._max_bytes:  # most bodies arrive in one piece
-            return body
+        if not message["more_body"] and len(message["body"]) <= self._max_bytes:  # most bodies, in one piece
+            whole: bytes = message["body"]
+            return whole
         return await self._read_on(message, receive)
 
     async def _read_on(self, message: Message, receive: Receive) -> bytes:
+        """Read what comes behind the first piece, and hold no piece twice.
+
+        Callers and tracebacks still hold the messages, which therefore are emptied: of hundreds of bodies that
+        wait or are refused, a piece each is a hundred megabytes.
+        """
         body = bytearray()
         try:
             while (problem := self._refusal(len(body), message["body"])) is None:
@@ -80,13 +85,16 @@ class BodyReader:
                 self._under_way_bytes += len(message["body"])
                 if not message["more_body"]:
                     return bytes(body)
+                message.clear()
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGoneError
         finally:
             self._under_way_bytes -= len(body)
+        more_body = message["more_body"]
+        message.clear()
         body.clear()
-        await _drain(receive, more_body=message["more_body"])
+        await _drain(receive, more_body=more_body)
         raise problem
 
     async def decode(self, decode: Callable[[bytes], T], body: bytes) -> T:

@@ -77,6 +77,8 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
     ServingError
         If the address is taken, there are too few file descriptors or no room,
         a worker cannot start, or one had to be killed at the end.
+    CheckFailedError
+        If a file of the champion is not the one that was judged.
     """
     log_as_json()
     run_id = RunStore(project.model_dir).require_champion().run_id

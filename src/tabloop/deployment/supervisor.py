@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tabloop.errors import ServingError
+from tabloop.deployment.child_process import CHECK_FAILED
+from tabloop.errors import CheckFailedError, ServingError
 
 _log = logging.getLogger("tabloop.serving")
 
@@ -107,6 +108,8 @@ class Supervisor:
         ------
         ServingError
             If a child cannot start at all, or one had to be killed at the end.
+        CheckFailedError
+            If a child cannot start since a check said no: a hash of the champion, for instance.
         """
         told = False
         turn_began = time.monotonic()
@@ -171,9 +174,9 @@ class Supervisor:
             elif said.startswith(b"ready\n"):
                 child.is_ready = child.was_ready = True
             elif not child.is_ready:
-                reason = said.decode(errors="replace").strip()
+                reason = said.removeprefix(CHECK_FAILED).decode(errors="replace").strip()
                 if child.needed and not child.was_ready:
-                    raise ServingError(reason)
+                    raise (CheckFailedError if said.startswith(CHECK_FAILED) else ServingError)(reason)
                 _log.error("%s cannot start: %s", child.name, reason)
 
     def _kill_hung(self, passed_s: float) -> None:
