@@ -504,7 +504,7 @@ def test_a_first_line_like_the_others_is_no_header(tmp_path: Path, target: str) 
 
 def test_an_inch_mark_in_an_unquoted_field_costs_no_row(tmp_path: Path) -> None:
     """`inch_quote.csv`: the whole file was refused for the mark of one row."""
-    rows = [f'{40 + place % 9},{place % 5},{("red", "green")[place % 2]},{place % 2}' for place in range(600)]
+    rows = [f"{40 + place % 9},{place % 5},{('red', 'green')[place % 2]},{place % 2}" for place in range(600)]
     rows[299] = '58,3,5" pipe,1'
     text = "\n".join(["amount,visits,size,bought", *rows, ""])
     _, project = of_text(tmp_path, text, target="bought")
