@@ -75,7 +75,7 @@ class BodyReader:
     async def _read_on(self, message: Message, receive: Receive) -> bytes:
         """Read what comes behind the first piece, and hold no piece twice.
 
-        Callers and tracebacks still hold the messages, which therefore are emptied: of hundreds of bodies that
+        Callers and tracebacks still hold the messages, so these are emptied: of hundreds of bodies that
         wait or are refused, a piece each is a hundred megabytes.
         """
         body = bytearray()

@@ -187,7 +187,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the parent was killed: a worker holds both ends of its queue, and would wait on."""
+    """End this process with a parent that was killed: a worker holds both ends of its queue and waits on."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
