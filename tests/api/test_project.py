@@ -102,7 +102,7 @@ def test_runs_are_noted_found_and_pruned(own: Path) -> None:
     run.tag("keep", remove=True)
     assert (run.notes, run.tags) == (("the first one",), ("baseline",))
     (row,) = project.runs("baseline and roc_auc > 0.5").to_dicts()
-    assert (row["run_id"], row["tags"], row["notes"]) == (run.id, "baseline", "the first one")
+    assert (row["run_id"], row["tags"], row["notes"]) == (run.run_id, "baseline", "the first one")
     assert project.runs("not baseline").is_empty()
     assert run.reproduce() > 10  # nothing inside the run has changed
     assert project.prune(keep=0, yes=True).is_empty()  # the champion stays

@@ -20,7 +20,7 @@ from tests.api.conftest import QUICK, Made, pandas_of
 def test_a_run_says_what_it_is_worth(made: Made) -> None:
     (row,) = tl.runs(made.folder).to_dicts()
     run = tl.Run(row["path"], "pandas")
-    assert (row["run_id"], row["state"], row["champion"]) == (run.id, "passed", True)
+    assert (row["run_id"], row["state"], row["champion"]) == (run.run_id, "passed", True)
     assert row["roc_auc"] == run.metrics.roc_auc > 0.9
     assert run.released
     assert {gate.name for gate in run.gates} >= {"hashes", "parity", "schema", "queue", "quality"}
@@ -32,7 +32,7 @@ def test_a_run_says_what_it_is_worth(made: Made) -> None:
     assert run.card.startswith("#")
     assert run.config.cv.n_splits == 3
     shown = run._repr_html_()
-    assert run.id in shown
+    assert run.run_id in shown
     assert "decision_tree" in shown
     assert "roc_auc" in run.metrics._repr_html_()
 

@@ -185,6 +185,14 @@ class Model:
             If the run is from a version that kept nothing to explain with.
         DataError
             As `predict_proba` does.
+
+        Examples
+        --------
+        >>> explained = load("artifacts").explain(pl.DataFrame({"minutes": [300.0, 20.0]}))
+        >>> explained.columns
+        ['predicted_bought_probability', 'base_probability', 'minutes', 'standard_error']
+        >>> explained["minutes"].round(2).to_list()
+        [0.47, -0.28]
         """
         given = read_frame(frame)
         columns = self._columns_of(given)

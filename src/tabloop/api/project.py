@@ -148,8 +148,8 @@ class Project:
         Examples
         --------
         >>> project = Project("artifacts")
-        >>> before = project.champion.id
-        >>> project.rollback().id < before
+        >>> before = project.champion.run_id
+        >>> project.rollback().run_id < before
         True
         """
         from tabloop.release.rollback import rollback

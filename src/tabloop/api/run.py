@@ -64,7 +64,7 @@ class Run:
         self._settings = settings
 
     @property
-    def id(self) -> str:
+    def run_id(self) -> str:
         """The run's name; later runs sort after earlier ones."""
         return self.folder.run_id
 
@@ -359,18 +359,18 @@ class Run:
         >>> run.notes, run.tags
         (('the one with the prices of March',), ('baseline',))
         """
-        self._note_book.note(self.id, text)
+        self._note_book.note(self.run_id, text)
 
     def tag(self, *tags: str, remove: bool = False) -> None:
         """Put tags on the run, or take them off; `tabloop.runs` finds runs by them."""
-        self._note_book.tag(self.id, list(tags), remove=remove)
+        self._note_book.tag(self.run_id, list(tags), remove=remove)
 
     @property
     def _note_book(self) -> NoteBook:
         return NoteBook(self.path.parents[1])
 
     def _said(self) -> RunNotes:
-        return self._note_book.read().get(self.id, RunNotes())
+        return self._note_book.read().get(self.run_id, RunNotes())
 
     def _in_force(self) -> Settings:
         if self._settings is None:
@@ -384,9 +384,10 @@ class Run:
 
     def __repr__(self) -> str:
         if not self.folder.is_trained:
-            return f"<Run {self.id}: {self.state}, not trained>"
+            return f"<Run {self.run_id}: {self.state}, not trained>"
         metrics = self.metrics
-        return f"<Run {self.id}: {self.state}, {metrics.best_model_name}, test ROC-AUC {metrics.roc_auc:.4f}>"
+        said = f"{metrics.best_model_name}, test ROC-AUC {metrics.roc_auc:.4f}"
+        return f"<Run {self.run_id}: {self.state}, {said}>"
 
     def _repr_html_(self) -> str:
         return run_html(self.folder, self.metrics if self.folder.is_trained else None)

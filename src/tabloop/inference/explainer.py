@@ -30,8 +30,10 @@ class FlatTrees:
     ----------
     roots : ndarray of int32, shape (n_trees,)
         Where each tree begins.
-    feature, left, right : ndarray of int32, shape (n_nodes,)
-        The feature that is tested and the nodes to go to; -1 in a leaf.
+    feature : ndarray of int32, shape (n_nodes,)
+        The feature that is tested; 0 in a leaf.
+    left, right : ndarray of int32, shape (n_nodes,)
+        The nodes to go to; -1 in a leaf.
     threshold, value : ndarray of float64, shape (n_nodes,)
         The split of an inner node, the result of a leaf in the explainer's unit.
     missing_left : ndarray of bool, shape (n_nodes,)

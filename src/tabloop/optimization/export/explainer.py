@@ -112,7 +112,7 @@ def _flat(trees: tuple[Tree, ...], scale: float) -> FlatTrees:
 
     return FlatTrees(
         roots=starts[:-1].astype(np.int32),
-        feature=joined((tree.feature for tree in trees), np.int32),
+        feature=joined((np.where(tree.left < 0, 0, tree.feature) for tree in trees), np.int32),
         left=moved(tree.left for tree in trees),
         right=moved(tree.right for tree in trees),
         threshold=joined((tree.threshold for tree in trees), np.float64),
