@@ -7,6 +7,8 @@ import pytest
 from tabloop.charts.bars import Bars, bar_chart
 from tabloop.charts.chart import sheet, to_png
 from tabloop.charts.dots import Estimate, dot_chart
+from tabloop.charts.lines import Line, line_chart
+from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
 
 HOSTILE = ("<script>alert(1)</script>", "\u202eevil\u2066", "שלום", "a\x00b\x0b", "x" * 10_000, "]]>&\"'", "")
@@ -27,6 +29,26 @@ def test_what_strangers_wrote_stays_text() -> None:
 def test_a_name_of_another_direction_does_not_turn_its_neighbours() -> None:
     svg = dot_chart("t", "d", Axis("rows"), [Estimate("שלום", 1.0)]).svg
     assert "\u2068שלום\u2069" in svg
+
+
+def test_what_stands_behind_a_name_keeps_its_side_and_its_room() -> None:
+    estimates = [Estimate("שלום", 1.0, note="12"), Estimate("x" * 200, 1.0, note="1,234")]
+    svg = dot_chart("t", "d", Axis("rows"), estimates, shows_notes=True).svg
+    assert "\u2068שלום\u2069 (12)" in svg
+    assert "…\u2069 (1,234)" in svg
+
+
+def test_a_limit_is_named_where_it_covers_nothing() -> None:
+    limits = [Limit(0.9, "asked for"), Limit(0.5, "threshold", along="x")]
+    lines = [Line("precision", [0.0, 1.0], [0.0, 1.0])]
+    root = ElementTree.fromstring(  # noqa: S314 - our own
+        line_chart("t", "d", Axis("x"), Axis("y"), lines, limits=limits).svg
+    )
+    height = float(root.get("viewBox", "").split()[-1])
+    at = {"".join(text.itertext()): float(text.get("y", "0")) for text in root.iter() if text.get("y")}
+    assert at["threshold"] < 24
+    (asked,) = [y for words, y in at.items() if "asked for" in words]
+    assert height - asked < 24
 
 
 def test_a_chart_says_what_it_is() -> None:

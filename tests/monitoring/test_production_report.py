@@ -13,7 +13,9 @@ from tests.monitoring.test_run_monitor import Traffic
 def test_an_incident_is_told_in_one_file(trained_copy: Workspace, tmp_path: Path) -> None:
     made = Traffic(trained_copy)
     rows = pl.read_csv(trained_copy.folder / "data" / "ml_datasource.csv", null_values=[]).drop("purchased")
-    shifted = rows.sample(1_200, seed=1, with_replacement=True).with_columns(pl.col("minutes_watched") * 3)
+    shifted = rows.sample(1_200, seed=1, with_replacement=True).with_columns(
+        pl.col("minutes_watched") * 3, student_country=pl.lit("ZZ")
+    )
     made.send(shifted)
     made.log.close()
     page, history = tmp_path / "monitor.html", tmp_path / "drift.html"
@@ -34,8 +36,11 @@ def test_an_incident_is_told_in_one_file(trained_copy: Workspace, tmp_path: Path
     assert sum(counted["current_rows"]) == 1_200
     for file in (page, history):
         assert f"latest ({sum(counted['current_rows']):,} rows)" in file.read_text()
+        assert "share of the rows" in file.read_text().split("<bdi>student_country</bdi></h3>")[1]
     outcome = trained_copy.run("drift", "--log", log, "--json")
     assert json.loads(outcome.out)["histograms"]["minutes_watched"] == counted
+    countries = json.loads(outcome.out)["histograms"]["student_country"]
+    assert dict(zip(countries["values"], countries["current_rows"], strict=True))["ZZ"] == 1_200
 
 
 def test_before_the_first_prediction_the_report_says_so(trained_copy: Workspace, tmp_path: Path) -> None:

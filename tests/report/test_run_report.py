@@ -45,7 +45,7 @@ def test_run_writes_a_report_that_a_browser_shows_whole(trained: Workspace, tmp_
         text = browser.run("return document.body.innerText")
         for said in ("Released: every gate holds", "95% interval", "ROC: hits against false alarms",
                      "Importance of the columns", "student_country", "Parity holds", "SHA-256",
-                     "precision by minutes_watched", "training against test part"):  # fmt: skip
+                     "Precision by minutes_watched", "Both parts by"):  # fmt: skip
             assert said in text
         assert browser.run("return document.querySelectorAll('svg[role=img][aria-label]').length") > 15
         assert browser.run("return performance.getEntriesByType('resource').length") == 0
@@ -81,9 +81,10 @@ def test_without_its_data_a_run_has_a_report_that_says_what_is_missing(
     assert "No data yet: the importances were not measured." in (tmp_path / "report.html").read_text()
 
 
-def test_every_test_figure_but_the_calibration_error_has_its_interval(trained: Workspace) -> None:
+def test_every_test_figure_has_its_interval(trained: Workspace) -> None:
     page = (trained.model_dir / "report.html").read_text()
-    for name in ("average_precision", "brier_score", "f1", "roc_auc", "precision", "recall", "accuracy"):
+    for name in ("average precision", "Brier score", "F1", "ROC-AUC", "precision", "recall", "accuracy",
+                 "expected calibration error"):  # fmt: skip
         cells = rf">{name}</bdi></th><td[^>]*><bdi>[0-9.]+</bdi></td><td[^>]*><bdi>[0-9.]+ to [0-9.]+<"
         assert re.search(cells, page), name
 

@@ -103,6 +103,14 @@ def test_boosters_train_beside_the_others_and_print_nothing(
     result = trained(config, contract, students.head(1200))
     assert {report.failure for report in result.ranking} == {None}
     assert min(report.mean("roc_auc") for report in result.ranking) > 0.8
+    for report in result.ranking:
+        kept = report.figures(None)
+        counted = [kept.trees, *(fold.trees for fold in kept.folds)]
+        assert (set(counted) == {None}) == (report.name == "chatty")
+        if report.name != "chatty":
+            assert kept.trees == result.pipelines[report.name]["classifier"].estimator_.n_trees_
+            assert all(1 <= n <= 60 for n in counted)
+            assert f"{kept.trees} (" in kept.describe_trees()
     assert capfd.readouterr().out == ""
     versions = library_versions(config.training.candidates)
     assert versions["lightgbm"]

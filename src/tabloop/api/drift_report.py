@@ -10,7 +10,7 @@ from tabloop.api.html import table, titled
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project as Settings
-from tabloop.drift.histograms import FeatureHistogram
+from tabloop.drift.histograms import ValueHistogram
 from tabloop.drift.tracker import AlarmedWindow, DriftHistory
 from tabloop.drift.zscore_rule import DriftReport as RuleReport
 from tabloop.monitoring.log_drift import drift_of_log
@@ -37,7 +37,7 @@ class DriftReport:
         Complete windows that were tested.
     not_monitored : tuple of str
         Features that the log does not hold.
-    histograms : mapping of str to FeatureHistogram
+    histograms : mapping of str to FeatureHistogram or CategoryHistogram
         The features that moved, in the latest rows and in the reference.
     """
 
@@ -47,7 +47,7 @@ class DriftReport:
     alarms: tuple[AlarmedWindow, ...]
     windows: int
     not_monitored: tuple[str, ...]
-    histograms: Mapping[str, FeatureHistogram] = field(default_factory=dict)
+    histograms: Mapping[str, ValueHistogram] = field(default_factory=dict)
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tabloop.charts.chart import Chart, Table, no_data
 from tabloop.charts.colours import Colour
-from tabloop.charts.plot_area import LegendEntry, Limit, PlotArea
+from tabloop.charts.plot_area import BAR_OPACITY, LegendEntry, Limit, PlotArea
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import number_text, visible
 
@@ -53,14 +53,13 @@ def bar_chart(
     if not names:
         return no_data(title, description)
     thickness = _BAR_PX if len(groups) > 1 else 13.0
-    values = [0.0, *(h for group in groups for h in group.heights), *(m.at for m in limits)]
+    values = [0.0, *(h for group in groups for h in group.heights)]
     height = 54.0 + len(names) * (thickness * len(groups) + 9)
-    legend = [LegendEntry(group.name, group.colour, "area") for group in groups] if len(groups) > 1 else []
-    low = 0.0 if min(values) >= 0 else None
+    legend = [LegendEntry(group.name, group.colour, "bar") for group in groups] if len(groups) > 1 else []
+    low = 0.0 if min(values) >= 0 and not limits else None
     low = low if axis.low is None else axis.low
     area = PlotArea(Axis(axis.label, axis.writing, low=low, high=axis.high),
-                    axis, values, (), names=names, height=height, legend=legend,
-                    headroom=bool(limits))  # fmt: skip
+                    axis, values, (), names=names, height=height, legend=legend, limits=limits)  # fmt: skip
     zero = area.x(0.0)
     for place, name in enumerate(names):
         top = area.y(place) - thickness * len(groups) / 2
@@ -68,9 +67,8 @@ def bar_chart(
             at = area.x(group.heights[place])
             tip = f"{visible(name)}, {group.name}: {number_text(group.heights[place])}"
             area.drawing.rectangle(min(zero, at), top + i * thickness, abs(at - zero), thickness - 1,
-                                   group.colour, opacity=0.8, tip=tip)  # fmt: skip
-    for limit in limits:
-        area.limit(limit)
+                                   group.colour, opacity=BAR_OPACITY, tip=tip)  # fmt: skip
+    area.draw_limits()
     rows = [(name, *(number_text(group.heights[i]) for group in groups)) for i, name in enumerate(names)]
     return Chart(
         title, description, area.drawing, Table((name_header, *(group.name for group in groups)), tuple(rows))
@@ -111,9 +109,8 @@ def histogram_chart(
     if len(edges) < 2 or not any(any(group.heights) for group in groups):
         return no_data(title, description)
     y = Axis(y.label, y.writing, low=0.0, high=y.high)
-    values = [*(m.at for m in limits if m.along == "x"), edges[0], edges[-1]]
     tops = [h for group in groups for h in group.heights]
-    area = PlotArea(x, y, values, tops, height=height,
+    area = PlotArea(x, y, (edges[0], edges[-1]), tops, height=height, limits=limits,
                     legend=[LegendEntry(group.name, group.colour, "area") for group in groups])  # fmt: skip
     floor = area.y(0.0)
     written = list(tick_names) or [number_text(edge) for edge in edges]
@@ -126,8 +123,7 @@ def histogram_chart(
             outline += [(left, top), (right, top)]
         outline.append((area.x(edges[-1]), floor))
         area.drawing.path(outline, group.colour, width=1.4)
-    for limit in limits:
-        area.limit(limit)
+    area.draw_limits()
     rows = [
         (f"{written[i]} to {written[i + 1]}", *(number_text(group.heights[i]) for group in groups))
         for i in range(len(edges) - 1)

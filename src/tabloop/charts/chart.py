@@ -21,6 +21,12 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
 
+    def without_empty_columns(self) -> Table:
+        """Leave out the columns in which no row says anything."""
+        kept = [i for i in range(len(self.headers)) if any(row[i] for row in self.rows)]
+        rows = tuple(tuple(row[i] for i in kept) for row in self.rows)
+        return Table(tuple(self.headers[i] for i in kept), rows, self.note)
+
 
 @dataclass(frozen=True)
 class Chart:

@@ -57,6 +57,7 @@ def dot_chart(
     note_header: str = "rows",
     interval: str = "95% interval",
     name_header: str = "",
+    shows_notes: bool = False,
 ) -> Chart:
     """Draw a mark and its interval for each name, from top to bottom.
 
@@ -74,10 +75,12 @@ def dot_chart(
         Explains colours, where they differ.
     note_header, interval, name_header : str
         Headers of the table.
+    shows_notes : bool, default=False
+        Whether each note also stands in brackets behind its name.
     """
     if not estimates:
         return no_data(title, description)
-    values = [each.at for each in limits]
+    values: list[float] = []
     for one in estimates:
         values += [end for end in (one.value, one.low, one.high, one.limit) if end is not None]
     height = 54.0 + _LINE_PX * len(estimates)
@@ -86,13 +89,13 @@ def dot_chart(
         axis,
         values,
         (),
-        headroom=bool(limits),
+        limits=limits,
         names=[one.name for one in estimates],
+        notes=[one.note for one in estimates] if shows_notes else (),
         height=height,
         legend=legend,
     )
-    for limit in limits:
-        area.limit(limit)
+    area.draw_limits()
     for place, one in enumerate(estimates):
         y = area.y(place)
         if one.low is not None and one.high is not None:

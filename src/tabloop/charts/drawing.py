@@ -94,26 +94,21 @@ class Drawing:
     def text(
         self, x: float, y: float, text: str, *, colour: Colour = "ink", size: float = 11.0,
         anchor: Anchor = "start", bold: bool = False, turned: bool = False, halo: bool = False,
-        stranger: bool = False, tip: str | None = None,
+        stranger: bool = False, after: str = "", tip: str | None = None,
     ) -> None:  # fmt: skip
-        """Write a text; `stranger` keeps its direction to itself, `halo` parts it from lines."""
-        if halo:
-            self._write(x, y, text, paint("paper"), size, anchor, bold, turned, stranger, None, outline=True)
-        self._write(x, y, text, paint(colour), size, anchor, bold, turned, stranger, tip)
+        """Write a text, and our own words after it.
 
-    def _write(
-        self, x: float, y: float, text: str, fill: str, size: float, anchor: Anchor, bold: bool, turned: bool,
-        stranger: bool, tip: str | None, *, outline: bool = False,
-    ) -> None:  # fmt: skip
+        `stranger` keeps the direction of the text to itself, `halo` parts it from what lies below it.
+        """
         element = self._add(
-            "text", tip, x=_px(x), y=_px(y), fill=fill, font_size=_px(size), text_anchor=anchor,
+            "text", tip, x=_px(x), y=_px(y), fill=paint(colour), font_size=_px(size), text_anchor=anchor,
             font_weight="600" if bold else None,
             transform=f"rotate(-90 {_px(x)} {_px(y)})" if turned else None,
-            stroke=fill if outline else None, stroke_width="3" if outline else None,
-            stroke_linejoin="round" if outline else None, aria_hidden="true" if outline else None,
+            stroke=paint("paper") if halo else None, stroke_width="3" if halo else None,
+            stroke_linejoin="round" if halo else None, paint_order="stroke" if halo else None,
         )  # fmt: skip
         shown = visible(text, 300)
-        shown = isolated(shown) if stranger else shown
+        shown = (isolated(shown) if stranger else shown) + after
         if tip is None:
             element.text = shown
         else:

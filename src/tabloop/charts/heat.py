@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tabloop.charts.chart import WIDTH, Chart, Table, no_data
 from tabloop.charts.colours import Colour
 from tabloop.charts.drawing import Drawing
-from tabloop.charts.text import shortened, text_width
+from tabloop.charts.text import shortened, text_width, visible
 
 _ROW_PX = 24.0
 
@@ -57,8 +57,10 @@ def heat_chart(
                      colour="faint", anchor="middle", stranger=True)  # fmt: skip
     for i, name in enumerate(row_names):
         y = top + i * _ROW_PX
-        drawing.text(left - 6, y + 16, shortened(name, left - 8, size), size=size, anchor="end",
-                     stranger=True, tip=name)  # fmt: skip
+        lines = _two_lines(name, left - 8, size)
+        for k, line in enumerate(lines):
+            drawing.text(left - 6, y + (16 if len(lines) == 1 else 10 + 11 * k), line, size=size,
+                         anchor="end", stranger=True, tip=name)  # fmt: skip
         for j, text in enumerate(texts[i]):
             drawing.rectangle(left + j * wide, y, wide - 2, _ROW_PX - 2, "grid", opacity=0.5)
             drawing.rectangle(
@@ -67,3 +69,13 @@ def heat_chart(
             drawing.text(left + (j + 0.5) * wide - 1, y + 15.5, text, size=cell_px, anchor="middle")
     rows = tuple((name, *texts[i]) for i, name in enumerate(row_names))
     return Chart(title, description, drawing, Table((row_header, *column_names), rows))
+
+
+def _two_lines(name: str, width: float, size: float) -> list[str]:
+    """Break a name at a space where it is too wide for one line."""
+    words = visible(name, 200).split(" ")
+    first = words[:1]
+    while len(first) < len(words) and text_width(" ".join(words[: len(first) + 1]), size) <= width:
+        first = words[: len(first) + 1]
+    lines = [" ".join(first), " ".join(words[len(first) :])]
+    return [shortened(line, width, size) for line in lines if line]

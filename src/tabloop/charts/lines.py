@@ -80,15 +80,16 @@ def line_chart(
     """
     if not any(math.isfinite(value) for line in lines for value in line.ys):
         return no_data(title, description)
-    x_values = [value for line in lines for value in line.xs] + [m.at for m in limits if m.along == "x"]
-    y_values = [m.at for m in limits if m.along == "y"]
+    x_values = [value for line in lines for value in line.xs]
+    y_values: list[float] = []
     for line in lines:
         y_values += [*line.ys, *(line.lows or ()), *(line.highs or ())]
-    area = PlotArea(x, y, x_values, y_values, legend=_legend(lines), height=height, width=width)
+    area = PlotArea(
+        x, y, x_values, y_values, limits=limits, legend=_legend(lines), height=height, width=width
+    )
     for line in lines:
         _draw(area, line)
-    for limit in limits:
-        area.limit(limit)
+    area.draw_limits()
     return Chart(title, description, area.drawing, _table(x, y, lines))
 
 
@@ -137,7 +138,12 @@ def _stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _legend(lines: Sequence[Line]) -> list[LegendEntry]:
-    legend = [LegendEntry(line.name, line.colour, "dash" if line.dashed else "line") for line in lines]
+    legend = [
+        LegendEntry(
+            line.name, line.colour, "dash" if line.dashed else "circle" if len(line.xs) == 1 else "line"
+        )
+        for line in lines
+    ]
     for line in lines:
         entry = LegendEntry(line.interval, line.colour, "line" if line.dots else "area")
         if line.lows is not None and not any(entry.label == each.label for each in legend):

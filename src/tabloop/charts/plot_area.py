@@ -15,6 +15,9 @@ from tabloop.charts.text import shortened, text_width
 _TICK_PX, _LABEL_PX = 10.5, 11.5
 _TOP, _HEADROOM, _RIGHT, _LEGEND_LINE = 10.0, 14.0, 12.0, 17.0
 
+#: How much of the paper a bar covers; the sign in its legend is no lighter.
+BAR_OPACITY = 0.8
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -40,11 +43,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """One sign and what it stands for; `shape` is a line, a dashed line, an area or a mark."""
+    """One sign and what it stands for; `shape` is a line, a dashed line, an area, a bar or a mark."""
 
     label: str
     colour: Colour
-    shape: Literal["line", "dash", "area", "circle", "square", "triangle"] = "line"
+    shape: Literal["line", "dash", "area", "bar", "circle", "square", "triangle"] = "line"
     filled: bool = True
 
 
@@ -56,17 +59,19 @@ class PlotArea:
     x, y : Axis
         What the axes say.
     x_values, y_values : sequence of float
-        All that is drawn, intervals and limits included.
+        All that is drawn, intervals included.
+    limits : sequence of Limit, default=()
+        Those along `x` are named above the area and those along `y` in the legend, where they cover nothing.
     legend : sequence of LegendEntry, default=()
         Written below.
     height : float, default=260
         Of the drawing without its legend.
     names : sequence of str, default=()
         Where the vertical axis holds names instead of numbers: from top to bottom; `y` is left out then.
+    notes : sequence of str, default=()
+        Stand in brackets behind the names, which are shortened for them; as many as names, or none.
     width : float, default=WIDTH
         Of the drawing.
-    headroom : bool, default=False
-        Whether the labels of limits along `x` stand above the area, where names leave no room inside.
     """
 
     def __init__(
@@ -76,20 +81,28 @@ class PlotArea:
         x_values: Sequence[float],
         y_values: Sequence[float],
         *,
+        limits: Sequence[Limit] = (),
         legend: Sequence[LegendEntry] = (),
         height: float = 260.0,
         names: Sequence[str] = (),
+        notes: Sequence[str] = (),
         width: float = WIDTH,
-        headroom: bool = False,
     ) -> None:
-        self._top = _TOP + (_HEADROOM if headroom else 0.0)
-        height += _HEADROOM if headroom else 0.0
-        self._label_y = self._top - 4 if headroom else self._top + 9
+        across = [limit for limit in limits if limit.along == "y"]
+        legend = [*legend, *(LegendEntry(limit.label, limit.colour, "dash") for limit in across)]
+        x_values = [*x_values, *(limit.at for limit in limits if limit.along == "x")]
+        y_values = [*y_values, *(limit.at for limit in across)]
+        headroom = _HEADROOM if len(across) < len(limits) else 0.0
+        self._top = _TOP + headroom
+        height += headroom
         lines = _legend_lines(legend, width)
         self.drawing = Drawing(width, height + _LEGEND_LINE * len(lines))
         bottom = height - 40.0
+        self._limits = limits
         if names:
-            left = min(0.46 * width, max(text_width(name, _LABEL_PX) for name in names) + 10)
+            after = [f" ({note})" for note in notes] or [""] * len(names)
+            widest = max(text_width(name + note, _LABEL_PX) for name, note in zip(names, after, strict=True))
+            left = min(0.5 * width, widest + 10)
             self.y = Scale(-0.5, len(names) - 0.5, self._top, bottom)
         else:
             self.y = fit_scale(y, y_values, bottom, self._top)
@@ -99,7 +112,7 @@ class PlotArea:
         self._left, self._bottom, self._right = left, bottom, width - _RIGHT
         self._draw_x(x)
         if names:
-            self._draw_names(names)
+            self._draw_names(names, after)
         else:
             self._draw_y(y)
         for place, line in enumerate(lines):
@@ -133,18 +146,20 @@ class PlotArea:
             12, (self._top + self._bottom) / 2, label, size=_LABEL_PX, anchor="middle", turned=True
         )
 
-    def _draw_names(self, names: Sequence[str]) -> None:
-        for place, name in enumerate(names):
+    def _draw_names(self, names: Sequence[str], after: Sequence[str]) -> None:
+        for place, (name, note) in enumerate(zip(names, after, strict=True)):
             at = self.y(place)
             self.drawing.line(self._left, at, self._right, at, "grid")
-            self.drawing.text(self._left - 7, at + 4, shortened(name, self._left - 10, _LABEL_PX),
-                              size=_LABEL_PX, anchor="end", stranger=True, tip=name)  # fmt: skip
+            room = self._left - 9 - text_width(note, _LABEL_PX)
+            self.drawing.text(self._left - 7, at + 4, shortened(name, room, _LABEL_PX), size=_LABEL_PX,
+                              anchor="end", stranger=True, after=note, tip=name)  # fmt: skip
 
     def _draw_legend(self, line: Sequence[LegendEntry], y: float) -> None:
         x = 8.0
         for entry in line:
-            if entry.shape == "area":
-                self.drawing.rectangle(x, y - 8, 16, 9, entry.colour, opacity=0.35)
+            if entry.shape in ("area", "bar"):
+                opacity = BAR_OPACITY if entry.shape == "bar" else 0.35
+                self.drawing.rectangle(x, y - 8, 16, 9, entry.colour, opacity=opacity)
             elif entry.shape in ("line", "dash"):
                 dash = "4 3" if entry.shape == "dash" else None
                 self.drawing.line(x, y - 3.5, x + 16, y - 3.5, entry.colour, width=2, dash=dash)
@@ -154,22 +169,19 @@ class PlotArea:
             self.drawing.text(x + 21, y, label, size=_TICK_PX, stranger=True, tip=entry.label)
             x += _entry_width(entry)
 
-    def limit(self, limit: Limit) -> None:
-        """Draw a limit over the whole area and say what it is, beside it."""
-        if limit.along == "y":
-            at = self.y(limit.at)
-            self.drawing.line(self._left, at, self._right, at, limit.colour, width=1.4, dash="5 3")
-            above = at - 5 if at - 5 > self._top + 8 else at + 13
-            self.drawing.text(
-                self._left + 5, above, limit.label, size=_TICK_PX, colour=limit.colour, halo=True
-            )
-            return
-        at = self.x(limit.at)
-        self.drawing.line(at, self._top, at, self._bottom, limit.colour, width=1.4, dash="5 3")
-        width = text_width(limit.label, _TICK_PX)
-        to_left = at + width + 6 > self.drawing.width
-        self.drawing.text(at - 4 if to_left else at + 4, self._label_y, limit.label, size=_TICK_PX,
-                          colour=limit.colour, anchor="end" if to_left else "start", halo=True)  # fmt: skip
+    def draw_limits(self) -> None:
+        """Draw each limit over the whole area; call it when that which they cover is drawn."""
+        for limit in self._limits:
+            if limit.along == "y":
+                at = self.y(limit.at)
+                self.drawing.line(self._left, at, self._right, at, limit.colour, width=1.4, dash="4 3")
+                continue
+            at = self.x(limit.at)
+            self.drawing.line(at, self._top, at, self._bottom, limit.colour, width=1.4, dash="4 3")
+            half = text_width(limit.label, _TICK_PX) / 2
+            middle = min(max(at, half + 2), self.drawing.width - half - 2)
+            self.drawing.text(middle, self._top - 5, limit.label, size=_TICK_PX, colour=limit.colour,
+                              anchor="middle", halo=True)  # fmt: skip
 
 
 def _entry_width(entry: LegendEntry) -> float:

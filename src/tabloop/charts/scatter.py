@@ -83,14 +83,14 @@ def scatter_chart(
     area = PlotArea(
         x,
         y,
-        [end for spot in spots for end in spot.x] + [m.at for m in limits if m.along == "x"],
-        [end for spot in spots for end in spot.y] + [m.at for m in limits if m.along == "y"],
+        [end for spot in spots for end in spot.x],
+        [end for spot in spots for end in spot.y],
+        limits=limits,
         legend=legend,
         width=width,
         height=height,
     )
-    for limit in limits:
-        area.limit(limit)
+    area.draw_limits()
     if stairs:
         _draw_stairs(area, spots)
     for group in dict.fromkeys(spot.joined for spot in spots if spot.joined):

@@ -30,6 +30,17 @@ def visible(text: str, limit: int = 80) -> str:
     return kept if len(text) <= limit else f"{kept}… ({len(text):,} characters)"
 
 
+def brief(text: str, limit: int = 60) -> str:
+    """Cut a stranger's text to so many characters, for a title that has to stay short.
+
+    Examples
+    --------
+    >>> brief("country"), brief("x" * 10_000, 8)
+    ('country', 'xxxxxxxx…')
+    """
+    return visible(text, limit) if len(text) <= limit else visible(text[:limit], limit) + "…"
+
+
 def isolated(text: str) -> str:
     """Keep a text's direction to itself, by Unicode's isolates, where there is no `bdi`."""
     return f"\u2068{text}\u2069"

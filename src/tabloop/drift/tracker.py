@@ -9,7 +9,7 @@ import msgspec
 
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
-from tabloop.drift.histograms import FeatureHistogram, compare_histograms
+from tabloop.drift.histograms import ValueHistogram, compare_histograms
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
 from tabloop.drift.window import DriftWindow
@@ -77,7 +77,7 @@ class DriftHistory:
         Those with an alarm, and early alarms of a last window that is not complete.
     not_monitored : tuple of str
         Features that the rows do not hold.
-    histograms : mapping of str to FeatureHistogram
+    histograms : mapping of str to FeatureHistogram or CategoryHistogram
         The features that moved, in the rows of `rule` and in the reference.
     """
 
@@ -86,7 +86,7 @@ class DriftHistory:
     windows: int
     alarmed: tuple[AlarmedWindow, ...]
     not_monitored: tuple[str, ...]
-    histograms: Mapping[str, FeatureHistogram] = field(default_factory=dict)
+    histograms: Mapping[str, ValueHistogram] = field(default_factory=dict)
 
 
 class DriftTracker:
@@ -181,7 +181,7 @@ class DriftTracker:
         rows = self.window.latest(self.config.window_rows)
         return check_drift(self._baseline, rows.numeric, rows.label, self.config)
 
-    def compare_histograms(self, alarms: Iterable[FeatureTest]) -> Mapping[str, FeatureHistogram]:
+    def compare_histograms(self, alarms: Iterable[FeatureTest]) -> Mapping[str, ValueHistogram]:
         """Put the latest `window_rows` rows beside the reference, feature by feature of those that moved.
 
         Parameters

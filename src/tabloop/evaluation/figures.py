@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from tabloop.artifacts.documents.evaluation import BoundedFigure
+from tabloop.statistics.calibration_error import calibration_error_interval, expected_calibration_error
 from tabloop.statistics.figure_intervals import (
     average_precision_interval,
     brier_score_interval,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def bounded_figures(
     y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: float
 ) -> dict[str, BoundedFigure]:
-    """Measure average precision, F1 at a threshold, and Brier score, each with its 95% interval.
+    """Measure average precision, F1 at a threshold, Brier score and calibration error, with 95% intervals.
 
     Parameters
     ----------
@@ -33,8 +34,8 @@ def bounded_figures(
     Examples
     --------
     >>> figures = bounded_figures(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.7, 0.9]), 0.5)
-    >>> {name: round(figure.value, 4) for name, figure in figures.items()}
-    {'average_precision': 1.0, 'f1': 0.8, 'brier_score': 0.1175}
+    >>> [f"{name} {figure.value:.4f}" for name, figure in figures.items()]
+    ['average_precision 1.0000', 'f1 0.8000', 'brier_score 0.1175', 'expected_calibration_error 0.2750']
     """
     decided, is_positive = y_proba >= threshold, y_true == 1
     hits, wrong = int((decided & is_positive).sum()), int((decided != is_positive).sum())
@@ -48,5 +49,9 @@ def bounded_figures(
         ),
         "brier_score": BoundedFigure(
             value=float(np.mean((y_proba - y_true) ** 2)), interval=brier_score_interval(y_true, y_proba)
+        ),
+        "expected_calibration_error": BoundedFigure(
+            value=expected_calibration_error(y_true, y_proba),
+            interval=calibration_error_interval(y_true, y_proba),
         ),
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
-from tabloop.drift.histograms import FeatureHistogram
+from tabloop.drift.histograms import ValueHistogram
 from tabloop.drift.tracker import WindowVerdict
 from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_report import FeatureTest
@@ -87,7 +87,7 @@ class DriftAnswer:
         The windowed tests.
     refused : RefusalReport or None
         The latest look at refused records, which only a running service counts.
-    histograms : mapping of str to FeatureHistogram
+    histograms : mapping of str to FeatureHistogram or CategoryHistogram
         The features that moved, in the latest rows and in the reference.
     """
 
@@ -111,7 +111,7 @@ class DriftAnswer:
     not_monitored: tuple[str, ...]
     windowed: WindowedDrift
     refused: RefusalReport | None = None
-    histograms: Mapping[str, FeatureHistogram] = field(default_factory=dict)
+    histograms: Mapping[str, ValueHistogram] = field(default_factory=dict)
 
 
 def describe_drift(
@@ -124,7 +124,7 @@ def describe_drift(
     latest: WindowVerdict | None,
     rows_until_next: int,
     not_monitored: tuple[str, ...],
-    histograms: Mapping[str, FeatureHistogram],
+    histograms: Mapping[str, ValueHistogram],
     run_id: str,
     live_since: str | None,
     rows_since_live: int,
@@ -149,7 +149,7 @@ def describe_drift(
         Rows that the window that is filling still takes.
     not_monitored : tuple of str
         Features that the rows do not hold.
-    histograms : mapping of str to FeatureHistogram
+    histograms : mapping of str to FeatureHistogram or CategoryHistogram
         Of the features that moved.
     run_id, live_since, rows_since_live
         As in `DriftAnswer`.

@@ -12,8 +12,8 @@ from tabloop.charts.dots import Estimate, dot_chart
 from tabloop.charts.heat import heat_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
-from tabloop.charts.text import number_text, percent_text, visible
-from tabloop.drift.histograms import FeatureHistogram
+from tabloop.charts.text import brief, number_text, percent_text, visible
+from tabloop.drift.histograms import CategoryHistogram, FeatureHistogram, ValueHistogram
 from tabloop.drift.tracker import DriftHistory
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.monitoring.drift_answer import DriftAnswer
@@ -211,21 +211,10 @@ def _test_chart(drift: DriftAnswer) -> Chart:
     )
 
 
-def _histograms(found: Mapping[str, FeatureHistogram]) -> tuple[Block, ...]:
+def _histograms(found: Mapping[str, ValueHistogram]) -> tuple[Block, ...]:
     """Draw the features that moved beside the training rows; none where none did."""
     charts = tuple(
-        histogram_chart(
-            visible(name, 60),
-            "Each group by itself. What lies beyond the 1st and 99th percentile counts in the outer bins.",
-            Axis(visible(name, 40)),
-            Axis("share of the rows", "percent"),
-            one.edges,
-            [
-                Bars(f"{said} ({sum(rows):,} rows)", [n / max(1, sum(rows)) for n in rows], colour)
-                for said, rows, colour in _groups(one)
-            ],
-            height=200,
-        )
+        _category_chart(name, one) if isinstance(one, CategoryHistogram) else _number_chart(name, one)
         for name, one in found.items()
     )
     if not charts:
@@ -235,8 +224,44 @@ def _histograms(found: Mapping[str, FeatureHistogram]) -> tuple[Block, ...]:
     ), Figures(charts)
 
 
-def _groups(one: FeatureHistogram) -> tuple[tuple[str, tuple[int, ...], Colour], ...]:
-    return ("training", one.reference_rows, "reference"), ("latest", one.current_rows, "current")
+def _number_chart(name: str, one: FeatureHistogram) -> Chart:
+    return histogram_chart(
+        brief(name),
+        "Each group by itself. What lies beyond the 1st and 99th percentile counts in the outer bins.",
+        Axis(brief(name, 40)),
+        Axis("share of the rows", "percent"),
+        one.edges,
+        _groups(one.reference_rows, one.current_rows),
+        height=200,
+    )
+
+
+def _category_chart(name: str, one: CategoryHistogram) -> Chart:
+    rest = (
+        ("(other values)", one.other_reference_rows, one.other_current_rows),
+        ("(no value)", one.missing_reference_rows, one.missing_current_rows),
+    )
+    lines = [*zip(one.values, one.reference_rows, one.current_rows, strict=True), *rest]
+    lines = [line for line in lines if line[1] or line[2]]
+    return bar_chart(
+        brief(name),
+        "The values with the largest share on either side. One that no training row had is new.",
+        Axis("share of the rows", "percent"),
+        [value for value, _, _ in lines],
+        _groups([before for _, before, _ in lines], [now for _, _, now in lines]),
+        name_header="value",
+    )
+
+
+def _groups(reference: Sequence[int], current: Sequence[int]) -> list[Bars]:
+    looks: tuple[tuple[str, Sequence[int], Colour], ...] = (
+        ("training", reference, "reference"),
+        ("latest", current, "current"),
+    )
+    return [
+        Bars(f"{said} ({sum(rows):,} rows)", [n / max(1, sum(rows)) for n in rows], colour)
+        for said, rows, colour in looks
+    ]
 
 
 def _onset_chart(found: DriftHistory) -> Chart:

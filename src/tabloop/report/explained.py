@@ -10,12 +10,12 @@ import msgspec
 
 from tabloop.artifacts.documents.evaluation import Segment
 from tabloop.artifacts.documents.explanation import PartialDependence
-from tabloop.charts.chart import Chart, Table
+from tabloop.charts.chart import Chart, Table, no_data
 from tabloop.charts.dots import Estimate, dot_chart
 from tabloop.charts.lines import Line, line_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
-from tabloop.charts.text import number_text, shortened, visible
+from tabloop.charts.text import brief, number_text
 from tabloop.report.page import Block, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
 
@@ -62,11 +62,10 @@ def explanation_section(run: RunDocuments) -> Section:
 
 
 def _dependence_chart(one: PartialDependence, rows: int) -> Chart:
-    title = f"Dependence on {visible(one.column, 60)}"
+    title = f"Dependence on {brief(one.column)}"
     words = (
         f"The mean probability of {rows:,} test rows when all of them hold this value, with its 95% "
-        f"interval: what "
-        "the model does, not what causes what."
+        "interval: what the model does, not what causes what."
     )
     if one.is_category:
         estimates = [
@@ -76,7 +75,7 @@ def _dependence_chart(one: PartialDependence, rows: int) -> Chart:
     return line_chart(
         title,
         words,
-        Axis(visible(one.column, 40)),
+        Axis(brief(one.column, 40)),
         Axis("mean probability", low=0.0),
         [
             Line(
@@ -159,20 +158,21 @@ def _segment_chart(column: str, figure: str, overall: float, segments: list[Segm
     for segment in segments:
         value, ends, rows = pick(segment)
         if value is not None and ends is not None:
-            shown = f"{shortened(segment.value, 105, 11) or '(empty)'} ({rows:,})"
-            estimates.append(Estimate(shown, value, *ends, note=f"{rows:,}", is_small=segment.is_small))
-    of = {"precision": "decided positive", "recall": "positives", "ROC-AUC": "rows"}[figure]
+            name = segment.value or "(empty)"
+            estimates.append(Estimate(name, value, *ends, note=f"{rows:,}", is_small=segment.is_small))
+    of = {"precision": "rows decided positive", "recall": "positive rows", "ROC-AUC": "rows"}[figure]
+    title = f"{figure[0].upper()}{figure[1:]} by {brief(column)}"
     if not estimates:
-        return Chart(
-            f"{figure} by {visible(column, 60)}", f"No data yet: no {of} in any of the values.", None
-        )
+        return no_data(title, f"no {of} in any of the values.")
     return dot_chart(
-        f"{figure} by {visible(column, 60)}",
-        f"With 95% intervals; in brackets the {of} behind it.",
+        title,
+        f"With 95% intervals; in brackets the {of} that each stands on.",
         Axis(figure, "number" if figure == "ROC-AUC" else "percent"),
         estimates,
         limits=[Limit(overall, "all rows", along="x", colour="faint")],
-        name_header=f"value ({of})",
+        name_header="value",
+        note_header=of,
+        shows_notes=True,
     )
 
 

@@ -6,8 +6,8 @@ from tabloop.artifacts.documents.evaluation import Evaluation
 from tabloop.artifacts.documents.metrics import Metrics
 from tabloop.charts.chart import Chart, no_data
 from tabloop.charts.heat import heat_chart
-from tabloop.charts.text import number_text, percent_text
-from tabloop.report.page import Block, Figures, Points, Text, Tile, Tone
+from tabloop.charts.text import brief, number_text, percent_text
+from tabloop.report.page import Block, Figures, Heading, Points, Text, Tile, Tone
 from tabloop.report.run_documents import RunDocuments
 from tabloop.training.model_card import known_limits
 
@@ -17,17 +17,17 @@ _SHOWN_LIMITS = 5
 def title_of(run: RunDocuments) -> str:
     """Name what is predicted."""
     target = run.contract.target
-    return f"{target.answer_name}: will {target.name} be {target.positive_text}?"
+    return f"Prediction of {brief(target.name)} = {brief(target.positive_text, 40)}"
 
 
 def lead_of(run: RunDocuments) -> str:
     """Say from what it is predicted, and by which run."""
-    rows = run.lineage.rows
+    rows, features = run.lineage.rows, len(run.contract.features)
+    engineered = f" and {features} engineered features" if features else ""
     return (
-        f"{run.metrics.best_model_name}, from {len(run.contract.columns)} columns and "
-        f"{len(run.contract.features)} engineered features of {rows.training:,} training rows; every "
-        f"figure is "
-        f"of {rows.test:,} test rows that decided nothing. Run {run.run_id}."
+        f"Run {run.run_id} learned from {rows.training:,} rows with {len(run.contract.columns)} "
+        f"columns{engineered}; the best of its candidates was {run.metrics.best_model_name}. The figures "
+        f"below are of {rows.test:,} other rows, which it saw only when all was decided."
     )
 
 
@@ -36,15 +36,14 @@ def verdict_of(run: RunDocuments) -> tuple[str, Tone]:
     promise = run.metrics.calibration
     if promise.feasible:
         promised = (
-            f"At least {promise.target_precision:.1%} of the rows decided positive are right, with "
-            f"confidence "
-            f"{promise.confidence:.0%}, on fresh rows like the training rows."
+            f"Promised: at least {promise.target_precision:.1%} of the positive decisions are right, with "
+            f"confidence {promise.confidence:.0%}, on fresh rows like the training rows."
         )
     else:
         promised = (
-            f"A precision of {promise.target_precision:.1%} cannot be promised from these rows; the "
-            f"best promise "
-            f"with confidence {promise.confidence:.0%} is {promise.promised_precision:.1%}."
+            f"That {promise.target_precision:.1%} of the positive decisions are right cannot be promised "
+            f"from these rows; with confidence {promise.confidence:.0%} it is at least "
+            f"{promise.promised_precision:.1%}."
         )
     if run.gates is None:
         return f"Not judged yet: the run is open. {promised}", "plain"
@@ -66,11 +65,11 @@ def tiles_of(run: RunDocuments) -> tuple[Tile, ...]:
     low, high = metrics.intervals["roc_auc"]
     return (
         Tile(
-            "Right, of those decided positive",
+            "Positive decisions that are right",
             percent_text(metrics.precision),
             f"precision; {below('precision')}",
         ),
-        Tile("Found, of all positives", percent_text(metrics.recall), f"recall; {below('recall')}"),
+        Tile("Positives that are found", percent_text(metrics.recall), f"recall; {below('recall')}"),
         Tile(
             "Ranking (ROC-AUC)",
             number_text(metrics.roc_auc, 4),
@@ -83,9 +82,9 @@ def tiles_of(run: RunDocuments) -> tuple[Tile, ...]:
             f"asked for",
         ),
         Tile(
-            "Decided positive from",
+            "Threshold",
             number_text(promise.threshold, 4),
-            "the probability that is the threshold of the decision",
+            "decided positive are rows of this probability or more",
         ),
     )
 
@@ -95,6 +94,7 @@ def summary_of(run: RunDocuments) -> tuple[tuple[Block, ...], ...]:
     blocks: list[Block] = []
     if run.evaluation is not None:
         blocks += [
+            Heading("What being wrong costs"),
             Text(wrong_words(run.evaluation, run.metrics)),
             Figures((confusion_chart(run.evaluation),)),
         ]
@@ -102,19 +102,21 @@ def summary_of(run: RunDocuments) -> tuple[tuple[Block, ...], ...]:
     shown = limits[:_SHOWN_LIMITS]
     if len(limits) > len(shown):
         shown.append(f"{len(limits) - len(shown)} more limits are listed in the model card.")
-    unknown = (Text("What it does not promise, see or know:"), Points(tuple(shown)))
+    unknown = (Heading("What it does not promise, see or know"), Points(tuple(shown)))
     return (tuple(blocks), unknown) if blocks else (unknown,)
 
 
 def wrong_words(evaluation: Evaluation, metrics: Metrics) -> str:
-    """Say in one sentence what 1,000 decisions bring."""
+    """Say what 1,000 decisions bring, and how to make a price of it."""
     table = evaluation.confusion
     alarms = table.true_positive.per_1000 + table.false_positive.per_1000
+    wrong = number_text(table.false_positive.per_1000, 2)
+    missed = number_text(table.false_negative.per_1000, 2)
     return (
         f"Of 1,000 rows like the {metrics.test_rows:,} test rows, about {alarms:.0f} are decided positive: "
-        f"{number_text(table.true_positive.per_1000, 2)} rightly and "
-        f"{number_text(table.false_positive.per_1000, 2)} wrongly. "
-        f"{number_text(table.false_negative.per_1000, 2)} positives are missed."
+        f"{number_text(table.true_positive.per_1000, 2)} rightly and {wrong} wrongly. {missed} positives are "
+        f"missed. The price is {wrong} times what a wrong positive decision costs you, and {missed} times "
+        "what a missed positive does."
     )
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tabloop.charts.chart import Chart
+from tabloop.charts.chart import Chart, Table
 from tabloop.charts.colours import css_variables
 from tabloop.charts.text import visible
 from tabloop.report.page import Block, Page
@@ -46,6 +46,7 @@ def _environment() -> Environment:
     environment.filters["shown"] = visible
     environment.filters["prose"] = _prose
     environment.filters["is_figure"] = _is_figure
+    environment.filters["is_wide"] = _is_wide
     return environment
 
 
@@ -53,6 +54,11 @@ def _prose(text: str, limit: int) -> Markup:
     """Write a sentence, what stands between two backticks as code."""
     escaped = str(escape(visible(text, limit)))
     return Markup(_CODE.sub(r"<code>\1</code>", escaped))  # noqa: S704 - escaped above
+
+
+def _is_wide(table: Table) -> bool:
+    """Tell whether a phone should write the cells of a row below each other."""
+    return len(table.headers) > 3 or any(len(cell) > 40 for row in table.rows for cell in row[1:])
 
 
 def _is_figure(cell: str) -> bool:

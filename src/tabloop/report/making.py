@@ -52,20 +52,22 @@ def candidates_section(run: RunDocuments) -> Section:
     rows = []
     for each in metrics.cv_ranking:
         if each.failure is not None:
-            rows.append((each.name, each.kind, f"failed: {each.failure.splitlines()[0]}", "", "", "", "", ""))
+            rows.append((each.name, each.kind, f"failed: {each.failure.splitlines()[0]}", *[""] * 6))
             continue
         is_winner = each.name == metrics.best_model_name
         is_marked = {"winner": is_winner, "report only": each.report_only, "no graph": each.no_graph}
+        kind = "" if each.kind == each.name else each.kind
         marks = [word for word, is_so in is_marked.items() if is_so]
         rows.append(
             (
                 each.name + (f" ({', '.join(marks)})" if marks else ""),
-                each.kind,
+                kind,
                 f"{each.roc_auc:.4f} ± {each.roc_auc_std:.4f}",
                 f"{each.average_precision:.4f}",
                 f"{each.brier_score:.4f}",
                 f"{each.expected_calibration_error:.4f}",
                 f"{each.fit_s:.2f}",
+                each.describe_trees(),
                 "all" if each.sampled_rows is None else f"{each.sampled_rows:,}",
             )
         )
@@ -77,13 +79,18 @@ def candidates_section(run: RunDocuments) -> Section:
         "Brier score",
         "calibration error",
         "fit, s",
+        "trees of a booster",
         "rows of a fit",
     )
     caption = f"Means over {metrics.cv_n_splits} folds, ranked by {metrics.rank_by}."
     return Section(
         "candidates",
         "The candidates",
-        (Figures(tuple(charts)), Listing(Table(headers, tuple(rows)), caption), *_made_do(run)),
+        (
+            Figures(tuple(charts)),
+            Listing(Table(headers, tuple(rows)).without_empty_columns(), caption),
+            *_made_do(run),
+        ),
     )
 
 
@@ -118,16 +125,17 @@ def contract_section(run: RunDocuments) -> Section:
         (
             name,
             column.type,
+            column.describe_limits(),
             "yes" if column.nullable else "no",
-            "" if column.model else "no",
+            "yes" if column.model else "no",
             column.description,
         )
         for name, column in contract.columns.items()
     )
-    columns = Table(("column", "type", "may be missing", "seen by the model", "meaning"), rows)
+    columns = Table(("column", "type", "allowed", "may be missing", "seen by the model", "meaning"), rows)
     blocks: list[Block] = [
         Facts((("target", contract.target.name), ("positive", contract.target.positive_text))),
-        Listing(columns, f"{len(rows)} columns", is_folded=len(rows) > 12),
+        Listing(columns.without_empty_columns(), f"{len(rows)} columns", is_folded=len(rows) > 12),
     ]
     if contract.features:
         formulas = tuple((name, str(formula)) for name, formula in contract.features.items())
@@ -150,7 +158,7 @@ def graphs_section(run: RunDocuments) -> Section:
         blocks.append(Text("No data yet: parity was not checked."))
     if (report := run.quantize) is not None:
         rows = tuple(
-            (name, model.status, model.technique or "-", model.reason)
+            (name, model.status.replace("_", " "), model.technique or "-", model.reason)
             for name, model in report.models.items()
         )
         table = Table(("candidate", "8 bits", "technique", "why"), rows)
@@ -183,8 +191,8 @@ def drift_section(run: RunDocuments) -> Section:
     chart = heat_chart(
         "Alarms by planted shift",
         f"Share of windows that alarm, by resampling {table.reference_rows:,} training rows. `none` is "
-        f"a window in "
-        f"which nothing happened: at most {table.false_alarms_per_1000_windows:g} of 1,000 may alarm.",
+        "a window in which nothing happened: at most "
+        f"{table.false_alarms_per_1000_windows:g} of 1,000 may alarm.",
         [shift.shift for shift in table.shifts],
         [f"{size:,}" if size < 10_000 else f"{size // 1000}k" for size in table.window_rows],
         [shift.alarm_fraction for shift in table.shifts],

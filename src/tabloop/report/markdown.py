@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tabloop.charts.chart import Table
 from tabloop.charts.text import visible
-from tabloop.report.page import Block, Commands, Facts, Figures, Listing, Page, Points, Text
+from tabloop.report.page import Block, Commands, Facts, Figures, Heading, Listing, Page, Points, Text
 
 _MEANT = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 
@@ -30,6 +30,8 @@ def _blocks(blocks: Iterable[Block]) -> list[str]:
     written = []
     for block in blocks:
         match block:
+            case Heading():
+                written.append(f"### {_plain(block.text)}")
             case Text():
                 written.append(("> " if block.is_note else "") + _plain(block.text, 2000))
             case Points():

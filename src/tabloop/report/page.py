@@ -12,6 +12,13 @@ Tone = Literal["good", "bad", "plain"]
 
 
 @dataclass(frozen=True)
+class Heading:
+    """What the blocks after it are about, within a part of the first screen."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Text:
     """A paragraph; `is_note` marks what a reader should not miss."""
 
@@ -56,7 +63,7 @@ class Commands:
     lines: tuple[str, ...]
 
 
-Block = Text | Points | Facts | Listing | Figures | Commands
+Block = Heading | Text | Points | Facts | Listing | Figures | Commands
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,11 @@ from tabloop.charts.text import number_text
 from tabloop.report.page import Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
 
-_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "accuracy", "brier_score",
-            "expected_calibration_error")  # fmt: skip
+_FIGURES = {
+    "roc_auc": "ROC-AUC", "average_precision": "average precision", "precision": "precision",
+    "recall": "recall", "f1": "F1", "accuracy": "accuracy", "brier_score": "Brier score",
+    "expected_calibration_error": "expected calibration error",
+}  # fmt: skip
 
 
 def quality_section(run: RunDocuments) -> Section:
@@ -32,11 +35,12 @@ def quality_section(run: RunDocuments) -> Section:
         )
     charts = (
         roc_chart([("this run", found)]),
-        precision_recall_chart(found, run.metrics.calibration),
+        precision_recall_chart(found, run.metrics),
         reliability_chart(found),
         score_chart(found, run.metrics.calibration.threshold),
         gain_chart(found),
         lift_chart(found),
+        mistakes_chart(found),
         threshold_chart(run.metrics.calibration),
     )
     return Section("quality", "How good it is", (*blocks, Figures(charts)))
@@ -45,21 +49,28 @@ def quality_section(run: RunDocuments) -> Section:
 def figures_table(metrics: Metrics, found: Evaluation | None) -> Table:
     """List the test figures with their intervals, where they have one.
 
-    The intervals of average precision, F1 and Brier score are those of the served model.
+    The intervals of average precision, F1, Brier score and calibration error are those of the served model.
     """
     measured = {} if found is None else {name: each.interval for name, each in found.figures.items()}
     rows = []
-    for name in _FIGURES:
+    for name, said in _FIGURES.items():
         ends = metrics.intervals.get(name, measured.get(name))
         span = "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
-        rows.append((name, f"{getattr(metrics, name):.4f}", span))
+        rows.append((said, f"{getattr(metrics, name):.4f}", span))
     return Table(("figure", "value", "95% interval"), tuple(rows))
 
 
 def roc_chart(runs: Sequence[tuple[str, Evaluation]]) -> Chart:
     """Draw hits against false alarms, of one run or of several."""
     lines = [Line("chance", [0.0, 1.0], [0.0, 1.0], "reference", dashed=True)]
+    decided = []
     for place, (name, found) in enumerate(runs):
+        colour = series_colour(place) if len(runs) > 1 else "model"
+        table = found.confusion
+        alarms = table.false_positive.rows / max(1, found.rows - found.positive_rows)
+        hits = table.true_positive.rows / found.positive_rows
+        said = "at the threshold" if len(runs) == 1 else f"at its threshold, {name}"
+        decided.append(Line(said, [alarms], [hits], colour, dots=True))
         lows = [0.0, *(p.true_positive_interval[0] for p in found.curve)]
         highs = [0.0, *(p.true_positive_interval[1] for p in found.curve)]
         lines.append(
@@ -67,7 +78,7 @@ def roc_chart(runs: Sequence[tuple[str, Evaluation]]) -> Chart:
                 name,
                 [0.0, *(p.false_positive_rate for p in found.curve)],
                 [0.0, *(p.true_positive_rate for p in found.curve)],
-                series_colour(place) if len(runs) > 1 else "model",
+                colour,
                 lows,
                 highs,
             )
@@ -79,12 +90,18 @@ def roc_chart(runs: Sequence[tuple[str, Evaluation]]) -> Chart:
         "alone.",
         Axis(f"false alarms of {first.rows - first.positive_rows:,} negatives", "percent", low=0.0, high=1.0),
         Axis(f"found of {first.positive_rows:,} positives", "percent", low=0.0, high=1.0),
-        lines,
+        [*lines, *decided],
     )
 
 
-def precision_recall_chart(found: Evaluation, promise: Calibration) -> Chart:
+def precision_recall_chart(found: Evaluation, metrics: Metrics) -> Chart:
     """Draw how many decisions are right against how many positives are found."""
+    promise = metrics.calibration
+    decided = []
+    if metrics.test_predicted_positive_rows:
+        low, high = metrics.intervals["precision"]
+        decided.append(Line("at the threshold", [metrics.recall], [metrics.precision], "model", [low], [high],
+                            dots=True))  # fmt: skip
     # the first rows of the walk are too few for a figure: their band fills the whole chart
     curve = [p for p in found.curve if p.predicted_positive_rows >= 10] or list(found.curve)
     return line_chart(
@@ -101,9 +118,51 @@ def precision_recall_chart(found: Evaluation, promise: Calibration) -> Chart:
                 "model",
                 [p.precision_interval[0] for p in curve],
                 [p.precision_interval[1] for p in curve],
-            )
+            ),
+            *decided,
         ],
         limits=[Limit(promise.target_precision, f"asked for: {promise.target_precision:.1%}")],
+    )
+
+
+def mistakes_chart(found: Evaluation) -> Chart:
+    """Draw both ways to be wrong by threshold, in 1,000 rows: who knows their prices finds the cheapest."""
+    # lower thresholds than that are nobody's choice, and would press all others to the floor
+    points = sorted(
+        (p for p in found.curve if p.predicted_positive_rows * (1 - p.precision) <= 2 * found.positive_rows),
+        key=lambda point: point.threshold,
+    )
+    thresholds = [p.threshold for p in points]
+    positives = 1000 * found.positive_rows / found.rows
+    decided = [1000 * p.predicted_positive_rows / found.rows for p in points]
+    return line_chart(
+        "Being wrong, by threshold",
+        "A lower threshold finds more positives and decides more rows wrongly; what one of each costs you "
+        "says which is best. In 1,000 rows like the test rows, from the threshold on at which wrong "
+        "decisions are twice the positives.",
+        Axis("threshold of the decision", high=1.0),
+        Axis(f"of 1,000 rows ({found.rows:,} tested)", "count", low=0.0),
+        [
+            Line(
+                "positives missed",
+                thresholds,
+                [positives * (1 - p.true_positive_rate) for p in points],
+                "positive",
+                [positives * (1 - p.true_positive_interval[1]) for p in points],
+                [positives * (1 - p.true_positive_interval[0]) for p in points],
+                stepped=True,
+            ),
+            Line(
+                "wrongly decided positive",
+                thresholds,
+                [n * (1 - p.precision) for n, p in zip(decided, points, strict=True)],
+                "negative",
+                [n * (1 - p.precision_interval[1]) for n, p in zip(decided, points, strict=True)],
+                [n * (1 - p.precision_interval[0]) for n, p in zip(decided, points, strict=True)],
+                stepped=True,
+            ),
+        ],
+        limits=[Limit(found.confusion.threshold, "threshold", along="x")],
     )
 
 

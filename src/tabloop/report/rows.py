@@ -12,7 +12,7 @@ from tabloop.charts.colours import Colour
 from tabloop.charts.dots import Estimate, dot_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
-from tabloop.charts.text import number_text, percent_text, shortened, visible
+from tabloop.charts.text import brief, number_text, percent_text
 from tabloop.report.page import Block, Facts, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
 from tabloop.training.model_card import repetition_words
@@ -115,13 +115,13 @@ def _parts(found: Distributions, shown: Sequence[str], moments: set[str]) -> lis
     categories = {each.column: each for each in found.categories}
     charts = []
     for name in shown[:_MOST_PARTS]:
-        title = f"{visible(name)}: training against test part"
+        title = f"Both parts by {brief(name)}"
         if name in numeric:
             one = numeric[name]
             is_moment = name in moments
             charts.append(histogram_chart(
                 title, "Each part by itself; alike, when the split is fair.",
-                Axis("days since 1970" if is_moment else visible(name, 40)),
+                Axis("days since 1970" if is_moment else brief(name, 40)),
                 Axis("share of the part", "percent"),
                 [edge / 86_400 for edge in one.edges] if is_moment else one.edges,
                 _shares((one.training_rows, one.test_rows)),
@@ -132,7 +132,7 @@ def _parts(found: Distributions, shown: Sequence[str], moments: set[str]) -> lis
             charts.append(bar_chart(
                 title, "The commonest values, as shares of all rows of each part.",
                 Axis("share of the part", "percent"),
-                [shortened(each.value, 105, 11) or "(empty)" for each in values],
+                [each.value or "(empty)" for each in values],
                 _shares(([each.rows - n for each, n in zip(values, tests, strict=True)], tests), sizes),
                 name_header="value"))  # fmt: skip
     return [Text("The same columns in the part that trained and the part that every figure is of:"),
@@ -159,7 +159,7 @@ def _numeric_chart(one: NumericDistribution, *, is_moment: bool) -> Chart:
     missing = f" {one.missing_rows:,} rows have no value." if one.missing_rows else ""
     if not one.edges:
         said = f"every row with a value holds {number_text(one.median)}.{missing}"
-        return Chart(visible(one.column), said, None)
+        return Chart(brief(one.column), said, None)
     beyond = one.below_rows + one.above_rows
     outside = (
         f" {beyond:,} rows beyond the 1st and 99th percentile count in the outer bins "
@@ -169,9 +169,9 @@ def _numeric_chart(one: NumericDistribution, *, is_moment: bool) -> Chart:
     )
     negatives, positives = sum(one.negative_rows), sum(one.positive_rows)
     return histogram_chart(
-        visible(one.column),
+        brief(one.column),
         f"Both classes, each by itself; median {_value(one.median, is_moment)}.{missing}{outside}",
-        Axis("days since 1970" if is_moment else visible(one.column, 40)),
+        Axis("days since 1970" if is_moment else brief(one.column, 40)),
         Axis("share of the class", "percent"),
         [edge / 86_400 for edge in one.edges] if is_moment else one.edges,
         [
@@ -200,12 +200,12 @@ def _category_chart(one: CategoryDistribution, found: Distributions) -> Chart:
     missing = f" {one.missing_rows:,} rows have no value." if one.missing_rows else ""
     base = found.positive_rows / found.rows
     return dot_chart(
-        visible(one.column),
+        brief(one.column),
         f"Rate of positives by value, the commonest first, with its 95% interval.{rest}{missing}",
         Axis(f"positive, of {found.rows:,} rows", "percent"),
         [
             Estimate(
-                f"{shortened(each.value, 105, 11) or '(empty)'} ({each.rows:,})",
+                each.value or "(empty)",
                 each.positive_rows / each.rows,
                 *each.interval,
                 note=f"{each.rows:,}",
@@ -214,7 +214,8 @@ def _category_chart(one: CategoryDistribution, found: Distributions) -> Chart:
             for each in one.commonest
         ],
         limits=[Limit(base, "all rows", along="x", colour="faint")],
-        name_header="value (rows)",
+        name_header="value",
+        shows_notes=True,
     )
 
 

@@ -9,10 +9,25 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
 from tabloop.training.early_stopping import rows_set_aside
+
+
+def trees_of(classifier: Any) -> int | None:
+    """Say how many trees a fitted booster has; None of what adds no tree to another.
+
+    Parameters
+    ----------
+    classifier : estimator
+        Fitted, for two classes.
+    """
+    trees = getattr(classifier, "n_trees_", None)
+    if isinstance(classifier, HistGradientBoostingClassifier):
+        trees = classifier.n_iter_
+    return None if trees is None else int(trees)
 
 
 class BoostedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]

@@ -21,7 +21,8 @@ from sklearn.model_selection import StratifiedKFold
 from tabloop.artifacts.documents.metrics import CandidateFigures, FoldReport
 from tabloop.config.training import EstimatorCandidate, RankBy
 from tabloop.errors import TooFewRowsError, TrainingError
-from tabloop.training.calibration import ScoreMap, expected_calibration_error, fit_sigmoid
+from tabloop.statistics.calibration_error import expected_calibration_error
+from tabloop.training.calibration import ScoreMap, fit_sigmoid
 from tabloop.training.task import Task, TaskOutcome
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class CandidateReport:
         Warnings of the libraries while it was fitted and scored.
     sampled_rows : int or None
         How many rows each fit took, where it took a sample (`max_rows`); None for all.
+    trees : int or None
+        Trees of the booster that was fitted on all rows; None of others, and where none was kept.
     """
 
     name: str
@@ -73,6 +76,7 @@ class CandidateReport:
     no_graph: str | None = None
     warnings: tuple[str, ...] = field(default=())
     sampled_rows: int | None = None
+    trees: int | None = None
 
     @property
     def can_win(self) -> bool:
@@ -98,10 +102,11 @@ class CandidateReport:
             warnings=self.warnings,
             decision_threshold=decision_threshold,
             sampled_rows=self.sampled_rows,
+            trees=self.trees,
         )
         if self.failure is not None:
             return known
-        figures = [name for name in FoldReport.__struct_fields__ if name != "fold"]
+        figures = [name for name in FoldReport.__struct_fields__ if name not in ("fold", "trees")]
         return msgspec.structs.replace(
             known,
             **{name: self.mean(name) for name in figures},
@@ -199,6 +204,7 @@ def report_candidate(
         return CandidateReport(
             task.name, task.candidate.kind, failure=failure, report_only=report_only, warnings=told
         )
+    trees = next((outcome.trees for outcome in outcomes if outcome.task.fold is None), None)
     outcomes = [outcome for outcome in outcomes if outcome.task.fold is not None]
     scores = np.empty(len(y), dtype=np.float64)
     for outcome in outcomes:
@@ -216,6 +222,7 @@ def report_candidate(
         report_only=report_only,
         warnings=told,
         sampled_rows=max((o.sampled_rows for o in outcomes if o.sampled_rows is not None), default=None),
+        trees=trees,
     )
 
 
@@ -239,6 +246,7 @@ def _report_fold(
         brier_score=float(brier_score_loss(y_true, y_proba)),
         fit_s=outcome.fit_s,
         score_s=outcome.score_s,
+        trees=outcome.trees,
     )
 
 

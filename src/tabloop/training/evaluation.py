@@ -38,7 +38,7 @@ def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: 
     # only here: the release gates compare two models without scikit-learn
     from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-    from tabloop.training.calibration import expected_calibration_error
+    from tabloop.statistics.calibration_error import expected_calibration_error
 
     y_pred = y_proba >= threshold
     rows, positives, predicted = len(y_true), int(y_true.sum()), int(y_pred.sum())

@@ -104,6 +104,8 @@ def _candidates(metrics: Metrics) -> str:
             f"| {report.average_precision:.4f} | {report.brier_score:.4f} "
             f"| {report.expected_calibration_error:.4f} | {report.fit_s:.2f} |"
         )
+    trees = [f"{each.name} {words}" for each in metrics.cv_ranking if (words := each.describe_trees())]
+    boosted = f"\n\nTrees of the boosters: {'; '.join(trees)}." if trees else ""
     budget = metrics.time_budget
     cut = ""
     if budget is not None and budget.cuts:
@@ -113,7 +115,7 @@ def _candidates(metrics: Metrics) -> str:
         )
     return (
         f"## Candidates\n\nMeans over {metrics.cv_n_splits} stratified folds of the training part (± one "
-        f"standard deviation), ranked by {metrics.rank_by}:\n\n" + "\n".join(lines) + cut
+        f"standard deviation), ranked by {metrics.rank_by}:\n\n" + "\n".join(lines) + boosted + cut
     )
 
 
@@ -155,7 +157,8 @@ def known_limits(contract: Contract, metrics: Metrics) -> list[str]:
     notes = [
         "The promise holds for fresh rows like the training rows. When rows drift it is void: watch drift, "
         "and test the promise again on outcomes.",
-        "Out-of-fold scores stand in for those of the model fitted on all training rows.",
+        "The promise was tested on models that had not seen the rows they scored (out of fold); the final "
+        "model, fitted on all training rows, is taken to do as well.",
     ]
     if contract.category_features:
         notes.append(

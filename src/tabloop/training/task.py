@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.config.training import Candidate, RandomForestCandidate
 from tabloop.contract.contract import Contract
+from tabloop.training.boosted_classifier import trees_of
 from tabloop.training.calibration import gives_probabilities, scores_of
 from tabloop.training.design_matrix import fit_design_matrix
 from tabloop.training.row_sample import max_rows_of, sample_rows
@@ -103,6 +104,8 @@ class TaskOutcome:
         Wall seconds.
     sampled_rows : int or None
         Rows it was fitted on, where they are a sample (`max_rows`).
+    trees : int or None
+        Trees that a booster fitted, where early stopping may have chosen their number.
     warnings : tuple of str
         Warnings of the libraries while it was fitted and scored.
     failure : str or None
@@ -116,6 +119,7 @@ class TaskOutcome:
     fit_s: float = 0.0
     score_s: float = 0.0
     sampled_rows: int | None = None
+    trees: int | None = None
     warnings: tuple[str, ...] = ()
     failure: str | None = None
 
@@ -206,7 +210,8 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
     if task.fold is None:
         path = bench.folder / f"{task.name}{'.trial' if task.trial else ''}.joblib"
         joblib.dump(pipeline, path)
-        return TaskOutcome(task, model_path=path, fit_s=middle - start, sampled_rows=sampled_rows)
+        return TaskOutcome(task, model_path=path, fit_s=middle - start, sampled_rows=sampled_rows,
+                           trees=trees_of(pipeline["classifier"]))  # fmt: skip
     scores = scores_of(pipeline, features.filter(pl.Series(held_out)))
     if not np.isfinite(scores).all():
         raise ValueError(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
@@ -221,6 +226,7 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
         fit_s=middle - start,
         score_s=time.perf_counter() - middle,
         sampled_rows=sampled_rows,
+        trees=trees_of(pipeline["classifier"]),
     )
 
 

@@ -202,7 +202,9 @@ def train_model(
 
         while (refused := why_not(ranking[0])) is not None:
             ranking = rank_candidates([refused, *ranking[1:]], config.training.rank_by)
-        best = ranking[0]
+        fitted_last = next(o for o in outcomes if o.task.name == ranking[0].name and o.task.fold is None)
+        best = replace(ranking[0], trees=fitted_last.trees)
+        ranking[0] = best
 
         score_map = _winner_map(config, best, y)
         oof_proba = _probabilities(best, score_map)

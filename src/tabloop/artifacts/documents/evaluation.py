@@ -159,7 +159,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     candidates : tuple of CandidateComparison
         In the order of the ranking, without those that failed.
     figures : dict of str to BoundedFigure
-        Average precision, F1 and Brier score; empty where an older version measured.
+        Average precision, F1, Brier score and calibration error; less where an older version measured.
     """
 
     model: str

@@ -95,8 +95,11 @@ class Calibration(ThresholdReport, frozen=True, kw_only=True):
     probability_calibration: str
 
 
-class FoldReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One candidate on one held-out fold; precision, recall and F1 at a probability of one half."""
+class FoldReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One candidate on one held-out fold; precision, recall and F1 at a probability of one half.
+
+    `trees` is how many a booster fitted, which early stopping may have chosen; None of others.
+    """
 
     fold: int
     roc_auc: float
@@ -107,6 +110,7 @@ class FoldReport(msgspec.Struct, frozen=True, kw_only=True):
     brier_score: float
     fit_s: float
     score_s: float
+    trees: int | None = None
 
 
 class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,6 +132,9 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         Why it could not be exported although it ranked first: the next best was chosen.
     sampled_rows : int or None
         How many rows each fit took, where it took a stratified sample of the training rows; None for all.
+    trees : int or None
+        Trees of the booster that was fitted on all training rows, which early stopping may have chosen; None
+        of others, and where no such fit was kept.
     """
 
     name: str
@@ -138,6 +145,7 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     report_only: bool = False
     no_graph: str | None = None
     sampled_rows: int | None = None
+    trees: int | None = None
     roc_auc: float = _UNKNOWN
     roc_auc_std: float = _UNKNOWN
     average_precision: float = _UNKNOWN
@@ -156,6 +164,23 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     score_s_std: float = _UNKNOWN
     expected_calibration_error: float = _UNKNOWN
     folds: tuple[FoldReport, ...] = ()
+
+    def describe_trees(self) -> str:
+        """Say how many trees a booster has, on all rows and in the folds; nothing of others.
+
+        Examples
+        --------
+        >>> CandidateFigures(name="lightgbm", kind="lightgbm", failure=None, warnings=(),
+        ...                  decision_threshold=None, trees=231).describe_trees()
+        '231'
+        """
+        counted = sorted(fold.trees for fold in self.folds if fold.trees is not None)
+        own = "" if self.trees is None else f"{self.trees:,}"
+        if not counted:
+            return own
+        low, high = counted[0], counted[-1]
+        folds = f"{low:,} in each fold" if low == high else f"{low:,} to {high:,} in the folds"
+        return f"{own} ({folds})" if own else folds
 
 
 class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
