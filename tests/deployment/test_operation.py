@@ -121,6 +121,7 @@ def test_without_a_log_there_are_no_answers(serve: Serve, blocked: Path, student
         answer = server.client.post("/predict", json=student, headers=QUIET)
         assert answer.status_code == 503
         assert answer.json()["type"] == "urn:tabloop:problem:log-unwritable"
+        assert str(blocked.parent) not in answer.text
         assert int(answer.headers["retry-after"]) >= 1
     for told in health_of_each_worker(server):
         assert told["status"] == "degraded"

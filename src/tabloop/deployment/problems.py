@@ -150,6 +150,8 @@ def problem_of(error: TabloopError) -> HttpProblem:
     code = next((code for kind, code in _KINDS.items() if isinstance(error, kind)), "defect")
     if code == "defect":
         return HttpProblem(code, "the service failed; its log tells more")
+    if code == "log-unwritable":  # the error names a folder of this machine, which is no client's business
+        return HttpProblem(code, "the prediction log cannot be written; /health tells why")
     members: dict[str, object] = {}
     if isinstance(error, RecordError):
         members = {"errors": [asdict(each) for each in error.problems], "total_errors": error.n_problems}
