@@ -18,7 +18,7 @@ from tabloop.drift.tracker import DriftHistory
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.monitoring.drift_answer import DriftAnswer
 from tabloop.monitoring.run_performance import PerformanceAnswer
-from tabloop.report.page import Block, Figures, Listing, Page, Points, Section, Text, Tile
+from tabloop.report.page import Block, Figures, Heading, Listing, Page, Points, Section, Text, Tile
 from tabloop.retraining.trigger import RetrainingDecision
 
 _MOST_FEATURES, _MOST_WINDOWS, _MOST_WEEKS = 25, 8, 12
@@ -49,13 +49,12 @@ def report_of_monitoring(
         title=f"Production of run {drift.run_id}",
         lead=f"Live since {drift.live_since}; {drift.rows_since_live:,} predictions since then, the latest "
         f"{drift.samples_observed:,} of them looked at.",
-        verdict=f"{_alarm_words(len(alarms))} {drift.reason.capitalize()}. Next: "
-        f"{trigger.recommended_action}.",
+        verdict=f"{_alarm_words(len(alarms))} {drift.reason.capitalize()}. {_next_words(trigger)}",
         tone="good" if is_calm else "bad",
         tiles=_tiles(drift, performance),
         summary=(
-            (Points(alarms),) if alarms else (),
-            (Text(f"Retraining: {trigger.reason}."),),
+            (Heading("What alarms"), Points(alarms or ("Nothing.",))),
+            (Heading("Retraining"), Text(f"{trigger.reason[:1].upper()}{trigger.reason[1:]}.")),
         ),
         sections=(
             Section(
@@ -103,7 +102,7 @@ def report_of_history(run_id: str, log: str, found: DriftHistory, *, zscore_limi
         tone="bad" if alarmed or rule.should_retrain else "good",
         tiles=(
             Tile("Rows", f"{found.rows:,}", "in the log, of this run"),
-            Tile("Windows that alarmed", f"{len(alarmed):,}", f"of {found.windows:,} complete ones"),
+            _windows_tile(found),
             Tile("Largest z-score", number_text(rule.drift_score_max_abs_z, 3), f"limit {zscore_limit:g}"),
             Tile(
                 "Predicted positive",
@@ -130,10 +129,23 @@ def report_of_history(run_id: str, log: str, found: DriftHistory, *, zscore_limi
     )
 
 
+def _windows_tile(found: DriftHistory) -> Tile:
+    complete = sum(each.complete for each in found.alarmed)
+    early = len(found.alarmed) - complete
+    also = f", and {early:,} early in the one that is filling" if early else ""
+    return Tile("Windows that alarmed", f"{complete:,}", f"of {found.windows:,} complete{also}")
+
+
 def _alarm_words(n_alarms: int) -> str:
     if not n_alarms:
         return "No windowed test alarms."
     return f"{n_alarms} windowed tests alarm." if n_alarms > 1 else "A windowed test alarms."
+
+
+def _next_words(trigger: RetrainingDecision) -> str:
+    if trigger.recommended_action == "none":
+        return "Nothing calls for a retraining."
+    return f"Next: {trigger.recommended_action}."
 
 
 def _tiles(drift: DriftAnswer, performance: PerformanceAnswer) -> tuple[Tile, ...]:
@@ -318,7 +330,7 @@ def _performance_charts(performance: PerformanceAnswer) -> tuple[Chart, ...]:
         ("realized", performance.realized),
     )
     charts = []
-    for name in ("precision", "recall", "roc_auc"):
+    for name, said_name in (("precision", "Precision"), ("recall", "Recall"), ("roc_auc", "ROC-AUC")):
         estimates = [
             Estimate(
                 said,
@@ -337,11 +349,11 @@ def _performance_charts(performance: PerformanceAnswer) -> tuple[Chart, ...]:
         )
         charts.append(
             dot_chart(
-                name,
+                said_name,
                 f"At release on test rows, estimated on {performance.rows:,} predictions without "
                 f"outcomes, and realized "
                 f"on {performance.realized.labelled_rows:,} with one.",
-                Axis(name),
+                Axis(said_name),
                 estimates,
                 limits=limits,
             )
@@ -354,7 +366,7 @@ def _performance_charts(performance: PerformanceAnswer) -> tuple[Chart, ...]:
     charts.append(
         dot_chart(
             "Precision by week of prediction",
-            "Of the predictions with an outcome." if weeks else "no outcome is known",
+            "Of the predictions with an outcome." if weeks else "no outcome is known.",
             Axis("precision", "percent"),
             weeks,
             limits=[Limit(performance.promise.target_precision, "promised", along="x")],
