@@ -145,7 +145,7 @@ def _legend(lines: Sequence[Line]) -> list[LegendEntry]:
         for line in lines
     ]
     for line in lines:
-        entry = LegendEntry(line.interval, line.colour, "line" if line.dots else "area")
+        entry = LegendEntry(line.interval, line.colour, "upright" if line.dots else "area")
         if line.lows is not None and not any(entry.label == each.label for each in legend):
             legend.append(entry)
     return legend

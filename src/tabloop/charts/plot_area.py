@@ -43,11 +43,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """One sign and what it stands for; `shape` is a line, a dashed line, an area, a bar or a mark."""
+    """One sign and what it stands for; `shape` is a line, dashed or upright too, an area, bar or mark."""
 
     label: str
     colour: Colour
-    shape: Literal["line", "dash", "area", "bar", "circle", "square", "triangle"] = "line"
+    shape: Literal["line", "dash", "upright", "area", "bar", "circle", "square", "triangle"] = "line"
     filled: bool = True
 
 
@@ -160,6 +160,8 @@ class PlotArea:
             if entry.shape in ("area", "bar"):
                 opacity = BAR_OPACITY if entry.shape == "bar" else 0.35
                 self.drawing.rectangle(x, y - 8, 16, 9, entry.colour, opacity=opacity)
+            elif entry.shape == "upright":
+                self.drawing.line(x + 8, y - 9, x + 8, y + 2, entry.colour, width=1.4)
             elif entry.shape in ("line", "dash"):
                 dash = "4 3" if entry.shape == "dash" else None
                 self.drawing.line(x, y - 3.5, x + 16, y - 3.5, entry.colour, width=2, dash=dash)

@@ -14,7 +14,7 @@ from tabloop.report.page import Figures, Listing, Section, Text
 from tabloop.report.quality import roc_chart
 from tabloop.report.run_documents import RunDocuments
 
-_BOUNDED = ("roc_auc", "precision", "recall", "accuracy")
+_BOUNDED = {"roc_auc": "ROC-AUC", "precision": "Precision", "recall": "Recall", "accuracy": "Accuracy"}
 
 
 def comparison_section(
@@ -29,16 +29,16 @@ def comparison_section(
     differences : mapping
         What `compare_runs` found, with `first` and `second` by name.
     """
-    names = (f"this run, {run.run_id}", f"other, {other.run_id}")
+    names = ("this run", "the other")
     charts = []
-    for figure in _BOUNDED:
+    for figure, said in _BOUNDED.items():
         estimates = [
             Estimate(name, float(getattr(each.metrics, figure)), *each.metrics.intervals[figure],
                      note=f"{each.metrics.test_rows:,}", colour=series_colour(place))
             for place, (name, each) in enumerate(zip(names, (run, other), strict=True))
         ]  # fmt: skip
         charts.append(
-            dot_chart(figure, "On the test rows of each, with 95% intervals.", Axis(figure), estimates,
+            dot_chart(said, "On the test rows of each, with 95% intervals.", Axis(said), estimates,
                       note_header="test rows")
         )  # fmt: skip
     if run.evaluation is not None and other.evaluation is not None:
