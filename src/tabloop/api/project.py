@@ -164,6 +164,7 @@ class Project:
         output: str | Path | None = None,
         *,
         sink: bool = False,
+        reasons: int = 0,
         run: str | None = None,
         progress: bool | None = None,
     ) -> ScoringReport:
@@ -177,6 +178,8 @@ class Project:
             A .csv or .parquet file. Refused rows go beside it, to `OUTPUT.quarantine.jsonl`.
         sink : bool, default=False
             Write to the table of `scoring.sink` instead.
+        reasons : int, default=0
+            How many columns to name that spoke most for each decision, in a file.
         run : str, optional
             A run other than the champion; it must have passed.
         progress : bool, optional
@@ -199,7 +202,9 @@ class Project:
         """
         if sink == (output is not None):
             raise ConfigError("score: give either an output or sink=True")
-        return score(self._settings, run, source, output, progress)
+        if sink and reasons:
+            raise ConfigError("score: reasons go into a file; give an output")
+        return score(self._settings, run, source, output, reasons, progress)
 
     def serve(
         self, *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, key: str | None = None

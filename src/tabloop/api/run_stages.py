@@ -138,6 +138,7 @@ def score(
     run_id: str | None,
     source: str | Path | None,
     output: str | Path | None,
+    n_reasons: int,
     progress: bool | None,
 ) -> ScoringReport:
     """Score a file or a table; see `tabloop.scoring.job`."""
@@ -150,6 +151,7 @@ def score(
             run_id,
             None if source is None else str(source),
             None if output is None else Path(output),
+            n_reasons=n_reasons,
             progress=watcher.fraction,
         )
     job.require_written()

@@ -168,11 +168,13 @@ def tradeoffs(settings: Settings, run_id: str | None) -> None:
 @click.argument("source", metavar="[INPUT]", required=False)
 @click.option("--output", type=LocalPath(), help="A .csv or .parquet file.")
 @click.option("--sink", is_flag=True, help="The table of scoring.sink instead of a file.")
+@click.option("--reasons", type=click.IntRange(0, 20), default=0, metavar="N",
+              help="Name the N columns that spoke most for each decision, in --output.")  # fmt: skip
 @click.option("--run", "run_id", metavar="RUN", help="A run other than the champion; it must have passed.")
 @needs_extra("train")
 @with_settings
 def score(
-    settings: Settings, source: str | None, output: Path | None, sink: bool, run_id: str | None
+    settings: Settings, source: str | None, output: Path | None, sink: bool, reasons: int, run_id: str | None
 ) -> None:
     """Score a file or a table with the champion, in bounded memory.
 
@@ -189,9 +191,11 @@ def score(
     project = settings.project()
     if sink == (output is not None):
         raise click.UsageError("give either --output FILE or --sink")
+    if sink and reasons:
+        raise click.UsageError("--reasons go into a file, with --output")
     with ProgressDisplay() as progress:
         progress.step("scoring")
-        job = score_input(project, run_id, source, output, progress=progress.fraction)
+        job = score_input(project, run_id, source, output, n_reasons=reasons, progress=progress.fraction)
     report, where = job.report, job.where
     described = {
         "run_id": report.run_id,

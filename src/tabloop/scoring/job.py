@@ -14,6 +14,8 @@ from tabloop.config.scoring import SqlSink
 from tabloop.data.open_source import TABLE_PREFIX, file_of, source_of_input
 from tabloop.errors import ConfigError
 from tabloop.inference.scoring_service import load_service
+from tabloop.scoring.explained import load_explainer
+from tabloop.scoring.reasons import Reasons, reason_names
 from tabloop.scoring.tables import (
     FileOutput,
     Output,
@@ -60,6 +62,7 @@ def score(
     source: str | None,
     output: Path | None,
     *,
+    n_reasons: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> ScoringJob:
     """Score a file or table.
@@ -74,6 +77,8 @@ def score(
         A file, or `table:NAME`; None for the configured source.
     output : pathlib.Path or None
         A .csv or .parquet file; None for the table of `scoring.sink`.
+    n_reasons : int, default=0
+        How many columns to name that spoke most for each decision; into files only.
     progress : callable, optional
         Told the fraction read.
 
@@ -86,23 +91,27 @@ def score(
     if source is not None:
         config = config.model_copy(update={"source": source_of_input(config.source, source)})
         folder = folder if source.startswith(TABLE_PREFIX) else Path()
-    destination, quarantine, where = _destination(project, output)
+    names = reason_names(n_reasons)
+    destination, quarantine, where = _destination(project, output, names)
     for written in (*([output] if output is not None else []), quarantine):
         require_other_file(written, project.config_path, *file_of(config.source, folder))
     store = RunStore(project.model_dir)
-    service = load_service(store.get(run_id) if run_id else store.require_champion())
+    run = store.get(run_id) if run_id else store.require_champion()
+    service = load_service(run)
+    reasons = Reasons(load_explainer(run), service.predictor, names, project.config.seed) if names else None
     extra_allowed = project.config.scoring.extra_columns == "pass"
     report = score_rows(
-        service, config, folder, destination, quarantine, extra_allowed=extra_allowed, progress=progress
-    )
+        service, config, folder, destination, quarantine,
+        extra_allowed=extra_allowed, reasons=reasons, progress=progress,
+    )  # fmt: skip
     return ScoringJob(report, where, quarantine, destination, config)
 
 
-def _destination(project: Project, output: Path | None) -> tuple[Output, Path, str]:
+def _destination(project: Project, output: Path | None, reasons: tuple[str, ...]) -> tuple[Output, Path, str]:
     """Find where answers go, where refused rows go, and what to call the first."""
     if output is not None:
         require_output_file(output)
-        return FileOutput(output), output.with_name(f"{output.name}.quarantine.jsonl"), str(output)
+        return FileOutput(output, reasons), output.with_name(f"{output.name}.quarantine.jsonl"), str(output)
     sink = project.config.scoring.sink
     if not isinstance(sink, SqlSink):
         raise ConfigError(

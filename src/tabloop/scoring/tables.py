@@ -23,6 +23,7 @@ from tabloop.data.row_source import RowSource
 from tabloop.errors import DataError
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import ScoringService, decide_side_by_side
+from tabloop.scoring.reasons import Reasons
 
 _PARQUET = (".parquet", ".pq")
 
@@ -78,16 +79,19 @@ class FileOutput:
     path : pathlib.Path
         The file. It has the input's columns as they were read, then the probability and the decision; the
         rows keep their order.
+    reasons : tuple of str
+        Names of the columns that tell the reasons, where they are wanted.
     """
 
     key: tuple[str, ...] = ()
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, reasons: tuple[str, ...] = ()) -> None:
+        self._path, self._reasons = path, reasons
 
     def prepare(self, rows: RowSource, contract: Contract, run_id: str) -> None:
         """Raise `DataError` when the input has columns of the answers' names."""
-        taken = {contract.probability_name, contract.decision_name} & set(rows.columns)
+        added = {contract.probability_name, contract.decision_name, *self._reasons}
+        taken = added & set(rows.columns)
         if taken:
             raise DataError(f"{rows.where}: has columns named {', '.join(sorted(taken))} already")
 
@@ -108,6 +112,7 @@ def score_rows(
     quarantine_path: Path,
     *,
     extra_allowed: bool = True,
+    reasons: Reasons | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> ScoringReport:
     """Score every valid row of a source.
@@ -126,6 +131,8 @@ def score_rows(
         Refused rows, one JSON line each.
     extra_allowed : bool, default=True
         Whether the input may have columns that the model does not know; they pass through.
+    reasons : Reasons, optional
+        Adds the columns that spoke most for each decision.
     progress : callable, optional
         Told the fraction read.
 
@@ -143,15 +150,20 @@ def score_rows(
         config.source, folder, contract, limits=config.limits, with_target=False, extra=output.key
     )
     with contextlib.closing(opened) as rows, open_atomic(quarantine_path) as quarantine_file:
+        answers = pl.Schema(
+            {contract.probability_name: pl.Float64(), contract.decision_name: pl.Int8()}
+            | ({} if reasons is None else dict.fromkeys(reasons.names, pl.String()))
+        )
         output.prepare(rows, contract, service.run_id)
         quarantine = Quarantine(config.limits, quarantine_file)
         checked = read_checked_rows(
             rows, config, contract, quarantine,
             with_target=False, key=output.key, extra_allowed=extra_allowed, progress=progress,
         )  # fmt: skip
-        scoring = _Scoring(service, output.key)
+        scoring = _Scoring(service, output.key, reasons)
         with ThreadPoolExecutor(cpu_count()) as pool:
-            schema = _schema(rows.columns, rows.dtypes, contract)
+            dtypes = rows.dtypes or [pl.String()] * len(rows.columns)
+            schema = pl.Schema(dict(zip(rows.columns, dtypes, strict=True)) | dict(answers))
             output.write(scoring.answers(checked, pool), schema)
         return ScoringReport(
             scoring.rows + quarantine.rows,
@@ -166,9 +178,10 @@ def score_rows(
 class _Scoring:
     """One pass over a source, and its counts."""
 
-    def __init__(self, service: ScoringService, key: tuple[str, ...]) -> None:
+    def __init__(self, service: ScoringService, key: tuple[str, ...], reasons: Reasons | None) -> None:
         self._service = service
         self._key = key
+        self._reasons = reasons
         self.rows = 0
         self.positive_rows = 0
 
@@ -178,7 +191,8 @@ class _Scoring:
         """Score slice by slice: the input's columns as they were read, then the answers."""
         contract = self._service.contract
         for checked in checked_rows:
-            decisions = decide_side_by_side(self._service, columns_of_frame(contract, checked.typed), pool)
+            columns = columns_of_frame(contract, checked.typed)
+            decisions = decide_side_by_side(self._service, columns, pool)
             self.rows += len(decisions.label)
             self.positive_rows += int(decisions.label.sum())
             keys = [checked.typed[name] for name in self._key if name in contract.columns]
@@ -186,6 +200,7 @@ class _Scoring:
                 *keys,
                 pl.Series(contract.probability_name, decisions.probability, dtype=pl.Float64),
                 pl.Series(contract.decision_name, decisions.label, dtype=pl.Int8),
+                *([] if self._reasons is None else self._reasons.of(columns, decisions)),
             )
 
 
@@ -213,11 +228,6 @@ def write_frame(frame: pl.DataFrame, path: Path) -> None:
     """Write rows to a .csv or .parquet file, which appears when all are in it."""
     with open_atomic(path) as file:
         _write(iter([frame]), frame.schema, path, file)
-
-
-def _schema(columns: list[str], dtypes: list[pl.DataType] | None, contract: Contract) -> pl.Schema:
-    known = dict(zip(columns, dtypes or [pl.String()] * len(columns), strict=True))
-    return pl.Schema(known | {contract.probability_name: pl.Float64(), contract.decision_name: pl.Int8()})
 
 
 def _write(frames: Iterator[pl.DataFrame], schema: pl.Schema, path: Path, file: BinaryIO) -> None:

@@ -1,0 +1,72 @@
+"""The columns that spoke most for each decision: reason codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from tabloop.explanation.contributions import explain_rows
+from tabloop.inference.explainer import Explainer
+from tabloop.inference.predictor import Predictor
+from tabloop.inference.scoring_service import Decisions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def reason_names(n: int) -> tuple[str, ...]:
+    """Name the columns of reasons.
+
+    Examples
+    --------
+    >>> reason_names(2)
+    ('reason_1', 'reason_2')
+    """
+    return tuple(f"reason_{place + 1}" for place in range(n))
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Finds the reasons of decisions.
+
+    Attributes
+    ----------
+    explainer : Explainer
+        The run's.
+    predictor : Predictor
+        The run's graph.
+    names : tuple of str
+        The columns to give, the strongest reason first.
+    seed : int
+        Of what is drawn to explain, where something is.
+    """
+
+    explainer: Explainer
+    predictor: Predictor
+    names: tuple[str, ...]
+    seed: int
+
+    def of(self, columns: Mapping[str, NDArray[Any]], decisions: Decisions) -> list[pl.Series]:
+        """Name the columns whose contributions went most towards each decision.
+
+        Returns
+        -------
+        reasons : list of polars.Series
+            One for each of `names`; null where fewer columns went that way.
+        """
+        found = explain_rows(self.explainer, self.predictor, columns, seed=self.seed)
+        towards = np.where(decisions.label[:, None] == 1, found.values, -found.values)
+        order = np.argsort(-towards, axis=1, kind="stable")[:, : len(self.names)]
+        speaks = np.take_along_axis(towards, order, axis=1) > 0
+        named = np.full(order.shape, None, dtype=object)
+        named[speaks] = np.array(found.columns, dtype=object)[order[speaks]]
+        return [
+            pl.Series(
+                name, named[:, place] if place < order.shape[1] else [None] * len(named), dtype=pl.String
+            )
+            for place, name in enumerate(self.names)
+        ]
