@@ -28,9 +28,11 @@ from tabloop.config.data import ParquetSource
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData, load_run_data
 from tabloop.drift.reference import DriftReference
+from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.errors import HashMismatchError
 from tabloop.lifecycle.parity import parity_run
 from tabloop.lifecycle.run_all import run_all, run_stages
+from tabloop.release import gates
 from tabloop.release.prune import prune_datasets, prune_runs
 from tabloop.release.release import release
 from tabloop.release.rollback import rollback
@@ -235,6 +237,20 @@ def test_a_unit_error_that_is_not_seen_blocks(ready: Ready, tmp_path: Path) -> N
     project, run = ready.copy(tmp_path / "p")
     blind = Workspace(project.folder).project("monitoring.least_effect=10")
     assert "do not see a unit error planted in" in refused_gates(blind, run)["drift_monitor"]
+
+
+def test_the_drift_gate_looks_as_often_at_many_features_as_at_few(
+    ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at each planted feature by itself takes a time that grows with the square of the features."""
+    project, run = ready.copy(tmp_path / "p")
+    looks = []
+    check = WindowedDriftTest.check
+    monkeypatch.setattr(WindowedDriftTest, "check", lambda self, rows: looks.append(0) or check(self, rows))
+    gate = gates.judge_drift_monitor(project.config, run, load_run_data(project, run))
+    assert gate.passed
+    assert gate.evidence["windowed"]["features"] > 2
+    assert len(looks) == 2
 
 
 def test_quality_floors_block(ready: Ready, tmp_path: Path) -> None:
