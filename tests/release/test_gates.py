@@ -28,6 +28,8 @@ from tabloop.config.data import ParquetSource
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData, load_run_data
 from tabloop.drift.reference import DriftReference
+from tabloop.drift.window import DriftRows
+from tabloop.drift.windowed_report import WindowedDriftReport
 from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.errors import HashMismatchError
 from tabloop.lifecycle.parity import parity_run
@@ -246,7 +248,12 @@ def test_the_drift_gate_looks_as_often_at_many_features_as_at_few(
     project, run = ready.copy(tmp_path / "p")
     looks = []
     check = WindowedDriftTest.check
-    monkeypatch.setattr(WindowedDriftTest, "check", lambda self, rows: looks.append(0) or check(self, rows))
+
+    def counted(test: WindowedDriftTest, rows: DriftRows) -> WindowedDriftReport:
+        looks.append(rows.n_rows)
+        return check(test, rows)
+
+    monkeypatch.setattr(WindowedDriftTest, "check", counted)
     gate = gates.judge_drift_monitor(project.config, run, load_run_data(project, run))
     assert gate.passed
     assert gate.evidence["windowed"]["features"] > 2
