@@ -55,6 +55,15 @@ def test_nothing_that_a_stranger_wrote_becomes_part_of_the_page() -> None:
     assert page == render_html(hostile_page())
 
 
+def test_each_cell_of_a_wide_table_says_what_it_is_where_a_phone_stacks_them() -> None:
+    wide = Table(("name", "a", "b", "c"), (("x", "1", "2", ""),))
+    narrow = Table(("name", "a"), (("x", "1"),))
+    section = Section("s", "S", (Listing(wide), Listing(narrow)))
+    page = render_html(Page("t", "l", "v", "good", (), (), (section,), ""))
+    assert page.count('class="stacks"') == 1
+    assert [part.split('"')[0] for part in page.split('data-of="')[1:]] == ["a", "b"]
+
+
 def test_markdown_keeps_the_shape_of_its_tables() -> None:
     written = render_markdown(hostile_page())
     assert not [line for line in written.splitlines() if "<script>" in line and not line.startswith("    ")]

@@ -54,6 +54,7 @@ def test_run_writes_a_report_that_a_browser_shows_whole(trained: Workspace, tmp_
             assert browser.run(_CUT_OFF) == []
             assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
             assert browser.run(_TEXT_OUTSIDE) == []
+        assert browser.run(_CUT_OFF.replace("h1,", "td,")) == []  # on the phone, folded tables too
         assert browser.console_errors() == []
 
 

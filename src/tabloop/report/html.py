@@ -13,6 +13,9 @@ from tabloop.charts.colours import css_variables
 from tabloop.charts.text import visible
 from tabloop.report.page import Block, Page
 
+#: What fits side by side in the table of a phone.
+_PHONE_CHARACTERS = 40
+
 _CODE = re.compile("`([^`<>]{1,80})`")
 
 
@@ -58,7 +61,11 @@ def _prose(text: str, limit: int) -> Markup:
 
 def _is_wide(table: Table) -> bool:
     """Tell whether a phone should write the cells of a row below each other."""
-    return len(table.headers) > 3 or any(len(cell) > 40 for row in table.rows for cell in row[1:])
+    unbroken = [
+        max((len(cell) if _is_figure(cell) else max(map(len, cell.split(" "))) for cell in cells), default=0)
+        for cells in zip(table.headers, *table.rows, strict=True)
+    ]
+    return len(table.headers) > 3 or sum(unbroken) > _PHONE_CHARACTERS
 
 
 def _is_figure(cell: str) -> bool:
