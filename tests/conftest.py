@@ -56,13 +56,15 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def few_drift_windows() -> Iterator[None]:
-    """Play a tenth of the windows through for a run's table of drift alarms: half of a small training otherwise.
+    """Play a tenth of the windows through for a run's table of drift alarms, and half for the limits.
 
-    `tests/drift` takes all of them, and so do the processes that tests start.
+    They would take half of a small training. `tests/drift` takes all of them, and so do the processes that
+    tests start.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tabloop.drift.operating_table._QUIET_WINDOWS", 200)
         patch.setattr("tabloop.drift.operating_table._SHIFTED_WINDOWS", 20)
+        patch.setattr("tabloop.drift.limits._WINDOWS_PER_ALARM", 18)
         yield
 
 
@@ -155,7 +157,7 @@ class Workspace:
             env=os.environ | (environ or {}),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,  # of a machine that does much else
             check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)

@@ -56,12 +56,22 @@ def _measured(_: int, n_rows: int) -> dict[str, float]:
     return figures
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES["AUC_TARGETS"] if name != "forest"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "logistic regression",
+        "tree",
+        "gradient boosting",
+        pytest.param("svm", marks=pytest.mark.soak),
+        pytest.param("k-nn", marks=pytest.mark.soak),
+    ],
+)
 def test_a_classifier_does_as_well_as_on_the_real_table(name: str) -> None:
     aucs, _ = FIGURES["measure_scores"](bundled(), [name])
     assert aucs[name] == pytest.approx(FIGURES["AUC_TARGETS"][name], abs=FIGURES["AUC_TOLERANCE"])
 
 
+@pytest.mark.soak
 def test_a_forest_does_as_well_and_is_as_precise_at_the_top() -> None:
     aucs, precisions = FIGURES["measure_scores"](bundled(), ["forest"], n_trees=100)
     assert aucs["forest"] == pytest.approx(FIGURES["AUC_TARGETS"]["forest"], abs=FIGURES["AUC_TOLERANCE"])

@@ -6,19 +6,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tabloop.drift import operating_table
+from tabloop.drift import limits, operating_table
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftRows
 
-ALL_WINDOWS = {name: getattr(operating_table, name) for name in ("_QUIET_WINDOWS", "_SHIFTED_WINDOWS")}
+ALL_WINDOWS = {
+    (module, name): getattr(module, name)
+    for module, name in (
+        (operating_table, "_QUIET_WINDOWS"),
+        (operating_table, "_SHIFTED_WINDOWS"),
+        (limits, "_WINDOWS_PER_ALARM"),
+    )
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def all_drift_windows() -> Iterator[None]:
     """Take the windows that a run takes; the other rooms' tests do with fewer."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, n_windows in ALL_WINDOWS.items():
-            patch.setattr(operating_table, name, n_windows)
+        for (module, name), n_windows in ALL_WINDOWS.items():
+            patch.setattr(module, name, n_windows)
         yield
 
 

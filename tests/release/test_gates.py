@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from tests.conftest import QuietProgress, Workspace
+from tests.conftest import QuietProgress, SharedFolders, Workspace
 
 from tabloop.artifacts.datasets import DatasetStore
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.artifacts.documents.gates import Gates
 from tabloop.artifacts.files import locked
-from tabloop.artifacts.layout import RETRAINING_LOCK
+from tabloop.artifacts.layout import GATES, RETRAINING_LOCK
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.data import ParquetSource
@@ -33,7 +33,7 @@ from tabloop.drift.windowed_report import WindowedDriftReport
 from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.errors import HashMismatchError
 from tabloop.lifecycle.parity import parity_run
-from tabloop.lifecycle.run_all import run_all, run_stages
+from tabloop.lifecycle.run_all import run_stages
 from tabloop.release import gates
 from tabloop.release.prune import prune_datasets, prune_runs
 from tabloop.release.release import release
@@ -56,6 +56,31 @@ class Ready:
 def ready_run(ready: Workspace) -> Ready:
     (run,) = RunStore(ready.model_dir).runs()
     return Ready(ready, run.run_id)
+
+
+@pytest.fixture(scope="module")
+def with_challenger(shared_folders: SharedFolders, ready: Ready) -> Workspace:
+    """`ready` as the champion and beside it an open run of another, worse model; tests copy it."""
+
+    def fill(folder: Path) -> None:
+        project, run = ready.copy(folder / "project")
+        assert release(project, run).promoted
+        challenger(project, "training.candidates={decision_tree: {max_depth: 1}}")
+
+    return Workspace(shared_folders.made_once("with_challenger", fill) / "project")
+
+
+def challenger(project: Project, *overrides: str) -> RunFolder:
+    """Train another run, which stays open."""
+    return run_stages(Workspace(project.folder).project(*overrides), QuietProgress())[0]
+
+
+def twin(store: RunStore, run: RunFolder) -> RunFolder:
+    """Open a run like another one, as if the same had been trained again: only the names differ."""
+    again = store.create()
+    for name in run.files.keys() - {GATES}:
+        again.write(name, run.read(name).replace(run.run_id.encode(), again.run_id.encode()))
+    return again
 
 
 def rewrite(run: RunFolder, name: str, content: bytes) -> None:
@@ -266,50 +291,46 @@ def test_quality_floors_block(ready: Ready, tmp_path: Path) -> None:
     assert "expected at least release.min_roc_auc = 0.9999" in refused_gates(floors, run)["quality"]
 
 
-def test_a_challenger_that_is_worse_than_the_champion_is_refused(ready: Ready, tmp_path: Path) -> None:
-    project, run = ready.copy(tmp_path / "p")
-    assert release(project, run).promoted
-    worse = Workspace(project.folder).project(
-        "training.candidates={decision_tree: {max_depth: 1}}", "benchmarking.in_run=none"
-    )
-    challenger, decision = run_all(worse, QuietProgress())
+def test_a_challenger_that_is_worse_than_the_champion_is_refused(
+    with_challenger: Workspace, tmp_path: Path
+) -> None:
+    project = with_challenger.copy(tmp_path / "p").project()
+    store = RunStore(project.model_dir)
+    champion, worse = store.require_champion(), store.newest_open()
+    decision = release(project, worse)
     assert not decision.promoted
     (quality,) = [gate for gate in decision.gates if gate.name == "quality"]
-    assert f"not proved as good as champion {run.run_id}" in quality.reason
+    assert f"not proved as good as champion {champion.run_id}" in quality.reason
     assert quality.evidence["champion"]["interval"][1] < 0
-    assert RunStore(project.model_dir).require_champion().run_id == run.run_id
-    assert RunFolder(challenger.path).state == "refused"
+    assert store.require_champion().run_id == champion.run_id
+    assert RunFolder(worse.path).state == "refused"
 
 
-def test_the_margin_says_what_may_be_lost(ready: Ready, tmp_path: Path) -> None:
+def test_the_margin_says_what_may_be_lost(with_challenger: Workspace, tmp_path: Path) -> None:
     """The rule of `retrain`: what is not proved to be as good, within the margin, does not go live."""
-    project, run = ready.copy(tmp_path / "p")
-    assert release(project, run).promoted
-    other = Workspace(project.folder).project(
-        "training.candidates={decision_tree: {max_depth: 4}}", "benchmarking.in_run=none"
-    )
-    challenger, _ = run_stages(other, QuietProgress())
-    strict = release(other, challenger, dry_run=True)
+    project = with_challenger.copy(tmp_path / "p").project()
+    worse = RunStore(project.model_dir).newest_open()
+    strict = release(project, worse, dry_run=True)
     assert not strict.passed
     compared = strict.gates[-1].evidence["champion"]
     assert compared["interval"][0] < -compared["roc_auc_margin"]
     loose = Workspace(project.folder).project("release.roc_auc_margin=0.5", "release.brier_margin=0.5")
-    assert release(loose, challenger).promoted
+    assert release(loose, worse).promoted
 
 
 def test_a_handful_of_common_test_rows_proves_nothing(ready: Ready, tmp_path: Path) -> None:
     """A bootstrap of three positives that all rank well has no spread: it would let anything pass."""
     project, run = ready.copy(tmp_path / "p")
     assert release(project, run).promoted
-    other = Workspace(project.folder).project("seed=7", "data.test_size=0.03", "benchmarking.in_run=none")
-    challenger, _ = run_stages(other, QuietProgress())
-    quality = release(other, challenger, dry_run=True).gates[-1]
+    split = ("seed=7", "data.test_size=0.03")
+    other = challenger(project, *split, "training.candidates={decision_tree: {max_depth: 4}}")
+    quality = release(Workspace(project.folder).project(*split), other, dry_run=True).gates[-1]
     assert not quality.passed
     assert "expected at least 10 (seed" in quality.reason
     lenient = Workspace(project.folder).project(
-        "seed=7", "data.test_size=0.03", "release.roc_auc_margin=1.0", "release.brier_margin=1.0"
+        *split, "release.roc_auc_margin=1.0", "release.brier_margin=1.0"
     )
-    assert "nothing is asked" in release(lenient, challenger, dry_run=True).gates[-1].reason
+    assert "nothing is asked" in release(lenient, other, dry_run=True).gates[-1].reason
 
 
 def test_a_dry_run_judges_and_changes_nothing(ready: Ready, tmp_path: Path) -> None:
@@ -336,14 +357,14 @@ def test_an_infeasible_promise_does_not_replace_one_that_is_kept(ready: Ready, t
     if not run.metrics.calibration.feasible:  # of the small table: what counts is the difference
         change_json(run, "metrics.json", lambda m: m["calibration"].update(feasible=True))
     assert release(project, run).promoted
-    challenger, _ = run_stages(Workspace(project.folder).project("benchmarking.in_run=none"), QuietProgress())
-    infeasible(challenger)
-    asked = release(project, challenger, dry_run=True)
+    other = twin(RunStore(project.model_dir), run)
+    infeasible(other)
+    asked = release(project, other, dry_run=True)
     assert "--allow-infeasible releases it all the same" in asked.gates[-1].reason
     strict = Workspace(project.folder).project("release.require_promise=true")
-    told = release(strict, challenger, dry_run=True, allow_infeasible=True)
+    told = release(strict, other, dry_run=True, allow_infeasible=True)
     assert "release.require_promise is true" in told.gates[-1].reason
-    decision = release(project, challenger, allow_infeasible=True)
+    decision = release(project, other, allow_infeasible=True)
     assert decision.promoted
     assert decision.gates[-1].evidence["allow_infeasible"] is True
 
@@ -394,8 +415,7 @@ def test_a_link_that_would_lead_nowhere_goes(ready: Ready, tmp_path: Path) -> No
     link = project.model_dir / "benchmark.json"
     if not measured:
         link.symlink_to("champion/benchmark.json")
-    quick = Workspace(project.folder).project("benchmarking.in_run=none")
-    assert run_all(quick, QuietProgress())[1].promoted
+    assert release(project, twin(RunStore(project.model_dir), run)).promoted
     links = [path for path in project.model_dir.iterdir() if path.is_symlink()]
     assert all(path.exists() for path in links)
     assert not link.is_symlink()
@@ -451,7 +471,8 @@ def test_tables_of_retrainings_go_with_the_last_run_that_needs_them(ready: Ready
 def test_the_same_again_is_no_worse(ready: Ready, tmp_path: Path) -> None:
     project, run = ready.copy(tmp_path / "p")
     assert release(project, run).promoted
-    again, decision = run_all(project, QuietProgress())
+    again = twin(RunStore(project.model_dir), run)
+    decision = release(project, again)
     assert decision.promoted, decision.gates
     (quality,) = [gate for gate in decision.gates if gate.name == "quality"]
     assert quality.evidence["champion"]["difference"] == 0.0
@@ -476,11 +497,9 @@ def test_a_sealed_run_that_was_not_promoted_can_be(ready: Ready, tmp_path: Path)
 def test_a_champion_is_compared_on_rows_it_was_not_trained_on(ready: Ready, tmp_path: Path) -> None:
     project, run = ready.copy(tmp_path / "p")
     assert release(project, run).promoted
-    reseeded = Workspace(project.folder).project(
-        "seed=7", "training.candidates={random_forest: {n_estimators: 20}}"
-    )
-    _, decision = run_all(reseeded, QuietProgress())
-    (quality,) = [gate for gate in decision.gates if gate.name == "quality"]
+    other = challenger(project, "seed=7", "training.candidates={decision_tree: {max_depth: 4}}")
+    reseeded = Workspace(project.folder).project("seed=7")
+    quality = release(reseeded, other, dry_run=True).gates[-1]
     compared = quality.evidence["champion"]
     # a fifth of a fifth of 2,000 rows; on the other test rows the champion would be flattered
     assert 50 <= compared["rows"] < 150
@@ -491,10 +510,11 @@ def test_a_champion_is_compared_on_rows_it_was_not_trained_on(ready: Ready, tmp_
 def test_a_broken_champion_blocks_neither_release_nor_a_named_rollback(ready: Ready, tmp_path: Path) -> None:
     project, run = ready.copy(tmp_path / "p")
     assert release(project, run).promoted
-    again, decision = run_all(project, QuietProgress())
-    assert decision.promoted
+    store = RunStore(project.model_dir)
+    again, third = twin(store, run), twin(store, run)
+    assert release(project, again).promoted
     shutil.move(again.path, tmp_path / "gone")
-    third, decision = run_all(project, QuietProgress())
+    decision = release(project, third)
     assert decision.promoted
     assert "not compared with the champion" in decision.gates[-1].reason
     shutil.move(third.path, tmp_path / "gone too")
@@ -502,10 +522,13 @@ def test_a_broken_champion_blocks_neither_release_nor_a_named_rollback(ready: Re
 
 
 def sealed_runs(project: Project, ready: Ready, count: int) -> list[str]:
-    """Runs that passed, by copying one: only their names matter here."""
+    """Release a run and twins of it, one after the other."""
     store = RunStore(project.model_dir)
-    assert release(project, store.get(ready.run_id)).promoted
-    return [ready.run_id] + [run_all(project, QuietProgress())[0].run_id for _ in range(count - 1)]
+    first = store.get(ready.run_id)
+    runs = [first, *(twin(store, first) for _ in range(count - 1))]
+    for run in runs:
+        assert release(project, run).promoted
+    return [run.run_id for run in runs]
 
 
 def test_going_back_follows_the_line_of_champions(ready: Ready, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
-from tests.conftest import ROOT, QuietProgress, make_workspace
+from tests.conftest import ROOT, QuietProgress, SharedFolders, Workspace, make_workspace
 from tests.retraining.retraining_kit import Live
 
 from tabloop.lifecycle.run_all import run_all
@@ -28,24 +30,24 @@ def traffic(every_student: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def live(
-    tmp_path_factory: pytest.TempPathFactory, every_student: pl.DataFrame, traffic: pl.DataFrame
-) -> Live:
+def live(shared_folders: SharedFolders, every_student: pl.DataFrame, traffic: pl.DataFrame) -> Live:
     """A champion that can be beaten, 1,500 answers of it and their outcomes; tests must not change it.
 
     The champion is a tree of one split, the config then asks for a logistic regression.
     """
-    workspace = make_workspace(tmp_path_factory.mktemp("live"), every_student[:REFERENCE_ROWS])
-    workspace.change(
-        training={"candidates": {"decision_tree": {"max_depth": 1}}, "keep": "winner"},
-        monitoring={"reference_rows": 500},
-        # of so few rows the bounds are wide
-        release={"load_test_s": 0.1, "roc_auc_margin": 0.02, "brier_margin": 0.02},
-        retraining={"fresh_margin": 0.05},
-    )
-    _, decision = run_all(workspace.project(), QuietProgress())
-    assert decision.promoted, decision
-    workspace.change(training={"candidates": {"logistic_regression": {}}})
-    live = Live(workspace)
-    live.serve_and_tell(traffic[:1_500])
-    return live
+
+    def fill(folder: Path) -> None:
+        workspace = make_workspace(folder, every_student[:REFERENCE_ROWS])
+        workspace.change(
+            training={"candidates": {"decision_tree": {"max_depth": 1}}, "keep": "winner"},
+            monitoring={"reference_rows": 500},
+            # of so few rows the bounds are wide
+            release={"load_test_s": 0.1, "roc_auc_margin": 0.02, "brier_margin": 0.02},
+            retraining={"fresh_margin": 0.05},
+        )
+        _, decision = run_all(workspace.project(), QuietProgress())
+        assert decision.promoted, decision
+        workspace.change(training={"candidates": {"logistic_regression": {}}})
+        Live(workspace).serve_and_tell(traffic[:1_500])
+
+    return Live(Workspace(shared_folders.made_once("live", fill)))

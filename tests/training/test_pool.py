@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tabloop.config.loading import Project
-from tabloop.config.training import LogisticRegressionCandidate, RandomForestCandidate
+from tabloop.config.training import EstimatorCandidate, LogisticRegressionCandidate, RandomForestCandidate
 from tabloop.contract.contract import Contract
 from tabloop.progress import PoolState
 from tabloop.training.pool import _Schedule
@@ -53,6 +53,24 @@ def test_what_is_left_is_the_work_over_the_cores_or_the_longest_task() -> None:
     tasks = [Task("linear", LINEAR, fold) for fold in range(4)]
     assert schedule(tasks, [10.0] * 4, 2).left_s() == pytest.approx(20.0)
     assert _Schedule(tasks, 2, 1_000, 10, {}).left_s() is None
+
+
+def test_work_is_short_where_processes_would_start_longer_and_no_foreign_library_takes_part() -> None:
+    assert schedule([Task("linear", LINEAR, fold) for fold in range(3)], [0.05] * 3, 2).is_short
+    assert not schedule([Task("linear", LINEAR, fold) for fold in range(3)], [0.2] * 3, 2).is_short
+    foreign = EstimatorCandidate(kind="estimator", import_path="tests.training.failing_classifiers.Dying")
+    assert not schedule([Task("foreign", foreign, 0), Task("linear", LINEAR, 0)], [0.0, 0.0], 2).is_short
+
+
+def test_short_work_starts_no_process_and_changes_no_bit(
+    default_project: Project, contract: Contract, students: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = {"logistic_regression": {}, "random_forest": {"n_estimators": 12}}
+    pooled = trained(configured(default_project, candidates=candidates, workers=2), contract, students)
+    monkeypatch.setattr("tabloop.training.pool.ProcessPoolExecutor", None)
+    alone = trained(configured(default_project, candidates=candidates, workers=None), contract, students)
+    assert alone.oof_proba.tobytes() == pooled.oof_proba.tobytes()
+    assert alone.test_proba.tobytes() == pooled.test_proba.tobytes()
 
 
 def test_a_forest_on_many_threads_is_the_same_forest(

@@ -186,7 +186,10 @@ class TrainingConfig(Section):
         "none", description="How the winner's out-of-fold probabilities are calibrated."
     )
     workers: StrictInt | None = Field(
-        None, ge=1, description="Processes that train side by side; null for one a core. Changes no result."
+        None,
+        ge=1,
+        description="Processes that train side by side; null for one a core, none where work is short. "
+        "Changes no result.",
     )
 
     time_budget_s: StrictFloat | None = Field(

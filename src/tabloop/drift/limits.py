@@ -48,6 +48,8 @@ _MOST_DRAWN_ROWS, _LEAST_DRAWN_ROWS = 2_000, 500
 _MOST_DRAWN_VALUES = 200_000
 # what is held in memory at once: the cells of so many features in every window
 _FEATURES_AT_ONCE = 12
+# codes of so many values are gathered at once: they stay in the cache
+_VALUES_AT_ONCE = 32_768
 _CONFIDENCE = 0.9
 _UNIT_QUANTILE = 0.995
 # what hardly ever moves: a third of what other features have, so that a constant that moves is seen
@@ -315,16 +317,59 @@ def _draw(
     codes = np.ascontiguousarray(coded.codes[:, some.start : some.stop]) - start
     counts = [np.empty((n_windows, n_cells), dtype=np.int32) for _ in sizes]
     order = sorted(range(len(sizes)), key=lambda at: sizes[at])
-    for window in range(n_windows):
-        drawn = rng.integers(0, coded.n_rows, max(sizes))
-        done, so_far = 0, np.zeros(n_cells, dtype=np.int64)
+    at_once = max(1, _VALUES_AT_ONCE // max(sizes))
+    for first in range(0, n_windows, at_once):
+        block = slice(first, min(first + at_once, n_windows))
+        drawn = rng.integers(0, coded.n_rows, (block.stop - first, max(sizes)))
+        here = None if member is None else member[drawn]
+        done, so_far = 0, np.zeros((len(drawn), n_cells), dtype=np.int32)
         for at in order:
-            more = drawn[done : sizes[at]]
-            if len(more):
-                chosen = codes[more if member is None else more[member[more]]]
-                so_far = so_far + np.bincount(chosen.ravel(), minlength=n_cells)
-            counts[at][window] = so_far
+            if sizes[at] > done:
+                more = slice(done, sizes[at])
+                so_far += count_cells(codes, drawn[:, more], n_cells, None if here is None else here[:, more])
+            counts[at][block] = so_far
             done = sizes[at]
+    return counts
+
+
+def count_cells(
+    codes: NDArray[np.int64], rows: NDArray[np.int64], n_cells: int, among: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Count in each window how many of its rows are in each cell.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (n_rows, n_features)
+        The cell of each row's value, among all cells.
+    rows : ndarray of int64, shape (n_windows, n_rows_of_a_window)
+        The rows of each window; they may repeat.
+    n_cells : int
+        How many cells there are.
+    among : ndarray of bool, shape (n_windows, n_rows_of_a_window), optional
+        The rows that count; by default all.
+
+    Returns
+    -------
+    counts : ndarray of int64, shape (n_windows, n_cells)
+
+    Examples
+    --------
+    >>> codes = np.array([[0, 2], [1, 2]])
+    >>> count_cells(codes, np.array([[0, 0, 1], [1, 1, 1]]), 3).tolist()
+    [[2, 1, 3], [0, 3, 3]]
+    """
+    counts = np.empty((len(rows), n_cells), dtype=np.int64)
+    at_once = max(1, _VALUES_AT_ONCE // max(1, rows.shape[1] * codes.shape[1]))
+    for first in range(0, len(rows), at_once):
+        some = slice(first, min(first + at_once, len(rows)))
+        chosen, window = rows[some], np.arange(some.stop - first)[:, None] * n_cells
+        if among is not None:
+            window = np.broadcast_to(window, chosen.shape)[among[some]][:, None]
+            values = codes[chosen[among[some]]] + window
+        else:
+            values = codes[chosen] + window[:, :, None]
+        counted = np.bincount(values.ravel(), minlength=(some.stop - first) * n_cells)
+        counts[some] = counted.reshape(-1, n_cells)
     return counts
 
 

@@ -14,7 +14,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -24,6 +24,7 @@ from scipy.special import betaincinv
 from tabloop.artifacts.documents.drift_operating_table import DriftOperatingTable, PlantedShift
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.cells import CategoryCells, Cells
+from tabloop.drift.limits import count_cells
 from tabloop.drift.reference import MISSING, DriftReference
 from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_test import WindowedDriftTest
@@ -47,14 +48,17 @@ _NULLS = 0.05
 
 
 class _Plant(NamedTuple):
-    """A shift: the code of each row (or of every row) by feature, and the share of rows that it touches."""
+    """A shift of one feature in some windows: the code of each row (or of every row) there."""
 
-    codes: dict[int, NDArray[np.int64] | int]
+    windows: NDArray[np.intp]
+    feature: int
+    codes: NDArray[np.int64] | int
     fraction: float = 1.0
+    """The share of rows that it touches."""
 
 
-#: Draws one of the plants of a kind of shift.
-_Planter = Callable[[np.random.Generator], _Plant]
+#: Draws what a kind of shift plants in so many windows.
+_Planter = Callable[[np.random.Generator, int], Iterator[_Plant]]
 
 
 def build_operating_table(
@@ -62,8 +66,8 @@ def build_operating_table(
 ) -> DriftOperatingTable:
     """Measure how often a window alarms, when nothing happened and when something did.
 
-    Each shifted window has its shift in a feature, or in two, drawn for it; engineered features stay as they
-    were. Segments are left out.
+    Every shift is planted in the first of the quiet windows, in a feature, or in two, drawn for each;
+    engineered features stay as they were. Segments are left out.
 
     Parameters
     ----------
@@ -98,24 +102,29 @@ def build_operating_table(
     test = WindowedDriftTest(drawn, config.model_copy(update={"segments": ()}), seed=seed)
     test.prepare(sizes)
     coded = test.coded.encode(rows)
-    shifts: list[PlantedShift] = []
-    for name, planter in _planters(drawn, rows, test, rng):
-        quiet = name == "none"
-        fractions, windows, intervals = [], [], []
-        for size in sizes:
-            n = _n_windows(size, coded.shape[1], quiet=quiet)
-            alarms = _count_alarms(rng, coded, planter, n, size, test)
-            fractions.append(alarms / n)
-            windows.append(n)
-            intervals.append(_interval(alarms, n))
-        shifts.append(
-            PlantedShift(
-                shift=name,
-                alarm_fraction=tuple(fractions),
-                windows=tuple(windows),
-                interval=tuple(intervals) if quiet else None,
+    planters = dict(_planters(drawn, rows, test, rng))
+    n_features = coded.shape[1]
+    windows = {
+        name: tuple(_n_windows(size, n_features, quiet=planter is None) for size in sizes)
+        for name, planter in planters.items()
+    }
+    alarms = [
+        _count_alarms(rng, coded, planters, {name: n[at] for name, n in windows.items()}, size, test)
+        for at, size in enumerate(sizes)
+    ]
+    shifts = [
+        PlantedShift(
+            shift=name,
+            alarm_fraction=tuple(of_size[name] / n for of_size, n in zip(alarms, windows[name], strict=True)),
+            windows=windows[name],
+            interval=tuple(
+                _interval(of_size[name], n) for of_size, n in zip(alarms, windows[name], strict=True)
             )
+            if planter is None
+            else None,
         )
+        for name, planter in planters.items()
+    ]
     return msgspec.structs.replace(table, window_rows=sizes, shifts=tuple(shifts))
 
 
@@ -149,9 +158,9 @@ def _bootstrapped(reference: DriftReference, chosen: NDArray[np.int64]) -> tuple
 
 def _planters(
     reference: DriftReference, rows: DriftRows, test: WindowedDriftTest, rng: np.random.Generator
-) -> Iterator[tuple[str, _Planter]]:
-    """Give each kind of shift with what plants it in a window."""
-    yield "none", lambda _: _Plant({})
+) -> Iterator[tuple[str, _Planter | None]]:
+    """Give each kind of shift with what plants it in windows; nothing plants none."""
+    yield "none", None
     cells, offsets = test.coded.cells, test.coded.offsets
 
     def some(features: Sequence[int]) -> list[int]:
@@ -172,7 +181,12 @@ def _planters(
         return np.asarray(cells[at].encode(planted) + offsets[at])
 
     def in_features(codes: dict[int, NDArray[np.int64]], n: int) -> _Planter:
-        return lambda rng: _Plant({at: codes[at] for at in rng.choice(numeric, n, replace=False).tolist()})
+        def plant(rng: np.random.Generator, n_windows: int) -> Iterator[_Plant]:
+            order = np.argsort(rng.random((n_windows, len(numeric))), axis=1)
+            for place, at in enumerate(numeric):
+                yield _Plant(np.flatnonzero((order[:, :n] == place).any(axis=1)), at, codes[at])
+
+        return plant
 
     if numeric:
         for size in (0.1, 0.25, 0.5, 1.0):
@@ -185,20 +199,21 @@ def _planters(
         for factor in (60.0, 1000.0):
             wrong_unit = {at: moved(at, factor, 0.0) for at in numeric}
             yield f"unit error x{factor:g}", in_features(wrong_unit, 1)
+
+    def in_cells(places: Sequence[tuple[int, int]], fraction: float) -> _Planter:
+        def plant(rng: np.random.Generator, n_windows: int) -> Iterator[_Plant]:
+            chosen = rng.integers(len(places), size=n_windows)
+            for place, (at, cell) in enumerate(places):
+                yield _Plant(np.flatnonzero(chosen == place), at, cell, fraction)
+
+        return plant
+
     grown = _category_cells(cells, offsets)
     if grown:
-        yield (
-            "a category grows by 10% of the rows",
-            lambda rng: _Plant(dict([grown[rng.integers(len(grown))]]), _CATEGORY_GROWS_BY),
-        )
-    nullable = [at for at, each in enumerate(cells) if each.kind != "probability"]
-    if nullable:
-
-        def lost(rng: np.random.Generator) -> _Plant:
-            at = nullable[rng.integers(len(nullable))]
-            return _Plant({at: int(offsets[at + 1]) - 1}, _NULLS)
-
-        yield "5% nulls in one feature", lost
+        yield "a category grows by 10% of the rows", in_cells(grown, _CATEGORY_GROWS_BY)
+    lost = [(at, int(offsets[at + 1]) - 1) for at, each in enumerate(cells) if each.kind != "probability"]
+    if lost:
+        yield "5% nulls in one feature", in_cells(lost, _NULLS)
 
 
 def _category_cells(cells: Sequence[Cells], offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -214,27 +229,49 @@ def _category_cells(cells: Sequence[Cells], offsets: NDArray[np.int64]) -> list[
 def _count_alarms(
     rng: np.random.Generator,
     coded: NDArray[np.int64],
-    planter: _Planter,
-    n_windows: int,
+    planters: Mapping[str, _Planter | None],
+    n_windows: Mapping[str, int],
     size: int,
     test: WindowedDriftTest,
-) -> int:
-    """Draw windows and count those that alarm."""
+) -> dict[str, int]:
+    """Draw windows and count those that alarm, as they are and with each shift."""
     n_cells = int(test.coded.offsets[-1])
     at_once = max(1, _CELLS_AT_ONCE // n_cells)
-    alarms = 0
-    for start in range(0, n_windows, at_once):
-        counts = np.empty((min(at_once, n_windows - start), n_cells), dtype=np.int64)
-        for of_window in counts:
-            drawn = rng.integers(0, len(coded), size)
-            chosen = coded[drawn]
-            plant = planter(rng)
-            touched = slice(None) if plant.fraction == 1 else rng.random(size) < plant.fraction
-            for at, codes in plant.codes.items():
-                chosen[touched, at] = codes if isinstance(codes, int) else codes[drawn][touched]
-            of_window[:] = np.bincount(chosen.ravel(), minlength=n_cells)
-        alarms += int(test.alarmed_windows(size, counts).sum())
+    alarms = dict.fromkeys(planters, 0)
+    for start in range(0, max(n_windows.values()), at_once):
+        drawn = rng.integers(0, len(coded), (min(at_once, max(n_windows.values()) - start), size))
+        quiet = count_cells(coded, drawn, n_cells)
+        for name, planter in planters.items():
+            n = min(len(drawn), n_windows[name] - start)
+            if n > 0:
+                counts = quiet[:n]
+                if planter is not None:
+                    counts = counts.copy()
+                    for plant in planter(rng, n):
+                        _plant_in(counts, plant, rng, coded, drawn, test.coded.offsets)
+                alarms[name] += int(test.alarmed_windows(size, counts).sum())
     return alarms
+
+
+def _plant_in(
+    counts: NDArray[np.int64],
+    plant: _Plant,
+    rng: np.random.Generator,
+    coded: NDArray[np.int64],
+    drawn: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+) -> None:
+    """Count the cells of the one feature anew in the windows that have it planted."""
+    if not len(plant.windows):
+        return
+    start, stop = int(offsets[plant.feature]), int(offsets[plant.feature + 1])
+    rows = drawn[plant.windows]
+    codes = plant.codes if isinstance(plant.codes, int) else plant.codes[rows]
+    if plant.fraction < 1:
+        codes = np.where(rng.random(rows.shape) < plant.fraction, codes, coded[rows, plant.feature])
+    each = np.arange(len(rows))[:, None] * (stop - start) - start
+    planted = np.bincount((codes + each).ravel(), minlength=len(rows) * (stop - start))
+    counts[plant.windows, start:stop] = planted.reshape(len(rows), -1)
 
 
 def _n_windows(size: int, n_features: int, *, quiet: bool) -> int:

@@ -54,12 +54,10 @@ def library_versions(candidates: Mapping[str, Candidate]) -> dict[str, str]:
     # only here: a command that trains nothing does not wait for scikit-learn
     from tabloop.training.candidates import libraries_of
 
-    distributions = packages_distributions()
-    further = {
-        name: version(name)
-        for library in libraries_of(candidates.values())
-        for name in distributions.get(library, ())
-    }
+    libraries = libraries_of(candidates.values())
+    # the records of every installed file are read for it
+    distributions = packages_distributions() if libraries else {}
+    further = {name: version(name) for library in libraries for name in distributions.get(library, ())}
     return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES} | further
 
 

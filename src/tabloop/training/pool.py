@@ -1,4 +1,4 @@
-"""One pool of processes over all (candidate, fold) tasks, the longest first."""
+"""One pool of processes over all (candidate, fold) tasks, the longest first; none where all are short."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from types import FrameType
 
 from tabloop.cores import cpu_count
 from tabloop.progress import PoolState
-from tabloop.training.candidates import expected_fit_seconds
+from tabloop.training.candidates import expected_fit_seconds, libraries_of
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task, uses_threads
 
 _log = logging.getLogger(__name__)
+
+# work of fewer expected seconds is done sooner than processes have started and imported what it takes
+_STARTING_S = 0.3
 
 _naming_main = threading.Lock()
 
@@ -59,6 +62,13 @@ class _Schedule:
     @property
     def free_cores(self) -> int:
         return self.cores - sum(threads for _, threads, _ in self.running.values())
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the pending tasks are done sooner than processes for them have started."""
+        if libraries_of(task.candidate for task in self.pending):
+            return False
+        return sum(self._expected_s(task) for task in self.pending) < _STARTING_S
 
     def left_s(self) -> float | None:
         """Say how long the rest takes, where the times were measured beforehand."""
@@ -106,7 +116,8 @@ def run_tasks(
     tasks : iterable of Task
         Tasks in any order.
     workers : int, optional
-        Processes; by default one for each core.
+        Processes. By default one for each core, and none where the work is expected to be done before they
+        have started; but what is no part of scikit-learn always has processes, which it may bring down.
     n_rows, n_features : int
         The size of the training part, to guess which tasks are long.
     expected : mapping of TaskKey to float, optional
@@ -125,6 +136,9 @@ def run_tasks(
     cores = workers or cpu_count()
     schedule = _Schedule(list(tasks), cores, n_rows, n_features, expected or {})
     outcomes: dict[TaskKey, TaskOutcome] = {}
+    if workers is None and schedule.is_short:
+        _run_here(bench, schedule, outcomes, len(tasks), watch)
+        return [outcomes[task.key] for task in tasks]
     suspects: list[Task] = []
     n_workers = min(cores, len(tasks))
     while schedule.pending or suspects:
@@ -200,15 +214,8 @@ def _run_here(
     outcomes: dict[TaskKey, TaskOutcome],
     total: int,
     watch: Watcher | None,
-    *,
-    because: OSError,
 ) -> None:
-    """Run what is pending in this process, one after the other: a machine without semaphores has no pool."""
-    _log.warning(
-        "no worker processes, training goes on in this one, task by task: semaphores cannot be made (%s); "
-        "a writable /dev/shm brings them",
-        because,
-    )
+    """Run what is pending in this process, one after the other."""
     while schedule.pending:
         task, threads = schedule.next()
         schedule.started(task, threads)
@@ -239,7 +246,12 @@ def _run_until_broken(
             1 if alone else n_workers, mp_context=context, initializer=_start_worker
         )
     except OSError as error:
-        _run_here(bench, schedule, outcomes, total, watch, because=error)
+        _log.warning(
+            "no worker processes, training goes on in this one, task by task: semaphores cannot be made "
+            "(%s); a writable /dev/shm brings them",
+            error,
+        )
+        _run_here(bench, schedule, outcomes, total, watch)
         return []
     running: dict[Future[TaskOutcome], Task] = {}
 
