@@ -11,7 +11,8 @@ from tests.conftest import Workspace
 
 from tabloop.artifacts.run import RunFolder
 from tabloop.errors import ArtifactError
-from tabloop.scoring.explained import load_explainer
+from tabloop.explanation.row_explainer import row_explainer
+from tabloop.inference.scoring_service import load_service
 
 
 def test_reasons_are_printed_written_and_given_as_json(trained_copy: Workspace) -> None:
@@ -68,4 +69,7 @@ def test_what_cannot_be_explained_is_said(trained_copy: Workspace, tmp_path: Pat
     assert refused.code == 2
     assert "expected a name that ends in .csv, .parquet or .pq" in refused.err
     with pytest.raises(ArtifactError, match=r"has no explainer\.npz, which earlier versions did not write"):
-        load_explainer(RunFolder.create(tmp_path / "run"))
+        row_explainer(
+            RunFolder.create(tmp_path / "run"),
+            load_service(RunFolder((trained_copy.folder / "artifacts" / "champion").resolve())),
+        )

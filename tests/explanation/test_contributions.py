@@ -16,7 +16,7 @@ from tests.optimization.fitted_pipelines import EVERYTHING, fit_pipeline, mixed_
 
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import typed_columns
-from tabloop.explanation.contributions import Contributions, explain_rows, shapley_values
+from tabloop.explanation.contributions import Contributions, RowExplainer, shapley_values
 from tabloop.inference.explainer import Explainer
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
@@ -53,7 +53,7 @@ class Explained:
         self.predictor = Predictor(save_model(export_pipeline(pipeline, contract)))
 
     def contributions(self) -> Contributions:
-        return explain_rows(self.explainer, self.predictor, self.rows, seed=3)
+        return RowExplainer(self.explainer, self.predictor, seed=3).explain(self.rows)
 
     def worth(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.explainer.unit == "log_odds":

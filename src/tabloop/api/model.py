@@ -19,7 +19,7 @@ from tabloop.cores import cpu_count
 from tabloop.data.checked_rows import read_checked_rows
 from tabloop.data.quarantine import Quarantine
 from tabloop.errors import DataError
-from tabloop.explanation.contributions import explain_rows
+from tabloop.explanation.row_explainer import row_explainer
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import (
     Decisions,
@@ -28,7 +28,6 @@ from tabloop.inference.scoring_service import (
     load_service,
     load_tested_service,
 )
-from tabloop.scoring.explained import load_explainer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,12 +195,7 @@ class Model:
         """
         given = read_frame(frame)
         columns = self._columns_of(given)
-        explained = explain_rows(
-            load_explainer(self.folder),
-            self._service.predictor,
-            columns,
-            seed=self.folder.config.seed,
-        )
+        explained = row_explainer(self.folder, self._service).explain(columns)
         probability = self._service.predictor.predict(columns)
         return given.answer(explained.as_frame(self.contract.probability_name, probability))
 

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from msgspec import UNSET, Meta, UnsetType
 
 from tabloop.artifacts.documents.lineage import RowCounts
+from tabloop.explanation.explained_record import ExplainedRecord
 
 #: NumPy's types by the Open Inference Protocol's names; little endian, as its binary extension writes them.
 DTYPES = {
@@ -197,5 +198,6 @@ class InferenceResponse(msgspec.Struct, frozen=True):
 
 #: What a component of the OpenAPI document is written from.
 DESCRIBED = (
-    Health, Model, Problem, Outcomes, ServerMetadata, ModelMetadata, InferenceRequest, InferenceResponse,
+    Health, Model, Problem, ExplainedRecord, Outcomes,
+    ServerMetadata, ModelMetadata, InferenceRequest, InferenceResponse,
 )  # fmt: skip

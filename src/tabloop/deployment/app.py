@@ -85,6 +85,7 @@ def create_app(
     lean: list[tuple[str, Handler]] = [
         ("/predict", service.predict),
         ("/batch_predict", service.batch_predict),
+        ("/explain", service.explain),
         ("/feedback", service.feedback),
         *((path, open_inference.infer) for path in INFER_PATHS),
     ]

@@ -28,6 +28,8 @@ from tabloop.inference.champion import ChampionFollower
 _MONITOR_SILENCE_S = 30.0
 #: `/health` tells of a process that hung for so long, so that somebody who looks now and then sees it.
 _HANG_TOLD_S = 600.0
+#: One record may take a second of the monitor process, which explains one after the other.
+_MOST_EXPLAINED_AT_ONCE = 8
 _FOLDER = re.compile(r"(?<![\w.])/(?:[^\s/]+/)*")
 
 
@@ -68,6 +70,7 @@ class Service:
         self.bodies = BodyReader(config.max_body_bytes)
         self.readiness = Readiness(log)
         self.started_at = time.time()
+        self._explaining = 0
 
     @property
     def model(self) -> ServedModel:
@@ -131,6 +134,22 @@ class Service:
         """Take outcomes of earlier predictions."""
         body = await self._json_body(scope, receive)
         await send_body(send, await self.monitor.ask("feedback", body))
+
+    async def explain(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say what each column contributed to the answer to one record."""
+        body = await self._json_body(scope, receive)
+        try:  # what is refused here takes no time of the process that explains
+            await self.bodies.decode(self.champion.held.codec.decode_record, body)
+        except RecordError as error:
+            self.count_refused(error)
+            raise
+        if self._explaining >= _MOST_EXPLAINED_AT_ONCE:
+            raise QueueFullError(f"{self._explaining} records wait to be explained; try again later")
+        self._explaining += 1
+        try:
+            await send_body(send, await self.monitor.ask("explain", body))
+        finally:
+            self._explaining -= 1
 
     async def _json_body(self, scope: Scope, receive: Receive) -> bytes:
         for name, value in scope["headers"]:

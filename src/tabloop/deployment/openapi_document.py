@@ -61,6 +61,12 @@ def describe_operations() -> dict[str, JsonSchema]:
     return {
         "/predict": _taking("Record", "Prediction", _PREDICT_REFUSALS, "predictions"),
         "/batch_predict": _taking("Records", "Predictions", _PREDICT_REFUSALS, "predictions"),
+        "/explain": _taking(
+            "Record",
+            "ExplainedRecord",
+            _PREDICT_REFUSALS | {503: "The monitor process does not answer yet, or explains many records."},
+            "predictions",
+        ),
         "/feedback": _taking(
             "Outcomes",
             "FeedbackReport",

@@ -94,15 +94,8 @@ class Contributions:
         return pl.DataFrame(added | dict(zip(self.columns, self.values.T, strict=True)) | dict([error]))
 
 
-def explain_rows(
-    explainer: Explainer,
-    predictor: Predictor,
-    columns: _Columns,
-    *,
-    seed: int,
-    progress: Callable[[float], None] = lambda _: None,
-) -> Contributions:
-    """Explain a model's answers.
+class RowExplainer:
+    """Explains a model's answers.
 
     Parameters
     ----------
@@ -110,31 +103,41 @@ def explain_rows(
         The run's.
     predictor : Predictor
         The run's graph.
-    columns : mapping of str to ndarray of shape (n_rows,)
-        Its inputs.
     seed : int
         Of the orders that are drawn, where some are.
-    progress : callable, optional
-        Is told the share that is done.
-
-    Returns
-    -------
-    contributions : Contributions
     """
-    names = tuple(explainer.background)
-    n_rows = len(columns[names[0]])
-    mixes = mixes_of(explainer.sources)
-    is_open = explainer.trees is not None or explainer.weights is not None
-    if not is_open or any(len(each) > _MOST_COLUMNS_MIXED for each in mixes):
-        return _of_answers(explainer, predictor, columns, seed, progress)
-    game = _FeatureGame(explainer)
-    values = np.zeros((n_rows, len(names)))
-    step = max(1, game.pairs_at_once // game.n_background)
-    for start in range(0, n_rows, step):
-        some = {name: columns[name][start : start + step] for name in names}
-        values[start : start + step] = game.contributions(some)
-        progress(min(1.0, (start + step) / n_rows))
-    return Contributions(explainer.unit, game.base, names, values, np.zeros(n_rows))
+
+    def __init__(self, explainer: Explainer, predictor: Predictor, *, seed: int) -> None:
+        self._explainer, self._predictor, self._seed = explainer, predictor, seed
+        is_open = explainer.trees is not None or explainer.weights is not None
+        is_narrow = all(len(each) <= _MOST_COLUMNS_MIXED for each in mixes_of(explainer.sources))
+        self._game = _FeatureGame(explainer) if is_open and is_narrow else None
+
+    def explain(self, columns: _Columns, progress: Callable[[float], None] = lambda _: None) -> Contributions:
+        """Explain the answers to some rows.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray of shape (n_rows,)
+            The graph's inputs.
+        progress : callable, optional
+            Is told the share that is done.
+
+        Returns
+        -------
+        contributions : Contributions
+        """
+        game, names = self._game, tuple(self._explainer.background)
+        if game is None:
+            return _of_answers(self._explainer, self._predictor, columns, self._seed, progress)
+        n_rows = len(columns[names[0]])
+        values = np.zeros((n_rows, len(names)))
+        step = max(1, game.pairs_at_once // game.n_background)
+        for start in range(0, n_rows, step):
+            some = {name: columns[name][start : start + step] for name in names}
+            values[start : start + step] = game.contributions(some)
+            progress(min(1.0, (start + step) / n_rows))
+        return Contributions(self._explainer.unit, game.base, names, values, np.zeros(n_rows))
 
 
 class _FeatureGame:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,12 +25,16 @@ from tabloop.errors import (
     NoOutcomesError,
     TabloopError,
 )
+from tabloop.explanation.explained_record import ExplainedRecord
 from tabloop.monitoring.alarm_board import AlarmBoard
 from tabloop.monitoring.alerts import Alerts
 from tabloop.monitoring.refusal_watch import RefusalWatch
 from tabloop.monitoring.run_monitor import RunMonitor, live_since
 from tabloop.outcomes.outcome import OutcomeParser, RefusedOutcome, check_outcomes
 from tabloop.outcomes.store import OutcomeStore
+
+if TYPE_CHECKING:
+    from tabloop.monitoring.record_explainer import RecordExplainer
 
 _LOG = logging.getLogger("tabloop.monitor")
 
@@ -101,6 +105,7 @@ class ServiceMonitor:
         self._alerts = Alerts(project.config.alerts, project.model_dir)
         self._alarms = AlarmBoard(project.model_dir, self._alerts)
         self._of_figures: dict[str, str] = {}
+        self._explainer: RecordExplainer | None = None
         metrics.monitor_looked_at.set_to_current_time()
 
     async def follow(self) -> None:
@@ -151,9 +156,9 @@ class ServiceMonitor:
         Parameters
         ----------
         question : str
-            `drift`, `retraining_trigger` or `feedback`.
+            `drift`, `retraining_trigger`, `feedback` or `explain`.
         body : bytes
-            The request's body; only `feedback` has one.
+            The request's body; `feedback` and `explain` have one.
 
         Returns
         -------
@@ -172,12 +177,25 @@ class ServiceMonitor:
         match question:
             case "feedback":
                 return self._take_outcomes(body)
+            case "explain":
+                return self._explained(body)
             case "drift":
                 return replace(self._current().describe_drift(), refused=self._refusals.latest)
             case "retraining_trigger":
                 return self._current().decide_retraining()
             case _:
                 raise MonitorError(f"the monitor knows no question {question!r}")
+
+    def _explained(self, body: bytes) -> ExplainedRecord:
+        """Explain the answer to one record, by the run that the workers answer with."""
+        # here, since it brings ONNX Runtime: who never asks, does without
+        from tabloop.monitoring.record_explainer import RecordExplainer
+
+        self._follow_served_run()
+        run = self._following.run
+        if self._explainer is None or self._explainer.run_id != run.run_id:
+            self._explainer = RecordExplainer(run)
+        return self._explainer.explain(body)
 
     def _current(self) -> RunMonitor:
         """Give what is known of the served run, with every row that is logged by now."""

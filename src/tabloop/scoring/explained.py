@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabloop.artifacts.layout import EXPLAINER
-from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.checked_rows import read_checked_rows
 from tabloop.data.open_source import TABLE_PREFIX, open_source, source_of_input
 from tabloop.data.quarantine import Quarantine, require_few_refused
-from tabloop.errors import ArtifactError
-from tabloop.explanation.contributions import Contributions, explain_rows
-from tabloop.inference.explainer import Explainer
+from tabloop.explanation.contributions import Contributions
+from tabloop.explanation.row_explainer import row_explainer
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import ScoringService, load_service
 
@@ -71,22 +68,6 @@ class ExplainedRows:
         return frame.insert_column(0, pl.Series(name, self.row_numbers))
 
 
-def load_explainer(run: RunFolder) -> Explainer:
-    """Read what a run kept to explain its answers.
-
-    Raises
-    ------
-    ArtifactError
-        If it kept nothing.
-    """
-    if not run.has(EXPLAINER):
-        raise ArtifactError(
-            f"run {run.run_id}: has no {EXPLAINER}, which earlier versions did not write; "
-            "`tabloop run` makes a run that has it"
-        )
-    return Explainer.load(run.read(EXPLAINER))
-
-
 def explain_source(
     project: Project,
     run_id: str | None,
@@ -123,7 +104,8 @@ def explain_source(
         folder = folder if source.startswith(TABLE_PREFIX) else Path()
     store = RunStore(project.model_dir)
     run = store.get(run_id) if run_id else store.require_champion()
-    explainer, service = load_explainer(run), load_service(run)
+    service = load_service(run)
+    explainer = row_explainer(run, service)
     quarantine, read = Quarantine(config.limits), 0
     typed, numbers = [], []
     with contextlib.closing(
@@ -144,9 +126,7 @@ def explain_source(
     )
     values = pl.concat(typed)[:n_rows]
     columns: Mapping[str, NDArray[Any]] = columns_of_frame(service.contract, values)
-    contributions = explain_rows(
-        explainer, service.predictor, columns, seed=project.config.seed, progress=progress
-    )
+    contributions = explainer.explain(columns, progress)
     return ExplainedRows(
         service,
         np.concatenate(numbers)[:n_rows],

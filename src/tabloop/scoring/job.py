@@ -13,8 +13,8 @@ from tabloop.config.loading import Project
 from tabloop.config.scoring import SqlSink
 from tabloop.data.open_source import TABLE_PREFIX, file_of, source_of_input
 from tabloop.errors import ConfigError
+from tabloop.explanation.row_explainer import row_explainer
 from tabloop.inference.scoring_service import load_service
-from tabloop.scoring.explained import load_explainer
 from tabloop.scoring.reasons import Reasons, reason_names
 from tabloop.scoring.tables import (
     FileOutput,
@@ -98,7 +98,7 @@ def score(
     store = RunStore(project.model_dir)
     run = store.get(run_id) if run_id else store.require_champion()
     service = load_service(run)
-    reasons = Reasons(load_explainer(run), service.predictor, names, project.config.seed) if names else None
+    reasons = Reasons(row_explainer(run, service), names) if names else None
     extra_allowed = project.config.scoring.extra_columns == "pass"
     report = score_rows(
         service, config, folder, destination, quarantine,

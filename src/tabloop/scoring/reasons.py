@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from tabloop.explanation.contributions import explain_rows
-from tabloop.inference.explainer import Explainer
-from tabloop.inference.predictor import Predictor
+from tabloop.explanation.contributions import RowExplainer
 from tabloop.inference.scoring_service import Decisions
 
 if TYPE_CHECKING:
@@ -35,20 +33,14 @@ class Reasons:
 
     Attributes
     ----------
-    explainer : Explainer
+    explainer : RowExplainer
         The run's.
-    predictor : Predictor
-        The run's graph.
     names : tuple of str
         The columns to give, the strongest reason first.
-    seed : int
-        Of what is drawn to explain, where something is.
     """
 
-    explainer: Explainer
-    predictor: Predictor
+    explainer: RowExplainer
     names: tuple[str, ...]
-    seed: int
 
     def of(self, columns: Mapping[str, NDArray[Any]], decisions: Decisions) -> list[pl.Series]:
         """Name the columns whose contributions went most towards each decision.
@@ -58,7 +50,7 @@ class Reasons:
         reasons : list of polars.Series
             One for each of `names`; null where fewer columns went that way.
         """
-        found = explain_rows(self.explainer, self.predictor, columns, seed=self.seed)
+        found = self.explainer.explain(columns)
         towards = np.where(decisions.label[:, None] == 1, found.values, -found.values)
         order = np.argsort(-towards, axis=1, kind="stable")[:, : len(self.names)]
         speaks = np.take_along_axis(towards, order, axis=1) > 0
