@@ -30,6 +30,7 @@ LIBRARIES_OF_EXTRA: Mapping[str, tuple[str, ...]] = {
     "kafka": ("confluent_kafka", "uvloop"),
     "lightgbm": ("lightgbm",),
     "xgboost": ("xgboost",),
+    "catboost": ("catboost",),
     "apprise": ("apprise",),
     "mlflow": ("mlflow", "pandas"),
     "opentelemetry": ("opentelemetry",),

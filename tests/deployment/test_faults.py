@@ -189,7 +189,7 @@ def test_a_service_whose_parent_was_killed_stops_too(two_runs: Workspace, tmp_pa
 def test_the_serving_process_loads_nothing_that_trains(trained: Workspace) -> None:
     code = (
         "import sys, tabloop.deployment.worker, tabloop.monitoring.monitor_process; "
-        "print([m for m in ('sklearn', 'joblib', 'polars', 'onnx', 'skl2onnx', 'matplotlib', 'lightgbm', 'xgboost') "
+        "print([m for m in ('sklearn', 'joblib', 'polars', 'onnx', 'skl2onnx', 'matplotlib', 'lightgbm', 'xgboost', 'catboost') "
         "if m in sys.modules])"
     )
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(trained.folder)}

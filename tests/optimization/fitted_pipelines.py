@@ -36,10 +36,11 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "hist_gradient_boosting": {"max_iter": 15},
     "lightgbm": {"n_estimators": 15, "early_stopping_rounds": None},
     "xgboost": {"n_estimators": 15, "early_stopping_rounds": None},
+    "catboost": {"n_estimators": 15, "early_stopping_rounds": None},
 }
 #: The models whose probabilities are equal to the last bit.
 EXACT = {"decision_tree", "random_forest"}
-TREES = EXACT | {"hist_gradient_boosting", "lightgbm", "xgboost"}
+TREES = EXACT | {"hist_gradient_boosting", "lightgbm", "xgboost", "catboost"}
 
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "ensemble.ExtraTreesClassifier": {"n_estimators": 5},

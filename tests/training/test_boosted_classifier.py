@@ -1,7 +1,7 @@
 """Boosters of other libraries: reproducible, silent, and stopped on rows that nobody scores.
 
-About `boosted_classifier.py`, `lightgbm_classifier.py`, `xgboost_classifier.py`, `early_stopping.py`,
-`candidates.py` and `pool.py`.
+About `boosted_classifier.py`, `lightgbm_classifier.py`, `xgboost_classifier.py`, `catboost_classifier.py`,
+`early_stopping.py`, `candidates.py` and `pool.py`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from tabloop.contract.contract import Contract
 from tabloop.errors import MissingExtraError
 from tabloop.lifecycle.lineage import library_versions
 from tabloop.training.candidates import require_libraries
+from tabloop.training.catboost_classifier import CatBoostClassifier
 from tabloop.training.early_stopping import rows_set_aside
 from tabloop.training.lightgbm_classifier import LightGBMClassifier
 from tabloop.training.xgboost_classifier import XGBoostClassifier
 from tests.training.test_train import configured, trained
 
-KINDS = [LightGBMClassifier, XGBoostClassifier]
+KINDS = [LightGBMClassifier, XGBoostClassifier, CatBoostClassifier]
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,7 @@ def test_boosters_train_beside_the_others_and_print_nothing(
     candidates = {
         "lightgbm": {"n_estimators": 60, "learning_rate": 0.2, "early_stopping_rounds": 5},
         "xgboost": {"n_estimators": 60, "learning_rate": 0.2, "early_stopping_rounds": 5},
+        "catboost": {"n_estimators": 60, "learning_rate": 0.2, "early_stopping_rounds": 5},
         "chatty": {
             "kind": "estimator",
             "import_path": "lightgbm.LGBMClassifier",
@@ -114,10 +116,11 @@ def test_boosters_train_beside_the_others_and_print_nothing(
     assert capfd.readouterr().out == ""
     versions = library_versions(config.training.candidates)
     assert versions["lightgbm"]
+    assert versions["catboost"]
     assert any(name.startswith("xgboost") for name in versions)
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("kind", ["lightgbm", "xgboost", "catboost"])
 def test_a_library_that_is_not_there_is_one_line(
     default_project: Project, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictFloat, StrictInt, model_validator
 
 from tabloop.contract.section import Section
 
 ClassWeight = Literal["balanced"] | None
+
+#: Settings of CatBoost that make a model which no graph computes exactly, each with the reason.
+_NO_EXACT_GRAPH = {
+    "max_ctr_complexity": "statistics of combined categories take a table of all their combinations",
+    "combinations_ctr": "statistics of combined categories take a table of all their combinations",
+    "grow_policy": "only symmetric trees are read",
+    "text_features": "no model sees texts",
+    "embedding_features": "no model sees embeddings",
+}
 
 
 class BoosterCandidate(Section):
@@ -24,7 +33,6 @@ class BoosterCandidate(Section):
     colsample_bytree: StrictFloat = Field(
         1.0, gt=0, le=1, description="Share of the features that each tree may use."
     )
-    reg_alpha: StrictFloat = Field(0.0, ge=0, description="L1 penalty on the leaves.")
     early_stopping_rounds: StrictInt | None = Field(
         50,
         ge=1,
@@ -44,6 +52,7 @@ class LightGBMCandidate(BoosterCandidate):
     num_leaves: StrictInt = Field(31, ge=2, description="Largest number of leaves of a tree.")
     max_depth: StrictInt | None = Field(None, ge=1, description="Largest depth of a tree; null for none.")
     min_child_samples: StrictInt = Field(20, ge=1, description="Least training rows in a leaf.")
+    reg_alpha: StrictFloat = Field(0.0, ge=0, description="L1 penalty on the leaves.")
     reg_lambda: StrictFloat = Field(0.0, ge=0, description="L2 penalty on the leaves.")
 
 
@@ -54,4 +63,31 @@ class XGBoostCandidate(BoosterCandidate):
     max_depth: StrictInt = Field(6, ge=1, description="Largest depth of a tree.")
     min_child_weight: StrictFloat = Field(1.0, ge=0, description="Least sum of Hessians in a leaf.")
     gamma: StrictFloat = Field(0.0, ge=0, description="Least gain of a split.")
+    reg_alpha: StrictFloat = Field(0.0, ge=0, description="L1 penalty on the leaves.")
     reg_lambda: StrictFloat = Field(1.0, ge=0, description="L2 penalty on the leaves.")
+
+
+class CatBoostCandidate(BoosterCandidate):
+    """CatBoost, with nulls and categories handled natively; `pip install 'tabloop[catboost]'`."""
+
+    kind: Literal["catboost"]
+    subsample: StrictFloat = Field(
+        0.8, gt=0, le=1, description="Share of the rows that each tree is fitted on, drawn by their weight."
+    )
+    max_depth: StrictInt = Field(6, ge=1, le=10, description="Depth of a tree; all are symmetric.")
+    random_strength: StrictFloat = Field(
+        1.0, ge=0, description="How much noise the score of a split gets, against overfitting."
+    )
+    one_hot_max_size: StrictInt = Field(
+        2, ge=2, le=255, description="Columns of at most so many categories are split category by category."
+    )
+    reg_lambda: StrictFloat = Field(3.0, ge=0, description="L2 penalty on the leaves.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exact_graph(cls, data: Any) -> Any:
+        refused = [name for name in _NO_EXACT_GRAPH if isinstance(data, dict) and name in data]
+        if refused:
+            listed = "; ".join(f"{name}: {_NO_EXACT_GRAPH[name]}" for name in refused)
+            raise ValueError(f"no exact graph with {listed}; leave it out")
+        return data

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictFloat, StrictInt, field_validator, model_validator
 
-from tabloop.config.boosters import ClassWeight, LightGBMCandidate, XGBoostCandidate
+from tabloop.config.boosters import CatBoostCandidate, ClassWeight, LightGBMCandidate, XGBoostCandidate
 from tabloop.contract.section import Section
 
 _MOST_PARAMETER_VALUES = 10_000
@@ -145,6 +145,7 @@ Candidate = Annotated[
     | HistGradientBoostingCandidate
     | LightGBMCandidate
     | XGBoostCandidate
+    | CatBoostCandidate
     | EstimatorCandidate,
     Field(discriminator="kind"),
 ]
@@ -158,6 +159,7 @@ CANDIDATE_KINDS = (
     "hist_gradient_boosting",
     "lightgbm",
     "xgboost",
+    "catboost",
     "estimator",
 )
 

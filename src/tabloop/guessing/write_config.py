@@ -207,7 +207,7 @@ def _add_training(page: _Page, draft: ConfigDraft) -> None:
         comment = f"  # {candidate.reason}" if candidate.reason else ""
         page.add(f"    {name}: {_flow(candidate.settings)}{comment}")
     page.add("    # hist_gradient_boosting: {}")
-    for booster in ("lightgbm", "xgboost"):
+    for booster in ("lightgbm", "xgboost", "catboost"):
         if not missing_libraries(booster):
             page.add(f"    # {booster}: {{}}")
     _add_block(page, TrainingConfig.model_validate({}), without=("candidates", "workers", "time_budget_s"))

@@ -13,7 +13,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from tabloop.config.boosters import BoosterCandidate, LightGBMCandidate, XGBoostCandidate
+from tabloop.config.boosters import (
+    BoosterCandidate,
+    CatBoostCandidate,
+    LightGBMCandidate,
+    XGBoostCandidate,
+)
 from tabloop.config.training import (
     Candidate,
     DecisionTreeCandidate,
@@ -26,6 +31,7 @@ from tabloop.config.training import (
 )
 from tabloop.extras import require_extra
 from tabloop.training.boosted_classifier import BoostedClassifier
+from tabloop.training.catboost_classifier import CatBoostClassifier
 from tabloop.training.imported_classifier import build_imported_classifier
 from tabloop.training.lightgbm_classifier import LightGBMClassifier
 from tabloop.training.xgboost_classifier import XGBoostClassifier
@@ -129,6 +135,23 @@ def _(candidate: XGBoostCandidate, seed: int, code_places: tuple[int, ...] = ())
 
 
 @build_classifier.register
+def _(candidate: CatBoostCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
+    rows: dict[str, Any] = {"bootstrap_type": "No"}
+    if candidate.subsample < 1:
+        rows = {"bootstrap_type": "MVS", "subsample": candidate.subsample}
+    parameters = {
+        "learning_rate": candidate.learning_rate,
+        "depth": candidate.max_depth,
+        **rows,
+        "rsm": candidate.colsample_bytree,
+        "random_strength": candidate.random_strength,
+        "one_hot_max_size": candidate.one_hot_max_size,
+        "l2_leaf_reg": candidate.reg_lambda,
+    }
+    return _boosted(CatBoostClassifier, candidate, parameters, seed, code_places)
+
+
+@build_classifier.register
 def _(candidate: EstimatorCandidate, seed: int, code_places: tuple[int, ...] = ()) -> BaseEstimator:
     return build_imported_classifier(candidate, seed)
 
@@ -152,7 +175,11 @@ def _boosted(
 
 
 #: The library that a kind needs and that tabloop does not bring by itself.
-_LIBRARIES: Mapping[type[Candidate], str] = {LightGBMCandidate: "lightgbm", XGBoostCandidate: "xgboost"}
+_LIBRARIES: Mapping[type[Candidate], str] = {
+    LightGBMCandidate: "lightgbm",
+    XGBoostCandidate: "xgboost",
+    CatBoostCandidate: "catboost",
+}
 
 
 def libraries_of(candidates: Iterable[Candidate]) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Graphs of random small boosters equal the libraries: nulls, sets of categories, extremes, every option.
 
-About `lightgbm_trees.py`, `xgboost_trees.py`, `histogram_trees.py` and `trees.py`.
+About `lightgbm_trees.py`, `xgboost_trees.py`, `catboost_trees.py`, `histogram_trees.py` and `trees.py`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import catboost
 import lightgbm
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from tabloop.optimization.export.features import CodeColumn, FeatureTensors
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.tree_models import tree_sum_of
+from tabloop.training.catboost_classifier import CatBoostClassifier
 from tabloop.training.lightgbm_classifier import LightGBMClassifier
 from tabloop.training.xgboost_classifier import XGBoostClassifier
 
@@ -30,6 +32,7 @@ N_NUMBERS = 3
 SIZES = (4, 40)
 PLACES = (3, 4)
 ZERO = float(np.float32(1e-35))
+QUIET: dict[str, Any] = {"logging_level": "Silent", "allow_writing_files": False, "thread_count": 1}
 
 
 def draw_table(seed: int, n_rows: int = 400) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -60,7 +63,8 @@ def probes(classifier: Any, X: NDArray[np.float64], seed: int) -> NDArray[np.flo
         for node in np.flatnonzero((tree.left >= 0) & (sets < 0) & (tree.feature < N_NUMBERS)):
             split = tree.threshold[node]
             near = np.float32(split)
-            steps = [np.nextafter(near, np.float32(side)) for side in (-np.inf, np.inf)]
+            with np.errstate(over="ignore"):  # CatBoost's least border is the least float32
+                steps = [np.nextafter(near, np.float32(side)) for side in (-np.inf, np.inf)]
             levels[tree.feature[node]] += [
                 split, np.nextafter(split, -np.inf), np.nextafter(split, np.inf), *map(float, (near, *steps)),
             ]  # fmt: skip
@@ -158,6 +162,31 @@ def test_xgboost(seed: int, max_depth: int, n_trees: int, more: dict[str, Any], 
     require_equal(classifier, probes(classifier, X, seed), 5e-16)
 
 
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    depth=st.integers(1, 7),
+    n_trees=st.integers(1, 12),
+    more=st.sampled_from(
+        [{}, {"rsm": 0.5}, {"bootstrap_type": "MVS", "subsample": 0.5}, {"one_hot_max_size": 10},
+         {"one_hot_max_size": 255}, {"nan_mode": "Max"}, {"boosting_type": "Ordered"}, {"random_strength": 5.0},
+         {"boost_from_average": True}]
+    ),
+    balanced=st.booleans(),
+)  # fmt: skip
+def test_catboost(seed: int, depth: int, n_trees: int, more: dict[str, Any], balanced: bool) -> None:
+    X, y = draw_table(seed)
+    classifier = CatBoostClassifier(
+        {"depth": depth, "learning_rate": 0.3, **more},
+        n_estimators=n_trees,
+        early_stopping_rounds=None,
+        class_weight="balanced" if balanced else None,
+        categories=PLACES,
+        random_state=seed,
+    ).fit(X, y)
+    require_equal(classifier, probes(classifier, X, seed), 5e-16)
+
+
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6), max_leaf_nodes=st.integers(2, 12))
 def test_histogram_gradient_boosting(seed: int, max_leaf_nodes: int) -> None:
@@ -168,7 +197,7 @@ def test_histogram_gradient_boosting(seed: int, max_leaf_nodes: int) -> None:
     require_equal(classifier, probes(classifier, X, seed), 5e-16)
 
 
-@pytest.mark.parametrize("kind", [LightGBMClassifier, XGBoostClassifier])
+@pytest.mark.parametrize("kind", [LightGBMClassifier, XGBoostClassifier, CatBoostClassifier])
 def test_a_model_of_categories_alone(kind: Any) -> None:
     X, y = draw_table(3)
     codes = np.ascontiguousarray(X[:, N_NUMBERS:])
@@ -237,6 +266,29 @@ def test_early_stopping_of_xgboosts_own_classifier() -> None:
 
 
 @pytest.mark.parametrize(
+    "parameters",
+    [{}, {"nan_mode": "Max"}, {"loss_function": "CrossEntropy"}, {"boost_from_average": True},
+     {"auto_class_weights": "Balanced"}, {"model_shrink_rate": 0.1}],
+    ids=str,
+)  # fmt: skip
+def test_catboosts_own_classifier(parameters: dict[str, Any]) -> None:
+    X, y = draw_table(6)
+    numbers = X[:, :N_NUMBERS]
+    classifier = catboost.CatBoostClassifier(iterations=8, **QUIET, **parameters).fit(numbers, y)
+    require_equal(classifier, probes(classifier, X, 1)[:, :N_NUMBERS], 5e-16, sizes=())
+
+
+def test_a_symmetric_tree_is_written_without_what_no_row_reaches() -> None:
+    X, y = draw_table(7, 2000)
+    classifier = CatBoostClassifier(
+        {"depth": 8}, n_estimators=20, early_stopping_rounds=None, categories=PLACES
+    ).fit(X, y)
+    model = tree_sum_of(classifier)
+    assert model is not None
+    assert sum(len(tree.left) for tree in model.trees) < 0.5 * 20 * (2**9 - 1)
+
+
+@pytest.mark.parametrize(
     ("classifier", "reason"),
     [
         (lightgbm.LGBMClassifier(n_estimators=3, linear_tree=True, verbosity=-1), "linear leaves"),
@@ -247,8 +299,15 @@ def test_early_stopping_of_xgboosts_own_classifier() -> None:
             "objective binary:hinge",
         ),
         (xgboost.XGBClassifier(n_estimators=3, missing=0.0, verbosity=0), "other than NaN"),
+        (catboost.CatBoostClassifier(iterations=3, grow_policy="Depthwise", **QUIET), "not symmetric"),
+        (
+            catboost.CatBoostClassifier(
+                iterations=3, loss_function="Focal:focal_alpha=0.5;focal_gamma=0.2", **QUIET
+            ),
+            "loss Focal",
+        ),
     ],
-    ids=["linear_tree", "cross_entropy", "gblinear", "hinge", "missing"],
+    ids=["linear_tree", "cross_entropy", "gblinear", "hinge", "missing", "depthwise", "focal"],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_what_has_no_exact_graph_is_refused_with_the_reason(classifier: Any, reason: str) -> None:
@@ -274,3 +333,15 @@ def test_a_split_by_categories_costs_one_lookup_a_column() -> None:
         assert nodes.count("GatherND") == len(PLACES)
         counts.append(len(nodes))
     assert counts[0] == counts[1]
+
+
+def test_statistics_of_combined_categories_are_refused() -> None:
+    X, y = draw_table(10, 2000)
+    y = ((X[:, 3] + X[:, 4]) % 2).astype(np.int64)
+    classifier = CatBoostClassifier(
+        {"model_size_reg": 0.0}, n_estimators=20, early_stopping_rounds=None, categories=PLACES
+    ).fit(X, y)
+    combined = classifier._settings() | {"max_ctr_complexity": 2}
+    classifier.booster_ = catboost.train(classifier.pool(X, y), combined, iterations=20)
+    with pytest.raises(ExportError, match="combined categories"):
+        tree_sum_of(classifier)

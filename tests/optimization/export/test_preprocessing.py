@@ -139,7 +139,9 @@ def test_formulas_without_columns_have_a_row_for_each_row() -> None:
     require_parity(pipeline, only_text, rows, most=1e-15)
 
 
-@pytest.mark.parametrize("name", ["hist_gradient_boosting", "lightgbm", "xgboost", "logistic_regression"])
+@pytest.mark.parametrize(
+    "name", ["hist_gradient_boosting", "lightgbm", "xgboost", "catboost", "logistic_regression"]
+)
 @pytest.mark.parametrize(
     "options",
     [

@@ -14,6 +14,7 @@ from sklearn.ensemble import (
 from sklearn.tree import DecisionTreeClassifier
 
 from tabloop.errors import ExportError
+from tabloop.optimization.export.catboost_trees import catboost_sum
 from tabloop.optimization.export.histogram_trees import histogram_sum
 from tabloop.optimization.export.lightgbm_trees import lightgbm_sum
 from tabloop.optimization.export.tree_sum import Tree, TreeSum
@@ -29,6 +30,7 @@ _READERS: dict[str, Callable[[Any], TreeSum]] = {
     "XGBClassifier": xgboost_sum,
     "XGBRFClassifier": xgboost_sum,
     "XGBoostClassifier": xgboost_sum,
+    "CatBoostClassifier": catboost_sum,
 }
 
 
