@@ -1,13 +1,15 @@
-"""tabloop's graphs of boosters against those of onnxmltools: error, flipped decisions, size, time.
+"""tabloop's graphs of boosters against those of others: error, flipped decisions, size, time.
 
-    python -m benchmarks.boosters [--rows 20000] [--json]
+    python -m benchmarks.boosters [--rows 20000] [--single] [--json]
 
 Seven tables with categories and nulls: two drawn, and five that come with scikit-learn and statsmodels, whose
 missing values are made where they have none. Each model is compared with its own library on the whole table,
-on the same rows with values missing and categories unseen, and on rows at the split thresholds. onnxmltools
-gets the matrix that tabloop's preprocessing makes, tabloop's graph the raw columns. Times are processor time
-of one thread, both graphs in turn, in rows of a batch of 256; the last line compares single rows of a model
-with 12 categories and of one on the numbers alone. No network is needed; onnxmltools has to be installed.
+on the same rows with values missing, and on rows drawn from the contract, with categories unseen. The others,
+onnxmltools for LightGBM and XGBoost and CatBoost's own export, get the matrix that tabloop's preprocessing
+makes, tabloop's graph the raw columns. CatBoost exports no categories, so it comes on numbers again.
+Times are processor time of one thread, both graphs in turn, in rows of a batch of 256; the last lines compare
+single rows of a model with 12 categories and of one on the numbers alone, for which `--single` is enough. No
+network is needed; onnxmltools has to be installed.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TARGET = "target"
-KINDS = ("lightgbm", "xgboost", "hist_gradient_boosting")
+KINDS = ("lightgbm", "xgboost", "catboost", "hist_gradient_boosting")
 _BATCH = 256
 _ROUNDS = 15
 
@@ -110,6 +114,11 @@ def tables(n_rows: int) -> dict[str, pl.DataFrame]:
     }
 
 
+def numbers_of(frame: pl.DataFrame) -> pl.DataFrame:
+    """Leave the categories out."""
+    return frame.select(name for name in frame.columns if frame[name].dtype != pl.String)
+
+
 def contract_of(frame: pl.DataFrame) -> Contract:
     """Describe a table: texts are categories, everything else numbers, all nullable."""
     columns: dict[str, Any] = {}
@@ -168,25 +177,31 @@ def processor_us(runs: list[Callable[[], object]], n_rows: int) -> list[float]:
 def upstream_session(
     kind: str, pipeline: Pipeline, n_features: int
 ) -> tuple[onnxruntime.InferenceSession, int]:
-    """Convert the booster with onnxmltools; give its session and its size."""
-    import onnxmltools
-    from onnxmltools.convert.common.data_types import FloatTensorType
-
-    types = [("x", FloatTensorType([None, n_features]))]
+    """Convert the booster as others do; give the session and its size."""
     booster = pipeline[-1].booster_
-    if kind == "lightgbm":
-        model = onnxmltools.convert_lightgbm(booster, initial_types=types, zipmap=False)
+    if kind == "catboost":
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "model.onnx")
+            booster.save_model(str(path), format="onnx")
+            written = path.read_bytes()
     else:
-        model = onnxmltools.convert_xgboost(booster, initial_types=types)
+        import onnxmltools
+        from onnxmltools.convert.common.data_types import FloatTensorType
+
+        types = [("x", FloatTensorType([None, n_features]))]
+        if kind == "lightgbm":
+            model = onnxmltools.convert_lightgbm(booster, initial_types=types, zipmap=False)
+        else:
+            model = onnxmltools.convert_xgboost(booster, initial_types=types)
+        written = model.SerializeToString()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    written = model.SerializeToString()
     return onnxruntime.InferenceSession(written, options), len(written)
 
 
 def positive(outputs: list[Any]) -> NDArray[np.float64]:
-    """Take the positive probability out of what onnxmltools' graphs give."""
+    """Take the positive probability out of what others' graphs give."""
     last = outputs[-1]
     if isinstance(last, list):
         return np.array([row[1] for row in last], dtype=np.float64)
@@ -197,6 +212,7 @@ def compared(name: str, frame: pl.DataFrame, kind: str, n_trees: int) -> list[Fi
     """Compare both graphs of one model on one table with its library."""
     contract = contract_of(frame)
     pipeline = fitted(kind, frame, contract, n_trees)
+    model = kind if contract.category_features else f"{kind}, numbers"
     rows = asked_rows(frame, contract, 5000)
     x = np.asarray(pipeline[:-1].transform(rows), dtype=np.float64)
     expected = pipeline[-1].predict_proba(x)[:, 1]
@@ -208,37 +224,35 @@ def compared(name: str, frame: pl.DataFrame, kind: str, n_trees: int) -> list[Fi
     try:
         written = save_model(export_pipeline(pipeline, contract))
     except ExportError as error:
-        return [Figures(name, kind, "tabloop", len(x), None, None, None, None, str(error))]
+        return [Figures(name, model, "tabloop", len(x), None, None, None, None, str(error))]
     predictor = Predictor(written)
     runs: list[Callable[[], object]] = [lambda: predictor.predict(batch)]
     answers = [("tabloop", predictor.predict(columns), len(written))]
-    refused = ""
+    refused, other = "", "its own" if kind == "catboost" else "onnxmltools"
     if kind != "hist_gradient_boosting":
         try:
             session, size = upstream_session(kind, pipeline, x.shape[1])
             narrow = x.astype(np.float32)
-            answers.append(("onnxmltools", positive(session.run(None, {"x": narrow})), size))
-            runs.append(lambda: session.run(None, {"x": narrow[:_BATCH]}))
+            name_in = session.get_inputs()[0].name
+            answers.append((other, positive(session.run(None, {name_in: narrow})), size))
+            runs.append(lambda: session.run(None, {name_in: narrow[:_BATCH]}))
         except Exception as error:  # the converter raises whatever it comes upon
             refused = f"{type(error).__name__}: {error}".splitlines()[0][:60]
     times = processor_us(runs, _BATCH)
     found = [
         Figures(
-            name, kind, graph, len(x), float(np.nanmax(np.abs(got - expected))),
+            name, model, graph, len(x), float(np.nanmax(np.abs(got - expected))),
             int(((got >= threshold) != (expected >= threshold)).sum()), size / 1000, us,
         )
         for (graph, got, size), us in zip(answers, times, strict=True)
     ]  # fmt: skip
-    return found + (
-        [Figures(name, kind, "onnxmltools", len(x), None, None, None, None, refused)] if refused else []
-    )
+    return found + ([Figures(name, model, other, len(x), None, None, None, None, refused)] if refused else [])
 
 
 def single_rows(kind: str, frame: pl.DataFrame, n_trees: int) -> tuple[float, float]:
     """Time single rows of a model with categories, and of the same on the numbers alone, in microseconds."""
-    numbers = frame.select(name for name in frame.columns if frame[name].dtype != pl.String)
     runs: list[Callable[[], object]] = []
-    for part in (frame, numbers):
+    for part in (frame, numbers_of(frame)):
         contract = contract_of(part)
         predictor = Predictor(save_model(export_pipeline(fitted(kind, part, contract, n_trees), contract)))
         columns = columns_of_frame(contract, typed_columns(contract, part.head(400)))
@@ -258,17 +272,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=20_000, help="rows of the wide table")
     parser.add_argument("--trees", type=int, default=100)
+    parser.add_argument("--single", action="store_true", help="single rows alone")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     made = tables(arguments.rows)
-    if not arguments.json:
+    if not arguments.json and not arguments.single:
         figures_head = f"{'max |dp|':>10}{'flips':>7}{'kB':>8}{'us/row':>8}"
         print(f"{'table':15}{'model':24}{'graph':13}{'rows':>7}{figures_head}")
     found = []
-    for name, frame in made.items():
-        for kind in KINDS:
-            for figures in compared(name, frame, kind, arguments.trees):
+    for name, frame in ({} if arguments.single else made).items():
+        for kind, part in (*((kind, frame) for kind in KINDS), ("catboost", numbers_of(frame))):
+            for figures in compared(name, part, kind, arguments.trees):
                 found.append(figures)
                 if not arguments.json:
                     print(line_of(figures), flush=True)

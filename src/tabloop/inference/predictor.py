@@ -17,11 +17,12 @@ from tabloop.errors import ArtifactError, ArtifactMissingError, DataError
 CHUNK_ROWS = 1024
 
 _DTYPES: Mapping[str, tuple[Any, str]] = {  # by input type: what the session takes, and NumPy kinds that fit
-    "int64": (np.int64, "iu"),
-    "double": (np.float64, "fiub"),
-    "bool": (np.bool_, "b"),
-    "string": (np.object_, "OUT"),
+    "int64": (np.dtype(np.int64), "iu"),
+    "double": (np.dtype(np.float64), "fiub"),
+    "bool": (np.dtype(np.bool_), "b"),
+    "string": (np.dtype(np.object_), "OUT"),
 }
+_TEXT = {str}
 
 
 class Predictor:
@@ -119,13 +120,14 @@ class Predictor:
                 continue
             array = np.asarray(columns[name])
             dtype, kinds = _DTYPES[kind]
-            if array.dtype == dtype and array.ndim == 1 and dtype != np.object_:
+            # ONNX Runtime would take any object for its text, None for "None"
+            fits = array.dtype == dtype and (
+                kind != "string" or set(map(type, array.ravel().tolist())) <= _TEXT
+            )
+            if fits and array.ndim == 1:
                 feed[name] = array.reshape(-1, 1)
                 continue
-            # ONNX Runtime would take any object for its text, None for "None"
-            if array.dtype.kind not in kinds or (
-                array.dtype.kind == "O" and not all(type(value) is str for value in array.flat)
-            ):
+            if not fits and (array.dtype.kind not in kinds or array.dtype.kind == "O"):
                 problems.append(f"column {name}: got {array.dtype}, expected {kind} values")
             elif array.ndim not in (1, 2) or array.size != len(array):
                 problems.append(f"column {name}: got shape {array.shape}, expected (n_rows,)")

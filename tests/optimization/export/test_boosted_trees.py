@@ -169,7 +169,7 @@ def test_xgboost(seed: int, max_depth: int, n_trees: int, more: dict[str, Any], 
     n_trees=st.integers(1, 12),
     more=st.sampled_from(
         [{}, {"rsm": 0.5}, {"bootstrap_type": "MVS", "subsample": 0.5}, {"one_hot_max_size": 10},
-         {"one_hot_max_size": 255}, {"nan_mode": "Max"}, {"boosting_type": "Ordered"}, {"random_strength": 5.0},
+         {"one_hot_max_size": 255}, {"boosting_type": "Ordered"}, {"random_strength": 5.0},
          {"boost_from_average": True}]
     ),
     balanced=st.booleans(),
