@@ -18,6 +18,7 @@ from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.tree_models import tree_sum_of
 from tabloop.optimization.int8.trees import TreePlan, choose_cuts, quantized_tree_scores
+from tabloop.training.catboost_classifier import CatBoostClassifier
 
 
 def _fitted(contract: Contract, students: pl.DataFrame, name: str) -> Pipeline:
@@ -80,3 +81,19 @@ def test_too_many_thresholds_become_255_codes(contract: Contract, students: pl.D
     assert errors[255] < 0.01
     leaves = _tree_proba(pipeline, x, TreePlan(splits=False, leaves=True))
     assert 0 < np.abs(leaves - expected).max() <= 1 / 510 + 1e-12  # half a level, on average of trees
+
+
+def test_the_least_float32_as_a_threshold_stands_for_what_is_missing() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(600, 2))
+    x[rng.random(x.shape) < 0.3] = np.nan
+    y = (np.isnan(x[:, 0]) ^ (rng.random(600) < 0.1)).astype(np.int64)
+    classifier = CatBoostClassifier({}, n_estimators=5, early_stopping_rounds=None).fit(x, y)
+    trees = tree_sum_of(classifier)
+    assert trees is not None
+    assert min(tree.threshold.min() for tree in trees.trees) == np.finfo(np.float32).min
+    graph = OnnxGraph({"x0": "double", "x1": "double"})
+    features = FeatureTensors(graph.add("Concat", "x0", "x1", axis=1), 2)
+    output = quantized_tree_scores(graph, features, trees, TreePlan(splits=False, leaves=False))
+    got = Predictor(save_model(graph.model(output, "p"))).predict({"x0": x[:, 0], "x1": x[:, 1]})
+    assert np.abs(got - classifier.predict_proba(x)[:, 1]).max() < 1e-6

@@ -159,7 +159,8 @@ def _representable(tree: Tree, model: TreeSum, *, narrow: bool) -> NDArray[np.fl
     if not narrow or not model.rounds_to_float32:
         return tree.threshold
     nearest = tree.threshold.astype(np.float32)
-    below = np.nextafter(nearest, np.float32(-np.inf))
+    with np.errstate(over="ignore"):  # below the least float32, CatBoost's border of what is missing, is -inf
+        below = np.nextafter(nearest, np.float32(-np.inf))
     return np.where(nearest > tree.threshold, below, nearest).astype(np.float64)
 
 
