@@ -93,7 +93,7 @@ def test_the_least_float32_as_a_threshold_stands_for_what_is_missing() -> None:
     assert trees is not None
     assert min(tree.threshold.min() for tree in trees.trees) == np.finfo(np.float32).min
     graph = OnnxGraph({"x0": "double", "x1": "double"})
-    features = FeatureTensors(graph.add("Concat", "x0", "x1", axis=1), 2)
+    features = FeatureTensors(graph.add("Concat", "x0", "x1", axis=1), (frozenset({"x0"}), frozenset({"x1"})))
     output = quantized_tree_scores(graph, features, trees, TreePlan(splits=False, leaves=False))
     got = Predictor(save_model(graph.model(output, "p"))).predict({"x0": x[:, 0], "x1": x[:, 1]})
     assert np.abs(got - classifier.predict_proba(x)[:, 1]).max() < 1e-6
