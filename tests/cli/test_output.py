@@ -72,6 +72,11 @@ def test_what_workers_print_does_not_reach_the_json(tmp_path: Path) -> None:
     tabloop("init", "students.csv", "--target", "purchased")
     candidates = {"chatty": {"kind": "estimator", "import_path": "chatty.Chatty", "report_only": True},
                   "decision_tree": {}}  # fmt: skip
-    trained = tabloop("train", "--json", "--set", f"training.candidates={json.dumps(candidates)}")
+    quick = (
+        f"training.candidates={json.dumps(candidates)}",
+        "cv.n_splits=2",
+        "monitoring.reference_rows=100",
+    )
+    trained = tabloop("train", "--json", *(word for setting in quick for word in ("--set", setting)))
     assert json.loads(trained.stdout)["metrics"]["best_model_name"] == "decision_tree"
     assert "fitting" in trained.stderr

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 from benchmarks.http_load import Load, closed_loop, post
 
@@ -25,19 +24,25 @@ from tabloop.contract.contract import Contract
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
-from tests.conftest import Workspace, make_workspace
+from tests.conftest import SharedFolders, Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
 
 @pytest.fixture(scope="module")
-def two_runs(tmp_path_factory: pytest.TempPathFactory, students: pl.DataFrame) -> Workspace:
+def two_runs(shared_folders: SharedFolders, trained: Workspace) -> Workspace:
     """A champion, and a second run that passed its gates after it was replaced by the first again."""
-    workspace = make_workspace(tmp_path_factory.mktemp("two-runs"), students)
-    assert workspace.run("run").code == 0
-    lenient = ("--set", "release.roc_auc_margin=1", "--set", "release.brier_margin=1")
-    assert workspace.run("run", "--set", "seed=7", *lenient).code == 0
-    assert workspace.run("rollback").code == 0
-    return workspace
+
+    def fill(folder: Path) -> None:
+        workspace = trained.copy(folder / "project")
+        settings = (
+            "training.candidates={decision_tree: {}}",
+            "release.roc_auc_margin=1",
+            "release.brier_margin=1",
+        )
+        assert workspace.run("run", *(word for each in settings for word in ("--set", each))).code == 0
+        assert workspace.run("rollback").code == 0
+
+    return Workspace(shared_folders.made_once("two_runs", fill) / "project")
 
 
 def rows_of(contract: Contract, n_rows: int) -> list[dict[str, Any]]:

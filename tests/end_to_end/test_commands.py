@@ -173,7 +173,8 @@ def test_training_again_gives_the_same_and_a_difference_is_seen(trained_copy: Wo
     assert outcome.code == 0, outcome.err
     assert "the same metrics and predictions" in outcome.out
     lenient = ("--set", "release.roc_auc_margin=1", "--set", "release.brier_margin=1")
-    assert trained_copy.run("run", "--set", "seed=7", *lenient).code == 0
+    quick = ("--set", "training.candidates={decision_tree: {}}", "--set", "seed=7")
+    assert trained_copy.run("run", *quick, *lenient).code == 0
     first, second = (run.run_id for run in RunStore(trained_copy.model_dir).runs())
     differences = json.loads(trained_copy.run("runs", "diff", first, second, "--json").out)["differences"]
     assert differences["config.seed"] == {"first": 42, "second": 7}
@@ -215,7 +216,8 @@ def test_a_manifest_rewritten_to_hide_a_change_is_seen(trained_copy: Workspace) 
 
 def test_a_floor_refuses_seals_and_keeps_the_old_champion(trained_copy: Workspace) -> None:
     champion = (trained_copy.model_dir / "champion").readlink()
-    outcome = trained_copy.run("run", "--set", "release.min_roc_auc=0.9999")
+    quick = ("--set", "training.candidates={decision_tree: {}}")
+    outcome = trained_copy.run("run", *quick, "--set", "release.min_roc_auc=0.9999")
     assert outcome.code == 1
     assert "quality: test ROC-AUC is" in outcome.err
     assert (trained_copy.model_dir / "champion").readlink() == champion
@@ -249,7 +251,7 @@ def test_a_sealed_run_is_measured_beside_its_folder(
 ) -> None:
     # what is measured and where it goes is the subject: a few calls of each will do
     monkeypatch.setattr(benchmark_plan, "_MOST_CALLS", 5)
-    workspace.change(training={"candidates": {"logistic_regression": {}, "decision_tree": {}}})
+    workspace.change(training={"candidates": {"logistic_regression": {}}})
     assert workspace.run("run").code == 0
     run = RunStore(workspace.model_dir).require_champion()
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
@@ -396,12 +398,11 @@ def test_parquet_gives_the_same_model_as_csv(
     workspace: Workspace, students: pl.DataFrame, trained: Workspace
 ) -> None:
     students.write_parquet(workspace.folder / "students.parquet")
-    outcome = workspace.run("run", "--set", "data.source={kind: parquet, path: students.parquet}", "--json")
+    outcome = workspace.run("train", "--set", "data.source={kind: parquet, path: students.parquet}", "--json")
     assert outcome.code == 0, outcome.err
-    assert (
-        artifact(workspace, "lineage.json")["predictions_sha256"]
-        == artifact(trained, "lineage.json")["predictions_sha256"]
-    )
+    (run,) = RunStore(workspace.model_dir).runs()
+    lineage = run.read_json("lineage.json")
+    assert lineage["predictions_sha256"] == artifact(trained, "lineage.json")["predictions_sha256"]
 
 
 def test_an_infeasible_promise_can_fail_the_run(quick_workspace: Workspace) -> None:
@@ -409,12 +410,13 @@ def test_an_infeasible_promise_can_fail_the_run(quick_workspace: Workspace) -> N
     outcome = quick_workspace.run("run", *strict, "--set", "business.on_infeasible=fail")
     assert outcome.code == 1
     assert "no threshold can promise a precision of 0.9999" in outcome.err
-    outcome = quick_workspace.run("run", *strict, "--set", "release.require_promise=true")
-    assert outcome.code == 1
-    assert "the precision promise is infeasible" in outcome.err
-    outcome = quick_workspace.run("run", *strict)
+    outcome = quick_workspace.run("run", *strict, "--no-release")
     assert outcome.code == 0
     assert "cannot be promised" in outcome.out
+    outcome = quick_workspace.run("release", *strict, "--dry-run", "--set", "release.require_promise=true")
+    assert outcome.code == 1
+    assert "the precision promise is infeasible" in outcome.err
+    assert quick_workspace.run("release", *strict).code == 0
 
 
 def test_two_runs_at_once_do_not_collide(quick_workspace: Workspace) -> None:
@@ -543,9 +545,10 @@ def test_environment_and_set_reach_every_command(quick_workspace: Workspace) -> 
     )
     config = json.loads(shown.out)
     assert (config["seed"], config["cv"]["n_splits"]) == (9, 4)
-    moved = quick_workspace.run("run", "--set", "artifacts.model_dir=elsewhere")
+    moved = quick_workspace.run("train", "--set", "artifacts.model_dir=elsewhere")
     assert moved.code == 0, moved.err
-    assert (quick_workspace.folder / "elsewhere" / "champion").exists()
+    (run,) = RunStore(quick_workspace.folder / "elsewhere").runs()
+    assert run.is_trained
     assert not quick_workspace.model_dir.exists()
 
 

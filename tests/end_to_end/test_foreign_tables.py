@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import statsmodels.api as sm
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from tabloop.config.data import CsvSource
@@ -56,7 +55,9 @@ def wine(folder: Path) -> Path:
 
 def fair(folder: Path) -> Path:
     """Half of it categories and `yes`/`no`, with missing values written in two ways."""
-    table = sm.datasets.fair.load_pandas().data.sample(1000, random_state=0)
+    from statsmodels.datasets import fair as dataset  # dear to import, and only here
+
+    table = dataset.load_pandas().data.sample(1000, random_state=0)
     jobs = {
         1: "student",
         2: "unskilled",
@@ -78,7 +79,9 @@ def fair(folder: Path) -> Path:
 
 def doctor_visits(folder: Path) -> Path:
     """Tabs, spaces around fields, a constant column, an id, unknown targets, broken lines."""
-    table = sm.datasets.randhie.load_pandas().data.sample(900, random_state=1).round(4)
+    from statsmodels.datasets import randhie
+
+    table = randhie.load_pandas().data.sample(900, random_state=1).round(4)
     table["visited: ever?"] = table.mdvis.gt(0).map({True: "Y", False: "N"})
     table["visited: ever?"] = table["visited: ever?"].where(np.arange(900) % 30 != 0, "")
     table.insert(0, "person_id", [f"p{place * 7919 % 100_003:06}" for place in range(900)])

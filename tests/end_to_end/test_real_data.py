@@ -8,13 +8,22 @@ import pytest
 from tests.conftest import ROOT, Workspace
 
 
+def test_the_real_students_are_read_whole(real_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    outcome = Workspace(tmp_path).run("data", "check", "--json", "--set", f"data.source.path={real_data}")
+    assert outcome.code == 0, outcome.err
+    report = json.loads(outcome.out)
+    assert (report["read"], report["accepted"], report["reasons"]) == (17_761, 17_761, {})
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         pytest.param(["training.keep=winner", "benchmarking.in_run=none"], id="the winner alone"),
-        pytest.param([], id="everything", marks=pytest.mark.soak),
+        pytest.param([], id="everything"),
     ],
 )
+@pytest.mark.soak
 def test_the_real_students_are_read_whole_and_learned(
     real_data: Path, tmp_path: Path, settings: list[str]
 ) -> None:

@@ -27,6 +27,12 @@ RECORD = {
     "practice_exams_started": 2, "practice_exams_passed": 1, "minutes_spent_on_exams": 40.0,
 }  # fmt: skip
 
+#: Every stage of a run, each with little to do.
+QUICK = (
+    "training.candidates={logistic_regression: {}}", "cv.n_splits=2", "release.load_test_s=0.3",
+    "benchmarking.repeated_runs=3", "benchmarking.batch_size=16", "benchmarking.batch_sizes=[1]",
+)  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -178,10 +184,7 @@ def test_training_needs_no_http_stack_and_no_repository(wheel: Path, tmp_path: P
         work,
         "run",
         "--json",
-        "--set",
-        "training.candidates={logistic_regression: {}}",
-        "--set",
-        "cv.n_splits=2",
+        *(word for setting in QUICK for word in ("--set", setting)),
     )
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["release"]["promoted"]

@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.conftest import QuietProgress
+from tests.retraining.doomed import run_until_killed
 from tests.retraining.retraining_kit import Live
 
 from tabloop.release.release import release
 from tabloop.retraining import retrain as retraining
 
-#: Replaces one function by the end of the process.
-KILLED = """
-import os, signal
-from tabloop.cli import main
-import {module} as module
-def die(*arguments, **more):
-    os.kill(os.getpid(), signal.SIGKILL)
-module.{name} = die
-main()
-"""
-
 
 def kill_at(live: Live, module: str, name: str, *command: str) -> None:
     """Run a command that dies when it gets to a function."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED.format(module=module, name=name), *command],
-        cwd=live.workspace.folder,
-        env=os.environ,
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert run_until_killed(live.workspace.folder, module, name, *command) == -signal.SIGKILL
 
 
 def unfinished(live: Live) -> list[str]:
