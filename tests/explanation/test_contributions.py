@@ -87,6 +87,7 @@ class Explained:
         ("hist_gradient_boosting", {}),
         ("lightgbm", {}),
         ("xgboost", {}),
+        ("catboost", {}),
         ("lightgbm", {"target_encoding": ["country"]}),
     ],
 )
