@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tabloop.contract.contract import Contract
 from tabloop.errors import BrokerUnavailableError, InvalidEventsError, LogUnwritableError
 from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
+from tabloop.streaming.consumer import _end
 from tabloop.streaming.event_log import LoggedDecision
 from tabloop.streaming.events import EventCodec
 from tabloop.streaming.live_service import FixedService
@@ -319,3 +321,23 @@ def test_an_event_that_is_in_two_batches_at_once_is_scored_once(
     report = asyncio.run(consumer_of(source, sink, slow(service, 0.05), config, log).run(asyncio.Event()))
     assert (report.decided, report.repeated) == (10, 30)
     assert sorted(log.event_ids) == names
+
+
+def test_a_stop_does_not_wait_for_a_task_that_swallowed_its_cancellation() -> None:
+    """A consumer whose Redis was killed went on for ever: its client took the one cancellation for itself."""
+
+    async def main() -> None:
+        began = asyncio.Event()
+
+        async def deaf_once() -> None:
+            began.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(600)
+            await asyncio.sleep(600)
+
+        task = asyncio.create_task(deaf_once())
+        await began.wait()
+        await asyncio.wait_for(_end(task), 60)
+        assert task.cancelled()
+
+    asyncio.run(main())

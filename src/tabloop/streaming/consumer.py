@@ -132,8 +132,7 @@ class StreamConsumer:
             reader.cancel()
             # what is under way is brought to its end: it is scored, and may be published already
             await asyncio.gather(reader, *self._batches, return_exceptions=True)
-            extending.cancel()
-            await asyncio.gather(extending, return_exceptions=True)
+            await _end(extending)
             with contextlib.suppress(BrokerUnavailableError):
                 await self._source.release(self._held())
 
@@ -229,3 +228,11 @@ class StreamConsumer:
 
     def _note(self, _: object = None) -> None:
         self._changed.set()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it ends: a broker's client that is just connecting may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
+    await asyncio.gather(task, return_exceptions=True)
