@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _MOST_COLUMNS, _MOST_VALUES = 6, 8
 _MOST_NUMBERS, _BANDS = 4, 4
-_FEW_ROWS, _FEW_POSITIVES = 30, 5
+#: A figure on fewer rows is marked.
+FEW_ROWS, _FEW_POSITIVES = 30, 5
 
 
 def measure_segments(
@@ -167,5 +168,5 @@ def _segment(
         precision_interval=exact_interval(hits, predicted) if predicted else None,
         recall_interval=exact_interval(hits, positives) if positives else None,
         roc_auc_interval=roc_auc_interval(labels, scores) if both else None,
-        is_small=rows < _FEW_ROWS or positives < _FEW_POSITIVES,
+        is_small=rows < FEW_ROWS or positives < _FEW_POSITIVES,
     )

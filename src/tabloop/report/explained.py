@@ -16,6 +16,7 @@ from tabloop.charts.lines import Line, line_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import brief, number_text
+from tabloop.evaluation.segments import FEW_ROWS
 from tabloop.report.page import Block, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
 
@@ -115,9 +116,9 @@ def segments_section(run: RunDocuments) -> Section:
     left = f" {found.segments_left_out:,} rarer values are not listed." if found.segments_left_out else ""
     words = (
         "The commonest values of each category, and numbers in bands between quartiles of the training rows, "
-        "the upper end included, on the test rows. A hollow mark stands on fewer than 30 "
-        "rows or 5 "
-        f"positives: read its interval, not its place.{left} Among many segments some differ by chance."
+        f"the upper end included, on the test rows. A hollow mark stands on fewer than {FEW_ROWS} of the "
+        "rows in brackets, or on a group with fewer than 5 positives: read its interval, not its place."
+        f"{left} Among many segments some differ by chance."
     )
     return Section(
         "segments",
@@ -159,7 +160,8 @@ def _segment_chart(column: str, figure: str, overall: float, segments: list[Segm
         value, ends, rows = pick(segment)
         if value is not None and ends is not None:
             name = segment.value or "(empty)"
-            estimates.append(Estimate(name, value, *ends, note=f"{rows:,}", is_small=segment.is_small))
+            is_small = segment.is_small or rows < FEW_ROWS
+            estimates.append(Estimate(name, value, *ends, note=f"{rows:,}", is_small=is_small))
     of = {"precision": "rows decided positive", "recall": "positive rows", "ROC-AUC": "rows"}[figure]
     title = f"{figure[0].upper()}{figure[1:]} by {brief(column)}"
     if not estimates:
