@@ -54,6 +54,18 @@ def test_what_the_model_leans_on_is_found_and_what_it_ignores_costs_nothing() ->
     assert found == explain_model(model, "model.onnx", CONTRACT, COLUMNS, y, seed=1)
 
 
+def test_of_very_many_columns_those_that_tell_most_are_measured() -> None:
+    model = cast("Predictor", Known())
+    many = COLUMNS | {f"noise_{place}": RNG.normal(size=3_000) for place in range(250)}
+    described = CONTRACT.to_dict()
+    described["columns"] |= {f"noise_{place}": {"type": "number"} for place in range(250)}
+    y = (RNG.random(3_000) < model.predict(COLUMNS)).astype(np.int8)
+    found = explain_model(model, "model.onnx", Contract.from_dict(described), many, y, seed=1)
+    assert len(found.importances) + found.columns_left_out == 253
+    assert len(found.importances) == 200
+    assert {"strong", "shop"} <= {each.column for each in found.importances[:5]}
+
+
 def test_rare_positives_are_among_the_rows_that_are_drawn() -> None:
     y = np.zeros(10_000, dtype=np.int8)
     y[:30] = 1

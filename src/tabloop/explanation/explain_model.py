@@ -13,11 +13,14 @@ from tabloop.explanation.importance import REPEATS, draw_rows, measure_importanc
 from tabloop.explanation.partial_dependence import measure_dependence
 from tabloop.inference.predictor import Predictor
 from tabloop.statistics.intervals import roc_auc
+from tabloop.statistics.related_features import most_related
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DEPENDENCES, _DEPENDENCE_ROWS = 6, 250
+# shuffling a column scores rows as wide as the table: all of very many would take the square of their number
+_MOST_COLUMNS = 200
 
 
 def explain_model(
@@ -30,6 +33,8 @@ def explain_model(
     seed: int,
 ) -> Explanation:
     """Measure importances, and the partial dependence of the most important columns.
+
+    Of more than 200 columns those are measured that tell most about the probability.
 
     Parameters
     ----------
@@ -46,9 +51,13 @@ def explain_model(
     seed : int
         Of the draws and shuffles: the same rows give the same figures.
     """
-    places = draw_rows(y_true, rows_to_draw(len(columns), len(y_true)), seed=seed)
+    numeric = {n: np.asarray(v, dtype=np.float64) for n, v in columns.items() if v.dtype != np.object_}
+    texts = {n: np.unique(v, return_inverse=True)[1] for n, v in columns.items() if v.dtype == np.object_}
+    names = most_related(numeric, texts, predictor.predict(columns), _MOST_COLUMNS)
+    places = draw_rows(y_true, rows_to_draw(len(names), len(y_true)), seed=seed)
     drawn = {name: values[places] for name, values in columns.items()}
-    importances = measure_importances(predictor, drawn, y_true[places], seed=seed)
+    measured = [name for name in columns if name in names]
+    importances = measure_importances(predictor, drawn, y_true[places], measured, seed=seed)
     # as they come, not by class: a mean probability does depend on the share of the classes
     few = np.sort(np.random.default_rng(seed).permutation(len(y_true))[:_DEPENDENCE_ROWS])
     sample = {name: values[few] for name, values in columns.items()}
@@ -58,6 +67,7 @@ def explain_model(
         sampled_rows=len(places),
         dependence_rows=len(few),
         repeats=REPEATS,
+        columns_left_out=len(columns) - len(measured),
         roc_auc=roc_auc(y_true[places], predictor.predict(drawn)),
         importances=importances,
         dependences=tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +56,7 @@ def measure_importances(
     predictor: Predictor,
     columns: Mapping[str, NDArray[Any]],
     y_true: NDArray[np.int8],
+    measured: Sequence[str],
     *,
     seed: int,
 ) -> tuple[Importance, ...]:
@@ -71,6 +72,8 @@ def measure_importances(
         Inputs of the graph.
     y_true : ndarray of int8, shape (n_rows,)
         Labels, both there.
+    measured : sequence of str
+        The columns to shuffle.
     seed : int
         Of the shuffles.
 
@@ -82,7 +85,7 @@ def measure_importances(
     """
     base = predictor.predict(columns)
     found = []
-    for place, name in enumerate(columns):
+    for place, name in enumerate(measured):
         rng = np.random.default_rng([seed, place])
         losses, variances = [], []
         for _ in range(REPEATS):

@@ -13,6 +13,7 @@ from tabloop.performance.density_ratio import DensityRatio, estimate_density_rat
 from tabloop.performance.figures import METRICS, PerformanceFigure, require_rows
 from tabloop.performance.score_calibration import LabelledScores
 from tabloop.performance.score_order import ScoreOrder
+from tabloop.statistics.related_features import most_related
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,8 @@ MIN_ROWS = 100
 MIN_EFFECTIVE_ROWS = 300
 #: No larger fraction of a window may look like next to nothing in the reference.
 _MAX_UNCOVERED_FRACTION = 0.1
+# Of a wide table so many features, those that tell most about the score, weigh the reference
+_MOST_FEATURES = 40
 # No feature has this name: the contract refuses it
 _SCORE = ""
 
@@ -141,7 +144,9 @@ def estimate_performance(
     precision :math:`\sum d_i p_i / \sum d_i`, recall :math:`\sum d_i p_i / \sum p_i`, accuracy
     :math:`\frac{1}{n} \sum d_i p_i + (1 - d_i)(1 - p_i)`: confidence-based performance estimation [1]_. Its
     premise, calibration, breaks when rows arrive in other shares. The weighted calibration counts each
-    reference row by the ratio of the two densities at it [2]_; see `estimate_density_ratio`.
+    reference row by the ratio of the two densities at it [2]_; see `estimate_density_ratio`. Of more than 40
+    features those count that tell most about the score, and the score itself: what tells nothing about it
+    moves no probability, and time and memory would grow with the square of the features.
 
     The rising fit hugs the labels it was made of, which flatters the order of the rows. So the expected
     ROC-AUC (see `ScoreOrder`) is corrected by what it is off on the weighted reference, where the labels are
@@ -181,11 +186,14 @@ def estimate_performance(
     enough = n_rows >= MIN_ROWS and n_reference >= MIN_EFFECTIVE_ROWS
     ratio = DensityRatio(np.ones(n_reference), float(n_reference), 0.0, 0.0)
     if method == "weighted" and enough:
+        chosen = most_related(reference.numeric, reference.categories, reference.y_proba, _MOST_FEATURES)
+        numbers = [name for name in reference.numeric if name in chosen]
+        categories = [name for name in reference.categories if name in chosen]
         ratio = estimate_density_ratio(
-            {**reference.numeric, _SCORE: reference.y_proba},
-            reference.categories,
-            {**window.numeric, _SCORE: window.y_proba},
-            window.categories,
+            {name: reference.numeric[name] for name in numbers} | {_SCORE: reference.y_proba},
+            {name: reference.categories[name] for name in categories},
+            {name: window.numeric[name] for name in numbers} | {_SCORE: window.y_proba},
+            {name: window.categories[name] for name in categories},
             seed=seed,
         )
     estimate = PerformanceEstimate(

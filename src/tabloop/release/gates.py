@@ -314,7 +314,7 @@ def judge_quality(
         problems.append(
             f"a precision of {metrics.calibration.target_precision:g} cannot be promised "
             f"({metrics.calibration.promised_precision:.3f} can), champion {champion} keeps its promise; "
-            "--allow-infeasible releases it all the same"
+            "a run that is made with --allow-infeasible goes live all the same"
         )
     return Gate("quality", not problems, "; ".join(problems) or said, evidence)
 

@@ -58,7 +58,10 @@ def explanation_section(run: RunDocuments) -> Section:
             for each in found.importances
         )
         table = Table(("column", "loss of ROC-AUC", "95% interval"), rows)
-        blocks.append(Listing(table, f"All {len(found.importances)} columns", is_folded=True))
+        measured = f"All {len(found.importances)} columns that were measured"
+        if found.columns_left_out:
+            measured += f"; {found.columns_left_out:,} that tell less about the probability were not"
+        blocks.append(Listing(table, measured, is_folded=True))
     return Section("explanation", title, tuple(blocks))
 
 

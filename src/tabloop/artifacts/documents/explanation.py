@@ -58,7 +58,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     roc_auc : float
         On the rows drawn, nothing shuffled.
     importances : tuple of Importance
-        Every column that the model reads, the largest loss first.
+        The columns that the model reads, the largest loss first.
+    columns_left_out : int
+        How many of a wide table were not measured: those that tell least about the probability.
     dependences : tuple of PartialDependence
         Of the first few of them.
     """
@@ -71,4 +73,5 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     roc_auc: float
     importances: tuple[Importance, ...]
     dependences: tuple[PartialDependence, ...]
+    columns_left_out: int = 0
     format_version: int = FORMAT_VERSION
