@@ -360,7 +360,7 @@ def test_an_infeasible_promise_does_not_replace_one_that_is_kept(ready: Ready, t
     other = twin(RunStore(project.model_dir), run)
     infeasible(other)
     asked = release(project, other, dry_run=True)
-    assert "--allow-infeasible releases it all the same" in asked.gates[-1].reason
+    assert "a run that is made with --allow-infeasible goes live all the same" in asked.gates[-1].reason
     strict = Workspace(project.folder).project("release.require_promise=true")
     told = release(strict, other, dry_run=True, allow_infeasible=True)
     assert "release.require_promise is true" in told.gates[-1].reason
