@@ -32,8 +32,7 @@ def candidates_for(rows: int) -> dict[str, CappedCandidate]:
 
     Notes
     -----
-    The caps are chosen for two cores: 200,000 rows in 4 minutes, 1,000,000 in 15; `benchmarks/table_sizes.py`
-    measures it.
+    They bound time and memory on two cores; docs/sizes.md has what `benchmarks/table_sizes.py` measured.
 
     Examples
     --------
