@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tabloop.artifacts.files import sha256_of_file
-from tabloop.config.data import CsvSource, ParquetSource, ReadingLimits, Source, SqlSource
+from tabloop.config.data import CsvSource, DataConfig, ParquetSource, ReadingLimits, Source, SqlSource
 from tabloop.config.local_path import require_local_path
 from tabloop.contract.contract import Contract
 from tabloop.data.row_source import RowSource
@@ -92,6 +92,18 @@ def content_sha256(source: Source, folder: Path, contract: Contract) -> str:
 
 #: Written before the name of a table where a file could stand as well.
 TABLE_PREFIX = "table:"
+
+
+def named_input(config: DataConfig, folder: Path, source: str | None) -> tuple[DataConfig, Path]:
+    """Give the config that reads what a person named, and the folder that its path is relative to.
+
+    A file stands where the command runs; `table:NAME` and, with None, the configured source stand where the
+    config does.
+    """
+    if source is None:
+        return config, folder
+    named = config.model_copy(update={"source": source_of_input(config.source, source)})
+    return named, folder if source.startswith(TABLE_PREFIX) else Path()
 
 
 def source_of_input(source: Source, text: str) -> Source:

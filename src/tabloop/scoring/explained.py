@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import polars as pl
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.checked_rows import read_checked_rows
-from tabloop.data.open_source import TABLE_PREFIX, open_source, source_of_input
+from tabloop.data.open_source import named_input, open_source
 from tabloop.data.quarantine import Quarantine, require_few_refused
 from tabloop.explanation.contributions import Contributions
 from tabloop.explanation.row_explainer import row_explainer
@@ -98,10 +97,7 @@ def explain_source(
     DataError, QuarantineLimitError
         If the source cannot be read, its columns are not the contract's, or too many rows are refused.
     """
-    config, folder = project.config.data, project.folder
-    if source is not None:
-        config = config.model_copy(update={"source": source_of_input(config.source, source)})
-        folder = folder if source.startswith(TABLE_PREFIX) else Path()
+    config, folder = named_input(project.config.data, project.folder, source)
     store = RunStore(project.model_dir)
     run = store.get(run_id) if run_id else store.require_champion()
     service = load_service(run)

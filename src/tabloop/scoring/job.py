@@ -11,7 +11,7 @@ from tabloop.artifacts.store import RunStore
 from tabloop.config.data import DataConfig
 from tabloop.config.loading import Project
 from tabloop.config.scoring import SqlSink
-from tabloop.data.open_source import TABLE_PREFIX, file_of, source_of_input
+from tabloop.data.open_source import file_of, named_input
 from tabloop.errors import ConfigError
 from tabloop.explanation.row_explainer import row_explainer
 from tabloop.inference.scoring_service import load_service
@@ -87,10 +87,7 @@ def score(
     ConfigError, DataError, DatabaseError
         If input or output cannot be what they are named as; see `score_rows`.
     """
-    config, folder = project.config.data, project.folder
-    if source is not None:
-        config = config.model_copy(update={"source": source_of_input(config.source, source)})
-        folder = folder if source.startswith(TABLE_PREFIX) else Path()
+    config, folder = named_input(project.config.data, project.folder, source)
     names = reason_names(n_reasons)
     destination, quarantine, where = _destination(project, output, names)
     for written in (*([output] if output is not None else []), quarantine):
