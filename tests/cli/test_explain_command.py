@@ -68,6 +68,12 @@ def test_what_cannot_be_explained_is_said(trained_copy: Workspace, tmp_path: Pat
     refused = trained_copy.run("explain", "--output", "why.txt")
     assert refused.code == 2
     assert "expected a name that ends in .csv, .parquet or .pq" in refused.err
+    pl.read_csv(trained_copy.folder / "data" / "ml_datasource.csv")[:0].write_csv(
+        trained_copy.folder / "empty.csv"
+    )
+    refused = trained_copy.run("explain", "empty.csv")
+    assert refused.code == 2
+    assert "empty.csv: has no row to explain; 0 were refused" in refused.err
     with pytest.raises(ArtifactError, match=r"has no explainer\.npz, which earlier versions did not write"):
         row_explainer(
             RunFolder.create(tmp_path / "run"),

@@ -15,6 +15,7 @@ from tabloop.config.loading import Project
 from tabloop.data.checked_rows import read_checked_rows
 from tabloop.data.open_source import named_input, open_source
 from tabloop.data.quarantine import Quarantine, require_few_refused
+from tabloop.errors import DataError
 from tabloop.explanation.contributions import Contributions
 from tabloop.explanation.row_explainer import row_explainer
 from tabloop.inference.records.frame_columns import columns_of_frame
@@ -120,6 +121,8 @@ def explain_source(
     require_few_refused(
         where, quarantine.rows, read, config, described=quarantine.describe(), then="No row was explained."
     )
+    if not sum(map(len, numbers)):
+        raise DataError(f"{where}: has no row to explain; {quarantine.rows:,} were refused")
     values = pl.concat(typed)[:n_rows]
     columns: Mapping[str, NDArray[Any]] = columns_of_frame(service.contract, values)
     contributions = explainer.explain(columns, progress)
