@@ -97,8 +97,10 @@ clean:  ## remove runs, reports and caches (not .venv)
 	@rm -rf artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-docs: $(FOR_RUN)  ## write docs/configuration.md from the types
+docs: $(FOR_ALL)  ## write the generated pages and build the site in build/site
 	@$(BIN)/python -m tabloop.config.reference
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto --doctree-dir build/doctrees docs build/site
+	@echo "built: build/site/index.html"
 
 wheel: $(FOR_RUN)  ## build the wheel and the source distribution into dist
 	@$(BIN)/python -m hatchling build
