@@ -98,7 +98,7 @@ clean:  ## remove runs, reports and caches (not .venv)
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 docs: $(FOR_ALL)  ## write the generated pages and build the site in build/site
-	@$(BIN)/python -m tabloop.config.reference
+	@for room in config cli artifacts deployment; do $(BIN)/python -m tabloop.$$room.reference || exit 1; done
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto --doctree-dir build/doctrees docs build/site
 	@echo "built: build/site/index.html"
 

@@ -7,13 +7,19 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.conftest import ROOT, Workspace
 
-from tabloop.config.reference import render_reference
+import tabloop.artifacts.reference
+import tabloop.cli.reference
+import tabloop.config.reference
+import tabloop.deployment.reference
+from tabloop.artifacts import layout
+from tabloop.deployment.openapi_document import describe_operations
 
 # folders of a project that uses tabloop
 NOT_OURS = {"artifacts", "runs", "reports", "candidates", "monitoring", "stream"}
@@ -26,8 +32,38 @@ def commands(page: str, mark: str = "run") -> list[str]:
     return [line.strip() for block in found for line in block.splitlines() if line.strip()]
 
 
-def test_the_configuration_page_is_what_the_types_say() -> None:
-    assert (ROOT / "docs" / "configuration.md").read_text() == render_reference(), "stale: run `make docs`"
+@pytest.mark.parametrize(
+    ("page", "render"),
+    [
+        ("configuration", tabloop.config.reference.render_reference),
+        ("command-line", tabloop.cli.reference.render_reference),
+        ("artifact-formats", tabloop.artifacts.reference.render_reference),
+        ("http", tabloop.deployment.reference.render_reference),
+    ],
+)
+def test_a_generated_page_is_what_the_code_says(page: str, render: Callable[[], str]) -> None:
+    assert (ROOT / "docs" / f"{page}.md").read_text() == render(), "stale: run `make docs`"
+
+
+def test_the_reference_holds_each_command_each_path_and_each_file() -> None:
+    commands = (ROOT / "docs" / "command-line.md").read_text()
+    for command in ("run", "data synthesize", "stream replay", "runs", "runs show"):
+        assert f"## `tabloop {command}`\n" in commands
+    assert "--allow-infeasible" in commands
+    paths = (ROOT / "docs" / "http.md").read_text()
+    for operation in describe_operations():
+        assert re.search(rf"### `(GET|POST) {re.escape(operation)}`\n", paths)
+    files = (ROOT / "docs" / "artifact-formats.md").read_text()
+    for file in (layout.GATES, layout.DECISIONS, layout.CHANGED_DECISIONS):
+        assert f"`{file}`" in files
+    assert "| `promised_precision` | number | Holds with `confidence`" in files
+
+
+def test_the_python_page_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "python-api.md").read_text()
+    for name in set(tabloop.__all__) - {"TabloopError"}:
+        assert re.search(rf"auto(function|class):: {name}\n", page), name
+    assert "automodule:: tabloop.errors\n" in page
 
 
 def test_every_setting_of_the_default_is_documented() -> None:

@@ -62,7 +62,7 @@ class Edge:
         hosts: re.Pattern[bytes] | None,
         request_log: str,
     ) -> None:
-        self._app = app
+        self.app = app
         self._routes = dict(routes)
         self._keys = keys
         self._hosts = hosts
@@ -74,7 +74,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         started = perf_counter()
         if scope["method"] == "HEAD":  # answered as GET; uvicorn leaves the body out
@@ -108,7 +108,7 @@ class Edge:
             if self._keys is not None and scope["path"] not in OPEN_PATHS:
                 _require_key(self._keys, scope)
             answering = self._routes.get(scope["path"]) if scope["method"] == "POST" else None
-            await (answering or self._app)(scope, receive, send_with_headers)
+            await (answering or self.app)(scope, receive, send_with_headers)
         except ClientGoneError:
             status = 499
         except HttpProblem as problem:
