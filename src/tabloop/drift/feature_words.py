@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tabloop.drift.cells import CategoryCells, Cells, NumberCells
-from tabloop.drift.limits import PROBABILITY, CodedReference
+from tabloop.drift.coded_reference import PROBABILITY, CodedReference
 from tabloop.drift.moments import mean_and_std
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.share_test import share_effect

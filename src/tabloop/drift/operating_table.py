@@ -24,7 +24,7 @@ from scipy.special import betaincinv
 from tabloop.artifacts.documents.drift_operating_table import DriftOperatingTable, PlantedShift
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.cells import CategoryCells, Cells
-from tabloop.drift.limits import count_cells
+from tabloop.drift.coded_reference import count_cells
 from tabloop.drift.reference import MISSING, DriftReference
 from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_test import WindowedDriftTest

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tabloop.config.monitoring import MonitoringConfig
+from tabloop.drift.coded_reference import CodedReference, code_reference
 from tabloop.drift.feature_words import centres_of, describe_move, in_segment
-from tabloop.drift.limits import (
-    CodedReference,
-    WindowLimits,
-    calibrate_sizes,
-    code_reference,
-    measure,
-)
+from tabloop.drift.limits import WindowLimits, calibrate_sizes, measure
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.share_test import alarming_counts, share_effect, share_p_value
 from tabloop.drift.window import DriftRows
