@@ -15,6 +15,7 @@
     │   └── TooFewRowsError                  nothing can be learned or measured from so few rows
     ├── MissingExtraError (ImportError)      an optional library is not installed
     ├── DatabaseError (RuntimeError)         a database cannot be reached, refuses, or broke off
+    ├── StorageError (ConnectionError)       object storage does not answer, or refuses
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── ReportError (RuntimeError)           a report cannot be printed
@@ -33,6 +34,7 @@
         ├── InfeasibleError                  no threshold can keep the promise
         ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
+        ├── PointerMovedError                somebody else moved a pointer of the remote
         ├── InvalidEventsError               too many events of a stream are invalid
         ├── NothingToJudgeError              a challenger could not be compared with the champion
         └── NotReproducedError               training again gave something else
@@ -210,6 +212,10 @@ class MissingExtraError(TabloopError, ImportError):
     """An optional library is not installed; the message says which command brings it."""
 
 
+class StorageError(TabloopError, ConnectionError):
+    """Object storage does not answer, or refuses what was asked."""
+
+
 class TrainingError(TabloopError, RuntimeError):
     """No candidate could be trained."""
 
@@ -280,6 +286,10 @@ class ParityError(CheckFailedError):
 
 class GateRefusedError(CheckFailedError):
     """A release gate refused the run."""
+
+
+class PointerMovedError(CheckFailedError):
+    """Somebody else moved a pointer of the remote meanwhile; nothing was changed."""
 
 
 class InvalidEventsError(CheckFailedError):

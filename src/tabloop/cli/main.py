@@ -22,6 +22,7 @@ from tabloop.cli.learning_curve_command import learning_curve
 from tabloop.cli.log_commands import log
 from tabloop.cli.monitor_commands import drift, monitor
 from tabloop.cli.publish_commands import publish
+from tabloop.cli.remote_commands import promote, pull, push
 from tabloop.cli.report_commands import report
 from tabloop.cli.retrain_commands import retrain
 from tabloop.cli.run_commands import config, release, reproduce, run, train
@@ -59,7 +60,7 @@ def tabloop() -> None:
 
 
 COMMANDS = (
-    publish,
+    publish, push, pull, promote,
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, explain,
     serve, stream, monitor, drift, retrain,
     learning_curve, runs, report, reproduce, feedback, data, contract, config, log, doctor, completion,

@@ -14,6 +14,12 @@ class ArtifactsConfig(Section):
     model_dir: PathSetting = Field(
         "artifacts", min_length=1, description="The artifact folder, relative to the config's folder."
     )
+    remote: str | None = Field(
+        None,
+        pattern=r"^(s3|gs|az)://[^/]+",
+        description="Object storage that machines share, such as `s3://BUCKET/PATH`: `push`, `pull`, "
+        "`promote`, `serve --pointer` and `monitor --fleet` use it. Credentials come from the environment.",
+    )
     keep_runs: StrictInt = Field(
         20,
         ge=1,
