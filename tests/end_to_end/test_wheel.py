@@ -113,6 +113,8 @@ def test_the_wheel_holds_what_the_package_reads(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for needed in ("tabloop/py.typed", "tabloop/demo/config.yaml", "tabloop/demo/README.md"):
         assert needed in names
+    pages = {name for name in names if name.startswith("tabloop/pages/text/")}
+    assert pages == {f"tabloop/pages/text/{path.name}" for path in (ROOT / "docs").glob("*.md")}
     assert not [name for name in names if name.startswith("tests/") or "__pycache__" in name]
 
 
@@ -129,6 +131,8 @@ def test_the_base_says_in_one_line_what_each_command_lacks(wheel: Path, tmp_path
         assert line.endswith(f"not installed: pip install 'tabloop[{extra}]'")
     assert base.run(work, "--version").stdout.startswith("tabloop, version")
     assert base.run(work, "--help").returncode == 0
+    page = base.run(work, "docs", "threshold")
+    assert page.stdout == (ROOT / "docs" / "threshold.md").read_text()
     doctor = base.run(work, "doctor", "--json")
     assert doctor.returncode == 0, doctor.stdout
     schema = base.run(work, "config", "schema")

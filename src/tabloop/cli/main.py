@@ -15,6 +15,7 @@ from tabloop import __version__
 from tabloop.cli.commands import Commands
 from tabloop.cli.completion_commands import completion
 from tabloop.cli.data_commands import contract, data, init
+from tabloop.cli.docs_command import docs
 from tabloop.cli.doctor_commands import doctor
 from tabloop.cli.explain_command import explain
 from tabloop.cli.feedback_commands import feedback
@@ -63,7 +64,7 @@ COMMANDS = (
     publish, push, pull, promote,
     run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, explain,
     serve, stream, monitor, drift, retrain,
-    learning_curve, runs, report, reproduce, feedback, data, contract, config, log, doctor, completion,
+    learning_curve, runs, report, reproduce, feedback, data, contract, config, log, docs, doctor, completion,
 )  # fmt: skip
 for command in COMMANDS:
     tabloop.add_command(command)

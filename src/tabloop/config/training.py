@@ -110,7 +110,8 @@ class EstimatorCandidate(Section):
     exporter: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
-        description="A converter of your own to ONNX, as `module:function`; docs/onnx.md says what it takes.",
+        description="A converter of your own to ONNX, as `module:function`; `tabloop docs onnx` says what it "
+        "takes.",
     )
     report_only: bool = Field(
         False,
@@ -198,7 +199,7 @@ class TrainingConfig(Section):
         None,
         gt=0,
         description="Seconds that training may take. Candidates that do not fit in are shrunk or dropped by "
-        "the rule in docs/sizes.md, and the run says which; null for no limit.",
+        "the rule in `tabloop docs sizes`, and the run says which; null for no limit.",
     )
 
     @model_validator(mode="before")

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from tabloop.config.streaming import DEFAULT_URLS, StreamSink, StreamSource
 from tabloop.errors import ConfigError
+from tabloop.pages.cite import cite
 
 # The schemes of each kind, without and with TLS
 _SCHEMES = {"redis": ("redis", "rediss"), "nats": ("nats", "tls"), "rabbitmq": ("amqp", "amqps")}
@@ -82,7 +83,7 @@ class BrokerAddress:
         """Describe a broker that does not take our user, password or certificate: trying again is no use."""
         return ConfigError(
             f"{self.shown} refuses the user, the password or the TLS settings of {self.variable}: {error}; "
-            f"see docs/streams.md, 'Passwords and TLS'"
+            f"see {cite('streams', 'Passwords and TLS')}"
         )
 
 
