@@ -29,6 +29,7 @@ _CELLS = (
 )
 
 
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_from_a_frame_to_a_monitored_service_in_a_notebook(students: pl.DataFrame, tmp_path: Path) -> None:
     shown = work_through(pandas_of(students), QUICK, tmp_path)

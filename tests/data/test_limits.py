@@ -44,7 +44,7 @@ def check(folder: Path, content: bytes) -> tuple[dict[str, object], int]:
     return json.loads(done.stdout), int(done.stderr.split()[-1]) * 1024
 
 
-@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("quote", ["", pytest.param('"', marks=pytest.mark.soak)])
 def test_a_field_of_200_mb_is_one_refused_row(tmp_path: Path, quote: str) -> None:
     field = quote.encode() + b"2" * (200 * MB) + quote.encode()
     report, memory_bytes = check(tmp_path, b"x,y\n1,1\n" + field + b",0\n3,0\n")
@@ -55,7 +55,12 @@ def test_a_field_of_200_mb_is_one_refused_row(tmp_path: Path, quote: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"), [(b"1\n", "(row): fields"), (b"a,1\n", "x: type"), (b'"a,1\n', "(row): quotes")]
+    ("line", "reason"),
+    [
+        (b"1\n", "(row): fields"),
+        (b"a,1\n", "x: type"),
+        pytest.param(b'"a,1\n', "(row): quotes", marks=pytest.mark.soak),
+    ],
 )
 def test_short_lines_fill_neither_memory_nor_disk(tmp_path: Path, line: bytes, reason: str) -> None:
     n_lines = 2 * MB // len(line)

@@ -419,6 +419,7 @@ def test_an_infeasible_promise_can_fail_the_run(quick_workspace: Workspace) -> N
     assert quick_workspace.run("release", *strict).code == 0
 
 
+@pytest.mark.soak
 def test_two_runs_at_once_do_not_collide(quick_workspace: Workspace) -> None:
     processes = [
         subprocess.Popen(

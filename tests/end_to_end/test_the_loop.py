@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from benchmarks.http_load import Load, closed_loop, post
 
 from tabloop.artifacts.store import RunStore
@@ -44,6 +45,7 @@ def drift(server: Server) -> dict[str, Any]:
     return described
 
 
+@pytest.mark.soak
 def test_the_loop_closes(trained: Workspace, tmp_path: Path) -> None:
     workspace = copy_of(trained, tmp_path / "project")
     workspace.change(**SETTINGS)

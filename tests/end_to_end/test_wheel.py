@@ -171,6 +171,7 @@ def test_serving_needs_the_http_stack_alone(wheel: Path, tmp_path: Path, trained
     assert len((trained_copy.model_dir / "prediction_log.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.soak
 def test_training_needs_no_http_stack_and_no_repository(wheel: Path, tmp_path: Path) -> None:
     trains = Environment(tmp_path / "env", wheel, "train")
     for library in ("fastapi", "uvicorn", "sqlalchemy", "matplotlib"):

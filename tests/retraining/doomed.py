@@ -13,6 +13,14 @@ from tabloop.cli import main
 
 # every process is a fork of one that has imported what they all need
 _CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        "tabloop.training.task",
+        "tabloop.lifecycle.run_all",
+        "tabloop.retraining.retrain",
+        "tests.retraining.doomed",
+    ]
+)
 
 
 def run_until_killed(folder: Path, module: str, name: str, *command: str) -> int | None:

@@ -285,6 +285,7 @@ def test_five_million_rows_are_read_within_500_mb(database: Database) -> None:
     assert len(hashes) == 1
 
 
+@pytest.mark.soak
 @databases("postgresql")
 def test_a_table_is_not_held_in_memory(database: Database) -> None:
     fill(database, 150_000)
