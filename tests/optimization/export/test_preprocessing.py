@@ -139,17 +139,22 @@ def test_formulas_without_columns_have_a_row_for_each_row() -> None:
     require_parity(pipeline, only_text, rows, most=1e-15)
 
 
+_CODES = {"min_category_rows": 150}
+_ONE_ENCODED = {"min_category_rows": 1, "target_encoding": ["country"], "missing_indicators": True}
+_ALL_ENCODED = {"min_category_rows": 150, "target_encoding": ["plan", "country"]}
+
+
+# what is encoded depends on the family: one of at most 255 codes, one of any number in float32, one that is scaled
 @pytest.mark.parametrize(
-    "name", ["hist_gradient_boosting", "lightgbm", "xgboost", "catboost", "logistic_regression"]
-)
-@pytest.mark.parametrize(
-    "options",
+    ("name", "options"),
     [
-        {"min_category_rows": 150},
-        {"min_category_rows": 1, "target_encoding": ["country"], "missing_indicators": True},
-        {"min_category_rows": 150, "target_encoding": ["plan", "country"]},
+        *((name, _CODES) for name in ("lightgbm", "catboost")),
+        *(
+            (name, options)
+            for name in ("hist_gradient_boosting", "xgboost", "logistic_regression")
+            for options in (_CODES, _ONE_ENCODED, _ALL_ENCODED)
+        ),
     ],
-    ids=["codes", "one encoded", "all encoded"],
 )
 def test_nulls_codes_and_target_encodings_agree(
     everything: Contract, mixed: tuple[pl.DataFrame, NDArray[Any]], name: str, options: dict[str, Any]
