@@ -35,6 +35,7 @@
         ├── ParityError                      a graph disagrees with the model it was made of
         ├── GateRefusedError                 a release gate refused the run
         ├── PointerMovedError                somebody else moved a pointer of the remote
+        ├── MachineBusyError                 other processes leave too little to measure a run by
         ├── InvalidEventsError               too many events of a stream are invalid
         ├── NothingToJudgeError              a challenger could not be compared with the champion
         └── NotReproducedError               training again gave something else
@@ -290,6 +291,10 @@ class GateRefusedError(CheckFailedError):
 
 class PointerMovedError(CheckFailedError):
     """Somebody else moved a pointer of the remote meanwhile; nothing was changed."""
+
+
+class MachineBusyError(CheckFailedError):
+    """Other processes take so much of the machine that what was measured says nothing about the run."""
 
 
 class InvalidEventsError(CheckFailedError):

@@ -184,18 +184,6 @@ def test_scores_that_do_not_come_out_again_block(ready: Ready, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
-    [
-        (["release.expected_rows_per_s=20000", "stream.max_queue_rows=8"], "found the queue of 8 full"),
-        (["release.max_wait_p99_ms=0.001"], "at most 0.001 is tolerable"),
-    ],
-)
-def test_a_saturated_queue_blocks(ready: Ready, tmp_path: Path, overrides: list[str], said: str) -> None:
-    project, run = ready.copy(tmp_path / "p")
-    assert said in refused_gates(Workspace(project.folder).project(*overrides), run)["queue"]
-
-
-@pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda b: b["numeric"]["days_on_platform"].update(std=-1.0), "cannot compute"),

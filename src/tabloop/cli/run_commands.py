@@ -78,13 +78,15 @@ def release(settings: Settings, run_id: str | None, dry_run: bool, allow_infeasi
     project = settings.project()
     store = _store(settings)
     run = store.get(run_id) if run_id else store.newest_open()
-    decision = release(
-        project,
-        run,
-        challenger_gates=challenger_gates,
-        allow_infeasible=allow_infeasible,
-        dry_run=dry_run,
-    )
+    with ProgressDisplay() as progress:
+        decision = release(
+            project,
+            run,
+            challenger_gates=challenger_gates,
+            allow_infeasible=allow_infeasible,
+            dry_run=dry_run,
+            progress=progress,
+        )
     if not settings.as_json:
         for gate in decision.gates:
             click.echo(f"{'passed ' if gate.passed else 'refused'}  {gate.name}: {gate.reason}")

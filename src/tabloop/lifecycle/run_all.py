@@ -7,6 +7,7 @@ from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData
+from tabloop.errors import MachineBusyError
 from tabloop.lifecycle.benchmark import benchmark_run
 from tabloop.lifecycle.describe import describe_run
 from tabloop.lifecycle.export import export_run
@@ -48,12 +49,22 @@ def run_all(
         Sealed.
     decision : ReleaseDecision
         Whether it is the champion now, and why.
+
+    Raises
+    ------
+    MachineBusyError
+        If the machine is too busy to judge the run, which then stays open.
     """
     run, data = run_stages(project, progress, retraining=retraining)
     progress.step("releasing")
-    decision = release(
-        project, run, data=data, challenger_gates=challenger_gates, allow_infeasible=allow_infeasible
-    )
+    try:
+        decision = release(
+            project, run, data=data, challenger_gates=challenger_gates, allow_infeasible=allow_infeasible,
+            progress=progress,
+        )  # fmt: skip
+    except MachineBusyError:
+        write_run_report(project, run, progress)
+        raise
     sealed = RunFolder(run.path)
     write_run_report(project, sealed, progress)
     return sealed, decision

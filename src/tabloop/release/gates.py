@@ -21,7 +21,7 @@ from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftWindow
 from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.drift.zscore_rule import check_drift
-from tabloop.errors import TabloopError
+from tabloop.errors import MachineBusyError, TabloopError
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import (
@@ -30,14 +30,14 @@ from tabloop.inference.scoring_service import (
     load_service,
     self_test_difference,
 )
+from tabloop.progress import Progress
 from tabloop.release.comparison import foresee_comparison, judge_comparison, next_step, too_few_to_compare
+from tabloop.release.queue_gate import judge_queue
 from tabloop.statistics.paired_bootstrap import compare_paired
-from tabloop.streaming.simulation.load_simulator import LoadSimulator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LOAD_ROWS = 2_000
 # Twice what the z-score rule calls drift
 _PLANTED_SHIFT = 2.0
 # seconds for minutes
@@ -54,6 +54,7 @@ def judge(
     more: Sequence[tuple[str, Callable[[], Gate]]] = (),
     *,
     allow_infeasible: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Gate, ...]:
     """Put a run through every gate.
 
@@ -71,34 +72,46 @@ def judge(
         Further gates by name, judged last.
     allow_infeasible : bool, default=False
         Let an infeasible promise replace one that is kept.
+    progress : Progress, optional
+        Told which gate is judged.
 
     Returns
     -------
     gates : tuple of Gate
-        Where the hashes are wrong nothing else is judged: there is nothing to trust.
+        Where the hashes are wrong nothing else is judged: there is nothing to trust. A gate that cannot be
+        judged has refused.
+
+    Raises
+    ------
+    MachineBusyError
+        If the machine is too busy to judge by one gate, and every other one holds.
     """
     hashes = judge_hashes(run)
     if not hashes.passed:
         return (hashes,)
-    return (
-        hashes,
-        _judged("parity", lambda: judge_parity(run)),
-        _judged("schema", lambda: judge_schema(config, run)),
-        _judged("queue", lambda: judge_queue(config, run, data)),
-        _judged("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
-        _judged(
-            "quality", lambda: judge_quality(config, run, data, store, allow_infeasible=allow_infeasible)
-        ),
-        *(_judged(name, gate) for name, gate in more),
-    )
-
-
-def _judged(name: str, gate: Callable[[], Gate]) -> Gate:
-    """Judge by one gate; one that cannot be judged has refused."""
-    try:
-        return gate()
-    except TabloopError as error:
-        return Gate(name, passed=False, reason=f"cannot be judged: {error}")
+    judged = [hashes]
+    undecided: MachineBusyError | None = None
+    for name, gate in (
+        ("parity", lambda: judge_parity(run)),
+        ("schema", lambda: judge_schema(config, run)),
+        ("queue", lambda: judge_queue(config, run, data)),
+        ("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
+        ("quality", lambda: judge_quality(config, run, data, store, allow_infeasible=allow_infeasible)),
+        *more,
+    ):
+        if progress is not None:
+            progress.step(f"judging the gate {name}")
+        try:
+            judged.append(gate())
+        except TabloopError as error:
+            undecided = error if isinstance(error, MachineBusyError) else undecided
+            judged.append(Gate(name, passed=False, reason=f"cannot be judged: {error}"))
+    if undecided is not None and sum(not gate.passed for gate in judged) == 1:
+        raise MachineBusyError(
+            f"run {run.run_id}: cannot be judged yet and stays open; every other gate holds, "
+            f"but {undecided}; `tabloop release {run.run_id}` judges it when the machine is less busy"
+        ) from undecided
+    return tuple(judged)
 
 
 def judge_hashes(run: RunFolder) -> Gate:
@@ -144,36 +157,6 @@ def judge_schema(config: Config, run: RunFolder) -> Gate:
     evidence = {"inputs": dict(predictor.input_types), "self_test_max_abs_diff": _number(difference)}
     said = f"graph and contract agree; self-test rows differ by {difference:.1g}"
     return Gate("schema", not problems, "; ".join(problems) or said, evidence)
-
-
-def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
-    """Check that the way from an event to its decision keeps up with the configured rate."""
-    floors = config.release
-    service = load_service(run, released_only=False)
-    rows = data.split.test.head(_LOAD_ROWS).select(list(data.contract.columns)).to_dicts()
-    # also where the consumer would wait: a queue that was full is a queue that saturates
-    simulator = LoadSimulator(
-        service, rows, config.stream.model_copy(update={"policy": "shed"}), seed=config.seed
-    )
-    load = simulator.arriving(
-        "poisson", rate_rows_per_s=floors.expected_rows_per_s, duration_s=floors.load_test_s
-    )
-    problems = []
-    if load.stream.dropped:
-        problems.append(
-            f"{load.stream.dropped} of {load.produced} rows found the queue of "
-            f"{config.stream.max_queue_rows} full"
-        )
-    if not load.p99_ms <= floors.max_wait_p99_ms:
-        problems.append(
-            f"99% of the rows waited up to {load.p99_ms:.1f} ms, "
-            f"at most {floors.max_wait_p99_ms:g} is tolerable"
-        )
-    said = (
-        f"{floors.expected_rows_per_s:g} rows/s for {floors.load_test_s:g} s: none refused, "
-        f"p99 {load.p99_ms:.1f} ms, at most {load.stream.deepest_queue_rows} waiting"
-    )
-    return Gate("queue", not problems, "; ".join(problems) or said, load.to_dict())
 
 
 def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:

@@ -14,6 +14,7 @@ from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.run_data import RunData, load_run_data, require_trained
 from tabloop.errors import ArtifactError, GateRefusedError
+from tabloop.progress import Progress
 from tabloop.release.gates import judge
 from tabloop.release.prune import prune_datasets, prune_runs
 
@@ -62,6 +63,7 @@ def release(
     challenger_gates: GatesOfRun | None = None,
     allow_infeasible: bool = False,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> ReleaseDecision:
     """Judge a run, seal it, and make it the champion if every gate holds.
 
@@ -79,6 +81,8 @@ def release(
         Let a run whose precision promise is infeasible replace a champion that keeps its promise.
     dry_run : bool, default=False
         Judge and change nothing: the run stays open, the champion stays, nothing is noted.
+    progress : Progress, optional
+        Told which gate is judged.
 
     Returns
     -------
@@ -90,6 +94,8 @@ def release(
         If the run was refused before, or a stage is missing.
     HashMismatchError
         If a file of a sealed run, or its manifest, is not the recorded one.
+    MachineBusyError
+        If other processes leave too little of the machine to judge it; the run stays open.
 
     Notes
     -----
@@ -110,7 +116,9 @@ def release(
             if run.is_challenger and challenger_gates is None:
                 raise ArtifactError(f"run {run.run_id}: is a challenger; its further gates have to judge it")
             more = () if challenger_gates is None else challenger_gates(project, run, store, dry_run=dry_run)
-            gates = judge(project.config, run, rows, store, more, allow_infeasible=allow_infeasible)
+            gates = judge(
+                project.config, run, rows, store, more, allow_infeasible=allow_infeasible, progress=progress
+            )
         else:
             store.require_as_written(run)
             gates = run.gates.gates

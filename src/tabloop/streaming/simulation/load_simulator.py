@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.streaming import StreamConfig
+from tabloop.contention import Contention
 from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
 from tabloop.streaming.consumer import StreamConsumer
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TICK_S = 0.001
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,14 @@ class SimulatedLoad:
     stream : StreamReport
         What the consumer did with them. Latencies count from the moment an event was due: a simulation
         that falls behind does not hide a delay.
+    processor_taken_s : float or None
+        Processor time that other processes had while the consumer wanted it: nobody would have waited
+        longer than so much less without them. None where the system does not tell.
     """
 
     produced: int
     stream: StreamReport
+    processor_taken_s: float | None = None
 
     @property
     def p99_ms(self) -> float:
@@ -57,7 +63,8 @@ class SimulatedLoad:
 
     def to_dict(self) -> dict[str, object]:
         """Describe the report as plain JSON values."""
-        return {"produced": self.produced} | json_values(self.stream)
+        taken = {"produced": self.produced, "processor_taken_s": self.processor_taken_s}
+        return taken | json_values(self.stream)
 
 
 class LoadSimulator:
@@ -121,8 +128,8 @@ class LoadSimulator:
             PredictionLogWriter(Path(folder), PredictionLogConfig()) as writer,
         ):
             log = EventLog(Path(folder), writer, run_id=self._service.run_id, columns=())
-            report = _run_to_end(self._consume(arrived_s, order, config, log))
-        return SimulatedLoad(len(order), report)
+            contention, report = _run_to_end(self._consume(arrived_s, order, config, log))
+        return SimulatedLoad(len(order), report, contention.taken_s)
 
     async def _consume(
         self,
@@ -130,16 +137,17 @@ class LoadSimulator:
         order: NDArray[np.int64],
         config: StreamConfig,
         log: EventLog,
-    ) -> StreamReport:
+    ) -> tuple[Contention, StreamReport]:
         source = MemoryEventSource()
-        consumer = StreamConsumer(
-            source, MemoryDecisionSink(), FixedService(self._service), log, config, meter=StreamMeter(None)
-        )
-        drawn = np.random.default_rng(self._seed + 1).integers(0, len(self._records), len(order))
-        feeding = asyncio.create_task(self._feed(source, arrived_s, order, drawn))
-        report = await consumer.run(asyncio.Event())
-        await feeding
-        return report
+        with Contention() as contention:
+            meter = _ContentionMeter(contention)
+            live, sink = FixedService(self._service), MemoryDecisionSink()
+            consumer = StreamConsumer(source, sink, live, log, config, meter=meter)
+            drawn = np.random.default_rng(self._seed + 1).integers(0, len(self._records), len(order))
+            feeding = asyncio.create_task(self._feed(source, arrived_s, order, drawn))
+            report = await consumer.run(asyncio.Event())
+            await feeding
+        return contention, report
 
     async def _feed(
         self,
@@ -163,10 +171,22 @@ class LoadSimulator:
         source.end()
 
 
-def _run_to_end(consuming: Coroutine[Any, Any, StreamReport]) -> StreamReport:
+class _ContentionMeter(StreamMeter):
+    """Looks after every batch how long its threads have waited: they end before the consumer returns."""
+
+    def __init__(self, contention: Contention) -> None:
+        super().__init__(batches_kept=None)
+        self._contention = contention
+
+    def note_settled(self, arrived_s: list[float]) -> None:
+        super().note_settled(arrived_s)
+        self._contention.look()
+
+
+def _run_to_end(consuming: Coroutine[Any, Any, _Result]) -> _Result:
     """Run on an event loop of its own; in a thread of its own where the caller is on a loop (a notebook)."""
 
-    def run() -> StreamReport:
+    def run() -> _Result:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(consuming)
 
