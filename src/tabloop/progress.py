@@ -38,13 +38,49 @@ class PoolState:
         >>> [PoolState(0, 9, (), left_s=s).left() for s in (None, 8.0, 47.0, 200.0, 8_000.0)]
         ['', 'about 10 s left', 'about 50 s left', 'about 4 min left', 'about 2.2 h left']
         """
-        if self.left_s is None:
-            return ""
-        if self.left_s <= 90:
-            return f"about {max(1, math.ceil(self.left_s / 10)) * 10} s left"
-        if self.left_s <= 5400:
-            return f"about {math.ceil(self.left_s / 60)} min left"
-        return f"about {self.left_s / 3600:.1f} h left"
+        return "" if self.left_s is None else describe_left(self.left_s)
+
+
+def describe_left(left_s: float) -> str:
+    """Say about how much time is left.
+
+    Examples
+    --------
+    >>> describe_left(47.0)
+    'about 50 s left'
+    """
+    if left_s <= 90:
+        return f"about {max(1, math.ceil(left_s / 10)) * 10} s left"
+    if left_s <= 5400:
+        return f"about {math.ceil(left_s / 60)} min left"
+    return f"about {left_s / 3600:.1f} h left"
+
+
+class Pace:
+    """Estimates from the fractions that are done how long the rest takes.
+
+    A fraction below the one before belongs to new work.
+
+    Examples
+    --------
+    >>> pace = Pace()
+    >>> [pace.left_s(fraction, now_s) for fraction, now_s in ((0.0, 5.0), (0.25, 25.0), (0.5, 35.0))]
+    [None, 60.0, 30.0]
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+        self._last = 0.0
+
+    def left_s(self, fraction: float, now_s: float) -> float | None:
+        """Give the seconds that are left at a moment; None as long as nobody knows."""
+        if self._first is None or fraction < self._last:
+            self._first = (fraction, now_s)
+        self._last = fraction
+        begun, begun_s = self._first
+        if fraction <= begun:
+            return None
+        return (now_s - begun_s) * (1 - fraction) / (fraction - begun)
 
 
 class Progress(Protocol):

@@ -21,6 +21,10 @@ with ProgressDisplay(line_every_s=0.2) as progress:
     os.write(1, b"native code prints\\n")
     subprocess.run([sys.executable, "-c", "print('another process prints')"], check=True)
     time.sleep(0.7)
+    progress.step("measuring what drift alarms cost")
+    for part in range(8):
+        progress.fraction(part / 10)
+        time.sleep(0.1)
 write_json({"one": "object"})
 """
 
@@ -44,7 +48,10 @@ def test_without_a_terminal_lines_say_what_runs_and_what_is_left(
     lines = [line for line in done.stderr.splitlines() if line.startswith("tabloop: ")]
     assert len(lines) >= 2
     assert re.fullmatch(
-        r"tabloop: \d+ s: training forest fold 1, svm fold 2; 3 of 12 tasks are done", lines[-1]
+        r"tabloop: \d+ s: training forest fold 1, svm fold 2; 3 of 12 tasks are done", lines[1]
+    )
+    assert re.fullmatch(
+        r"tabloop: \d+ s: measuring what drift alarms cost, \d\d% done, about \d+ s left", lines[-1]
     )
 
 

@@ -29,7 +29,11 @@ def test_the_table_holds_what_was_measured(reference: DriftReference) -> None:
     assert rows["5% nulls in one feature"].alarm_fraction[at] >= 0.7  # one feature has 20% already
     weak, strong = (rows[f"mean by {s} sd, one feature"].alarm_fraction[0] for s in ("0.1", "1"))
     assert weak < strong
-    assert table == build_operating_table(reference, MonitoringConfig(), seed=1)
+    told: list[float] = []
+    assert table == build_operating_table(reference, MonitoringConfig(), seed=1, progress=told.append)
+    assert told == sorted(told)
+    assert len(told) > 20
+    assert told[-1] == pytest.approx(1.0)
 
 
 def test_a_small_table_is_called_quiet_as_often_as_it_is(population: Population) -> None:

@@ -16,6 +16,7 @@ import click
 
 from tabloop.cli.options import Settings
 from tabloop.errors import TabloopError
+from tabloop.progress import Pace, describe_left
 
 if TYPE_CHECKING:
     from tabloop.artifacts.run import RunFolder
@@ -108,6 +109,7 @@ class ProgressDisplay:
         self._line_every_s = line_every_s
         self._doing = "starting"
         self._left = ""
+        self._pace = Pace()
         self._ended = threading.Event()
         self._teller = threading.Thread(target=self._tell, name="progress", daemon=True)
         self._reserved = standard_output_reserved()
@@ -148,7 +150,8 @@ class ProgressDisplay:
 
     def fraction(self, fraction: float) -> None:
         """Say how much of the step is done, where that is known."""
-        self._left = f", {fraction:.0%} done"
+        left_s = self._pace.left_s(fraction, time.monotonic())
+        self._left = f", {fraction:.0%} done" + ("" if left_s is None else f", {describe_left(left_s)}")
         if self._bar is not None:
             self._bar.fraction(fraction)
 

@@ -49,7 +49,7 @@ def export(settings: Settings, run_id: str | None) -> None:
     with ProgressDisplay() as progress:
         folder, data, _ = _open(settings, run_id, progress)
         progress.step("exporting")
-        report = export_run(folder, data)
+        report = export_run(folder, data, progress=progress.fraction)
     if settings.as_json:
         write_json({"run_id": folder.run_id}, report, _place(folder, EXPORT_REPORT))
         return
@@ -71,7 +71,7 @@ def quantize(settings: Settings, run_id: str | None) -> None:
     with ProgressDisplay() as progress:
         folder, data, config = _open(settings, run_id, progress)
         progress.step("quantizing")
-        report = quantize_run(folder, data, config)
+        report = quantize_run(folder, data, config, progress=progress.fraction)
     if settings.as_json:
         write_json({"run_id": folder.run_id}, report, _place(folder, QUANTIZE_REPORT))
         return

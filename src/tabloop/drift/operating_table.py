@@ -62,7 +62,11 @@ _Planter = Callable[[np.random.Generator, int], Iterator[_Plant]]
 
 
 def build_operating_table(
-    reference: DriftReference, config: MonitoringConfig, *, seed: int
+    reference: DriftReference,
+    config: MonitoringConfig,
+    *,
+    seed: int,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> DriftOperatingTable:
     """Measure how often a window alarms, when nothing happened and when something did.
 
@@ -77,6 +81,8 @@ def build_operating_table(
         The config's `monitoring` section.
     seed : int
         Fixes reference, windows and shifts.
+    progress : callable, optional
+        Told the fraction done.
 
     Returns
     -------
@@ -108,8 +114,16 @@ def build_operating_table(
         name: tuple(_n_windows(size, n_features, quiet=planter is None) for size in sizes)
         for name, planter in planters.items()
     }
+    done_rows = 0
+    all_rows = sum(n * size for each in windows.values() for n, size in zip(each, sizes, strict=True))
+
+    def count(n_rows: int) -> None:
+        nonlocal done_rows
+        done_rows += n_rows
+        progress(done_rows / all_rows)
+
     alarms = [
-        _count_alarms(rng, coded, planters, {name: n[at] for name, n in windows.items()}, size, test)
+        _count_alarms(rng, coded, planters, {name: n[at] for name, n in windows.items()}, size, test, count)
         for at, size in enumerate(sizes)
     ]
     shifts = [
@@ -233,8 +247,9 @@ def _count_alarms(
     n_windows: Mapping[str, int],
     size: int,
     test: WindowedDriftTest,
+    count: Callable[[int], None],
 ) -> dict[str, int]:
-    """Draw windows and count those that alarm, as they are and with each shift."""
+    """Draw windows and count those that alarm, as they are and with each shift; tell the rows looked at."""
     n_cells = int(test.coded.offsets[-1])
     at_once = max(1, _CELLS_AT_ONCE // n_cells)
     alarms = dict.fromkeys(planters, 0)
@@ -250,6 +265,7 @@ def _count_alarms(
                     for plant in planter(rng, n):
                         _plant_in(counts, plant, rng, coded, drawn, test.coded.offsets)
                 alarms[name] += int(test.alarmed_windows(size, counts).sum())
+                count(n * size)
     return alarms
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,7 @@ def explain_model(
     y_true: NDArray[np.int8],
     *,
     seed: int,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> Explanation:
     """Measure importances, and the partial dependence of the most important columns.
 
@@ -50,6 +51,8 @@ def explain_model(
         Labels, both there.
     seed : int
         Of the draws and shuffles: the same rows give the same figures.
+    progress : callable, optional
+        Told the fraction done of the importances.
     """
     numeric = {n: np.asarray(v, dtype=np.float64) for n, v in columns.items() if v.dtype != np.object_}
     texts = {n: np.unique(v, return_inverse=True)[1] for n, v in columns.items() if v.dtype == np.object_}
@@ -57,7 +60,9 @@ def explain_model(
     places = draw_rows(y_true, rows_to_draw(len(names), len(y_true)), seed=seed)
     drawn = {name: values[places] for name, values in columns.items()}
     measured = [name for name in columns if name in names]
-    importances = measure_importances(predictor, drawn, y_true[places], measured, seed=seed)
+    importances = measure_importances(
+        predictor, drawn, y_true[places], measured, seed=seed, progress=progress
+    )
     # as they come, not by class: a mean probability does depend on the share of the classes
     few = np.sort(np.random.default_rng(seed).permutation(len(y_true))[:_DEPENDENCE_ROWS])
     sample = {name: values[few] for name, values in columns.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +59,7 @@ def measure_importances(
     measured: Sequence[str],
     *,
     seed: int,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Importance, ...]:
     """Shuffle one column after the other and measure what the ROC-AUC loses.
 
@@ -76,6 +77,8 @@ def measure_importances(
         The columns to shuffle.
     seed : int
         Of the shuffles.
+    progress : callable, optional
+        Told the fraction done.
 
     Returns
     -------
@@ -86,6 +89,7 @@ def measure_importances(
     base = predictor.predict(columns)
     found = []
     for place, name in enumerate(measured):
+        progress(place / len(measured))
         rng = np.random.default_rng([seed, place])
         losses, variances = [], []
         for _ in range(REPEATS):

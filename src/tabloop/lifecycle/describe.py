@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tabloop.artifacts.documents.evaluation import Evaluation
 from tabloop.artifacts.layout import DISTRIBUTIONS, EVALUATION, EXPLANATION, QUARANTINE
 from tabloop.artifacts.reports import write_report_document
@@ -18,7 +20,9 @@ from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.export import require_exported
 
 
-def describe_run(run: RunFolder, data: RunData) -> None:
+def describe_run(
+    run: RunFolder, data: RunData, *, progress: Callable[[float], None] = lambda _: None
+) -> None:
     """Write `evaluation.json`, `explanation.json` and `distributions.json`.
 
     Parameters
@@ -27,6 +31,8 @@ def describe_run(run: RunFolder, data: RunData) -> None:
         Exported.
     data : RunData
         Its rows.
+    progress : callable, optional
+        Told the fraction done of the importances, which take most of the time.
     """
     require_exported(run)
     contract, test = data.contract, data.split.test
@@ -35,7 +41,9 @@ def describe_run(run: RunFolder, data: RunData) -> None:
     y_true = test[contract.target.name].to_numpy()
     y_proba = predictor.predict(columns)
     threshold, metrics = run.threshold, run.metrics
-    explanation = explain_model(predictor, run.served_model, contract, columns, y_true, seed=data.config.seed)
+    explanation = explain_model(
+        predictor, run.served_model, contract, columns, y_true, seed=data.config.seed, progress=progress
+    )
     write_report_document(run, EXPLANATION, explanation)
     order = [each.column for each in explanation.importances]
     segments, left_out = measure_segments(contract, test, y_true, y_proba, threshold, order=order)

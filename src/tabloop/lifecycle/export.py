@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import joblib
@@ -38,7 +38,9 @@ SELF_TEST_ROWS = 64
 BACKGROUND_ROWS = 100
 
 
-def export_run(run: RunFolder, data: RunData) -> ExportReport:
+def export_run(
+    run: RunFolder, data: RunData, *, progress: Callable[[float], None] = lambda _: None
+) -> ExportReport:
     """Write `model.onnx`, `candidates/<name>.onnx`, what explains answers, and the rows of the self-test.
 
     Parameters
@@ -47,6 +49,8 @@ def export_run(run: RunFolder, data: RunData) -> ExportReport:
         Its training finished. Of a sealed run everything is exported again, beside it.
     data : RunData
         The run's rows.
+    progress : callable, optional
+        Told the fraction done.
 
     Returns
     -------
@@ -79,7 +83,8 @@ def export_run(run: RunFolder, data: RunData) -> ExportReport:
         written.append(name)
 
     export(FP32_MODEL, PIPELINE, metrics.calibration.threshold, best)
-    for candidate in metrics.cv_ranking:
+    for place, candidate in enumerate(metrics.cv_ranking):
+        progress((1 + place) / (2 + len(metrics.cv_ranking)))
         source, name = candidate_pipeline(candidate.name), candidate_fp32_model(candidate.name)
         if not run.has(source):
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx
 
 from tabloop.artifacts.documents.quantize import QuantizedModel, QuantizeReport
@@ -25,7 +27,9 @@ from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.int8.quantize import QuantizeRows, quantize_pipeline
 
 
-def quantize_run(run: RunFolder, data: RunData, config: Config) -> QuantizeReport:
+def quantize_run(
+    run: RunFolder, data: RunData, config: Config, *, progress: Callable[[float], None] = lambda _: None
+) -> QuantizeReport:
     """Try INT8 on every exported candidate and write down what came of it.
 
     Parameters
@@ -36,6 +40,8 @@ def quantize_run(run: RunFolder, data: RunData, config: Config) -> QuantizeRepor
         Training rows calibrate, test rows judge.
     config : Config
         Its sections benchmarking and serving, as in force now.
+    progress : callable, optional
+        Told the fraction done.
 
     Returns
     -------
@@ -51,7 +57,8 @@ def quantize_run(run: RunFolder, data: RunData, config: Config) -> QuantizeRepor
     metrics = run.metrics
     best = metrics.best_model_name
     reports: dict[str, QuantizedModel] = {}
-    for candidate in metrics.cv_ranking:
+    for place, candidate in enumerate(metrics.cv_ranking):
+        progress(place / len(metrics.cv_ranking))
         name = candidate.name
         source, graph, target = (
             (PIPELINE, FP32_MODEL, INT8_MODEL)

@@ -58,7 +58,7 @@ def _describe_if_needed(project: Project, run: RunFolder, progress: Progress) ->
         progress.step("reading the data")
         data = load_run_data(project, run, progress.fraction)
         progress.step("describing")
-        describe_run(run, data)
+        describe_run(run, data, progress=progress.fraction)
     except (TabloopError, OSError) as error:  # the report says what it lacks
         logging.getLogger("tabloop").warning("report of run %s: %s", run.run_id, error)
 

@@ -83,13 +83,13 @@ def run_stages(
     """Do all that comes before the release; the run stays open."""
     run, data = train(project, progress, retraining=retraining)
     progress.step("exporting")
-    export_run(run, data)
+    export_run(run, data, progress=progress.fraction)
     progress.step("quantizing")
-    quantize_run(run, data, project.config)
+    quantize_run(run, data, project.config, progress=progress.fraction)
     progress.step("checking parity")
     parity_run(run, data, project.config)
     progress.step("describing")
-    describe_run(run, data)
+    describe_run(run, data, progress=progress.fraction)
     if (mode := project.config.benchmarking.in_run) != "none":
         _measure(run, data, project.config, progress, full=mode == "full")
     return run, data

@@ -130,7 +130,9 @@ def _train_into(
     with run.open_new(DRIFT_REFERENCE) as file:
         reference.save(file)
     progress.step("measuring what drift alarms cost")
-    operating_table = build_operating_table(reference, config.monitoring, seed=config.seed)
+    operating_table = build_operating_table(
+        reference, config.monitoring, seed=config.seed, progress=progress.fraction
+    )
     run.write_document(DRIFT_OPERATING_TABLE, operating_table)
     lineage = describe_lineage(run, project, dataset, data.split, result)
     run.write_document(LINEAGE, lineage)

@@ -91,16 +91,18 @@ def judge(
         return (hashes,)
     judged = [hashes]
     undecided: MachineBusyError | None = None
-    for name, gate in (
+    others: list[tuple[str, Callable[[], Gate]]] = [
         ("parity", lambda: judge_parity(run)),
         ("schema", lambda: judge_schema(config, run)),
         ("queue", lambda: judge_queue(config, run, data)),
         ("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
         ("quality", lambda: judge_quality(config, run, data, store, allow_infeasible=allow_infeasible)),
         *more,
-    ):
+    ]
+    for place, (name, gate) in enumerate(others):
         if progress is not None:
             progress.step(f"judging the gate {name}")
+            progress.fraction(place / len(others))
         try:
             judged.append(gate())
         except TabloopError as error:
