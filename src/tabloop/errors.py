@@ -23,6 +23,9 @@
     ├── ServingError (RuntimeError)          the service cannot start, or did not stop as it should
     ├── MonitorError (RuntimeError)          the monitor process cannot answer; its message says why
     │   └── MonitorUnavailableError          it is starting, or still reads the log; try again later
+    ├── NotFoundError (LookupError)          the service knows nothing of the name that it was asked for
+    ├── QueryError (ValueError)              the query of a request cannot be read
+    ├── OperationRefusedError (RuntimeError) the service was told to do something that cannot be done now
     ├── PublishingError (ConnectionError)    a tracking server does not answer, or refuses a run
     ├── BrokerUnavailableError (ConnectionError)  a message broker does not answer
     ├── ArtifactError (RuntimeError)         a run folder is not in the state the step needs
@@ -243,6 +246,18 @@ class MonitorError(TabloopError, RuntimeError):
 
 class MonitorUnavailableError(MonitorError):
     """The monitor process is not there yet, or still reads the log; try again later."""
+
+
+class NotFoundError(TabloopError, LookupError):
+    """The service knows nothing of the name that it was asked for."""
+
+
+class QueryError(TabloopError, ValueError):
+    """The query of a request cannot be read; every problem is named in one message."""
+
+
+class OperationRefusedError(TabloopError, RuntimeError):
+    """The service was told to do something that cannot be done now; nothing changed."""
 
 
 class PublishingError(TabloopError, ConnectionError):

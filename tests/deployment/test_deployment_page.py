@@ -43,7 +43,7 @@ def test_every_path_is_in_its_table(server: Server) -> None:
     page = PAGE.read_text().partition("## Paths")[2].partition("\n## ")[0]
     shown = set(re.findall(r"(/[\w{}/]*)[`,]", page))
     paths = server.client.get("/openapi.json").json()["paths"]
-    assert shown - {"/docs", "/openapi.json"} == paths.keys()
+    assert shown - {"/", "/docs", "/openapi.json"} == paths.keys()
 
 
 def test_every_kind_of_problem_is_in_its_table() -> None:

@@ -50,6 +50,8 @@ DATASETS = "datasets"
 FEEDBACK = "feedback.jsonl"
 RUNTIME_METRICS = "runtime_metrics.jsonl"
 ALARMS = "monitoring/alarms.json"
+#: What the tests said of windows, hour by hour.
+WINDOWS = "monitoring/windows.jsonl"
 SIMULATION_PLOT = "stream/simulation.png"
 #: What the processes of a running service share.
 SERVING_STATE = ".serving"

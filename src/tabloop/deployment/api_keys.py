@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from tabloop.deployment.off_loop import OffLoop
 from tabloop.errors import ConfigError
 
-Role = Literal["predict", "read"]
+Role = Literal["predict", "read", "operate"]
 
 _log = logging.getLogger("tabloop.serving")
 

@@ -17,6 +17,7 @@ from tabloop import __version__
 from tabloop.contract.checks.record import shown_text
 from tabloop.deployment import metrics
 from tabloop.deployment.answer_types import json_response
+from tabloop.deployment.dashboard_paths import add_dashboard_paths
 from tabloop.deployment.edge import Edge, Send, problem_body
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.open_inference import INFER_PATHS, OpenInference
@@ -149,6 +150,7 @@ def _add_reading_paths(
         return await _monitored(service, "retraining_trigger")
 
     open_inference.add_reading_paths(get)
+    add_dashboard_paths(app, get, service)
 
 
 async def _monitored(service: Service, question: str) -> Response:

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 from tabloop.contract.checks.record import shown_text
 from tabloop.deployment import metrics
-from tabloop.deployment.api_keys import ApiKeys
+from tabloop.deployment.api_keys import ApiKeys, Role
+from tabloop.deployment.dashboard_files import dashboard_files
 from tabloop.deployment.problems import MEDIA_TYPE, HttpProblem, problem_of
 from tabloop.deployment.request_body import ClientGoneError, Message, Receive, Scope
 from tabloop.errors import TabloopError
@@ -23,10 +24,17 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("tabloop.requests")
 
-#: Probes carry no key: they tell whether the service is up, nothing else.
-OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
+#: Probes carry no key: they tell whether the service is up, nothing else. Neither does a browser that asks
+#: for the files of the dashboard, where somebody then enters a key; `/access` says what it allows.
+OPEN_PATHS = frozenset(
+    {"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/access"}
+    | dashboard_files().keys()
+)
+#: Who asks for these acts: that takes a key with the role `operate`.
+OPERATE_PATHS = frozenset({"/promote", "/rollback", "/retrain"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_ASKING_FOR_KEYS = {"www-authenticate": "Bearer"}
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -107,6 +115,8 @@ class Edge:
                 raise _foreign_host(foreign_host)
             if self._keys is not None and scope["path"] not in OPEN_PATHS:
                 _require_key(self._keys, scope)
+            elif self._keys is None and needed_role(scope["method"], scope["path"]) == "operate":
+                raise HttpProblem("forbidden", "without API keys nobody may act; use the command line")
             answering = self._routes.get(scope["path"]) if scope["method"] == "POST" else None
             await (answering or self.app)(scope, receive, send_with_headers)
         except ClientGoneError:
@@ -172,7 +182,27 @@ def _foreign_host(host: bytes) -> HttpProblem:
     return HttpProblem("foreign-host", said)
 
 
-def _require_key(keys: ApiKeys, scope: Scope) -> None:
+def needed_role(method: str, path: str) -> Role:
+    """Say which role a request needs.
+
+    Examples
+    --------
+    >>> needed_role("GET", "/retrain"), needed_role("POST", "/retrain"), needed_role("POST", "/predict")
+    ('read', 'operate', 'predict')
+    """
+    if method != "POST":
+        return "read"
+    return "operate" if path in OPERATE_PATHS else "predict"
+
+
+def roles_of(keys: ApiKeys, scope: Scope) -> frozenset[str]:
+    """Give the roles of the key that a request carries, none where it carries none.
+
+    Raises
+    ------
+    HttpProblem
+        If the key is unknown.
+    """
     presented = b""
     for name, value in scope["headers"]:
         if name == b"x-api-key":
@@ -181,10 +211,17 @@ def _require_key(keys: ApiKeys, scope: Scope) -> None:
             presented = value[7:]
     key = presented.strip(b" \t").decode("utf-8", "surrogateescape")
     roles = keys.roles_of(key) if key else frozenset()
+    if key and not roles:
+        raise HttpProblem("unauthorized", "the key is unknown", more_headers=_ASKING_FOR_KEYS)
+    return roles
+
+
+def _require_key(keys: ApiKeys, scope: Scope) -> None:
+    roles = roles_of(keys, scope)
     if not roles:
-        said = "the key is unknown" if key else "send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-        raise HttpProblem("unauthorized", said, more_headers={"www-authenticate": "Bearer"})
-    needed = "predict" if scope["method"] == "POST" else "read"
+        said = "send `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+        raise HttpProblem("unauthorized", said, more_headers=_ASKING_FOR_KEYS)
+    needed = needed_role(scope["method"], scope["path"])
     if needed not in roles:
         said = f"the key has the role {', '.join(sorted(roles))}, this needs the role {needed}"
         raise HttpProblem("forbidden", said)

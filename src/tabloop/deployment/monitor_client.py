@@ -11,12 +11,25 @@ from tabloop.errors import (
     MonitorError,
     MonitorUnavailableError,
     NoOutcomesError,
+    NotFoundError,
+    OperationRefusedError,
+    QueryError,
     TabloopError,
 )
 
 _LONGEST_ANSWER_BYTES = 64 << 20
 #: The errors that keep their class on the way from the monitor; any other is a `MonitorError` here.
-_KEPT = {each.__name__: each for each in (MalformedBodyError, NoOutcomesError, MonitorUnavailableError)}
+_KEPT = {
+    each.__name__: each
+    for each in (
+        MalformedBodyError,
+        MonitorUnavailableError,
+        NoOutcomesError,
+        NotFoundError,
+        OperationRefusedError,
+        QueryError,
+    )
+}
 
 
 class MonitorClient:
@@ -44,8 +57,10 @@ class MonitorClient:
         ------
         MonitorUnavailableError
             If the monitor does not answer: it is starting, starting again, or still reads the log.
-        MalformedBodyError, NoOutcomesError
-            If it cannot read the body.
+        MalformedBodyError, NoOutcomesError, QueryError
+            If it cannot read the body or the query.
+        NotFoundError, OperationRefusedError
+            If there is nothing of that name, or what it was told to do cannot be done now.
         MonitorError
             If it cannot answer for another reason, which the message says, or there is none.
         TabloopError

@@ -14,12 +14,16 @@ from tabloop.contract.columns.column import JsonSchema
 from tabloop.contract.json_schema import json_schema
 from tabloop.contract.sampling.example import example_record
 from tabloop.deployment.answer_types import DESCRIBED
+from tabloop.deployment.dashboard_types import DASHBOARD_TYPES
 from tabloop.deployment.edge import OPEN_PATHS
+from tabloop.deployment.queries import QUERIES, query_parameters
 from tabloop.deployment.served_model import ServedModel
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _NOT_READY = {503: "Not ready: a prediction would be refused, since the log cannot be written."}
 _MONITOR_STATES = {503: "The monitor process does not answer yet."}
+_QUERY_REFUSALS = {422: "The query cannot be read."} | _MONITOR_STATES
+_UNKNOWN_NAME = {404: "There is nothing of that name."}
 
 _PREDICT_REFUSALS = {
     400: "The body is no JSON object in UTF-8.",
@@ -85,6 +89,11 @@ def describe_operations() -> dict[str, JsonSchema]:
         },
         "/monitoring/drift": _giving("Object", _MONITOR_STATES, "monitoring"),
         "/monitoring/retraining_trigger": _giving("Object", _MONITOR_STATES, "monitoring"),
+        "/access": _giving("Access", {401: "The key is unknown."}, "dashboard"),
+        "/monitoring/overview": _giving("Overview", _MONITOR_STATES, "dashboard"),
+        "/monitoring/traffic": _giving("Traffic", _QUERY_REFUSALS, "dashboard"),
+        "/monitoring/windows": _giving("Windows", _QUERY_REFUSALS, "dashboard"),
+        "/monitoring/feature": _giving("FeatureNow", _QUERY_REFUSALS | _UNKNOWN_NAME, "dashboard"),
         "/v2": _giving("ServerMetadata", {}, "open inference protocol"),
         "/v2/health/live": _giving("Flags", {}, "open inference protocol"),
         "/v2/health/ready": _giving("Flags", _NOT_READY, "open inference protocol"),
@@ -157,7 +166,9 @@ def describe_service(app: FastAPI, model: ServedModel, *, model_name: str, asks_
             if "{version}" in path:
                 version = _path_parameter("version", model.run_id, "The run that answers.")
                 operation["parameters"].append(version)
-            if "requestBody" not in operation:  # FastAPI's own idea of a refusal
+            if path in QUERIES:
+                operation["parameters"] = query_parameters(QUERIES[path])
+            elif "requestBody" not in operation:  # FastAPI's own idea of a refusal
                 operation["responses"].pop("422", None)
             if asks_for_keys and path not in OPEN_PATHS:
                 operation["responses"] |= _KEY_REFUSALS
@@ -216,7 +227,9 @@ def _closed(properties: JsonSchema) -> JsonSchema:
 @cache
 def _fixed_schemas() -> JsonSchema:
     """Describe what does not depend on the model."""
-    _, schemas = msgspec.json.schema_components(DESCRIBED, ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(
+        (*DESCRIBED, *DASHBOARD_TYPES), ref_template="#/components/schemas/{name}"
+    )
     return schemas | {
         "Object": {"type": "object"},
         "Flags": {"type": "object", "additionalProperties": {"type": ["boolean", "string"]}},

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tabloop.artifacts.files import append_line, utc_now
 from tabloop.artifacts.layout import RUNTIME_METRICS
@@ -34,37 +35,44 @@ class RuntimeSnapshots:
     def __init__(self, model_dir: Path) -> None:
         self._path = model_dir / RUNTIME_METRICS
         self._before, self._before_s = _read_totals(), time.monotonic()
+        self._earlier, self._earlier_s = self._before, self._before_s
 
     def write(self, run_id: str) -> None:
         """Write one line; latencies are upper ends of the histogram's buckets, null beyond the last."""
         now, now_s = _read_totals(), time.monotonic()
-        interval_s = now_s - self._before_s
-        paths = {}
-        for path in now.requests:
-            answered = now.requests[path] - self._before.requests[path]
-            if not answered:
-                continue
-            buckets = {
-                upper: count - self._before.seconds[path, upper]
-                for (of, upper), count in now.seconds.items()
-                if of == path
-            }
-            paths[path] = {
-                "requests": int(answered),
-                "requests_per_s": answered / interval_s,
-                **{f"latency_p{round(q * 100)}_ms": _quantile_ms(buckets, q) for q in (0.5, 0.95, 0.99)},
-            }
-        counted = {name: int(now.counters[name] - self._before.counters[name]) for name in _COUNTERS}
-        snapshot = {
-            "time": utc_now(),
-            "run_id": run_id,
-            "interval_s": interval_s,
-            "paths": paths,
-            "rows_per_s": counted["predictions"] / interval_s,
-            **counted,
-        }
-        append_line(self._path, snapshot)
+        described = _describe(self._before, now, now_s - self._before_s)
+        append_line(self._path, {"time": utc_now(), "run_id": run_id, **described})
+        self._earlier, self._earlier_s = self._before, self._before_s
         self._before, self._before_s = now, now_s
+
+    def lately(self) -> dict[str, Any]:
+        """Say what a line says, of the time since the line before the latest one: a minute or two."""
+        return _describe(self._earlier, _read_totals(), max(1e-3, time.monotonic() - self._earlier_s))
+
+
+def _describe(before: _Totals, now: _Totals, interval_s: float) -> dict[str, Any]:
+    paths = {}
+    for path in now.requests:
+        answered = now.requests[path] - before.requests[path]
+        if not answered:
+            continue
+        buckets = {
+            upper: count - before.seconds[path, upper]
+            for (of, upper), count in now.seconds.items()
+            if of == path
+        }
+        paths[path] = {
+            "requests": int(answered),
+            "requests_per_s": answered / interval_s,
+            **{f"latency_p{round(q * 100)}_ms": _quantile_ms(buckets, q) for q in (0.5, 0.95, 0.99)},
+        }
+    counted = {name: int(now.counters[name] - before.counters[name]) for name in _COUNTERS}
+    return {
+        "interval_s": interval_s,
+        "paths": paths,
+        "rows_per_s": counted["predictions"] / interval_s,
+        **counted,
+    }
 
 
 _COUNTERS = {

@@ -194,6 +194,11 @@ class DriftTracker:
         moved = (*by_zscore, *(test.feature for test in alarms))
         return compare_histograms(self._reference, self.window.latest(self.config.window_rows), moved)
 
+    def histogram_of(self, feature: str) -> ValueHistogram | None:
+        """Put the latest `window_rows` rows of one feature beside the reference; None without values."""
+        latest = self.window.latest(self.config.window_rows)
+        return compare_histograms(self._reference, latest, [feature]).get(feature)
+
     def _check_early(self) -> WindowVerdict | None:
         stop = self.window.rows_seen
         tests = self.test.check_early(self.window.rows(stop - self.test.checkpoint_rows, stop))

@@ -6,13 +6,21 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from tabloop.artifacts.files import json_bytes, write_atomic
+from tabloop.artifacts.files import json_bytes, utc_now, write_atomic
 from tabloop.artifacts.layout import ALARMS
 from tabloop.deployment import metrics
 from tabloop.monitoring.alerts import Alerts
 
 _LOG = logging.getLogger("tabloop.monitor")
+
+
+class RaisedAlarm(NamedTuple):
+    """An alarm that is on: since when, ISO 8601 in UTC, as far as that is known; and what it says."""
+
+    since: str | None
+    words: str
 
 
 class AlarmBoard:
@@ -35,6 +43,11 @@ class AlarmBoard:
         for name in self._on:
             metrics.alarm_state.labels(name).set(1)
 
+    @property
+    def on(self) -> Mapping[str, RaisedAlarm]:
+        """The alarms that are on, by name, those that were raised first before the others."""
+        return dict(sorted(self._on.items(), key=lambda item: (item[1].since or "", item[0])))
+
     def show(self, on: Mapping[str, str], *, run_id: str) -> None:
         """Raise the alarms that are new, and end those that are not on any more.
 
@@ -45,7 +58,7 @@ class AlarmBoard:
         run_id : str
             The run that they are about.
         """
-        raised, over = sorted(on.keys() - self._on), sorted(self._on - on.keys())
+        raised, over = sorted(on.keys() - self._on.keys()), sorted(self._on.keys() - on.keys())
         for name in raised:
             metrics.alarm_state.labels(name).set(1)
             metrics.alarms.labels(name).inc()
@@ -54,13 +67,20 @@ class AlarmBoard:
         for name in over:
             metrics.alarm_state.labels(name).set(0)
             _LOG.info("alarm %s is over", name)
+        now = utc_now()
+        self._on = {
+            name: RaisedAlarm(self._on[name].since if name in self._on else now, words)
+            for name, words in on.items()
+        }
         if raised or over:
-            self._on = set(on)
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self._path, json_bytes({"on": sorted(self._on)}))
+            since = {name: alarm.since for name, alarm in self._on.items()}
+            write_atomic(self._path, json_bytes({"on": sorted(on), "since": since}))
 
-    def _read(self) -> set[str]:
+    def _read(self) -> dict[str, RaisedAlarm]:
         try:
-            return set(json.loads(self._path.read_bytes())["on"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return set()
+            read = json.loads(self._path.read_bytes())
+            since = read.get("since", {})  # the first version did not say
+            return {name: RaisedAlarm(since.get(name), "") for name in read["on"]}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}

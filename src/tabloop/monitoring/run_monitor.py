@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from tabloop.artifacts.files import iso_utc
 from tabloop.artifacts.prediction_log.census import LogCensus
@@ -14,6 +15,7 @@ from tabloop.artifacts.prediction_log.reader import LogBatch, LogPosition, Predi
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
+from tabloop.deployment.dashboard_types import FeatureNow
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import RowReader, ScoredRows
 from tabloop.drift.tracker import DriftTracker, WindowVerdict
@@ -21,6 +23,7 @@ from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.zscore_rule import DriftReport
 from tabloop.monitoring.drift_answer import DriftAnswer, describe_drift
+from tabloop.monitoring.feature_answer import describe_feature
 from tabloop.monitoring.run_performance import PerformanceAnswer, RunPerformance
 from tabloop.performance.degradation import DegradationDecision
 from tabloop.retraining.evidence import (
@@ -38,6 +41,9 @@ _KEPT_WINDOWS = 32
 _BATCH_ROWS = 4096
 
 
+OnWindow: TypeAlias = Callable[["RunMonitor", WindowVerdict, str], None]
+
+
 class RunMonitor:
     """What is known of the rows that a run has scored since it went live.
 
@@ -53,6 +59,8 @@ class RunMonitor:
         The champion, as a rule.
     since : str, optional
         Only rows logged at or after this time, ISO 8601 in UTC; by default when the run went live last.
+    on_window : callable, optional
+        Given the monitor, the verdict on each complete window, and when its last row was logged.
 
     Attributes
     ----------
@@ -66,7 +74,15 @@ class RunMonitor:
         How many rows of which run were logged when.
     """
 
-    def __init__(self, project: Project, run: RunFolder, *, since: str | None = None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        run: RunFolder,
+        *,
+        since: str | None = None,
+        on_window: OnWindow | None = None,
+    ) -> None:
+        self._on_window = on_window
         self.project = project
         self.run = run
         self.since = since if since is not None else live_since(RunStore(project.model_dir), run.run_id)
@@ -157,6 +173,25 @@ class RunMonitor:
             rows_since_live=self.rows_seen,
         )
 
+    def describe_feature(self, name: str) -> FeatureNow:
+        """Say what `GET /monitoring/feature` says.
+
+        Raises
+        ------
+        NotFoundError
+            If the run has no feature of that name.
+        """
+        return describe_feature(
+            name,
+            self.check_rule(),
+            self._latest(),
+            self._baseline,
+            latest=self._drift.latest,
+            not_monitored=self._rows.not_monitored,
+            histogram=self._drift.histogram_of(name),
+            run_id=self.run.run_id,
+        )
+
     def evidence(self) -> RetrainingEvidence:
         """Put together all that a decision to retrain rests on."""
         now = datetime.now(UTC)
@@ -234,6 +269,8 @@ class RunMonitor:
             if verdict.complete:
                 time = batch.time[chosen[verdict.stop - before - 1]]
                 self._windows.append(observe_window(verdict.stop, time, rule=verdict.rule, drift=verdict))
+                if self._on_window is not None:
+                    self._on_window(self, verdict, time)
         return verdicts
 
     def _with_estimate(self, window: WindowEvidence) -> WindowEvidence:

@@ -28,10 +28,13 @@ from tabloop.errors import (
 from tabloop.explanation.explained_record import ExplainedRecord
 from tabloop.monitoring.alarm_board import AlarmBoard
 from tabloop.monitoring.alerts import Alerts
+from tabloop.monitoring.dashboard import Dashboard
 from tabloop.monitoring.refusal_watch import RefusalWatch
 from tabloop.monitoring.run_monitor import RunMonitor, live_since
+from tabloop.monitoring.run_performance import PerformanceAnswer
 from tabloop.outcomes.outcome import OutcomeParser, RefusedOutcome, check_outcomes
 from tabloop.outcomes.store import OutcomeStore
+from tabloop.retraining.trigger import RetrainingDecision
 
 if TYPE_CHECKING:
     from tabloop.monitoring.record_explainer import RecordExplainer
@@ -88,7 +91,6 @@ class ServiceMonitor:
         self._store = RunStore(project.model_dir)
         self._outcomes = OutcomeStore(project.model_dir)
         self._decided = self._store.decisions_state()
-        self._following = RunMonitor(project, self._store.get(self._served_run_id()))
         self._unfollowed = ("", 0.0, "")  # the run that could not be followed, when that was, and why
         self._snapshots = RuntimeSnapshots(project.model_dir)
         self._snapshot_at = self._figures_at = time.monotonic()
@@ -104,7 +106,10 @@ class ServiceMonitor:
         self._records_seen = metrics.total("tabloop_predictions") + self._refused_seen
         self._alerts = Alerts(project.config.alerts, project.model_dir)
         self._alarms = AlarmBoard(project.model_dir, self._alerts)
+        self._dashboard = Dashboard(project, self._snapshots, self._alarms)
+        self._following = self._follow(self._served_run_id())
         self._of_figures: dict[str, str] = {}
+        self._figures: tuple[PerformanceAnswer, RetrainingDecision] | None = None
         self._explainer: RecordExplainer | None = None
         metrics.monitor_looked_at.set_to_current_time()
 
@@ -143,10 +148,12 @@ class ServiceMonitor:
             self._snapshots.write(self._following.run.run_id)
             self._following.census.count()
             self._following.census.save()
+            self._dashboard.save()
 
     def close(self) -> None:
         """Write the last snapshot and the counts; alarms that were not delivered wait on disk."""
         self._following.census.save()
+        self._dashboard.save()
         self._snapshots.write(self._following.run.run_id)
         self._alerts.close()
 
@@ -156,14 +163,14 @@ class ServiceMonitor:
         Parameters
         ----------
         question : str
-            `drift`, `retraining_trigger`, `feedback` or `explain`.
+            `drift`, `retraining_trigger`, `feedback`, `explain`, or one that `Dashboard` answers.
         body : bytes
-            The request's body; `feedback` and `explain` have one.
+            The request's body, or its query as JSON.
 
         Returns
         -------
         answer : object
-            A dataclass, whose fields are the answer's.
+            A dataclass or a struct, whose fields are the answer's.
 
         Raises
         ------
@@ -184,7 +191,7 @@ class ServiceMonitor:
             case "retraining_trigger":
                 return self._current().decide_retraining()
             case _:
-                raise MonitorError(f"the monitor knows no question {question!r}")
+                return self._dashboard.answer(question, body, self._current, self._latest_figures)
 
     def _explained(self, body: bytes) -> ExplainedRecord:
         """Explain the answer to one record, by the run that the workers answer with."""
@@ -210,6 +217,17 @@ class ServiceMonitor:
             is_late = time.monotonic() > until
         return self._following
 
+    def _latest_figures(self) -> tuple[PerformanceAnswer, RetrainingDecision]:
+        """Give the figures of the latest look at them; look where nobody did since the run is followed."""
+        if self._figures is None:
+            self._note_figures()
+            self._figures_at = time.monotonic()
+        assert self._figures is not None  # noqa: S101 - it was just noted
+        return self._figures
+
+    def _follow(self, run_id: str) -> RunMonitor:
+        return RunMonitor(self.project, self._store.get(run_id), on_window=self._dashboard.note_window)
+
     def _served_run_id(self) -> str:
         """Name the run that the workers answer with; the champion, before they said."""
         return metrics.served_run_id() or self._store.require_champion().run_id
@@ -232,13 +250,13 @@ class ServiceMonitor:
         name, tried_at, problem = self._unfollowed
         if name != served or time.monotonic() - tried_at >= _TRY_AGAIN_S:
             try:
-                self._following = RunMonitor(self.project, self._store.get(served))
+                self._following = self._follow(served)
             except (TabloopError, OSError) as error:
                 problem = f"run {served} is served and cannot be followed: {error}"
                 self._unfollowed = (served, time.monotonic(), problem)
                 _LOG.error(problem)
             else:
-                self._of_figures = {}
+                self._of_figures, self._figures = {}, None
                 self._unfollowed = ("", 0.0, "")
                 return
         raise MonitorError(problem)
@@ -266,6 +284,9 @@ class ServiceMonitor:
     def _note_figures(self) -> None:
         """Look at what takes longer: performance, and whether to retrain."""
         described = self._following.describe_performance()
+        trigger = self._following.decide_retraining()
+        self._figures = described, trigger
+        self._dashboard.note_performance(self._following, described)
         self._of_figures = {}
         for name, figure in described.estimated.figures.items():
             metrics.estimated_performance.labels(name).set(figure.value)
@@ -277,7 +298,6 @@ class ServiceMonitor:
             self._of_figures["realized_performance"] = described.realized_degradation.reason
         if described.promise.verdict == "refuted":
             self._of_figures["promise"] = described.promise.reason
-        trigger = self._following.decide_retraining()
         if trigger.should_retrain:
             self._of_figures["retraining"] = trigger.reason
 

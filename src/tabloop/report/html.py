@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -29,8 +30,8 @@ def render_html(page: Page) -> str:
             blocks.render(block=block, kind=type(block).__name__, svg=_svg)
         )
 
-    source, _, _ = PackageLoader("tabloop.report").get_source(environment, "page.css")
-    style = Markup(css_variables() + "\n" + source)  # noqa: S704 - our own style sheet
+    look = files("tabloop.charts").joinpath("page.css").read_text()
+    style = Markup(css_variables() + "\n" + look.strip())  # noqa: S704 - our own style sheet
     return environment.get_template("page.html").render(page=page, write=write, style=style) + "\n"
 
 

@@ -1,0 +1,74 @@
+"""The paths of the dashboard: its files, and what it asks for as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from tabloop.deployment.answer_types import json_response
+from tabloop.deployment.dashboard_files import dashboard_file, dashboard_files
+from tabloop.deployment.dashboard_types import Access
+from tabloop.deployment.edge import roles_of
+from tabloop.deployment.handlers import Service
+from tabloop.deployment.queries import QUERIES, read_query
+
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+#: The question to the monitor that answers a path.
+_QUESTIONS = {
+    "/monitoring/overview": ("overview", "Say how the model is, at a glance."),
+    "/monitoring/traffic": ("traffic", "Say how much was answered how fast, over time."),
+    "/monitoring/windows": ("windows", "Say what was found in windows of rows, over time."),
+    "/monitoring/feature": ("feature", "Compare one feature with the training rows."),
+}
+
+
+def add_dashboard_paths(app: FastAPI, get: Callable[[str], Decorator], service: Service) -> None:
+    """Add the paths.
+
+    Parameters
+    ----------
+    app : FastAPI
+        The application.
+    get : callable
+        Given a path, decorates its handler.
+    service : Service
+        Asks the monitor.
+    """
+    for path in dashboard_files():
+        app.get(path, include_in_schema=False, response_model=None)(_file_handler(path))
+
+    @get("/access")
+    async def access(request: Request) -> Response:
+        """Say whether keys are in force, and what the asker's key allows."""
+        keys = service.keys
+        roles = {"predict", "read"} if keys is None else roles_of(keys, request.scope)
+        return json_response(
+            Access(keys_in_force=keys is not None, roles=sorted(roles))  # type: ignore[arg-type]
+        )
+
+    for path, (question, said) in _QUESTIONS.items():
+        get(path)(_monitored(service, question, said, QUERIES.get(path)))
+
+
+def _file_handler(path: str) -> Callable[[], Any]:
+    async def file() -> Response:
+        return dashboard_file(path)
+
+    return file
+
+
+def _monitored(
+    service: Service, question: str, said: str, kind: type[msgspec.Struct] | None
+) -> Callable[[Request], Any]:
+    async def monitored(request: Request) -> Response:
+        query = request.query_params.multi_items()
+        body = b"" if kind is None else msgspec.json.encode(read_query(query, kind))
+        return Response(await service.monitor.ask(question, body), media_type="application/json")
+
+    monitored.__name__, monitored.__doc__ = question, said
+    return monitored

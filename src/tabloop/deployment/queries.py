@@ -1,0 +1,74 @@
+"""What the query of a request may hold, as types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from tabloop.contract.columns.column import JsonSchema
+from tabloop.errors import QueryError
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which stretch of the past."""
+
+    hours: Annotated[int, Meta(ge=1, le=744, description="How far back.")] = 720
+    periods: Annotated[int, Meta(ge=1, le=200, description="Into how many stretches, at most.")] = 60
+
+
+class FeatureQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which feature."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256, description="The feature's name.")]
+
+
+#: By path.
+QUERIES: dict[str, type[msgspec.Struct]] = {
+    "/monitoring/traffic": HistoryQuery,
+    "/monitoring/windows": HistoryQuery,
+    "/monitoring/feature": FeatureQuery,
+}
+
+Query = TypeVar("Query", bound=msgspec.Struct)
+
+
+def read_query(items: Iterable[tuple[str, str]], kind: type[Query]) -> Query:
+    """Read a query.
+
+    Raises
+    ------
+    QueryError
+        If a name is unknown, stands twice or is missing, or a value is not what its name takes.
+
+    Examples
+    --------
+    >>> read_query([("hours", "24")], HistoryQuery)
+    HistoryQuery(hours=24, periods=60)
+    """
+    given: dict[str, str] = {}
+    for name, value in items:
+        if name in given:
+            raise QueryError(f"{name[:100]!r} is given twice, expected once")
+        given[name] = value
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(kind.__struct_fields__)
+        raise QueryError(f"the query cannot be read: {error}; it takes {known}") from None
+
+
+def query_parameters(kind: type[msgspec.Struct]) -> list[JsonSchema]:
+    """Describe a query as parameters of OpenAPI."""
+    (schema,), components = msgspec.json.schema_components([kind])
+    described: dict[str, Any] = components[kind.__name__] if "$ref" in schema else schema
+    required = described.get("required", [])
+    parameters = []
+    for name, value in described["properties"].items():
+        said = value.pop("description", "")
+        parameters.append(
+            {"name": name, "in": "query", "required": name in required, "description": said, "schema": value}
+        )
+    return parameters

@@ -1,0 +1,218 @@
+"""The dashboard at /, in a real browser: with data and without, with strangers' names, with keys."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.conftest import SharedFolders, Workspace, make_workspace
+from tests.deployment.browser import Browser, chromium
+from tests.deployment.real_server import Server, copy_of, serving, wait_until
+
+READ, ALL = "r" * 20, "a" * 20
+KEYS = {"DASHBOARD_KEYS": f"read {READ}\npredict,read,operate {ALL}\n"}
+PAGES = ("now", "drift")
+#: What strangers may call a category: markup, another direction, one that turns the text around, one without end.
+NAMES = [
+    "<script>window.stolen = 1</script>",
+    '"><img src=x onerror="window.stolen = 2">',
+    "שלום עולם",
+    "\u202eevil\u202d",
+    "x" * 10_000,
+]
+
+
+@pytest.fixture(scope="module")
+def strange(shared_folders: SharedFolders, students: pl.DataFrame) -> Workspace:
+    """A workspace with a champion whose categories strangers named."""
+
+    def fill(folder: Path) -> None:
+        named = pl.Series([NAMES[place % len(NAMES)] for place in range(600)])
+        made = make_workspace(folder, students.head(600).with_columns(named.alias("student_country")))
+        settings = made.settings()
+        columns = settings["contract"]["columns"]
+        columns["student_country"] = {"type": "category", "open": True, "max_length": 20_000}
+        settings["training"]["candidates"] = {"decision_tree": {"max_depth": 3}}
+        made.change(
+            contract={"columns": columns},
+            training={"candidates": {"decision_tree": {"max_depth": 3}}},
+            preprocessing={"min_category_rows": 10},
+            monitoring={"test_window_rows": 100, "drift_min_samples": 50, "segments": ["student_country"]},
+        )
+        outcome = made.run("run", "--json")
+        assert outcome.code == 0, outcome.err
+
+    return Workspace(shared_folders.made_once("strange", fill))
+
+
+@pytest.fixture(scope="module")
+def busy(strange: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two workers, keys, and 450 answered rows of which the latest moved."""
+    workspace = copy_of(strange, tmp_path_factory.mktemp("busy") / "project")
+    setting = ("--set", "serving.api_keys_env=DASHBOARD_KEYS", "--workers", "2")
+    with serving(workspace, *setting, environ=KEYS) as running:
+        running.client.headers["authorization"] = f"Bearer {ALL}"
+        wait_until(lambda: running.client.get("/monitoring/overview").status_code == 200)
+        rows = pl.read_csv(workspace.folder / "data" / "ml_datasource.csv").drop("purchased")
+        moved = rows.with_columns(pl.col("minutes_watched") + 300.0)
+        for part in (rows.head(200), moved.head(250)):
+            answer = running.client.post("/batch_predict", json={"records": part.to_dicts()})
+            assert answer.status_code == 200, answer.text
+        outcomes = [
+            {"prediction_id": each["prediction_id"], "label": place % 2}
+            for place, each in enumerate(answer.json()["predictions"][:120])
+        ]
+        assert running.client.post("/feedback", json={"outcomes": outcomes}).json()["accepted"] == 120
+        wait_until(lambda: running.client.get("/monitoring/windows").json()["periods"] != [])
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def axe() -> str | None:
+    """axe-core, which comes with a wheel that only these tests need; without it they look at the rest."""
+    found = importlib.util.find_spec("axe_core_python")
+    if found is None or found.origin is None:
+        if os.environ.get("TABLOOP_REQUIRE_SERVICES") == "1":
+            pytest.fail("axe-core-python is not installed")
+        return None
+    return Path(found.origin).with_name("axe.min.js").read_text()
+
+
+@dataclass
+class Dashboard:
+    """The page in the browser."""
+
+    browser: Browser
+    server: Server
+
+    def open(self, page: str) -> None:
+        self.browser.open(f"{self.server.url}/#/{page}")
+        self.settle()
+
+    def settle(self) -> None:
+        self.browser.wait_for(
+            "const text = document.querySelector('main').innerText;"
+            "return document.querySelector('main h1') && !/Asking the service|Loading/.test(text)"
+        )
+
+    def sign_in(self, key: str) -> None:
+        self.browser.wait_for("return document.getElementById('key')")
+        self.browser.run(
+            f"document.getElementById('key').value = {json.dumps(key)};"
+            "document.querySelector('form').requestSubmit()"
+        )
+        self.browser.wait_for(
+            "return document.querySelector('main h1')?.innerText !== 'Sign in' || document.querySelector('.bad')"
+        )
+
+    def text(self) -> str:
+        return str(self.browser.run("return document.querySelector('main').innerText"))
+
+    def check(self) -> None:
+        """Nothing was fetched from elsewhere, run by a stranger, or complained about."""
+        fetched = self.browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert fetched
+        assert all(name.startswith(self.server.url) for name in fetched), fetched
+        assert self.browser.run("return window.stolen === undefined")
+        assert self.browser.run("return [...document.querySelectorAll('script')].every(s => s.src)")
+        assert self.browser.console_errors() == []
+
+    def violations(self, axe: str | None) -> list[Any]:
+        if axe is None:
+            return []
+        self.browser.run(
+            f"{axe};window.found = null;axe.run(document).then(found => {{window.found = found.violations"
+            ".filter(v => ['serious', 'critical'].includes(v.impact))"
+            ".map(v => [v.id, v.nodes.map(n => n.html.slice(0, 200))])})"
+        )
+        return list(self.browser.wait_for("return window.found && {list: window.found}")["list"])
+
+
+def test_pages_of_strangers_names_with_keys_and_two_workers(busy: Server, browser: Browser, axe: str | None) -> None:
+    seen = Dashboard(browser, busy)
+    seen.browser.open(busy.url)
+    seen.sign_in("n" * 20)
+    assert "the key is unknown" in seen.text()
+    assert all("401" in error for error in browser.console_errors())  # the browser tells of that itself
+    seen.sign_in(ALL)
+    kept = "return document.cookie + Object.keys(localStorage) + Object.keys(sessionStorage) + location.href"
+    assert ALL not in browser.run(kept)
+    for page in PAGES:
+        for width in (1400, 390):
+            browser.resize(width, 1000)
+            browser.run(f"location.hash = '#/{page}'")
+            browser.wait_for(f"return document.querySelector('nav a[aria-current]').hash === '#/{page}'")
+            seen.settle()
+            assert browser.run("return document.documentElement.scrollWidth") <= width, (page, width)
+            assert seen.violations(axe) == [], page
+        seen.check()
+    browser.run("document.querySelector('#session button').click()")
+    assert browser.wait_for("return document.getElementById('key')")
+    assert "minutes_watched" not in seen.text()
+
+
+def test_a_feature_is_shown_beside_the_training_rows(busy: Server, browser: Browser, axe: str | None) -> None:
+    seen = Dashboard(browser, busy)
+    browser.resize(1400, 1000)
+    browser.open(f"{busy.url}/#/drift")
+    seen.sign_in(READ)
+    seen.settle()
+    alarmed = "return [...document.querySelectorAll('.heat tr')].filter(r => r.querySelector('[data-level=alarm]')).map(r => r.innerText)"
+    assert any("minutes_watched" in line for line in browser.run(alarmed))
+    for name in ("minutes_watched", "student_country"):
+        browser.run(
+            f"[...document.querySelectorAll('.heat button')].find(b => b.innerText === '{name}').click()"
+        )
+        browser.wait_for(
+            f"return document.getElementById('feature')?.innerText === '{name}' && document.querySelector('figure svg')"
+        )
+        seen.settle()
+        assert "All tests in the latest window" in seen.text()
+    assert "שלום" in seen.text()
+    assert "\\u202eevil" in seen.text()
+    assert "x" * 700 not in browser.run("return document.documentElement.outerHTML")
+    assert seen.violations(axe) == []
+    seen.check()
+
+
+def test_pages_without_data(trained: Workspace, browser: Browser, tmp_path: Path) -> None:
+    with serving(copy_of(trained, tmp_path / "project")) as server:
+        seen = Dashboard(browser, server)
+        for page in PAGES:
+            seen.open(page)
+            assert "undefined" not in seen.text()
+            assert "NaN" not in seen.text()
+            seen.check()
+        # what a service says of itself that has no keys
+        assert server.client.get("/access").json() == {"keys_in_force": False, "roles": ["predict", "read"]}
+        page = server.client.get("/")
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        assert "unsafe" not in page.headers["content-security-policy"]
+        assert 'src="/' not in page.text  # else it would not work behind the prefix of a proxy
+        assert 'href="/' not in page.text
+
+
+def test_who_sends_no_key_sees_the_files_and_nothing_else(busy: Server) -> None:
+    bare = {"authorization": ""}
+    for path in ("/", "/dashboard/main.js", "/dashboard/style.css"):
+        assert busy.client.get(path, headers=bare).status_code == 200
+    assert busy.client.get("/access", headers=bare).json() == {"keys_in_force": True, "roles": []}
+    assert busy.client.get("/access", headers={"authorization": "Bearer nothing"}).status_code == 401
+    assert busy.client.get("/access").json()["roles"] == ["operate", "predict", "read"]
+    for path in ("/monitoring/overview", "/monitoring/windows", "/monitoring/traffic"):
+        assert busy.client.get(path, headers=bare).status_code == 401
+        assert busy.client.get(path, headers={"authorization": f"Bearer {READ}"}).status_code == 200
