@@ -142,7 +142,9 @@ class Dashboard:
         return list(self.browser.wait_for("return window.found && {list: window.found}")["list"])
 
 
-def test_pages_of_strangers_names_with_keys_and_two_workers(busy: Server, browser: Browser, axe: str | None) -> None:
+def test_pages_of_strangers_names_with_keys_and_two_workers(
+    busy: Server, browser: Browser, axe: str | None
+) -> None:
     seen = Dashboard(browser, busy)
     seen.browser.open(busy.url)
     seen.sign_in("n" * 20)
@@ -199,11 +201,11 @@ def test_pages_without_data(trained: Workspace, browser: Browser, tmp_path: Path
             seen.check()
         # what a service says of itself that has no keys
         assert server.client.get("/access").json() == {"keys_in_force": False, "roles": ["predict", "read"]}
-        page = server.client.get("/")
-        assert "script-src 'self'" in page.headers["content-security-policy"]
-        assert "unsafe" not in page.headers["content-security-policy"]
-        assert 'src="/' not in page.text  # else it would not work behind the prefix of a proxy
-        assert 'href="/' not in page.text
+        index = server.client.get("/")
+        assert "script-src 'self'" in index.headers["content-security-policy"]
+        assert "unsafe" not in index.headers["content-security-policy"]
+        assert 'src="/' not in index.text  # else it would not work behind the prefix of a proxy
+        assert 'href="/' not in index.text
 
 
 def test_who_sends_no_key_sees_the_files_and_nothing_else(busy: Server) -> None:

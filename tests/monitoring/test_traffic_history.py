@@ -37,7 +37,7 @@ def test_figures_are_summed_over_stretches_and_the_slowest_minute_is_told(tmp_pa
 def test_new_lines_are_taken_in_and_half_a_line_waits(tmp_path: Path) -> None:
     path = tmp_path / "runtime_metrics.jsonl"
     history = TrafficHistory(tmp_path)
-    hour = {"since": NOW - timedelta(hours=1), "until": NOW, "most": 1}
+    hour: dict[str, Any] = {"since": NOW - timedelta(hours=1), "until": NOW, "most": 1}
     assert history.periods(**hour) == []
     path.write_bytes(line(30) + line(20)[:40])
     assert history.periods(**hour)[0].decisions_per_s == 1.0

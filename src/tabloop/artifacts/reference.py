@@ -70,6 +70,7 @@ _MEANINGS = {
     "FEEDBACK": "[outcomes](performance.md#bringing-outcomes) of predictions",
     "RUNTIME_METRICS": "throughput and latencies of the service, a line a minute",
     "ALARMS": "the alarms that are on, and those of late",
+    "WINDOWS": "what was found in windows of logged rows, by run and hour, of the last 31 days",
     "SIMULATION_PLOT": "the picture of the latest simulated stream",
     "SERVING_STATE": "what the processes of a running service share; of no use to others",
     "RELEASE_LOCK": "held while the champion is judged or moved",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -63,7 +63,7 @@ def read_query(items: Iterable[tuple[str, str]], kind: type[Query]) -> Query:
 def query_parameters(kind: type[msgspec.Struct]) -> list[JsonSchema]:
     """Describe a query as parameters of OpenAPI."""
     (schema,), components = msgspec.json.schema_components([kind])
-    described: dict[str, Any] = components[kind.__name__] if "$ref" in schema else schema
+    described: JsonSchema = components[kind.__name__] if "$ref" in schema else schema
     required = described.get("required", [])
     parameters = []
     for name, value in described["properties"].items():

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tabloop.artifacts.files import append_line, utc_now
 from tabloop.artifacts.layout import RUNTIME_METRICS
@@ -21,6 +20,32 @@ class _Totals:
     requests: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     seconds: dict[tuple[str, float], float] = field(default_factory=lambda: defaultdict(float))
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+@dataclass(frozen=True)
+class PathFigures:
+    """What was answered on one path; latencies are upper ends of buckets, None beyond the last."""
+
+    requests: int
+    requests_per_s: float
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+
+
+@dataclass(frozen=True)
+class Served:
+    """What was served in some seconds, by path, and rows by what became of them."""
+
+    interval_s: float
+    paths: dict[str, PathFigures]
+    rows_per_s: float
+    predictions: int
+    batches: int
+    invalid_rows: int
+    queue_refused_rows: int
+    log_dropped_rows: int
+    log_refused_rows: int
 
 
 class RuntimeSnapshots:
@@ -40,17 +65,17 @@ class RuntimeSnapshots:
     def write(self, run_id: str) -> None:
         """Write one line; latencies are upper ends of the histogram's buckets, null beyond the last."""
         now, now_s = _read_totals(), time.monotonic()
-        described = _describe(self._before, now, now_s - self._before_s)
-        append_line(self._path, {"time": utc_now(), "run_id": run_id, **described})
+        served = _served(self._before, now, now_s - self._before_s)
+        append_line(self._path, {"time": utc_now(), "run_id": run_id, **asdict(served)})
         self._earlier, self._earlier_s = self._before, self._before_s
         self._before, self._before_s = now, now_s
 
-    def lately(self) -> dict[str, Any]:
-        """Say what a line says, of the time since the line before the latest one: a minute or two."""
-        return _describe(self._earlier, _read_totals(), max(1e-3, time.monotonic() - self._earlier_s))
+    def lately(self) -> Served:
+        """Say what was served since the line before the latest one: in a minute or two."""
+        return _served(self._earlier, _read_totals(), max(1e-3, time.monotonic() - self._earlier_s))
 
 
-def _describe(before: _Totals, now: _Totals, interval_s: float) -> dict[str, Any]:
+def _served(before: _Totals, now: _Totals, interval_s: float) -> Served:
     paths = {}
     for path in now.requests:
         answered = now.requests[path] - before.requests[path]
@@ -61,18 +86,10 @@ def _describe(before: _Totals, now: _Totals, interval_s: float) -> dict[str, Any
             for (of, upper), count in now.seconds.items()
             if of == path
         }
-        paths[path] = {
-            "requests": int(answered),
-            "requests_per_s": answered / interval_s,
-            **{f"latency_p{round(q * 100)}_ms": _quantile_ms(buckets, q) for q in (0.5, 0.95, 0.99)},
-        }
+        quantiles = (_quantile_ms(buckets, q) for q in (0.5, 0.95, 0.99))
+        paths[path] = PathFigures(int(answered), answered / interval_s, *quantiles)
     counted = {name: int(now.counters[name] - before.counters[name]) for name in _COUNTERS}
-    return {
-        "interval_s": interval_s,
-        "paths": paths,
-        "rows_per_s": counted["predictions"] / interval_s,
-        **counted,
-    }
+    return Served(interval_s, paths, counted["predictions"] / interval_s, **counted)
 
 
 _COUNTERS = {

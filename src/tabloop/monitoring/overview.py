@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -18,6 +17,7 @@ from tabloop.deployment.dashboard_types import (
     RetrainingState,
     TrafficNow,
 )
+from tabloop.deployment.runtime_snapshots import Served
 from tabloop.drift.zscore_rule import DriftReport
 from tabloop.monitoring.alarm_board import RaisedAlarm
 from tabloop.monitoring.run_monitor import RunMonitor
@@ -49,7 +49,7 @@ def describe_overview(
     performance: PerformanceAnswer,
     retraining: RetrainingDecision,
     *,
-    lately: Mapping[str, Any],
+    lately: Served,
     queue_rows: int,
     alarms: Mapping[str, RaisedAlarm],
     undelivered_alarms: int,
@@ -62,8 +62,8 @@ def describe_overview(
         The run that is served.
     rule, performance, retraining
         What is known of it.
-    lately : mapping
-        What was answered lately; see `RuntimeSnapshots.lately`.
+    lately : Served
+        What was served lately.
     queue_rows : int
         Rows that wait.
     alarms : mapping of str to RaisedAlarm
@@ -120,20 +120,19 @@ def describe_figures(performance: PerformanceAnswer) -> dict[str, Figure]:
     }
 
 
-def _traffic(lately: Mapping[str, Any]) -> TrafficNow:
-    paths = lately["paths"]
-    path = prediction_path({name: each["requests"] for name, each in paths.items()})
-    told = paths.get(path, {})
+def _traffic(lately: Served) -> TrafficNow:
+    path = prediction_path({name: each.requests for name, each in lately.paths.items()})
+    told = None if path is None else lately.paths[path]
     return TrafficNow(
-        interval_s=lately["interval_s"],
-        requests_per_s=sum(each["requests_per_s"] for each in paths.values()),
-        decisions_per_s=lately["rows_per_s"],
+        interval_s=lately.interval_s,
+        requests_per_s=sum(each.requests_per_s for each in lately.paths.values()),
+        decisions_per_s=lately.rows_per_s,
         latency_path=path,
-        latency_p50_ms=told.get("latency_p50_ms"),
-        latency_p95_ms=told.get("latency_p95_ms"),
-        latency_p99_ms=told.get("latency_p99_ms"),
-        refused_records=lately["invalid_rows"],
-        queue_refused_records=lately["queue_refused_rows"],
+        latency_p50_ms=None if told is None else told.latency_p50_ms,
+        latency_p95_ms=None if told is None else told.latency_p95_ms,
+        latency_p99_ms=None if told is None else told.latency_p99_ms,
+        refused_records=lately.invalid_rows,
+        queue_refused_records=lately.queue_refused_rows,
     )
 
 
