@@ -32,10 +32,12 @@ html_theme = "pydata_sphinx_theme"
 html_title = "tabloop"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["entry.js"]
+html_search_scorer = str(Path(__file__).with_name("_static") / "scorer.js")
 html_show_sourcelink = False
 html_copy_source = False
 html_context = {"default_mode": "auto"}
-html_sidebars = {"index": []}
+html_sidebars = {page: [] for page in ("index", "troubleshooting", "decisions", "glossary", "search")}
 html_theme_options = {
     "logo": {"text": "tabloop"},
     "navbar_end": ["theme-switcher"],
