@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tabloop.artifacts.files import sha256_of_file, sync_folder
 from tabloop.artifacts.layout import DATASETS
+from tabloop.artifacts.temporary import temporary_file
 from tabloop.errors import ArtifactError, HashMismatchError
 
 
@@ -55,24 +54,20 @@ class DatasetStore:
         ArtifactError
             If the disk is full or the folder cannot be written.
         """
-        temporary = self.folder / f".{os.getpid()}.{secrets.token_hex(4)}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write(temporary)
-            with temporary.open("rb") as file:
+            with temporary_file(self.folder / "table") as (temporary, file):
+                write(temporary)
                 os.fsync(file.fileno())
-            sha256 = sha256_of_file(temporary)
-            path = self.folder / f"{sha256}.parquet"
-            temporary.chmod(0o444)
-            temporary.replace(path)
-            sync_folder(self.folder)
+                sha256 = sha256_of_file(temporary)
+                path = self.folder / f"{sha256}.parquet"
+                temporary.chmod(0o444)
+                temporary.replace(path)
+                sync_folder(self.folder)
         except OSError as error:
             if isinstance(error, ArtifactError):
                 raise
             raise ArtifactError(f"{self.folder}: cannot be written: {error.strerror or error}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
         return StoredTable(path, sha256)
 
     def checked_path(self, sha256: str) -> Path:
@@ -99,8 +94,3 @@ class DatasetStore:
         """Remove tables by their hashes."""
         for name in names:
             (self.folder / f"{name}.parquet").unlink(missing_ok=True)
-
-    def remove_unfinished(self) -> None:
-        """Remove what a process that died left half-written; nobody may be writing."""
-        for path in self.folder.glob(".*.tmp"):
-            path.unlink(missing_ok=True)

@@ -8,13 +8,13 @@ import hashlib
 import json
 import math
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tabloop.artifacts.temporary import remove_abandoned, temporary_file, temporary_name
 from tabloop.errors import ArtifactError, ArtifactMissingError, DataError
 
 _CHUNK_BYTES = 1 << 20
@@ -125,22 +125,18 @@ def open_atomic(
     ArtifactError
         If the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with temporary_file(path) as (temporary, file):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        with naming():
-            temporary.replace(path)
-            sync_folder(path.parent)
+            with naming():
+                temporary.replace(path)
+                sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -159,8 +155,9 @@ def swap_link(link: Path, target: str) -> None:
     target : str
         What it points to, relative to its own folder.
     """
-    temporary = link.with_name(f".{link.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_name(link)
     try:
+        remove_abandoned(link.parent, link.name)
         temporary.symlink_to(target)
         temporary.replace(link)
         sync_folder(link.parent)

@@ -46,6 +46,7 @@ from tabloop.artifacts.layout import (
     SELF_TEST,
     THRESHOLD,
 )
+from tabloop.artifacts.temporary import remove_abandoned
 from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
@@ -216,6 +217,7 @@ class RunFolder:
                 raise ArtifactError(
                     f"run {self.run_id}: a stage wrote into it while it was judged; release it again"
                 )
+            remove_abandoned(self.path, deep=True)  # of stages that were killed
             # gates.json may be there from a release that died here: it counts once the manifest names it
             write_atomic(self.path / GATES, document_bytes(gates))
             self._manifest = msgspec.structs.replace(self._manifest, state=verdict, sealed_at=utc_now())

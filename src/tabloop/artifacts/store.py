@@ -18,9 +18,11 @@ from tabloop.artifacts.layout import (
     FAMILIAR_FILES,
     MANIFEST,
     RELEASE_LOCK,
+    REPORTS,
     RUNS,
 )
 from tabloop.artifacts.run import RunFolder
+from tabloop.artifacts.temporary import remove_abandoned
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
 
 
@@ -61,11 +63,15 @@ class RunStore:
 
     def _found(self) -> tuple[list[RunFolder], list[str]]:
         runs, problems = [], []
+        remove_abandoned(self.model_dir)
+        remove_abandoned(self.model_dir / REPORTS, deep=True)
         for path in sorted(self.runs_dir.iterdir()) if self.runs_dir.is_dir() else ():
             if path.name.startswith(".") or not path.is_dir():
                 continue
             try:
                 runs.append(RunFolder(path))
+                if runs[-1].state == "open":
+                    remove_abandoned(path, deep=True)
             except ArtifactError as error:
                 problems.append(str(error))
         return runs, problems

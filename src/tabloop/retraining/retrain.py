@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from tabloop.artifacts.datasets import DatasetStore
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.files import locked
@@ -21,6 +19,7 @@ from tabloop.artifacts.layout import CHAMPION, DECISIONS, FEEDBACK, FEEDBACK_QUA
 from tabloop.artifacts.reports import write_report
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
+from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.errors import GateRefusedError, NothingToJudgeError
@@ -205,16 +204,12 @@ def _workplace(project: Project, *, dry_run: bool) -> Iterator[Project]:
         with locked(
             project.model_dir / RETRAINING_LOCK, busy="another retraining is at work; wait until it is done"
         ):
-            DatasetStore(project.model_dir).remove_unfinished()
             yield project
         return
-    folder = Path(tempfile.mkdtemp(prefix="tabloop-dry-run-"))
-    try:
+    with scratch_folder("dry-run") as folder:
         _show(project.model_dir.absolute(), folder)
         settings = project.config.artifacts.model_copy(update={"model_dir": str(folder)})
         yield Project(_with(project.config, artifacts=settings), project.config_path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _show(model_dir: Path, folder: Path) -> None:

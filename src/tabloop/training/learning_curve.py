@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from tabloop.artifacts.documents.learning_curve import LearningCurve, LearningPoint
+from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
@@ -90,8 +89,8 @@ def measure_learning_curve(
                 name = f"{candidate} on {part:.0%}"
                 most = None if part == 1 else rows
                 tasks.append(Task(name, candidates[candidate], fold, rows=in_fold, sample_rows=most))
-    with tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
-        bench = Workbench(Path(folder), contract, config.preprocessing, config.seed)
+    with scratch_folder("training") as folder:
+        bench = Workbench(folder, contract, config.preprocessing, config.seed)
         bench.lay_out(features, y, folds)
         outcomes = run_tasks(
             bench,

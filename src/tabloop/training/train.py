@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -14,6 +12,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 
 from tabloop.artifacts.documents.metrics import CandidateCut, EvaluationReport, ThresholdReport, TimeBudget
+from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.config import Config
 from tabloop.config.training import EstimatorCandidate
 from tabloop.contract.contract import Contract
@@ -153,8 +152,8 @@ def train_model(
     for candidate in candidates.values():
         build_classifier(candidate, config.seed)  # a wrong setting is an error before the first fit
 
-    with tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
-        bench = Workbench(Path(folder), contract, config.preprocessing, config.seed)
+    with scratch_folder("training") as folder:
+        bench = Workbench(folder, contract, config.preprocessing, config.seed)
         bench.lay_out(features, y, folds)
 
         def run(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from tabloop.artifacts.temporary import scratch_folder
 from tabloop.contract.columns import DatabaseColumn
 from tabloop.data.sql.address import DatabaseAddress
 from tabloop.data.sql.connection import database_error
@@ -113,8 +112,8 @@ class DuckdbWriter:
     ) -> None:
         if frame.is_empty():
             return
-        with tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
-            path = Path(folder) / "rows.parquet"
+        with scratch_folder("rows") as folder:
+            path = folder / "rows.parquet"
             frame.write_parquet(path)
             quoted = str(path).replace("'", "''")
             source: Any = sa.select(*(sa.column(name) for name in frame.columns)).select_from(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.scoring import SqlSink
 from tabloop.contract.columns import DatabaseColumn
 from tabloop.contract.contract import Contract
@@ -104,10 +104,10 @@ class TableOutput:
         return file is not None and read is not None and file.resolve() == read.resolve()
 
     def _write_after_reading(self, answers: Iterator[pl.DataFrame]) -> None:
-        with tempfile.TemporaryDirectory(prefix="tabloop-") as folder:
+        with scratch_folder("answers") as folder:
             parts = []
             for place, frame in enumerate(answers):
-                parts.append(Path(folder) / f"{place}.parquet")
+                parts.append(folder / f"{place}.parquet")
                 frame.select(*self.key, pl.col(self._answer_names())).write_parquet(parts[-1])
             if self._rows is not None:
                 self._rows.close()

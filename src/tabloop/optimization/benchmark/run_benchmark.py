@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tabloop.artifacts.documents.benchmark import BenchmarkReport, Omission
+from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.benchmarking import BenchmarkingConfig
 from tabloop.contract.contract import Contract
 from tabloop.errors import TooFewRowsError
@@ -123,8 +123,7 @@ def run_benchmark(
     total = 2 * len(variants) + len(cells) * (1 + config.repeated_runs)
     steps = _Steps(progress, total)
     running = [MeasuredVariant(variant) for variant in variants]
-    with tempfile.TemporaryDirectory(prefix="tabloop-") as name:
-        folder = Path(name)
+    with scratch_folder("benchmark") as folder:
         try:
             _write_rows(rows, folder)
             _start(running, folder, steps)

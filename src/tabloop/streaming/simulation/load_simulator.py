@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +15,7 @@ import uvloop
 
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.streaming import StreamConfig
 from tabloop.contention import Contention
@@ -124,10 +123,10 @@ class LoadSimulator:
     ) -> SimulatedLoad:
         config = self._config.model_copy(update=sizes)
         with (
-            tempfile.TemporaryDirectory(prefix="tabloop-simulation-") as folder,
-            PredictionLogWriter(Path(folder), PredictionLogConfig()) as writer,
+            scratch_folder("simulation") as folder,
+            PredictionLogWriter(folder, PredictionLogConfig()) as writer,
         ):
-            log = EventLog(Path(folder), writer, run_id=self._service.run_id, columns=())
+            log = EventLog(folder, writer, run_id=self._service.run_id, columns=())
             contention, report = _run_to_end(self._consume(arrived_s, order, config, log))
         return SimulatedLoad(len(order), report, contention.taken_s)
 
