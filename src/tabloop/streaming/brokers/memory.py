@@ -20,7 +20,7 @@ class MemoryEventSource:
         Events that could not be decided, by key.
     """
 
-    extend_every_s = None
+    extend_every_s: float | None = None
 
     def __init__(self) -> None:
         self._waiting: deque[Delivery] = deque()
