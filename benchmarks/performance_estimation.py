@@ -48,7 +48,7 @@ from tabloop.performance.estimate import Method, RatedRows, estimate_performance
 from tabloop.performance.figures import PerformanceFigure
 from tabloop.performance.realized import measure_performance
 from tabloop.training.calibration import scores_of
-from tabloop.training.cross_validation import assign_folds
+from tabloop.training.folds import assign_folds
 from tabloop.training.steps import build_steps
 from tabloop.training.threshold import calibrate_threshold
 
@@ -98,7 +98,7 @@ def train(data: Path, model: str, seed: int) -> Bench:
     )
     features = feature_frame(contract, split.train)
     y = split.train[contract.target.name].to_numpy().astype(np.int8)
-    folds = assign_folds(y, n_splits=5, seed=seed, groups=split.train_groups)
+    folds = assign_folds(y, n_splits=5, seed=seed, groups=split.train_groups).of_row
 
     def fitted(on: NDArray[np.bool_]) -> Pipeline:
         steps = build_steps(candidate, config.preprocessing, contract, seed)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedShuffleSplit
 
+from tabloop.artifacts.documents.lineage import SplitSetting
 from tabloop.contract.row_hash import row_hashes
 from tabloop.data.split import in_test_part, split_dataset
 from tabloop.errors import TooFewRowsError
-from tabloop.training.cross_validation import assign_folds
+from tabloop.training.folds import assign_folds
 
 
 def contents(frame: pl.DataFrame) -> list[tuple[object, ...]]:
@@ -135,10 +136,10 @@ def test_a_part_of_a_dataset_finds_itself_by_its_copy_numbers() -> None:
     frame = few_values(1000, 6, 0.4, 4.0, seed=1)
     split = split_dataset(frame, "y", test_size=0.2, seed=5)
     found = in_test_part(
-        split.test, "y", rule=split.rule, test_size=0.2, seed=5, copies=split.test_copies
+        split.test, "y", setting=split.setting, seed=5, copies=split.test_copies
     )  # fmt: skip
     assert found.all()
-    other = in_test_part(split.test, "y", rule=split.rule, test_size=0.2, seed=6, copies=split.test_copies)
+    other = in_test_part(split.test, "y", setting=split.setting, seed=6, copies=split.test_copies)
     assert 0.1 < other.mean() < 0.3
 
 
@@ -146,7 +147,7 @@ def test_copies_are_in_one_part_and_one_fold() -> None:
     once = pl.DataFrame({"x": [i / 7 for i in range(600)], "y": [0, 0, 1] * 200})
     split = split_dataset(pl.concat([once, once]), "y", test_size=0.2, seed=42)
     assert not set(split.train.rows()) & set(split.test.rows())
-    folds = assign_folds(split.train["y"].to_numpy(), n_splits=5, seed=42, groups=split.train_groups)
+    folds = assign_folds(split.train["y"].to_numpy(), n_splits=5, seed=42, groups=split.train_groups).of_row
     placed = split.train.with_columns(fold=pl.Series(folds)).group_by("x").agg(pl.col("fold").n_unique())
     assert (placed["fold"] == 1).all()
     assert np.bincount(folds).max() - np.bincount(folds).min() <= 4
@@ -154,7 +155,9 @@ def test_copies_are_in_one_part_and_one_fold() -> None:
 
 def test_a_run_of_version_0_1_0_is_split_as_it_was() -> None:
     frame = pl.DataFrame({"x": [i % 50 for i in range(400)], "y": [0, 1, 0, 0] * 100})
-    split = split_dataset(frame, "y", test_size=0.2, seed=42, rule="content")
+    split = split_dataset(
+        frame, "y", test_size=0.2, seed=42, setting=SplitSetting(rule="content", test_size=0.2)
+    )
     assert split.train_groups is None
     hashes = row_hashes(frame, seed=42)
     assert split.test.height == int((hashes < np.uint64(0.2 * 2.0**64)).sum())

@@ -46,7 +46,7 @@ def build(live: Live, *overrides: str, now: datetime = LATER) -> RetrainingData:
 
 
 def table(live: Live, data: RetrainingData) -> pl.DataFrame:
-    return load_judged_rows(live.model_dir, live.project(), data.dataset.sha256)
+    return load_judged_rows(live.model_dir, live.project(), data.dataset.sha256).frame
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_each_mode_learns_from_what_it_says(
     assert data.record.feedback.matured_rows == 1_500
     assert data.record.feedback.learned_rows == learned[1] - learned[0]
     # whatever is learned from, the frozen test rows are those of the reference data
-    frozen = load_judged_rows(copy.model_dir, copy.project(), data.record.frozen_test.sha256)
+    frozen = load_judged_rows(copy.model_dir, copy.project(), data.record.frozen_test.sha256).frame
     assert frozen.height == data.record.frozen_test.rows > 250
 
 
@@ -210,7 +210,7 @@ def test_a_foreign_table_with_nulls_and_other_target_texts_comes_back_whole(tmp_
         source="test",
     )
     data = build_retraining_data(project, champion, now=LATER)
-    found = load_judged_rows(project.model_dir, project, data.dataset.sha256)
+    found = load_judged_rows(project.model_dir, project, data.dataset.sha256).frame
     original = read_dataset(project.config.data, project.contract, tmp_path / "table.csv").frame
     assert found[:n].equals(original)
     assert found[n:].equals(original[: n - 100].with_columns(pl.col("age") + 1_000))

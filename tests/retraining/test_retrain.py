@@ -130,8 +130,9 @@ def test_nothing_that_it_is_judged_on_was_learned_from(retrained: Retrained, tra
         if name == "fresh":
             assert rows.join(traffic[1_000:1_500], on=rows.columns, how="anti").is_empty()
         else:
+            assert run.lineage.split is not None
             assert in_test_part(
-                rows.cast(train.schema), "purchased", rule="together", test_size=0.2, seed=42
+                rows.cast(train.schema), "purchased", setting=run.lineage.split, seed=42
             ).all()
 
 

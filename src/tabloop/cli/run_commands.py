@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tabloop.artifacts.documents.split_figures import promise_scope
 from tabloop.artifacts.layout import PARITY_REPORT
 from tabloop.cli.commands import Commands
 from tabloop.cli.options import Settings, needs_extra, with_settings
@@ -212,8 +213,11 @@ def _report_run(
     rows, promise = lineage.rows, metrics.calibration
     click.echo(
         f"{rows.read:,} rows read, {rows.quarantined:,} refused, "
-        f"{rows.training:,} to train on, {rows.test:,} to report on\n"
+        f"{rows.training:,} to train on, {rows.test:,} to report on"
     )
+    if metrics.split is not None and metrics.split.kind != "hash":
+        click.echo(f"split {metrics.split.describe()}")
+    click.echo("")
     write_table(
         ["candidate", "ROC-AUC", "avg. precision", "Brier", "fit, s"],
         [
@@ -236,6 +240,8 @@ def _report_run(
         f"\n{metrics.best_model_name} wins; {kept} with confidence {promise.confidence:g} "
         f"at a probability of {promise.threshold:.4f}"
     )
+    if metrics.split is not None and metrics.split.kind != "hash":
+        click.echo(f"promised {promise_scope(metrics.split)}")
     click.echo(
         f"test part: ROC-AUC {metrics.roc_auc:.4f}, precision {metrics.precision:.3f}, "
         f"recall {metrics.recall:.3f}, accuracy {metrics.accuracy:.3f}"

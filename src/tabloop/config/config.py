@@ -12,7 +12,7 @@ from tabloop.config.artifacts import ArtifactsConfig
 from tabloop.config.benchmarking import BenchmarkingConfig
 from tabloop.config.business import BusinessConfig
 from tabloop.config.cv import CvConfig
-from tabloop.config.data import CsvSource, DataConfig
+from tabloop.config.data import CsvSource, DataConfig, GroupSplit, HashSplit
 from tabloop.config.gone_settings import without_gone_settings
 from tabloop.config.later_settings import with_later_settings
 from tabloop.config.monitoring import MonitoringConfig
@@ -25,8 +25,9 @@ from tabloop.config.scoring import ScoringConfig
 from tabloop.config.serving import ServingConfig
 from tabloop.config.streaming import StreamConfig
 from tabloop.config.training import TrainingConfig
-from tabloop.contract.columns import CategoryColumn
-from tabloop.contract.contract import Contract, ContractConfig
+from tabloop.contract.columns import CategoryColumn, IntegerColumn, NumberColumn, TimestampColumn
+from tabloop.contract.columns.text_like import TextLikeColumn
+from tabloop.contract.contract import Contract, ContractConfig, name_problem
 from tabloop.contract.section import Section
 
 
@@ -88,6 +89,37 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _split_column_fits(self) -> Config:
+        split = self.data.split
+        if isinstance(split, HashSplit):
+            return self
+        where, name = "data.split.column", split.column
+        if name == self.data.target.name or name in self.contract.features:
+            what = "the target" if name == self.data.target.name else "an engineered feature"
+            raise ValueError(f"{where}: {name} is {what}; expected a column of the source")
+        column = self.contract.columns.get(name)
+        if column is None:
+            if problem := name_problem(name):
+                raise ValueError(f"{where}: {name!r}: {problem}")
+        elif isinstance(split, GroupSplit):
+            if not isinstance(column, TextLikeColumn | IntegerColumn):
+                raise ValueError(
+                    f"{where}: {name} is a {column.type} in the contract; groups are told apart by a text, a "
+                    "category or an integer"
+                )
+        elif not isinstance(column, TimestampColumn | IntegerColumn | NumberColumn):
+            raise ValueError(
+                f"{where}: {name} is a {column.type} in the contract; rows are put in order by a timestamp, "
+                "an integer or a number"
+            )
+        elif column.nullable:
+            raise ValueError(
+                f"{where}: {name} is nullable in the contract, and a row without a time has no place in "
+                "time; write nullable: false there, and such rows are refused"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _private_columns_exist(self) -> Config:
         log = self.prediction_log
         unknown = sorted({*log.omit, *log.hash} - {*self.contract.columns})
@@ -123,7 +155,10 @@ class Config(Section):
     def build_contract(self) -> Contract:
         """Build the contract: what all sections say about rows, whatever door they come in by."""
         strip_spaces = isinstance(self.data.source, CsvSource) and self.data.source.strip_spaces
-        return Contract(self.contract, self.data.target, self.data.ignore, strip_spaces)
+        # what only splits the rows is no input: rows to be scored may have it, and it is left out
+        beside = [name for name in self.data.mark_columns if name not in self.contract.columns]
+        ignored = tuple(dict.fromkeys([*self.data.ignore, *beside]))
+        return Contract(self.contract, self.data.target, ignored, strip_spaces)
 
     @property
     def sha256(self) -> str:

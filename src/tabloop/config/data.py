@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
 
 from tabloop.config.path_setting import PathSetting
+from tabloop.contract.columns.timestamp import DateOrder
 from tabloop.contract.section import Section
 from tabloop.contract.target import TargetConfig
 
@@ -141,6 +142,42 @@ def require_variable_name(name: str | None) -> str | None:
 Source = Annotated[CsvSource | ParquetSource | SqlSource, Field(discriminator="kind")]
 
 
+class HashSplit(Section):
+    """A seeded hash of the features draws the test part; folds are dealt at random."""
+
+    kind: Literal["hash"] = "hash"
+
+
+class GroupSplit(Section):
+    """Rows of one group stay together: in the training or the test part, and in one fold."""
+
+    kind: Literal["group"]
+    column: str = Field(
+        min_length=1,
+        description="The column that tells the groups apart, such as the customer: texts or whole numbers. "
+        "It need not stand in the contract; a row without a value is a group of its own.",
+    )
+
+
+class TimeSplit(Section):
+    """The latest rows are the test part; each fold is fitted on earlier rows than it is scored on."""
+
+    kind: Literal["time"]
+    column: str = Field(
+        min_length=1,
+        description="The column that says when a row was. Outside the contract it holds moments; in the "
+        "contract it may also be a number. A row without a value is refused.",
+    )
+    order: DateOrder = Field(
+        "iso",
+        description="How the texts of a column outside the contract are written: `iso`, `day_first` or "
+        "`month_first`.",
+    )
+
+
+SplitKind = Annotated[HashSplit | GroupSplit | TimeSplit, Field(discriminator="kind")]
+
+
 class ReadingLimits(Section):
     """What is too much: nobody's file can fill the memory or the disk."""
 
@@ -166,7 +203,20 @@ class DataConfig(Section):
     test_size: StrictFloat = Field(
         0.2, gt=0, lt=1, description="Fraction of the rows that is kept aside to report on."
     )
+    split: SplitKind = Field(
+        default_factory=HashSplit, description="Which rows are kept aside, and how folds are made."
+    )
     max_quarantine_fraction: StrictFloat = Field(
         0.01, ge=0, le=1, description="Largest fraction of refused rows with which a run goes on."
     )
     limits: ReadingLimits = Field(default_factory=ReadingLimits, description="What is too much to be read.")
+
+    @property
+    def split_column(self) -> str | None:
+        """The column that the split goes by; None where it is a hash of the features."""
+        return None if isinstance(self.split, HashSplit) else self.split.column
+
+    @property
+    def mark_columns(self) -> tuple[str, ...]:
+        """The columns that say something of a row beside its features, in the contract or not."""
+        return () if self.split_column is None else (self.split_column,)

@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 import polars as pl
 
-from tabloop.config.data import DataConfig
+from tabloop.config.data import DataConfig, GroupSplit
 from tabloop.contract.contract import Contract
+from tabloop.data.beside import with_columns_beside
 from tabloop.data.checked_rows import read_checked_rows
 from tabloop.data.open_source import open_source
 from tabloop.data.quarantine import Quarantine, require_few_refused
@@ -38,6 +39,8 @@ class Dataset:
         The SHA-256 of the source's full content.
     notes : tuple of str
         What is worth knowing about how its values were read.
+    beside : polars.DataFrame or None
+        Of the same rows, the columns of the split that the contract does not hold; None where there are none.
     """
 
     frame: pl.DataFrame
@@ -47,6 +50,7 @@ class Dataset:
     identity: dict[str, str]
     sha256: str
     notes: tuple[str, ...] = ()
+    beside: pl.DataFrame | None = None
 
 
 def read_dataset(
@@ -73,7 +77,8 @@ def read_dataset(
     progress : callable, optional
         Called with the fraction read.
     with_target : bool or None, default=True
-        Whether the target has to be there; None takes it where it is.
+        Whether the target has to be there; None takes it where it is. Only rows to learn from, which need
+        one, are read with the columns of the split.
 
     Returns
     -------
@@ -88,15 +93,19 @@ def read_dataset(
         If there is a header and no rows.
     """
     quarantine = Quarantine(config.limits, quarantine_file)
-    opened = open_source(config.source, folder, contract, limits=config.limits, with_target=with_target)
+    asked = with_columns_beside(config, contract) if with_target else contract
+    opened = open_source(config.source, folder, asked, limits=config.limits, with_target=with_target)
     with contextlib.closing(opened) as rows:
         if with_target is None:
             with_target = contract.target.name in rows.columns
         checked = read_checked_rows(
-            rows, config, contract, quarantine, with_target=with_target, progress=progress
+            rows, config, asked, quarantine, with_target=with_target, progress=progress
         )
         frames = [each.typed for each in checked]
         frame = pl.concat(frames) if frames else pl.DataFrame()
+        extra = [name for name in asked.columns if name not in contract.columns]
+        beside = frame.select(extra) if extra else None
+        frame = frame.drop(extra)
         dataset = Dataset(
             frame,
             frame.height + quarantine.rows,
@@ -104,11 +113,21 @@ def read_dataset(
             rows.where,
             rows.identity,
             rows.sha256,
-            tuple(rows.notes),
+            (*rows.notes, *_notes_on_groups(config, frame, beside)),
+            beside,
         )
     if dataset.rows_read == 0:
         raise TooFewRowsError(f"{dataset.where}: columns and no rows")
     return dataset
+
+
+def _notes_on_groups(config: DataConfig, frame: pl.DataFrame, beside: pl.DataFrame | None) -> list[str]:
+    if not isinstance(config.split, GroupSplit):
+        return []
+    name = config.split.column
+    values = frame if name in frame.columns else beside
+    alone = 0 if values is None or name not in values.columns else values[name].null_count()
+    return [f"{alone:,} rows have no {name}: each counts as a group of its own"] if alone else []
 
 
 def require_quarantine_limit(dataset: Dataset, config: DataConfig) -> None:

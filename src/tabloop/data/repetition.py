@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -88,15 +89,17 @@ def measure_repetition(feature_hashes: NDArray[np.uint64], y: NDArray[np.integer
     )
 
 
-def copy_numbers(feature_hashes: NDArray[np.uint64], y: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Give rows of equal features and target their numbers from 0, in the order they stand in.
+def copy_numbers(
+    feature_hashes: NDArray[np.uint64], y: NDArray[np.integer], ties: Sequence[NDArray[Any]] = ()
+) -> NDArray[np.int64]:
+    """Give rows of equal features and target their numbers from 0, in the order of `ties`, then of the rows.
 
     Examples
     --------
     >>> copy_numbers(np.array([7, 7, 8, 7], dtype=np.uint64), np.array([0, 1, 0, 0])).tolist()
     [0, 0, 0, 1]
     """
-    order = np.lexsort((y, feature_hashes))  # stable: equal rows stay in the order they stand in
+    order = np.lexsort((*ties, y, feature_hashes))  # stable: equal rows stay in the order they stand in
     hashes, targets = feature_hashes[order], y[order]
     begins = np.ones(len(order), dtype=np.bool_)
     begins[1:] = (hashes[1:] != hashes[:-1]) | (targets[1:] != targets[:-1])

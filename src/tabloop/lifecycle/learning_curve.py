@@ -47,6 +47,7 @@ def learning_curve_run(
         run_id=run.run_id,
         candidate=candidate or run.metrics.best_model_name,
         groups=data.split.train_groups,
+        marks=data.split.train_marks,
         watch=progress.tasks,
     )
     write_report_document(run, LEARNING_CURVE, curve)

@@ -16,7 +16,6 @@ from tabloop.artifacts.documents.lineage import (
     Lineage,
     Machine,
     RowCounts,
-    SplitSetting,
 )
 from tabloop.artifacts.layout import CONFIG, CONTRACT, PIPELINE, THRESHOLD
 from tabloop.artifacts.run import RunFolder
@@ -82,7 +81,7 @@ def describe_lineage(
             training=parts.train.height,
             test=parts.test.height,
         ),
-        split=SplitSetting(rule=parts.rule, test_size=project.config.data.test_size),
+        split=parts.setting,
         predictions_sha256=predictions_sha256(result),
         dataset=_describe_dataset(dataset, project.folder),
         config=of_run(CONFIG, project.config_path),

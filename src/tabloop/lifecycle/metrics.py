@@ -10,6 +10,7 @@ import numpy as np
 
 from tabloop.artifacts.documents.lineage import PredictionHashes
 from tabloop.artifacts.documents.metrics import Calibration, Metrics, RepetitionFigures
+from tabloop.artifacts.documents.split_figures import SplitFigures
 from tabloop.artifacts.files import sha256_of_bytes
 from tabloop.config.config import Config
 from tabloop.data.split import Split
@@ -31,10 +32,26 @@ def describe_metrics(run_id: str, config: Config, parts: Split, result: Training
         ),
         rank_by=config.training.rank_by,
         time_budget=result.time_budget,
+        split=_describe_split(config, parts, result),
         cv_n_splits=config.cv.n_splits,
         cv_ranking=tuple(
             report.figures(result.candidate_thresholds.get(report.name)) for report in result.ranking
         ),
+    )
+
+
+def _describe_split(config: Config, parts: Split, result: TrainingResult) -> SplitFigures:
+    target, groups, test_groups = config.data.target.name, parts.train_marks.groups, parts.test_marks.groups
+    by_time = parts.train_marks.times is not None
+    return SplitFigures(
+        kind=config.data.split.kind,
+        column=parts.setting.column,
+        training_positive_rate=int(parts.train[target].sum()) / parts.train.height,
+        test_positive_rate=int(parts.test[target].sum()) / parts.test.height,
+        training_groups=None if groups is None else len(np.unique(groups)),
+        test_groups=None if test_groups is None else len(np.unique(test_groups)),
+        test_from=parts.setting.test_from,
+        never_scored_rows=int(np.isnan(result.oof_proba).sum()) if by_time else None,
     )
 
 

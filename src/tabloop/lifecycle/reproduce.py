@@ -13,6 +13,7 @@ from tabloop.artifacts.layout import CONFIG, CONTRACT, METRICS, PIPELINE, THRESH
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
+from tabloop.data.beside import with_columns_beside
 from tabloop.data.open_source import content_sha256
 from tabloop.data.run_data import load_run_data
 from tabloop.errors import (
@@ -92,8 +93,9 @@ def _check_lineage(project: Project, run: RunFolder) -> list[str]:
     ]
     recorded = lineage.dataset
     place = str(project.folder / recorded.path) if recorded.path is not None else str(recorded.database)
+    asked = with_columns_beside(run.config.data, run.contract)
     try:
-        found = content_sha256(run.config.data.source, project.folder, run.contract)
+        found = content_sha256(run.config.data.source, project.folder, asked)
     except ArtifactMissingError:
         return [*problems, f"{place}: recorded but gone"]
     except DataError as error:  # the table of today no longer fits the contract of the run
@@ -117,6 +119,8 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
         data.split.train,
         data.split.test,
         groups=data.split.train_groups,
+        marks=data.split.train_marks,
+        test_marks=data.split.test_marks,
         why_no_graph=graph_check(data.config.training.candidates, data.contract),
         cuts=() if run.metrics.time_budget is None else run.metrics.time_budget.cuts,
         watch=progress.tasks,

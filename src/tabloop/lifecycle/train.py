@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import polars as pl
+
 from tabloop.artifacts.documents.retraining import RetrainingRecord
 from tabloop.artifacts.layout import (
     CONFIG,
@@ -99,6 +102,8 @@ def _train_into(
         data.split.train,
         data.split.test,
         groups=data.split.train_groups,
+        marks=data.split.train_marks,
+        test_marks=data.split.test_marks,
         why_no_graph=why_no_graph,
         watch=progress.tasks,
     )
@@ -116,14 +121,17 @@ def _train_into(
     run.write(THRESHOLD, f"{threshold!r}\n".encode())
     metrics = describe_metrics(run.run_id, config, data.split, result)
     run.write_document(METRICS, metrics)
-    y_train = data.split.train[contract.target.name].to_numpy()
-    baseline = build_drift_baseline(contract, result.features, y_train, result.oof_proba, threshold)
+    # the earliest rows of a split by time have no out-of-fold score to be compared with
+    scored = ~np.isnan(result.oof_proba)
+    features, y_proba = result.features.filter(pl.Series(scored)), result.oof_proba[scored]
+    y_train = data.split.train[contract.target.name].to_numpy()[scored]
+    baseline = build_drift_baseline(contract, features, y_train, y_proba, threshold)
     run.write_document(DRIFT_BASELINE, baseline)
     reference = build_drift_reference(
         contract,
-        result.features,
+        features,
         y_train,
-        result.oof_proba,
+        y_proba,
         max_rows=config.monitoring.reference_rows,
         seed=config.seed,
     )

@@ -15,7 +15,7 @@ from tabloop.artifacts.store import RunStore
 from tabloop.config.config import Config
 from tabloop.contract.contract_diff import diff_contracts
 from tabloop.contract.feature_table import feature_frame, typed_columns
-from tabloop.data.run_data import RunData, split_rule_of
+from tabloop.data.run_data import RunData, comparable_marks, split_setting_of
 from tabloop.data.split import in_test_part
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftWindow
@@ -34,6 +34,7 @@ from tabloop.progress import Progress
 from tabloop.release.comparison import foresee_comparison, judge_comparison, next_step, too_few_to_compare
 from tabloop.release.queue_gate import judge_queue
 from tabloop.statistics.paired_bootstrap import compare_paired
+from tabloop.training.folds import forward_folds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -168,7 +169,7 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
     """
     baseline = run.drift_baseline
     service = load_service(run, released_only=False)
-    typed = data.split.train.head(max(5_000, config.monitoring.drift_min_samples))
+    typed = _reference_rows(data).head(max(5_000, config.monitoring.drift_min_samples))
     frame = feature_frame(data.contract, typed)
     features = {name: frame[name].to_numpy() for name in data.contract.numeric_features}
     labels = service.decide(columns_of_frame(data.contract, typed)).label
@@ -204,6 +205,14 @@ def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
         "windowed": windowed,
     }
     return Gate("drift_monitor", not problems, "; ".join(problems) or said, evidence)
+
+
+def _reference_rows(data: RunData) -> pl.DataFrame:
+    """Give the training rows that the drift reference is made of: of a split by time not the earliest."""
+    times = data.split.train_marks.times
+    if times is None:
+        return data.split.train
+    return data.split.train.filter(pl.Series(forward_folds(times, data.config.cv.n_splits).scored))
 
 
 def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> dict[str, Any]:
@@ -327,7 +336,7 @@ def _compare_with_champion(
         promise_kept = other_run.metrics.calibration.feasible
         other = load_service(other_run)
         trained_as = other_run.config
-        rule = split_rule_of(other_run.lineage)
+        setting = split_setting_of(other_run)
         rows = typed_columns(other.contract, data.split.test).with_columns(
             data.split.test[target].alias(other.contract.target.name)
         )
@@ -337,10 +346,10 @@ def _compare_with_champion(
     fresh = in_test_part(
         rows,
         other.contract.target.name,
-        rule=rule,
-        test_size=trained_as.data.test_size,
+        setting=setting,
         seed=trained_as.seed,
         copies=data.split.test_copies,
+        marks=data.split.test_marks if comparable_marks(config, trained_as) else None,
     )
     y = np.asarray(data.split.test[target].to_numpy(), dtype=np.int8)[fresh]
     if problem := too_few_to_compare(int(y.sum()), len(y), "test rows"):
@@ -351,16 +360,24 @@ def _compare_with_champion(
         margins = {"roc_auc_margin": 1.0, "brier_margin": 1.0}
         evidence = {"rows": len(y), "positive_rows": int(y.sum()), "margins_that_would_do": margins}
         return Gate("comparison", anything_goes, said, evidence), promise_kept
-    shared = data.split.test.filter(pl.Series(fresh))
+    shared, marks = data.split.test.filter(pl.Series(fresh)), data.split.test_marks
     old = other.decide(columns_of_frame(other.contract, rows.filter(pl.Series(fresh)))).probability
     service = load_service(run, released_only=False)
     new = service.decide(columns_of_frame(data.contract, shared)).probability
-    compared = compare_paired(y, new, old, confidence=config.release.confidence, seed=config.seed)
+    compared = compare_paired(
+        y, new, old, confidence=config.release.confidence, seed=config.seed, marks=marks.take(fresh)
+    )
     return judge_comparison("comparison", compared, config.release), promise_kept
 
 
 def _why_few(config: Config, champion: Config) -> str:
     """Say what makes the test rows of two runs few, as far as the config can change it."""
+    if config.data.split != champion.data.split:
+        theirs_split = champion.data.split_column or "a hash of the features"
+        return (
+            f" (the champion was split by {theirs_split}, and may have learned from most of these rows; the "
+            "first run of another data.split is for whoever tolerates any loss)"
+        )
     ours, theirs = (config.seed, config.data.test_size), (champion.seed, champion.data.test_size)
     if ours == theirs:
         return ""

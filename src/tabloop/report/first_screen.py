@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabloop.artifacts.documents.evaluation import Evaluation
 from tabloop.artifacts.documents.metrics import Metrics
+from tabloop.artifacts.documents.split_figures import promise_scope
 from tabloop.charts.chart import Chart, no_data
 from tabloop.charts.heat import heat_chart
 from tabloop.charts.text import brief, number_text, percent_text
@@ -37,7 +38,7 @@ def verdict_of(run: RunDocuments) -> tuple[str, Tone]:
     if promise.feasible:
         promised = (
             f"Promised: at least {promise.target_precision:.1%} of the positive decisions are right, with "
-            f"confidence {promise.confidence:.0%}, on fresh rows like the training rows."
+            f"confidence {promise.confidence:.0%}, {promise_scope(run.metrics.split)}."
         )
     else:
         promised = (

@@ -34,6 +34,7 @@ def rows_section(run: RunDocuments) -> Section:
                 ),
                 ("to train on", f"{rows.training:,}"),
                 ("to report on", f"{rows.test:,}"),
+                *([("split", run.metrics.split.describe())] if run.metrics.split else []),
                 ("repetition", repetition_words(run.metrics.repetition)),
             )
         )

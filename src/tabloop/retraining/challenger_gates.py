@@ -117,13 +117,15 @@ def judge_changed_decisions(
 
 
 def _compare(project: Project, run: RunFolder, store: RunStore, sha256: str) -> PairedComparison:
-    frame = load_judged_rows(store.model_dir, project, sha256)
+    rows = load_judged_rows(store.model_dir, project, sha256)
+    frame = rows.frame
     return compare_paired(
         np.asarray(frame[project.contract.target.name].to_numpy(), dtype=np.int8),
         _score(load_service(run, released_only=False), frame),
         _score(load_service(store.require_champion()), frame),
         confidence=project.config.release.confidence,
         seed=project.config.seed,
+        marks=rows.marks(project.config),
     )
 
 

@@ -7,13 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from tabloop.artifacts.datasets import DatasetStore, StoredTable
-from tabloop.artifacts.documents.lineage import SplitRule
 from tabloop.artifacts.documents.retraining import (
     FreshTable,
     FrozenTable,
@@ -26,18 +23,20 @@ from tabloop.artifacts.files import iso_utc
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
-from tabloop.contract.row_hash import row_hashes
-from tabloop.data.dataset import Dataset, read_dataset, require_quarantine_limit
+from tabloop.data.dataset import read_dataset, require_quarantine_limit
 from tabloop.data.quarantine import require_few_refused
-from tabloop.data.repetition import measure_repetition
-from tabloop.data.run_data import load_run_data, split_rule_of
-from tabloop.data.split import in_test_part
-from tabloop.errors import NothingToJudgeError, TabloopError, TooFewRowsError
+from tabloop.data.split import plan_split
+from tabloop.errors import NothingToJudgeError, TooFewRowsError
 from tabloop.release.comparison import too_few_to_compare
 from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from tabloop.retraining.marked_rows import (
+    MarkedRows,
+    SplitModel,
+    learned_by_champion,
+    learned_by_split,
+    marked_feedback,
+    require_marks_of_feedback,
+)
 
 
 @dataclass(frozen=True)
@@ -98,12 +97,16 @@ def build_retraining_data(
     The *fresh rows* are the latest labelled ones; the *frozen test rows* are those of the reference data
     that the split puts into the test part, for this config and for the champion's. Of both, a row goes whose
     content either model was trained on: an equal row is not news. Where rows repeat by nature, and so the
-    split draws each on its own, an equal row is another case, and stays.
+    split draws each on its own, an equal row is another case, and stays. Split by group, all rows go whose
+    group either model was trained on. Split by time, the frozen test rows are the latest ones of all that
+    the challenger has, feedback among them, as far as they are later than what the champion was trained on.
     """
     config, contract, settings = project.config, project.contract, project.config.retraining
     require_whole_rows(config.prediction_log)
-    reference = read_dataset(config.data, contract, project.folder)
-    require_quarantine_limit(reference, config.data)
+    require_marks_of_feedback(project)
+    dataset = read_dataset(config.data, contract, project.folder)
+    require_quarantine_limit(dataset, config.data)
+    reference = MarkedRows(dataset.frame, dataset.beside)
     outcomes = read_outcome_rows(
         project.model_dir,
         contract,
@@ -123,29 +126,36 @@ def build_retraining_data(
             f"{settings.fresh_rows:,} are held out to judge on (retraining.fresh_rows), so that at least "
             f"{1 - n_learned:,} more are needed. POST /feedback and `tabloop feedback import` take them."
         )
-    learned, held_out = outcomes.frame[:n_learned], outcomes.frame[n_learned:]
-    table = learned if settings.data == "replace" else pl.concat([reference.frame, learned])
+    feedback = marked_feedback(project, outcomes.frame, outcomes.time)
+    learned, held_out = feedback.part(0, n_learned), feedback.part(n_learned, outcomes.frame.height)
+    table = learned if settings.data == "replace" else reference.followed_by(learned)
 
-    champion_rows = _champion_training_rows(project, champion, reference)
+    champion_learned = learned_by_champion(project, champion, reference)
     target = contract.target.name
-    features = row_hashes(table.drop(target), seed=config.seed)
-    setting = _SplitSetting(config, target, measure_repetition(features, table[target].to_numpy()).rule)
-    trained_on = np.union1d(champion_rows.hashes, setting.learned_contents(table))
-    in_test = setting.in_test(reference.frame) & champion_rows.setting.in_test(reference.frame)
-    frozen = reference.frame.filter(pl.Series(in_test))
-    fresh, frozen = _news(held_out, trained_on), _news(frozen, trained_on)
-    _require_both_classes(fresh, target, "fresh rows", "more outcomes of it are needed")
+    setting = plan_split(
+        table.frame, target, test_size=config.data.test_size, seed=config.seed, marks=table.marks(config)
+    )
+    challenger = SplitModel(config, setting, lambda rows: rows.marks(config))
+    challenger_learned = learned_by_split(challenger, table)
+    # by time, the latest rows of all are the test part, and in time none of the reference data are among them
+    judged = table if setting.rule == "time" else reference
+    frozen = judged.filter(challenger.in_test(judged) & champion_learned.model.in_test(judged))
+    fresh, frozen = (
+        rows.filter(challenger_learned.news(rows) & champion_learned.news(rows))
+        for rows in (held_out, frozen)
+    )
+    _require_both_classes(fresh.frame, target, "fresh rows", "more outcomes of it are needed")
     next_step = "check data.test_size and the reference data"
-    if champion_rows.setting.cut != setting.cut:
+    if champion_learned.model.cut[1:] != challenger.cut[1:]:
         next_step = (
             "the champion's data were split by another rule, seed or data.test_size, so that few rows are "
             "test rows of both; a champion that `tabloop run` trains now is split like its challengers"
         )
-    _require_both_classes(frozen, target, "frozen test rows", next_step)
+    _require_both_classes(frozen.frame, target, "frozen test rows", next_step)
 
     store = DatasetStore(project.model_dir)
-    tables = {name: store.put(_with_target_texts(frame, project).write_parquet)
-              for name, frame in (("dataset", table), ("fresh", fresh), ("frozen", frozen))}  # fmt: skip
+    tables = {name: store.put(_with_target_texts(rows.table, project).write_parquet)
+              for name, rows in (("dataset", table), ("fresh", fresh), ("frozen", frozen))}  # fmt: skip
 
     ids = outcomes.prediction_id
     record = RetrainingRecord(
@@ -154,7 +164,7 @@ def build_retraining_data(
         data=settings.data,
         reference=ReferenceTable(
             source=config.data.source.model_dump(mode="json"),
-            sha256=reference.sha256,
+            sha256=dataset.sha256,
             **_counts(reference.frame, target),
         ),
         feedback=LearnedFeedback(
@@ -164,81 +174,26 @@ def build_retraining_data(
             refused_rows=refused.rows,
             refused_reasons=refused.reasons,
             learned_rows=n_learned,
-            learned_positives=int(learned[target].sum()),
+            learned_positives=int(learned.frame[target].sum()),
             first_learned_id=ids[0],
             last_learned_id=ids[n_learned - 1],
         ),
-        dataset=TableCounts(sha256=tables["dataset"].sha256, **_counts(table, target)),
+        dataset=TableCounts(sha256=tables["dataset"].sha256, **_counts(table.frame, target)),
         fresh=FreshTable(
             sha256=tables["fresh"].sha256,
-            **_counts(fresh, target),
-            held_out_rows=held_out.height,
-            held_out_positives=int(held_out[target].sum()),
+            **_counts(fresh.frame, target),
+            held_out_rows=held_out.frame.height,
+            held_out_positives=int(held_out.frame[target].sum()),
             first_id=ids[n_learned],
             last_id=ids[-1],
         ),
         frozen_test=FrozenTable(
-            sha256=tables["frozen"].sha256, **_counts(frozen, target), champion_data=champion_rows.words
+            sha256=tables["frozen"].sha256,
+            **_counts(frozen.frame, target),
+            champion_data=champion_learned.words,
         ),
     )
     return RetrainingData(tables["dataset"], record, outcomes.quarantine_lines)
-
-
-@dataclass(frozen=True)
-class _SplitSetting:
-    """How a model's dataset was split."""
-
-    config: Config
-    target: str
-    rule: SplitRule
-
-    @property
-    def cut(self) -> tuple[SplitRule, int, float]:
-        """What decides where an equal row goes."""
-        return self.rule, self.config.seed, self.config.data.test_size
-
-    def in_test(self, frame: pl.DataFrame) -> NDArray[np.bool_]:
-        """Tell which rows of a dataset are in the test part."""
-        return in_test_part(
-            frame,
-            self.target,
-            rule=self.rule,
-            test_size=self.config.data.test_size,
-            seed=self.config.seed,
-        )
-
-    def learned_contents(self, frame: pl.DataFrame) -> NDArray[np.uint64]:
-        """Hash the training rows of a dataset, as far as an equal row would be no news."""
-        if self.rule == "apart":
-            return np.empty(0, dtype=np.uint64)
-        return row_hashes(frame.filter(pl.Series(~self.in_test(frame))))
-
-
-@dataclass(frozen=True)
-class _ChampionRows:
-    """What the champion was trained on, as far as an equal row would be no news."""
-
-    setting: _SplitSetting
-    hashes: NDArray[np.uint64]
-    words: str
-
-
-def _champion_training_rows(project: Project, champion: RunFolder, reference: Dataset) -> _ChampionRows:
-    setting = _SplitSetting(champion.config, project.contract.target.name, split_rule_of(champion.lineage))
-    try:
-        train = load_run_data(project, champion).split.train
-    except (TabloopError, OSError) as error:
-        # Its data are gone or have changed: what it may have learned from, of what is here now
-        hashes = setting.learned_contents(reference.frame)
-        return _ChampionRows(setting, hashes, f"taken from today's reference data: {error}")
-    same = train.columns == reference.frame.columns and train.dtypes == reference.frame.dtypes
-    words = "read again" if same else "of other columns: none of its rows is one of these"
-    hashes = np.empty(0, dtype=np.uint64) if setting.rule == "apart" else row_hashes(train)
-    return _ChampionRows(setting, hashes, words)
-
-
-def _news(frame: pl.DataFrame, trained_on: NDArray[np.uint64]) -> pl.DataFrame:
-    return frame.filter(pl.Series(~np.isin(row_hashes(frame), trained_on)))
 
 
 def _require_both_classes(frame: pl.DataFrame, target: str, what: str, next_step: str) -> None:
@@ -269,7 +224,7 @@ def challenger_project(project: Project, dataset: Path) -> Project:
     return Project(Config.model_validate_json(json.dumps(settings)), project.config_path)
 
 
-def load_judged_rows(model_dir: Path, project: Project, sha256: str) -> pl.DataFrame:
+def load_judged_rows(model_dir: Path, project: Project, sha256: str) -> MarkedRows:
     """Read rows to judge on, in the contract's types with the target as 0 and 1.
 
     Raises
@@ -279,4 +234,5 @@ def load_judged_rows(model_dir: Path, project: Project, sha256: str) -> pl.DataF
     """
     path = DatasetStore(model_dir).checked_path(sha256)
     stored = challenger_project(project, path)
-    return read_dataset(stored.config.data, project.contract, stored.folder).frame
+    dataset = read_dataset(stored.config.data, project.contract, stored.folder)
+    return MarkedRows(dataset.frame, dataset.beside)

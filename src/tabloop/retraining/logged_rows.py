@@ -33,8 +33,8 @@ class OutcomeRows:
     ----------
     frame : polars.DataFrame with n_rows rows
         In the contract's types, the target last, in the order of the log.
-    prediction_id : list of str, n_rows long
-        The prediction id of each row.
+    prediction_id, time : list of str, n_rows long
+        The prediction id of each row, and when it was decided, ISO 8601 in UTC.
     matured_rows, matured_positives : int
         Outcomes of predictions that are old enough.
     lost_rows : int
@@ -47,6 +47,7 @@ class OutcomeRows:
 
     frame: pl.DataFrame
     prediction_id: list[str]
+    time: list[str]
     matured_rows: int
     matured_positives: int
     lost_rows: int
@@ -143,7 +144,7 @@ def read_outcome_rows(
     outcomes.refresh()
     end = iso_utc(matured_before)
     matured, positives = outcomes.count_predicted_before(int(matured_before.timestamp() * 1_000_000))
-    frames: deque[tuple[pl.DataFrame, list[str]]] = deque()
+    frames: deque[tuple[pl.DataFrame, list[str], list[str]]] = deque()
     quarantine_file = io.BytesIO()
     quarantine = Quarantine(file=quarantine_file)
     found = kept = 0
@@ -157,19 +158,22 @@ def read_outcome_rows(
         joined = _with_target(frame_of_log(contract, batch, places), contract, label[places].tolist(), ids)
         lines = np.arange(found + 1, found + len(ids) + 1)
         checked = check_rows(Chunk(joined, lines), contract, quarantine, with_target=True)
-        frames.append((checked.typed, [ids[place] for place in checked.places]))
+        times = [batch.time[places[place]] for place in checked.places]
+        frames.append((checked.typed, [ids[place] for place in checked.places], times))
         found += len(ids)
         kept += checked.typed.height
         while latest_rows is not None and kept - frames[0][0].height >= latest_rows:
             kept -= frames.popleft()[0].height
         if progress is not None:
             progress(min(1.0, found / matured))
-    frame = pl.concat([each for each, _ in frames]) if frames else _no_rows(contract)
-    every_id = [name for _, names in frames for name in names]
+    frame = pl.concat([each for each, _, _ in frames]) if frames else _no_rows(contract)
+    every_id = [name for _, names, _ in frames for name in names]
+    every_time = [time for _, _, times in frames for time in times]
     latest = slice(None if latest_rows is None else max(0, len(every_id) - latest_rows), None)
     return OutcomeRows(
         frame=frame[latest],
         prediction_id=every_id[latest],
+        time=every_time[latest],
         matured_rows=matured,
         matured_positives=positives,
         lost_rows=max(0, matured - found),

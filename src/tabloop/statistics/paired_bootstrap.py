@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tabloop.statistics.intervals import roc_auc
+from tabloop.statistics.row_marks import RowMarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,6 +74,7 @@ def compare_paired(
     confidence: float = 0.95,
     resamples: int = 2_000,
     seed: int = 0,
+    marks: RowMarks | None = None,
 ) -> PairedComparison:
     """Bound how two models differ, by resampling the rows that both scored.
 
@@ -88,6 +90,8 @@ def compare_paired(
         The number of resamples.
     seed : int, default=0
         Fixes the draws.
+    marks : RowMarks, optional
+        Groups whose rows depend on each other, which are resampled whole, and weights.
 
     Returns
     -------
@@ -102,7 +106,8 @@ def compare_paired(
     -----
     The percentile bootstrap [1]_ over rows: a drawn row counts for both models, which takes out what they
     share. Each class is resampled on its own, so that no resample lacks one. The bounds are quantiles of the
-    differences. A resample costs one pass over the sorted scores.
+    differences. A resample costs one pass over the sorted scores. Groups are drawn whole and whatever their
+    classes; a resample that lacks a class says nothing of the ROC-AUC and is left out there.
 
     References
     ----------
@@ -122,14 +127,22 @@ def compare_paired(
     positive = np.asarray(y_true) == 1
     if positive.all() or not positive.any():
         raise ValueError("one class only: nothing can be compared")
+    marks = marks or RowMarks()
     rng = np.random.default_rng(seed)
     places = [np.flatnonzero(positive), np.flatnonzero(~positive)]
     if len(positive) > MOST_ROWS:
         share = MOST_ROWS / len(positive)
-        places = [rng.choice(each, max(1, round(len(each) * share)), replace=False) for each in places]
+        if marks.groups is not None:
+            found = np.unique(marks.groups)
+            kept = np.isin(marks.groups, rng.choice(found, max(3, round(len(found) * share)), replace=False))
+            places = [each[kept[each]] for each in places]
+        else:
+            places = [rng.choice(each, max(1, round(len(each) * share)), replace=False) for each in places]
     rows = np.concatenate(places)
     n_positive, n_rows = len(places[0]), len(rows)
     y, new, old = positive[rows].astype(np.int8), challenger[rows], champion[rows]
+    weights = np.ones(n_rows) if marks.weights is None else marks.weights[rows]
+    units = None if marks.groups is None else np.unique(marks.groups[rows], return_inverse=True)[1]
     squares = (new - y) ** 2 - (old - y) ** 2
     rankings = _Ranking(new, n_positive), _Ranking(old, n_positive)
     auc = np.empty(resamples)
@@ -137,19 +150,28 @@ def compare_paired(
     step = max(1, _CELLS_AT_ONCE // n_rows)
     for start in range(0, resamples, step):
         part = slice(start, min(resamples, start + step))
-        counts = _draw(rng, n_positive, n_rows, part.stop - part.start)
+        times = part.stop - part.start
+        counts = _draw(rng, n_positive, n_rows, times) if units is None else _draw_units(rng, units, times)
+        counts *= weights
         auc[part] = rankings[0].roc_auc(counts) - rankings[1].roc_auc(counts)
-        brier[part] = counts @ squares / n_rows
+        brier[part] = counts @ squares / counts.sum(axis=1)
 
     def bounded(of_new: float, of_old: float, drawn: NDArray[np.float64]) -> Difference:
-        low, high = np.quantile(drawn, [1.0 - confidence, confidence])
+        known = drawn[~np.isnan(drawn)]
+        if not len(known):
+            return Difference(of_new, of_old, of_new - of_old, -1.0, 1.0)
+        low, high = np.quantile(known, [1.0 - confidence, confidence])
         return Difference(of_new, of_old, of_new - of_old, float(low), float(high))
 
     return PairedComparison(
         rows=n_rows,
         positive_rows=n_positive,
-        roc_auc=bounded(roc_auc(y, new), roc_auc(y, old), auc),
-        brier_score=bounded(float(np.mean((new - y) ** 2)), float(np.mean((old - y) ** 2)), brier),
+        roc_auc=bounded(roc_auc(y, new, weights), roc_auc(y, old, weights), auc),
+        brier_score=bounded(
+            float(np.average((new - y) ** 2, weights=weights)),
+            float(np.average((old - y) ** 2, weights=weights)),
+            brier,
+        ),
         confidence=confidence,
         resamples=resamples,
         seed=seed,
@@ -164,6 +186,14 @@ def _draw(rng: np.random.Generator, n_positive: int, n_rows: int, times: int) ->
         drawn = rng.integers(0, size, (times, size)) + np.arange(times)[:, None] * size
         counts[:, start:stop] = np.bincount(drawn.ravel(), minlength=times * size).reshape(times, size)
     return counts
+
+
+def _draw_units(rng: np.random.Generator, units: NDArray[np.int64], times: int) -> NDArray[np.float64]:
+    """Count how often each row is drawn where groups are drawn whole."""
+    size = int(units.max()) + 1
+    drawn = rng.integers(0, size, (times, size)) + np.arange(times)[:, None] * size
+    counts = np.bincount(drawn.ravel(), minlength=times * size).reshape(times, size)
+    return counts[:, units].astype(np.float64)
 
 
 class _Ranking:
@@ -181,5 +211,6 @@ class _Ranking:
         negative = np.add.reduceat(ordered * ~self._is_positive, self._starts, axis=1)
         below = np.cumsum(negative, axis=1) - 0.5 * negative
         pairs = positive.sum(axis=1) * negative.sum(axis=1)
-        area: NDArray[np.float64] = (positive * below).sum(axis=1) / pairs
+        with np.errstate(invalid="ignore"):
+            area: NDArray[np.float64] = (positive * below).sum(axis=1) / pairs
         return area

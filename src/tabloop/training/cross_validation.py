@@ -1,8 +1,7 @@
-"""Compare the candidates on the same stratified folds."""
+"""Compare the candidates on the same folds."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,13 +15,13 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from sklearn.model_selection import StratifiedKFold
 
 from tabloop.artifacts.documents.metrics import CandidateFigures, FoldReport
 from tabloop.config.training import EstimatorCandidate, RankBy
-from tabloop.errors import TooFewRowsError, TrainingError
+from tabloop.errors import TrainingError
 from tabloop.statistics.calibration_error import expected_calibration_error
 from tabloop.training.calibration import ScoreMap, fit_sigmoid
+from tabloop.training.folds import Folds
 from tabloop.training.task import Task, TaskOutcome
 
 if TYPE_CHECKING:
@@ -43,7 +42,8 @@ class CandidateReport:
     folds : tuple of FoldReport
         Empty if it failed.
     scores : ndarray of float64, shape (n_train,), or None
-        Out-of-fold scores: probabilities, or decision values where the classifier has none.
+        Out-of-fold scores: probabilities, or decision values where the classifier has none. NaN for rows
+        that no fold holds out.
     probabilities : ndarray of float64, shape (n_train,), or None
         Out-of-fold probabilities.
     score_map : SigmoidMap, IsotonicMap or None
@@ -116,80 +116,17 @@ class CandidateReport:
         )
 
 
-def assign_folds(
-    y: NDArray[np.int8], *, n_splits: int, seed: int, groups: NDArray[np.uint64] | None
-) -> NDArray[np.int64]:
-    """Give every training row its fold, stratified by class.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_train,)
-        Targets, 0 or 1.
-    n_splits : int
-        The number of folds.
-    seed : int
-        Another seed gives an unrelated assignment.
-    groups : ndarray of uint64, shape (n_train,), or None
-        Rows of equal numbers come into one fold; with None each row is dealt on its own.
-
-    Returns
-    -------
-    folds : ndarray of int64, shape (n_train,)
-        The fold of each row, in ``range(n_splits)``.
-
-    Raises
-    ------
-    TooFewRowsError
-        If a class has fewer rows than there are folds, or so many of them are copies that a fold lacks one.
-
-    Examples
-    --------
-    >>> folds = assign_folds(np.array([0, 1] * 10, dtype=np.int8), n_splits=5, seed=42, groups=None)
-    >>> np.bincount(folds).tolist()
-    [4, 4, 4, 4, 4]
-    """
-    rarest = int(min(y.sum(), len(y) - y.sum()))
-    if rarest < n_splits:
-        raise TooFewRowsError(
-            f"the rarer class has {rarest} training rows, expected at least cv.n_splits = {n_splits}"
-        )
-    numbers = np.arange(len(y)) if groups is None else groups
-    _, first, unit, rows = np.unique(numbers, return_index=True, return_inverse=True, return_counts=True)
-    by_place = np.argsort(first)  # the order of the rows, not that of the numbers
-    positives = np.bincount(unit, weights=y).astype(np.int64)
-    # copies are dealt like other copies with as many rows of either class
-    stratum = positives[by_place] * (int(rows.max()) + 1) + (rows - positives)[by_place]
-    unit_fold = np.empty(len(rows), dtype=np.int64)
-    splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # of rare kinds of copies
-        try:
-            for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(rows)), stratum)):
-                unit_fold[by_place[held_out]] = fold
-        except ValueError:  # fewer units of each kind than folds
-            unit_fold[:] = 0
-    folds: NDArray[np.int64] = unit_fold[unit]
-    for label in (0, 1):
-        held = len(np.unique(folds[y == label]))
-        if held < n_splits:
-            raise TooFewRowsError(
-                f"rows of equal features are kept in one fold, and those of class {label} fill {held} of "
-                f"cv.n_splits = {n_splits} folds only; take fewer folds, or bring more distinct rows"
-            )
-    return folds
-
-
-def report_candidate(
-    outcomes: list[TaskOutcome], y: NDArray[np.int8], folds: NDArray[np.int64]
-) -> CandidateReport:
+def report_candidate(outcomes: list[TaskOutcome], y: NDArray[np.int8], folds: Folds) -> CandidateReport:
     """Put one candidate's folds together.
 
     Parameters
     ----------
     outcomes : list of TaskOutcome
         Of all its folds, and of its fit on all rows where there was one.
-    y, folds : ndarray of shape (n_train,)
-        Targets and fold numbers of the training rows.
+    y : ndarray of shape (n_train,)
+        Targets of the training rows.
+    folds : Folds
+        Where each of them is held out.
 
     Returns
     -------
@@ -206,10 +143,12 @@ def report_candidate(
         )
     trees = next((outcome.trees for outcome in outcomes if outcome.task.fold is None), None)
     outcomes = [outcome for outcome in outcomes if outcome.task.fold is not None]
-    scores = np.empty(len(y), dtype=np.float64)
+    scores = np.full(len(y), np.nan)
     for outcome in outcomes:
-        scores[folds == outcome.task.fold] = outcome.scores
-    score_map = None if outcomes[0].are_probabilities else fit_sigmoid(scores, y)
+        if outcome.task.fold is not None:
+            scores[folds.held_out(outcome.task.fold)] = outcome.scores
+    scored = folds.scored
+    score_map = None if outcomes[0].are_probabilities else fit_sigmoid(scores[scored], y[scored])
     probabilities = scores if score_map is None else score_map(scores)
     return CandidateReport(
         task.name,
@@ -218,7 +157,7 @@ def report_candidate(
         scores=scores,
         probabilities=probabilities,
         score_map=score_map,
-        expected_calibration_error=expected_calibration_error(y, probabilities),
+        expected_calibration_error=expected_calibration_error(y[scored], probabilities[scored]),
         report_only=report_only,
         warnings=told,
         sampled_rows=max((o.sampled_rows for o in outcomes if o.sampled_rows is not None), default=None),
@@ -227,12 +166,12 @@ def report_candidate(
 
 
 def _report_fold(
-    outcome: TaskOutcome, y: NDArray[np.int8], folds: NDArray[np.int64], score_map: ScoreMap | None
+    outcome: TaskOutcome, y: NDArray[np.int8], folds: Folds, score_map: ScoreMap | None
 ) -> FoldReport:
     scores = outcome.scores
     assert scores is not None  # noqa: S101 - failures were sorted out
     assert outcome.task.fold is not None  # noqa: S101 - so were the fits on all rows
-    y_true = y[folds == outcome.task.fold]
+    y_true = y[folds.held_out(outcome.task.fold)]
     y_proba = scores if score_map is None else score_map(scores)
     y_pred = y_proba >= FOLD_THRESHOLD
     return FoldReport(

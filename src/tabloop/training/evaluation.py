@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tabloop.artifacts.documents.metrics import EvaluationReport
-from tabloop.statistics.intervals import exact_interval, roc_auc_interval
+from tabloop.statistics.effective_counts import share_interval
+from tabloop.statistics.intervals import roc_auc_interval
+from tabloop.statistics.row_marks import RowMarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: float) -> EvaluationReport:
+def evaluate(
+    y_true: NDArray[np.int8],
+    y_proba: NDArray[np.float64],
+    threshold: float,
+    marks: RowMarks | None = None,
+) -> EvaluationReport:
     """Measure probabilities and the decisions made of them.
 
     Parameters
@@ -24,6 +31,8 @@ def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: 
         Probabilities of 1.
     threshold : float
         A row is decided positive where its probability is at least this.
+    marks : RowMarks, optional
+        Groups whose rows depend on each other: the intervals count them as such.
 
     Returns
     -------
@@ -40,6 +49,7 @@ def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: 
 
     from tabloop.statistics.calibration_error import expected_calibration_error
 
+    marks = marks or RowMarks()
     y_pred = y_proba >= threshold
     rows, positives, predicted = len(y_true), int(y_true.sum()), int(y_pred.sum())
     hits = int((y_pred & (y_true == 1)).sum())
@@ -58,9 +68,9 @@ def evaluate(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: 
         brier_score=float(brier_score_loss(y_true, y_proba)),
         expected_calibration_error=expected_calibration_error(y_true, y_proba),
         intervals={
-            "accuracy": exact_interval(right, rows),
-            "precision": exact_interval(hits, predicted),
-            "recall": exact_interval(hits, positives),
-            "roc_auc": roc_auc_interval(y_true, y_proba),
+            "accuracy": share_interval(y_pred == (y_true == 1), marks),
+            "precision": share_interval(y_true[y_pred] == 1, marks.take(y_pred)),
+            "recall": share_interval(y_pred[y_true == 1], marks.take(y_true == 1)),
+            "roc_auc": roc_auc_interval(y_true, y_proba, marks=marks),
         },
     )

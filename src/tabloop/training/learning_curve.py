@@ -13,7 +13,8 @@ from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
 from tabloop.errors import ConfigError, TrainingError, suggestion
 from tabloop.statistics.intervals import roc_auc, roc_auc_difference, roc_auc_interval
-from tabloop.training.cross_validation import assign_folds
+from tabloop.statistics.row_marks import RowMarks
+from tabloop.training.folds import assign_folds
 from tabloop.training.pool import Watcher, run_tasks
 from tabloop.training.task import Task, Workbench
 
@@ -36,6 +37,7 @@ def measure_learning_curve(
     run_id: str,
     candidate: str,
     groups: NDArray[np.uint64] | None,
+    marks: RowMarks | None = None,
     watch: Watcher | None = None,
 ) -> LearningCurve:
     """Cross-validate a candidate on growing parts of the training rows.
@@ -50,6 +52,8 @@ def measure_learning_curve(
         The run, and the name of one of its candidates.
     groups : ndarray of uint64 or None
         Of the split; see `train_model`.
+    marks : RowMarks, optional
+        Of the split, too.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -78,12 +82,12 @@ def measure_learning_curve(
             f"no candidate {candidate!r} in run {run_id}{suggestion(candidate, list(candidates))}"
         )
     y = np.asarray(train[contract.target.name].to_numpy(), dtype=np.int8)
-    folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups)
+    folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups, marks=marks)
     features = feature_frame(contract, train)
     tasks = []
     for part in _PARTS:
         for fold in range(config.cv.n_splits):
-            in_fold = int((folds != fold).sum())
+            in_fold = int(folds.fitted_on(fold).sum())
             rows = round(in_fold * part)
             if rows >= _LEAST_ROWS:
                 name = f"{candidate} on {part:.0%}"
@@ -106,14 +110,18 @@ def measure_learning_curve(
         if outcome.failure is not None or outcome.scores is None:
             raise TrainingError(f"{outcome.task.label}: {outcome.failure}")
         task = outcome.task
-        of_size = scores.setdefault(task.name, np.empty(len(y)))
-        of_size[folds == task.fold] = outcome.scores
+        of_size = scores.setdefault(task.name, np.full(len(y), np.nan))
+        if task.fold is not None:
+            of_size[folds.held_out(task.fold)] = outcome.scores
         fitted.setdefault(task.name, []).append(outcome.sampled_rows or task.rows or 0)
+    scored = folds.scored
+    marks = (marks or RowMarks()).take(scored)
+    y, scores = y[scored], {name: of_size[scored] for name, of_size in scores.items()}
     points = tuple(
         LearningPoint(
             rows=round(sum(fitted[name]) / len(fitted[name])),
             roc_auc=roc_auc(y, of_size),
-            interval=roc_auc_interval(y, of_size),
+            interval=roc_auc_interval(y, of_size, marks=marks),
         )
         for name, of_size in scores.items()
     )
@@ -123,7 +131,7 @@ def measure_learning_curve(
             f"{features.height:,} training rows are too few for a learning curve; expected at least "
             f"{2 * _LEAST_ROWS * config.cv.n_splits // (config.cv.n_splits - 1):,}"
         )
-    gain, interval = roc_auc_difference(y, full, half)
+    gain, interval = roc_auc_difference(y, full, half, marks=marks)
     verdict = _verdict(interval)
     return LearningCurve(
         run_id=run_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tabloop.artifacts.documents.drift_operating_table import DriftOperatingTable
 from tabloop.artifacts.documents.lineage import Lineage
 from tabloop.artifacts.documents.metrics import Metrics, RepetitionFigures
+from tabloop.artifacts.documents.split_figures import promise_limits, promise_scope
 from tabloop.contract.contract import Contract
 
 
@@ -55,7 +56,7 @@ def _promise(metrics: Metrics) -> str:
     if promise.feasible:
         said = (
             f"Of the rows decided positive, at least **{promise.target_precision:.1%}** are right, with "
-            f"confidence {promise.confidence:.0%}, on fresh rows like the training rows."
+            f"confidence {promise.confidence:.0%}, {promise_scope(metrics.split)}."
         )
     else:
         said = (
@@ -69,7 +70,20 @@ def _promise(metrics: Metrics) -> str:
         f"`{promise.threshold!r}`. Out-of-fold on the training part that is "
         f"{promise.predicted_positive_rows:,} rows with a precision of "
         f"{promise.precision_observed:.1%} ({low:.1%} to {high:.1%}) and a recall of "
-        f"{promise.recall:.1%}, from {promise.positive_rows:,} positives."
+        f"{promise.recall:.1%}, from {promise.positive_rows:,} positives." + _effective_words(metrics)
+    )
+
+
+def _effective_words(metrics: Metrics) -> str:
+    promise = metrics.calibration
+    if promise.effective_rows is None:
+        return ""
+    of_groups = ""
+    if promise.predicted_positive_groups is not None:
+        of_groups = f" of {promise.predicted_positive_groups:,} groups"
+    return (
+        f" Of these rows{of_groups} the bound counts {promise.effective_rows:,.0f} as independent of each "
+        "other and of equal weight; it is approximate."
     )
 
 
@@ -114,7 +128,7 @@ def _candidates(metrics: Metrics) -> str:
             f"{budget.uncut_s:.0f} s): {'; '.join(each.describe() for each in budget.cuts)}."
         )
     return (
-        f"## Candidates\n\nMeans over {metrics.cv_n_splits} stratified folds of the training part (± one "
+        f"## Candidates\n\nMeans over {metrics.cv_n_splits} {_folds(metrics)} of the training part (± one "
         f"standard deviation), ranked by {metrics.rank_by}:\n\n" + "\n".join(lines) + boosted + cut
     )
 
@@ -136,6 +150,15 @@ def _data(contract: Contract, metrics: Metrics, lineage: Lineage) -> str:
     )
 
 
+def _folds(metrics: Metrics) -> str:
+    kind = "hash" if metrics.split is None else metrics.split.kind
+    return {
+        "hash": "stratified folds",
+        "group": "folds of whole groups",
+        "time": "folds that go forward in time",
+    }[kind]
+
+
 def repetition_words(found: RepetitionFigures | None) -> str:
     """Say how many rows repeat, and what that meant for the split and the folds."""
     if found is None or not found.repeating_rows:
@@ -144,6 +167,8 @@ def repetition_words(found: RepetitionFigures | None) -> str:
         f"{found.repeating_rows:,} rows ({found.repeating_rows / found.rows:.1%}) have the features "
         f"of another row, {found.contradicting_rows:,} of them with the other target: "
     )
+    if found.rule in ("group", "time"):
+        return said + f"the split goes by {found.rule}, so equal features may stand in both parts."
     if found.rule == "apart":
         return said + (
             "the columns do not tell these cases apart, so each was drawn for the test part on its own, and "
@@ -155,8 +180,9 @@ def repetition_words(found: RepetitionFigures | None) -> str:
 def known_limits(contract: Contract, metrics: Metrics) -> list[str]:
     """List what a run does not promise, see or know, in sentences."""
     notes = [
-        "The promise holds for fresh rows like the training rows. When rows drift it is void: watch drift, "
+        f"The promise holds {promise_scope(metrics.split)}. When rows drift it is void: watch drift, "
         "and test the promise again on outcomes.",
+        *promise_limits(metrics.split),
         "The promise was tested on models that had not seen the rows they scored (out of fold); the final "
         "model, fitted on all training rows, is taken to do as well.",
     ]

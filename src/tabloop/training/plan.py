@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from tabloop.artifacts.documents.metrics import CandidateCut, TimeBudget
 from tabloop.config.config import Config
 from tabloop.config.training import Candidate
 from tabloop.cores import cpu_count
+from tabloop.training.folds import Folds
 from tabloop.training.task import Task, TaskKey
 from tabloop.training.time_budget import apply_cuts, cut_to_budget, expected_seconds
 from tabloop.training.timing import LEAST_ROWS_TIMED, RunTasks, time_candidates
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class TrainingPlan:
 
 
 def plan_training(
-    config: Config, folds: NDArray[np.int64], run: RunTasks, cuts: Sequence[CandidateCut] | None = None
+    config: Config, folds: Folds, run: RunTasks, cuts: Sequence[CandidateCut] | None = None
 ) -> TrainingPlan:
     """Time the candidates on small samples, fit them into their time, and list the tasks.
 
@@ -51,8 +46,8 @@ def plan_training(
     ----------
     config : Config
         Its sections training and cv.
-    folds : ndarray of shape (n_train,)
-        The fold of each training row.
+    folds : Folds
+        The folds of the training rows.
     run : callable
         Runs tasks, for the timing.
     cuts : sequence of CandidateCut, optional
@@ -63,11 +58,11 @@ def plan_training(
     plan : TrainingPlan
         Nothing is timed on fewer than 10,000 rows, unless there is a budget.
     """
-    n_rows, training = len(folds), config.training
+    n_rows, training = len(folds.of_row), config.training
 
     def tasks_of(candidates: Mapping[str, Candidate]) -> list[Task]:
         tasks = [
-            Task(name, candidate, fold, rows=int((folds != fold).sum()))
+            Task(name, candidate, fold, rows=int(folds.fitted_on(fold).sum()))
             for name, candidate in candidates.items()
             for fold in range(config.cv.n_splits)
         ]

@@ -20,6 +20,7 @@ from tabloop.contract.contract import Contract
 from tabloop.training.boosted_classifier import trees_of
 from tabloop.training.calibration import gives_probabilities, scores_of
 from tabloop.training.design_matrix import fit_design_matrix
+from tabloop.training.folds import Folds
 from tabloop.training.row_sample import max_rows_of, sample_rows
 from tabloop.training.steps import build_steps
 
@@ -40,7 +41,7 @@ TaskKey = tuple[str, int | None]
 
 @dataclass(frozen=True)
 class Task:
-    """Fit one candidate on all folds but one and score that one; without a fold, on every row.
+    """Fit one candidate on the rows of a fold and score those it holds out; without a fold, on every row.
 
     Attributes
     ----------
@@ -131,7 +132,7 @@ class Workbench:
     Attributes
     ----------
     folder : pathlib.Path
-        Holds the features, targets and fold numbers of the training rows; fitted models go here.
+        Holds the features, targets and folds of the training rows; fitted models go here.
     contract : Contract
         Says which features are numbers.
     preprocessing : PreprocessingConfig
@@ -145,17 +146,17 @@ class Workbench:
     preprocessing: PreprocessingConfig
     seed: int
 
-    def lay_out(self, features: pl.DataFrame, y: NDArray[np.int8], folds: NDArray[np.int64]) -> None:
+    def lay_out(self, features: pl.DataFrame, y: NDArray[np.int8], folds: Folds) -> None:
         """Write what the tasks read."""
         features.write_ipc(self.folder / "features.arrow")
         np.save(self.folder / "y.npy", y)
-        np.save(self.folder / "folds.npy", folds)
+        joblib.dump(folds, self.folder / "folds.joblib")
 
 
 @lru_cache(maxsize=1)
-def _read_bench(folder: Path) -> tuple[pl.DataFrame, NDArray[np.int8], NDArray[np.int64]]:
+def _read_bench(folder: Path) -> tuple[pl.DataFrame, NDArray[np.int8], Folds]:
     features = pl.read_ipc(folder / "features.arrow")
-    return features, np.load(folder / "y.npy"), np.load(folder / "folds.npy")
+    return features, np.load(folder / "y.npy"), joblib.load(folder / "folds.joblib")
 
 
 def run_task(bench: Workbench, task: Task, threads: int = 1) -> TaskOutcome:
@@ -195,13 +196,13 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
         return _timed(pipeline, task, features, y, bench.seed)
     most = [rows for rows in (max_rows_of(task.candidate), task.sample_rows) if rows is not None]
     max_rows = min(most, default=None)
-    held_out = np.zeros(len(y), dtype=np.bool_) if task.fold is None else folds == task.fold
+    fitted_on = np.ones(len(y), dtype=np.bool_) if task.fold is None else folds.fitted_on(task.fold)
     start = time.perf_counter()
     sampled_rows = _fit(
         pipeline,
         task.candidate,
-        features.filter(pl.Series(~held_out)),
-        y[~held_out],
+        features.filter(pl.Series(fitted_on)),
+        y[fitted_on],
         bench.seed,
         max_rows,
         threads,
@@ -212,7 +213,7 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
         joblib.dump(pipeline, path)
         return TaskOutcome(task, model_path=path, fit_s=middle - start, sampled_rows=sampled_rows,
                            trees=trees_of(pipeline["classifier"]))  # fmt: skip
-    scores = scores_of(pipeline, features.filter(pl.Series(held_out)))
+    scores = scores_of(pipeline, features.filter(pl.Series(folds.held_out(task.fold))))
     if not np.isfinite(scores).all():
         raise ValueError(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
     if gives_probabilities(pipeline):

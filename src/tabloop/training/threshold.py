@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv
 
 from tabloop.artifacts.documents.metrics import ThresholdReport, ThresholdStep
 from tabloop.errors import TooFewRowsError
+from tabloop.statistics.effective_counts import count_effectively
+from tabloop.statistics.row_marks import RowMarks
 
 # The walk is measured in positives, so it fits base rates of 0.5% as well as 80%. On the re-splits of
 # benchmarks/threshold_promise.py a main start of 0.22 dies more often on its small set, one of 0.5 is past
@@ -24,7 +28,12 @@ _Ints = NDArray[np.int64]
 
 
 def calibrate_threshold(
-    y_true: ArrayLike, y_proba: ArrayLike, *, target_precision: float, confidence: float
+    y_true: ArrayLike,
+    y_proba: ArrayLike,
+    *,
+    target_precision: float,
+    confidence: float,
+    marks: RowMarks | None = None,
 ) -> ThresholdReport:
     r"""Find the threshold of largest recall whose precision can be promised.
 
@@ -41,6 +50,9 @@ def calibrate_threshold(
         Fraction, in (0, 1), of positive decisions that have to be right.
     confidence : float
         Probability, in (0.5, 1), over the labels drawn, that the promise holds.
+    marks : RowMarks, optional
+        Groups whose rows depend on each other, and weights. Then no exact bound is valid: the binomial tests
+        take effective counts (`count_effectively`), which makes the confidence an approximate one.
 
     Returns
     -------
@@ -119,19 +131,22 @@ def calibrate_threshold(
     labels, scores = _checked(y_true, y_proba, target_precision, confidence)
     order = np.argsort(scores)[::-1]
     scores = scores[order]
-    hits_by_rank = np.cumsum(labels[order], dtype=np.int64)
-    positives = int(hits_by_rank[-1])
+    evidence = _count(labels[order], RowMarks() if marks is None else marks.take(order))
+    positives = int(labels.sum())
 
-    rows, budget = _lay_out(scores, positives, target_precision, 1.0 - confidence)
-    hits = hits_by_rank[rows - 1]
-    level, passed = _walk(_p_value(hits, rows, target_precision), budget)
+    rows, budget = _lay_out(
+        scores, positives, target_precision, 1.0 - confidence, most=evidence.most_rows(target_precision)
+    )
+    at = rows - 1
+    hits, trials, found = evidence.hits[at], evidence.trials[at], evidence.weighted_hits[at]
+    level, passed = _walk(_p_value(hits, trials, target_precision), budget)
     feasible = bool(passed.any())
     if feasible:
         # of equal recalls the strictest
-        chosen = int(np.flatnonzero(passed & (hits == hits[passed][-1]))[0])
-        bound = max(target_precision, float(_lower_bound(hits, rows, level)[chosen]))
+        chosen = int(np.flatnonzero(passed & (found == found[passed][-1]))[0])
+        bound = max(target_precision, float(_lower_bound(hits, trials, level)[chosen]))
     else:
-        promises = np.where(budget > 0, _lower_bound(hits, rows, budget), -1.0)
+        promises = np.where(budget > 0, _lower_bound(hits, trials, budget), -1.0)
         chosen = len(rows) - 1 - int(np.argmax(promises[::-1]))  # of equal promises the one of more rows
         bound = float(promises[chosen])
     tail = np.array((1.0 - confidence) / 2.0)
@@ -142,19 +157,58 @@ def calibrate_threshold(
         feasible=feasible,
         promised_precision=float(target_precision) if feasible else bound,
         precision_lower_bound=bound,
-        precision_observed=float(hits[chosen] / rows[chosen]),
+        precision_observed=float(evidence.share[at[chosen]]),
         precision_interval=(
-            float(_lower_bound(hits[chosen], rows[chosen], tail)),
+            float(_lower_bound(hits[chosen], trials[chosen], tail)),
             # The misses of one class are the hits of the other.
-            1.0 - float(_lower_bound(rows[chosen] - hits[chosen], rows[chosen], tail)),
+            1.0 - float(_lower_bound(trials[chosen] - hits[chosen], trials[chosen], tail)),
         ),
-        recall=float(hits[chosen] / positives),
+        recall=float(found[chosen] / evidence.weighted_hits[-1]),
         predicted_positive_rows=int(rows[chosen]),
-        true_positive_rows=int(hits[chosen]),
+        true_positive_rows=int(np.count_nonzero(labels[order][: rows[chosen]])),
         positive_rows=positives,
         n_rows=len(scores),
-        steps=_steps(scores, rows, hits, positives, level, passed, chosen),
+        steps=_steps(scores, rows, evidence, level, passed, chosen),
+        **_described(evidence, marks, int(at[chosen])),
     )
+
+
+class _Evidence(NamedTuple):
+    """What the first row, the first two, ... say: counts where each is an independent row like any other."""
+
+    hits: _Floats | _Ints
+    trials: _Floats | _Ints
+    weighted_hits: _Floats | _Ints
+    weight: _Floats | _Ints
+    units: _Ints | None = None
+
+    @property
+    def share(self) -> _Floats:
+        return np.asarray(self.weighted_hits / self.weight, dtype=np.float64)
+
+    def most_rows(self, target: float) -> int:
+        """With more rows the precision is below the target even if every positive is among them."""
+        return int(np.searchsorted(self.weight, self.weighted_hits[-1] / target, side="right"))
+
+
+def _count(labels: NDArray[np.bool_], marks: RowMarks) -> _Evidence:
+    if not marks.count_differently:
+        hits = np.cumsum(labels, dtype=np.int64)
+        rows = np.arange(1, len(labels) + 1)
+        return _Evidence(hits, rows, hits, rows)
+    counts = count_effectively(labels, marks)
+    weight = np.maximum(counts.weight, np.finfo(np.float64).tiny)  # the first rows may weigh nothing
+    return _Evidence(counts.hits, counts.trials, counts.weighted_hits, weight, counts.units)
+
+
+def _described(evidence: _Evidence, marks: RowMarks | None, at: int) -> dict[str, Any]:
+    """Say what stands behind a bound that is not exact."""
+    if marks is None or evidence.units is None:
+        return {}
+    found: dict[str, Any] = {"bound": "korn_graubard", "effective_rows": float(evidence.trials[at])}
+    if marks.groups is not None:
+        found["predicted_positive_groups"] = int(evidence.units[at])
+    return found
 
 
 def _checked(
@@ -185,11 +239,12 @@ def _checked(
     return positive, scores
 
 
-def _lay_out(scores: _Floats, positives: int, target: float, alpha: float) -> tuple[_Ints, _Floats]:
+def _lay_out(
+    scores: _Floats, positives: int, target: float, alpha: float, *, most: int
+) -> tuple[_Ints, _Floats]:
     """Give the cuts in the order of the walk and the error budget that enters at each."""
     least = _least_rows(positives, target, alpha)
-    # With more rows than this the precision is below the target even if every positive is among them.
-    most = max(least, min(len(scores), int(positives / target)))
+    most = max(least, min(len(scores), most))
     ranks, starts = [least], [max(least, round(_MAIN_START * positives))]
     while ranks[-1] < most:
         step = min(_STEP_OF_ROWS * ranks[-1], _STEP_OF_POSITIVES * positives)
@@ -262,35 +317,36 @@ def _walk(p_values: _Floats, budget: _Floats) -> tuple[_Floats, NDArray[np.bool_
     return level, passed
 
 
-def _p_value(hits: _Ints, rows: _Ints, precision: float) -> _Floats:
+def _p_value(hits: _Ints | _Floats, rows: _Ints | _Floats, precision: float) -> _Floats:
     """Chance of at least that many hits if each row is one with probability `precision`."""
-    tail = betainc(np.maximum(hits, 1), rows - hits + 1, precision)
+    tail = betainc(np.where(hits > 0, hits, 1), rows - hits + 1, precision)
     return np.asarray(np.where(hits > 0, tail, 1.0), dtype=np.float64)
 
 
-def _lower_bound(hits: _Ints, rows: _Ints, level: _Floats) -> _Floats:
+def _lower_bound(hits: _Ints | _Floats, rows: _Ints | _Floats, level: _Floats) -> _Floats:
     """One-sided Clopper-Pearson bound, wrong with probability at most `level`."""
-    bound = betaincinv(np.maximum(hits, 1), rows - hits + 1, level)
+    bound = betaincinv(np.where(hits > 0, hits, 1), rows - hits + 1, level)
     return np.asarray(np.where(hits > 0, bound, 0.0), dtype=np.float64)
 
 
 def _steps(
     scores: _Floats,
     rows: _Ints,
-    hits: _Ints,
-    positives: int,
+    evidence: _Evidence,
     level: _Floats,
     passed: NDArray[np.bool_],
     chosen: int,
 ) -> tuple[ThresholdStep, ...]:
-    bounds = _lower_bound(hits, rows, level)
+    at = rows - 1
+    bounds = _lower_bound(evidence.hits[at], evidence.trials[at], level)
+    precision, recall = evidence.share[at], evidence.weighted_hits[at] / evidence.weighted_hits[-1]
     shown = np.linspace(0, len(rows) - 1, min(_REPORTED_STEPS, len(rows))).round().astype(np.int64)
     return tuple(
         ThresholdStep(
             threshold=_threshold_below(scores, int(rows[cut])),
             rows=int(rows[cut]),
-            precision=float(hits[cut] / rows[cut]),
-            recall=float(hits[cut] / positives),
+            precision=float(precision[cut]),
+            recall=float(recall[cut]),
             level=float(level[cut]),
             lower_bound=float(bounds[cut]) if level[cut] > 0.0 else None,
             passed=bool(passed[cut]),

@@ -18,6 +18,7 @@ from tabloop.config.training import EstimatorCandidate
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
 from tabloop.errors import ConfigError, InfeasibleError
+from tabloop.statistics.row_marks import RowMarks
 from tabloop.training.calibration import (
     MappedClassifier,
     ScoreMap,
@@ -29,11 +30,11 @@ from tabloop.training.calibration import (
 from tabloop.training.candidates import build_classifier, require_libraries
 from tabloop.training.cross_validation import (
     CandidateReport,
-    assign_folds,
     rank_candidates,
     report_candidate,
 )
 from tabloop.training.evaluation import evaluate
+from tabloop.training.folds import assign_folds
 from tabloop.training.plan import plan_training
 from tabloop.training.pool import Watcher, run_tasks
 from tabloop.training.preprocessing import ContractFeatures
@@ -64,7 +65,8 @@ class TrainingResult:
     candidate_thresholds : dict of str to float
         Each candidate's own, calibrated as the winner's, for the comparison of candidates.
     oof_proba : ndarray of float64, shape (n_train,)
-        The winner's out-of-fold probabilities, calibrated as its pipeline's are.
+        The winner's out-of-fold probabilities, calibrated as its pipeline's are; NaN for the earliest rows of
+        a split by time, which no fold scores.
     test_proba : ndarray of float64, shape (n_test,)
         The winner's probabilities of the test part.
     evaluation : EvaluationReport
@@ -103,6 +105,8 @@ def train_model(
     test: pl.DataFrame,
     *,
     groups: NDArray[np.uint64] | None,
+    marks: RowMarks | None = None,
+    test_marks: RowMarks | None = None,
     why_no_graph: WhyNoGraph | None = None,
     cuts: Sequence[CandidateCut] | None = None,
     watch: Watcher | None = None,
@@ -120,6 +124,8 @@ def train_model(
     groups : ndarray of uint64, shape (n_train,), or None
         Of the split (`Split.train_groups`): training rows of equal numbers are copies of each other and are
         kept in one fold.
+    marks, test_marks : RowMarks, optional
+        Of the split: what is known of the training rows and of the test rows beside their features.
     why_no_graph : callable, optional
         Takes a candidate's name and its fitted pipeline, and says why it cannot be exported. Asked of
         candidates by import path before the first fit, with a pipeline fitted on a few rows, and of the best
@@ -146,7 +152,8 @@ def train_model(
     """
     y = _target(train, contract)
     features = feature_frame(contract, train)
-    folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups)
+    marks, test_marks = marks or RowMarks(), test_marks or RowMarks()
+    folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups, marks=marks)
     candidates = config.training.candidates
     require_libraries(candidates)
     for candidate in candidates.values():
@@ -207,9 +214,11 @@ def train_model(
 
         score_map = _winner_map(config, best, y)
         oof_proba = _probabilities(best, score_map)
-        threshold = _calibrate(config, y, oof_proba)
+        scored = folds.scored
+        of_scored = y[scored], marks.take(scored)
+        threshold = _calibrate(config, *of_scored, oof_proba[scored])
         thresholds = {
-            report.name: _calibrate(config, y, report.probabilities).threshold
+            report.name: _calibrate(config, *of_scored, report.probabilities[scored]).threshold
             for report in ranking[1:]
             if report.probabilities is not None
         }
@@ -226,7 +235,7 @@ def train_model(
         candidate_thresholds=thresholds,
         oof_proba=oof_proba,
         test_proba=test_proba,
-        evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold),
+        evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold, test_marks),
         features=features,
         time_budget=plan.budget,
     )
@@ -268,22 +277,26 @@ def _target(frame: pl.DataFrame, contract: Contract) -> NDArray[np.int8]:
     return np.asarray(frame[contract.target.name].to_numpy(), dtype=np.int8)
 
 
-def _calibrate(config: Config, y: NDArray[np.int8], y_proba: NDArray[np.float64]) -> ThresholdReport:
+def _calibrate(
+    config: Config, y: NDArray[np.int8], marks: RowMarks, y_proba: NDArray[np.float64]
+) -> ThresholdReport:
     return calibrate_threshold(
         y,
         y_proba,
         target_precision=config.business.target_precision,
         confidence=config.business.confidence,
+        marks=marks,
     )
 
 
 def _winner_map(config: Config, best: CandidateReport, y: NDArray[np.int8]) -> ScoreMap | None:
     assert best.scores is not None  # noqa: S101 - it is first in the ranking
+    scored = ~np.isnan(best.scores)
     match config.training.probability_calibration:
         case "sigmoid":
-            return best.score_map or fit_sigmoid(best.scores, y)
+            return best.score_map or fit_sigmoid(best.scores[scored], y[scored])
         case "isotonic":
-            return fit_isotonic(best.scores, y)
+            return fit_isotonic(best.scores[scored], y[scored])
         case _:
             return best.score_map
 

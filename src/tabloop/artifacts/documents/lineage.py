@@ -8,9 +8,9 @@ import msgspec
 
 from tabloop.artifacts.documents.document import FORMAT_VERSION
 
-#: What a row's place is computed from: its features, its features with the number of its copy, or (until
-#: version 0.1.0, for runs that were made then) its whole content, the target included.
-SplitRule = Literal["together", "apart", "content"]
+#: What a row's place is computed from: its features, its features with the number of its copy, its group, its
+#: time, or (until version 0.1.0, for runs that were made then) its whole content, the target included.
+SplitRule = Literal["together", "apart", "group", "time", "content"]
 
 
 class RowCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,11 +22,30 @@ class RowCounts(msgspec.Struct, frozen=True, kw_only=True):
     test: int
 
 
-class SplitSetting(msgspec.Struct, frozen=True, kw_only=True):
-    """The rule and the size that tell again which rows are in the test part."""
+class SplitSetting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What tells again which rows are in the test part.
+
+    Attributes
+    ----------
+    rule : SplitRule
+        What a row's place is computed from.
+    test_size : float
+        The fraction that was asked for.
+    column : str or None
+        The column that the split goes by (`group` and `time`).
+    cut : int, float or None
+        Where these part: of `time` the first value of the test part, moments in microseconds since 1970; of
+        `group` the hashes of groups in the test part are less than 2**64 times this. The other rules cut at
+        `test_size`.
+    test_from : str or None
+        The cut of `time` as a person reads it.
+    """
 
     rule: SplitRule
     test_size: float
+    column: str | None = None
+    cut: int | float | None = None
+    test_from: str | None = None
 
 
 class PredictionHashes(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import msgspec
 
 from tabloop.artifacts.documents.document import FORMAT_VERSION
 from tabloop.artifacts.documents.lineage import SplitRule
+from tabloop.artifacts.documents.split_figures import SplitFigures
 
 _UNKNOWN = float("nan")
 
@@ -70,6 +71,14 @@ class ThresholdReport(msgspec.Struct, frozen=True, kw_only=True):
         The counts behind it.
     steps : tuple of ThresholdStep
         The walk from few to many rows, at most 201 of its cuts, the chosen one among them.
+    bound : str
+        `clopper_pearson` is exact; `korn_graubard` is its approximation by effective counts, where rows of a
+        group depend on each other or rows have weights. Then `precision_lower_bound`, `precision_interval`
+        and the bounds of the steps are such approximations, and precision and recall are weighted.
+    effective_rows : float or None
+        What the rows predicted positive count for in an approximate bound.
+    predicted_positive_groups : int or None
+        Groups among them, where the split is by group.
     """
 
     target_precision: float
@@ -87,6 +96,9 @@ class ThresholdReport(msgspec.Struct, frozen=True, kw_only=True):
     n_rows: int
     steps: tuple[ThresholdStep, ...]
     type: Literal["fixed_sequence"] = "fixed_sequence"
+    bound: Literal["clopper_pearson", "korn_graubard"] = "clopper_pearson"
+    effective_rows: float | None = None
+    predicted_positive_groups: int | None = None
 
 
 class Calibration(ThresholdReport, frozen=True, kw_only=True):
@@ -285,6 +297,8 @@ class Metrics(EvaluationReport, frozen=True, kw_only=True):
         Rows that repeat; None in runs of version 0.1.0.
     time_budget : TimeBudget or None
         What `training.time_budget_s` made of the candidates; None without one.
+    split : SplitFigures or None
+        How the rows were split; None in runs of before version 0.2.0.
     """
 
     run_id: str
@@ -295,4 +309,5 @@ class Metrics(EvaluationReport, frozen=True, kw_only=True):
     cv_ranking: tuple[CandidateFigures, ...]
     repetition: RepetitionFigures | None = None
     time_budget: TimeBudget | None = None
+    split: SplitFigures | None = None
     format_version: int = FORMAT_VERSION
