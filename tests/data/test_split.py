@@ -12,6 +12,7 @@ from tabloop.artifacts.documents.lineage import SplitSetting
 from tabloop.contract.row_hash import row_hashes
 from tabloop.data.split import in_test_part, split_dataset
 from tabloop.errors import TooFewRowsError
+from tabloop.statistics.row_marks import RowMarks
 from tabloop.training.folds import assign_folds
 
 
@@ -161,3 +162,95 @@ def test_a_run_of_version_0_1_0_is_split_as_it_was() -> None:
     assert split.train_groups is None
     hashes = row_hashes(frame, seed=42)
     assert split.test.height == int((hashes < np.uint64(0.2 * 2.0**64)).sum())
+
+
+def customers(rng: np.random.Generator, n_rows: int = 1200) -> tuple[pl.DataFrame, RowMarks]:
+    """Rows of customers of very different sizes, whose positive rates differ."""
+    customer = (rng.pareto(1.0, n_rows) * 20).astype(np.int64)
+    y = (rng.random(n_rows) < 0.1 + 0.4 * (customer % 3 == 0)).astype(np.int8)
+    groups = row_hashes(pl.DataFrame({"group": customer}), seed=42)
+    return pl.DataFrame({"x": rng.integers(0, 300, n_rows), "y": y}), RowMarks(groups=groups)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_no_group_is_on_both_sides_and_the_order_of_the_rows_changes_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame, marks = customers(rng)
+    split = split_dataset(frame, "y", test_size=0.2, seed=42, marks=marks)
+    train, test = split.train_marks.groups, split.test_marks.groups
+    assert train is not None
+    assert test is not None
+    assert split.rule == "group"
+    assert not np.isin(train, test).any()
+    assert len(train) + len(test) == frame.height
+    places = rng.permutation(frame.height)
+    again = split_dataset(frame[places], "y", test_size=0.2, seed=42, marks=marks.take(places))
+    assert again.train.equals(split.train)
+    assert again.test.equals(split.test)
+    assert again.setting == split.setting
+    found = in_test_part(frame, "y", setting=split.setting, seed=42, marks=marks)
+    assert int(found.sum()) == split.test.height
+    folds = assign_folds(
+        split.train["y"].to_numpy(), n_splits=4, seed=42, groups=train, marks=split.train_marks
+    )
+    for fold in range(4):
+        assert not np.isin(train[folds.held_out(fold)], train[folds.fitted_on(fold)]).any()
+
+
+def test_groups_are_cut_and_dealt_so_that_positive_rates_are_nearly_equal() -> None:
+    rng = np.random.default_rng(3)
+    frame, marks = customers(rng, 6000)
+    split = split_dataset(frame, "y", test_size=0.2, seed=42, marks=marks)
+    y, groups = split.train["y"].to_numpy(), split.train_marks.groups
+    counted = frame["y"].to_numpy()
+    for label in (0, 1):  # whole customers, and some hold a twentieth of the rows
+        assert abs((split.test["y"].to_numpy() == label).sum() / (counted == label).sum() - 0.2) < 0.05
+    folds = assign_folds(y, n_splits=5, seed=42, groups=groups, marks=split.train_marks)
+    rates = [float(y[folds.held_out(fold)].mean()) for fold in range(5)]
+    sizes = [int(folds.held_out(fold).sum()) for fold in range(5)]
+    assert max(rates) - min(rates) < 0.02
+    assert max(sizes) < 1.1 * min(sizes)
+
+
+def test_rows_that_are_appended_move_few_groups() -> None:
+    frame, marks = customers(np.random.default_rng(5), 4000)
+    first = split_dataset(
+        frame[:2000], "y", test_size=0.3, seed=42, marks=marks.take(np.arange(2000))
+    ).test_marks.groups
+    grown = split_dataset(frame, "y", test_size=0.3, seed=42, marks=marks).test_marks.groups
+    assert first is not None
+    assert grown is not None
+    known = marks.groups[:2000]  # type: ignore[index]
+    before, after = np.isin(known, first), np.isin(known, grown)
+    assert not (before & ~after).any() or not (after & ~before).any()  # one lies within the other
+    assert (before == after).mean() > 0.8
+
+
+def test_the_latest_rows_are_the_test_part_and_equal_times_are_never_parted() -> None:
+    rng = np.random.default_rng(1)
+    times = rng.integers(0, 40, 900)
+    frame = pl.DataFrame({"x": rng.integers(0, 50, 900), "y": rng.integers(0, 2, 900).astype(np.int8)})
+    split = split_dataset(frame, "y", test_size=0.25, seed=42, marks=RowMarks(times=times))
+    train, test = split.train_marks.times, split.test_marks.times
+    assert train is not None
+    assert test is not None
+    assert train.max() < test.min() == split.setting.cut
+    assert abs(len(test) / 900 - 0.25) < 0.02
+    places = rng.permutation(900)
+    again = split_dataset(frame[places], "y", test_size=0.25, seed=7, marks=RowMarks(times=times[places]))
+    assert contents(again.test) == contents(split.test)
+
+
+@pytest.mark.parametrize(
+    ("marks", "words"),
+    [
+        (RowMarks(groups=np.full(100, 7, dtype=np.uint64)), "all rows are of one group"),
+        (RowMarks(times=np.full(100, 7)), "all rows are of one time"),
+        (RowMarks(times=np.arange(100)), "holds one class of y only; .* another data.split"),
+    ],
+)
+def test_a_split_that_cannot_be_made_is_an_error(marks: RowMarks, words: str) -> None:
+    frame = pl.DataFrame({"x": range(100), "y": [0, 1] * 40 + [0] * 20})
+    with pytest.raises(TooFewRowsError, match=words):
+        split_dataset(frame, "y", test_size=0.1, seed=42, marks=marks)

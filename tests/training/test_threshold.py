@@ -2,11 +2,13 @@ import json
 
 import numpy as np
 import pytest
+import scipy.special
 from scipy.stats import beta, binom
 
 from tabloop.artifacts.documents.document import document_bytes
 from tabloop.artifacts.documents.metrics import ThresholdReport
 from tabloop.errors import TooFewRowsError
+from tabloop.statistics.row_marks import RowMarks
 from tabloop.training.threshold import calibrate_threshold
 
 
@@ -263,3 +265,33 @@ def test_no_passed_cut_of_fewer_rows_has_the_recall_of_the_chosen_one(seed: int)
     best = max(step.recall for step in passed)
     assert report.recall == best
     assert report.predicted_positive_rows == min(step.rows for step in passed if step.recall == best)
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.6, 1.0])
+def test_a_promise_on_grouped_rows_holds_on_fresh_groups(alike: float) -> None:
+    """Groups share a shock in the log-odds; the truth of a cut is known by integrating over it."""
+    rng = np.random.default_rng(11)
+    shocks = rng.normal(0, 4 * alike, 20_000)
+    grid = np.linspace(-4, 6, 400)
+    truth_at = np.array([scipy.special.expit(x + shocks).mean() for x in grid])
+    kept = feasible = naive = 0
+    n_trials = 120
+    for _ in range(n_trials):
+        group = np.repeat(np.arange(150, dtype=np.uint64), rng.integers(1, 30, 150))
+        x = rng.uniform(-4, 6, len(group))
+        y = rng.random(len(group)) < scipy.special.expit(x + rng.normal(0, 4 * alike, 150)[group])
+        score = (x + 5) / 12
+        found = calibrate_threshold(
+            y, score, target_precision=0.8, confidence=0.95, marks=RowMarks(groups=group)
+        )
+        plain = calibrate_threshold(y, score, target_precision=0.8, confidence=0.95)
+        assert found.bound == "korn_graubard"
+        above = grid >= found.threshold * 12 - 5
+        kept += truth_at[above].mean() >= found.promised_precision
+        naive += truth_at[grid >= plain.threshold * 12 - 5].mean() >= plain.promised_precision
+        feasible += found.feasible
+    assert kept >= 0.93 * n_trials, kept / n_trials
+    if alike == 1.0:
+        assert naive < 0.9 * n_trials  # what the bound for independent rows is worth here
+    if alike == 0.0:
+        assert feasible == n_trials

@@ -163,7 +163,7 @@ def _as_text(name: str, found: CountedTexts, nullable: bool) -> ColumnGuess:
         column: Column = TextColumn(type="text", **options)
         seen = f"{n_distinct:,} different texts in {n_present:,} rows"
         guess = ColumnGuess(name, column, seen + _text_words(found))
-        if n_distinct >= _NEARLY_ALL * n_present and (_is_id_name(name) or _have_one_shape(found.texts)):
+        if n_distinct >= _NEARLY_ALL * n_present and (is_id_name(name) or _have_one_shape(found.texts)):
             opened = CategoryColumn(type="category", open=True, **options)
             why = "an id? (nearly) every row has a text of its own, all of one shape"
             return replace(guess, column=opened, ignore=why)
@@ -197,7 +197,8 @@ def _text_words(found: CountedTexts) -> str:
     )
 
 
-def _is_id_name(name: str) -> bool:
+def is_id_name(name: str) -> bool:
+    """Tell whether a column is called as ids are."""
     return bool(_ID_NAME.search(name) or _CAMEL_ID_NAME.search(name))
 
 
@@ -236,7 +237,7 @@ def _judge(guess: ColumnGuess, values: pl.Series, is_positive: pl.Series) -> Col
     if (
         not isinstance(column, NumberColumn | BooleanColumn)
         and n_distinct >= _NEARLY_ALL * n_present
-        and _is_id_name(name)
+        and is_id_name(name)
     ):
         return replace(guess, ignore="an id? by its name, and (nearly) every row has its own")
     if n_present >= 30 and not isinstance(column, TextColumn) and _separates(known, n_distinct, pairs):

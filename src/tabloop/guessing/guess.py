@@ -22,6 +22,7 @@ from tabloop.guessing.caps import min_category_rows_for
 from tabloop.guessing.column_guess import ColumnGuess
 from tabloop.guessing.columns import guess_column
 from tabloop.guessing.layout import guess_csv_layout
+from tabloop.guessing.splits import guess_splits
 from tabloop.guessing.target import guess_target
 from tabloop.guessing.write_config import ConfigDraft, render_config
 
@@ -164,6 +165,7 @@ def _infer(table: _Table, file: str, title: str, *, target: str, positive: str |
         quarantine_seen=quarantine_seen,
         min_category_rows=min_category_rows_for(n_rows),
         n_splits=n_splits,
+        split_guesses=guess_splits(frame, guesses),
         splits_seen=f"rows of the rarer class: {rarer_rows:,}" if n_splits < _DEFAULT_SPLITS else None,
     )
     text, marked = render_config(draft)

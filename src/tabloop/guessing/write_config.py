@@ -22,6 +22,7 @@ from tabloop.contract.formulas.tree import Column as ColumnNode
 from tabloop.extras import missing_libraries
 from tabloop.guessing.caps import candidates_for
 from tabloop.guessing.column_guess import ColumnGuess
+from tabloop.guessing.splits import SplitGuess
 
 #: Words that YAML 1.1 reads as something else than text.
 _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
@@ -53,6 +54,7 @@ class ConfigDraft:
     min_category_rows: int
     n_splits: int
     splits_seen: str | None
+    split_guesses: tuple[SplitGuess, ...] = ()
 
 
 class _Page:
@@ -73,6 +75,12 @@ class _Page:
             self.lines.append(line)
         else:
             self.lines.append(f"{line}  {comment}")
+
+    def ask(self, setting: str, guess: str) -> None:
+        """Propose a setting that only a person can decide on: it is commented out."""
+        self.guesses.append(f"{_shown(setting)}? {_shown(guess)}")
+        self.lines.append(f"  # guessed: {_shown(guess)}; take the # away below:")
+        self.lines.append(f"  # {_shown(setting)}")
 
 
 def render_config(draft: ConfigDraft) -> tuple[str, tuple[str, ...]]:
@@ -160,6 +168,8 @@ def _add_data(page: _Page, draft: ConfigDraft) -> None:
     for guess in draft.ignored:
         page.add(f"    - {yaml_scalar(guess.name)}", guess.ignore, f"ignored {_shown(guess.name)}")
     page.add(f"  test_size: {DataConfig.model_fields['test_size'].default}")
+    for split in draft.split_guesses:
+        page.ask(f"split: {_flow(split.setting)}", split.seen)
     page.add(
         f"  max_quarantine_fraction: {draft.max_quarantine_fraction}",
         draft.quarantine_seen,
