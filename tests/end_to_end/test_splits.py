@@ -57,7 +57,7 @@ def shop(folder: Path, rows: pl.DataFrame, split: dict[str, Any], columns: dict[
         training={"candidates": {"logistic_regression": {}}, "keep": "winner"},
         monitoring={"reference_rows": 300},
         release={"load_test_s": 0.1, "roc_auc_margin": 0.2, "brier_margin": 0.2},
-        retraining={"fresh_margin": 0.3, "fresh_rows": 150},
+        retraining={"fresh_margin": 0.3, "fresh_rows": 200},
     )
     return workspace
 
@@ -118,17 +118,17 @@ def test_by_time_a_challenger_is_judged_on_the_latest_rows(
     by_time: Workspace, tmp_path: Path, rows: pl.DataFrame
 ) -> None:
     live = Live(by_time.copy(tmp_path / "copy"))
-    live.serve_and_tell(rows.head(450))
+    live.serve_and_tell(rows.head(600))
     data = build_retraining_data(live.project(), live.champion(), now=datetime.now(UTC) + timedelta(days=1))
     table = load_judged_rows(live.model_dir, live.project(), data.dataset.sha256)
     frozen = load_judged_rows(live.model_dir, live.project(), data.record.frozen_test.sha256)
     assert table.beside is not None
     assert frozen.beside is not None
-    assert table.frame.height == 1500 + 300
+    assert table.frame.height == 1500 + 400
     times = table.beside["came"].sort()
     assert frozen.beside["came"].min() == times[-frozen.frame.height]  # the latest of all
-    # 300 outcomes were learned, with the moments of their predictions
-    assert int((table.beside["came"] > START + timedelta(days=300)).sum()) == 300
+    # 400 outcomes were learned, with the moments of their predictions
+    assert int((table.beside["came"] > START + timedelta(days=300)).sum()) == 400
     ended = live.workspace.run("retrain")
     assert ended.code in (0, 1), ended.err
     challenger = RunStore(live.model_dir).runs()[-1]

@@ -18,11 +18,13 @@ from tests.properties.test_formula_properties import (
     bits,
     condition_trees,
     kind_of,
+    moments,
     number_trees,
     relaxed,
     rows,
 )
 
+from tabloop.contract.formulas.calendar import CALENDAR_FUNCTIONS
 from tabloop.contract.formulas.evaluation import Row, evaluate_table
 from tabloop.contract.formulas.parser import ColumnKind, parse_formula
 from tabloop.contract.formulas.tree import ConditionNode, NumberNode, format_node
@@ -231,3 +233,14 @@ def test_whole_numbers_and_booleans_are_widened_exactly() -> None:
     expected = evaluate_table(formula, {"n": n.astype(np.float64), "flag": flag})
     assert bits(got) == bits(expected)
     assert not math.isnan(got[0])
+
+
+@given(st.lists(st.none() | moments, min_size=1, max_size=20), st.sampled_from(CALENDAR_FUNCTIONS))
+@relaxed
+@example([-0.5, -86_400.0, -86_400.000001, 1_709_164_800.0, 1_709_251_199.0, -2_203_891_200.0], "day")
+def test_the_parts_of_moments_are_those_of_the_table(values: list[float | None], function: str) -> None:
+    table = table_of([row_of(x=value) for value in values])
+    formula = parse_formula(f"{function}(x)", COLUMNS, expected="number")
+    expected = evaluate_table(formula, table, n_rows=len(values))
+    for optimized in (True, False):
+        assert bits(by_onnx(formula.text, table, optimized=optimized)) == bits(expected)

@@ -2,13 +2,17 @@
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tabloop.contract.columns import TimestampColumn
+from tabloop.contract.formulas.calendar import CALENDAR_FUNCTIONS
 from tabloop.contract.formulas.evaluation import (
     Row,
     evaluate_feature,
@@ -51,8 +55,14 @@ ALL_NASTY = [*NASTY, *(-value for value in NASTY), math.inf, -math.inf, math.nan
 
 literals = st.sampled_from(NASTY) | st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 floats = st.sampled_from(ALL_NASTY) | st.floats()
+#: Seconds since 1970 of all years that have a calendar here, to the microsecond, and about their midnights.
+moments = st.builds(
+    lambda days, micros: (days * 86_400_000_000 + micros) / 1e6,
+    st.integers(-719_163, 2_932_897),
+    st.integers(-2, 2) | st.integers(0, 86_399_999_999),
+)
 cells: dict[ColumnKind, st.SearchStrategy[Any]] = {
-    "number": st.none() | floats | st.integers(-(2**53), 2**53),
+    "number": st.none() | floats | st.integers(-(2**53), 2**53) | moments,
     "condition": st.sampled_from([None, True, False]),
     "text": st.sampled_from([None, "", "DE"]),
 }
@@ -66,7 +76,8 @@ number_trees: st.SearchStrategy[NumberNode] = st.deferred(
         | st.builds(Negative, number_trees)
         | st.builds(Binary, st.sampled_from("+-*/"), number_trees, number_trees)
         | st.builds(Where, condition_trees, number_trees, number_trees)
-        | st.builds(Call, st.sampled_from(["abs", "sqrt"]), st.tuples(number_trees))
+        | st.builds(Call, st.sampled_from(["abs", "sqrt", *CALENDAR_FUNCTIONS]), st.tuples(number_trees))
+        | st.builds(Call, st.just("days_between"), st.tuples(number_trees, number_trees))
         | st.builds(Call, st.just("clip"), st.tuples(number_trees, number_trees, number_trees))
         | st.builds(
             Call,
@@ -280,3 +291,57 @@ def require_parsed_or_refused(text: str, expected: FormulaKind) -> None:
         assert parse_formula(format_node(formula.root), COLUMNS, expected=expected).root == formula.root
         place = 0
     assert 0 <= place <= len(text)
+
+
+@given(
+    st.datetimes(timezones=st.just(UTC))
+    | st.sampled_from(
+        [
+            datetime(year, month, day, hour, tzinfo=UTC)
+            for year in (1, 4, 100, 400, 1582, 1900, 1968, 1969, 1970, 2000, 2024, 2100, 9999)
+            for month, day in ((1, 1), (2, 28), (3, 1), (12, 31))
+            for hour in (0, 23)
+        ]
+    )
+)
+@example(datetime(2024, 2, 29, tzinfo=UTC))
+@example(datetime(1904, 2, 29, 23, 59, 59, tzinfo=UTC))
+@example(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+def test_the_parts_of_a_moment_are_pythons(moment: datetime) -> None:
+    seconds = TimestampColumn(type="timestamp").formula_value(moment.isoformat())
+    assert isinstance(seconds, float)
+    # a float64 of seconds has fewer than six decimals beyond the year 2255
+    told = (
+        datetime(1970, 1, 1, tzinfo=UTC)
+        + timedelta(days=int(seconds // 86_400), hours=int(seconds % 86_400 // 3600))
+        if abs(seconds) > 2**33
+        else moment
+    )
+    expected = {
+        "year": told.year,
+        "month": told.month,
+        "day": told.day,
+        "weekday": told.isoweekday(),
+        "hour": told.hour,
+    }
+    for function, value in expected.items():
+        formula = parse_formula(f"{function}(x)", COLUMNS, expected="number")
+        assert evaluate_row(formula, {"x": seconds}) == value
+    between = parse_formula("days_between(x, y)", COLUMNS, expected="number")
+    assert evaluate_row(between, {"x": seconds, "y": seconds + 129_600}) == pytest.approx(1.5, abs=1e-4)
+
+
+def test_what_is_no_moment_has_no_parts() -> None:
+    for value in (None, math.nan, math.inf, 253_402_300_800.0, -62_135_596_801.0, 1.7e12):
+        for function in CALENDAR_FUNCTIONS:  # milliseconds since 1970 among them
+            formula = parse_formula(f"{function}(x)", COLUMNS, expected="number")
+            assert math.isnan(evaluate_row(formula, {"x": value}))
+
+
+def test_a_column_called_as_a_calendar_function_is_still_a_column() -> None:
+    columns: dict[str, ColumnKind] = {"hour": "number", "since": "number"}
+    formula = parse_formula("hour + hour(since) / day(since)", columns, expected="number")
+    assert formula.columns == ("hour", "since")
+    assert evaluate_row(formula, {"hour": 5, "since": 0.0}) == 5.0
+    with pytest.raises(FormulaError, match="hour is a function"):
+        parse_formula("hour + 1", {"since": "number"}, expected="number")

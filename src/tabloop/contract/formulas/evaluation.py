@@ -18,6 +18,7 @@ Every evaluator, the later ONNX graph too, keeps to this definition:
   ``log(u) * (x / (u - 1))``: -inf at -1, NaN below. This is Kahan's form [1]_, dividing first because
   ``log(u) * x`` can overflow. `log` is the platform's: the one operation whose last bits may differ
   between evaluators.
+- ``days_between(a, b)`` and the parts of a moment: see `tabloop.contract.formulas.calendar`.
 - A feature that comes out infinite or NaN is null. This happens once, at the very end.
 
 References
@@ -34,6 +35,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never, cast
 
+from tabloop.contract.formulas.calendar import SCALAR, SECONDS_A_DAY, calendar_part
 from tabloop.contract.formulas.parser import Formula
 from tabloop.contract.formulas.tree import (
     Binary,
@@ -240,6 +242,10 @@ def _row_call(function: NumberFunction, arguments: list[float]) -> float:
                 return first
             logarithm = math.log(u) if u > 0 else -math.inf if u == 0 else math.nan
             return logarithm * _divided(first, u - 1.0)
+        case "days_between":
+            return (arguments[1] - first) / SECONDS_A_DAY
+        case "year" | "month" | "day" | "weekday" | "hour":
+            return float(calendar_part(function, first, SCALAR))
         case _:
             assert_never(function)
 
@@ -324,8 +330,31 @@ def _table_call(function: NumberFunction, arguments: list[_Floats]) -> _Floats:
         case "log1p":
             u = 1.0 + first
             return np.where((u == 1.0) | (u == np.inf), first, np.log(u) * (first / (u - 1.0)))
+        case "days_between":
+            return (arguments[1] - first) / SECONDS_A_DAY
+        case "year" | "month" | "day" | "weekday" | "hour":
+            return cast("_Floats", calendar_part(function, first, _Table()))
         case _:
             assert_never(function)
+
+
+class _Table:
+    """NumPy's floats, for calendar functions."""
+
+    def floor(self, x: _Floats) -> _Floats:
+        import numpy as np
+
+        return cast("_Floats", np.floor(x))
+
+    def is_less(self, a: _Floats, b: float) -> _Floats:
+        import numpy as np
+
+        return np.asarray(a < b, dtype=np.float64)
+
+    def within(self, x: _Floats, low: float, beyond: float) -> _Floats:
+        import numpy as np
+
+        return np.where((x >= low) & (x < beyond), x, np.nan)
 
 
 def _table_condition(node: ConditionNode, values: Mapping[str, NDArray[Any]]) -> _Bools:

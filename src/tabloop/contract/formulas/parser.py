@@ -22,6 +22,7 @@ from tabloop.contract.formulas.tokens import Token, tokenize
 from tabloop.contract.formulas.tree import (
     COMPARISON_PRECEDENCE,
     FUNCTIONS,
+    NAMES_OF_COLUMNS_TOO,
     PRECEDENCE,
     PREFIX_PRECEDENCE,
     WORDS,
@@ -255,7 +256,8 @@ class _Parser:
 
     def _column(self, token: Token) -> Column:
         name = token.text
-        if token.kind == "name" and name in FUNCTIONS:
+        is_function = token.kind == "name" and name in FUNCTIONS
+        if is_function and not (name in NAMES_OF_COLUMNS_TOO and name in self._columns):
             self._fail(f"{name} is a function: write {name}(...), or `{name}` for a column", token)
         if name in self._forbidden:
             self._fail(f"{name} cannot be used: {self._forbidden[name]}", token)

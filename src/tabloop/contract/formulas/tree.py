@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias, assert_never
 
+from tabloop.contract.formulas.calendar import CALENDAR_FUNCTIONS, CalendarFunction
+
 #: What a column is to a formula. Category and text columns are "text": only `isnull` takes them.
 ColumnKind = Literal["number", "condition", "text"]
 #: What a formula, or a part of it, results in.
@@ -20,7 +22,9 @@ FormulaKind = Literal["number", "condition"]
 ArithmeticOperator = Literal["+", "-", "*", "/"]
 ComparisonOperator = Literal["<", "<=", ">", ">=", "==", "!="]
 LogicalOperator = Literal["and", "or"]
-NumberFunction = Literal["min", "max", "abs", "log1p", "sqrt", "clip"]
+NumberFunction = (
+    Literal["min", "max", "abs", "log1p", "sqrt", "clip"] | CalendarFunction | Literal["days_between"]
+)
 
 #: Every function with its least and largest number of arguments.
 FUNCTIONS: Mapping[str, tuple[int, float]] = MappingProxyType(
@@ -33,8 +37,14 @@ FUNCTIONS: Mapping[str, tuple[int, float]] = MappingProxyType(
         "sqrt": (1, 1),
         "clip": (3, 3),
         "isnull": (1, 1),
+        **dict.fromkeys(CALENDAR_FUNCTIONS, (1, 1)),
+        "days_between": (2, 2),
     }
 )
+
+#: Functions that came when columns of their names were in use: without a parenthesis behind it such a name is
+#: the column.
+NAMES_OF_COLUMNS_TOO = frozenset({*CALENDAR_FUNCTIONS, "days_between"})
 
 #: The operators that are words; reserved like the names of functions.
 WORDS = ("and", "or", "not")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, assert_never, cast
 import numpy as np
 from onnx import TensorProto
 
+from tabloop.contract.formulas.calendar import SECONDS_A_DAY, calendar_part
 from tabloop.contract.formulas.evaluation import evaluate_table
 from tabloop.contract.formulas.parser import Formula
 from tabloop.contract.formulas.tree import (
@@ -165,6 +166,12 @@ class _Writer:
                 return _Number(self.graph.add("Sqrt", first.tensor), first.negative_zero)
             case "log1p":
                 return self.log1p(first)
+            case "days_between":
+                seconds = self.binary("-", arguments[1], first)
+                return self.binary("/", seconds, self.constant(SECONDS_A_DAY))
+            case "year" | "month" | "day" | "weekday" | "hour":
+                found: _Quantity = calendar_part(function, _Quantity(self, first), _Graph(self))
+                return found.number
             case _:
                 assert_never(function)
 
@@ -219,6 +226,54 @@ class _Writer:
 
     def compare(self, sign: str, left: NumberNode, right: NumberNode) -> str:
         return self.graph.add(_COMPARE[sign], self.number(left).tensor, self.number(right).tensor)
+
+
+class _Quantity:
+    """A number of the graph that can be computed with in Python's words."""
+
+    def __init__(self, writer: _Writer, number: _Number) -> None:
+        self.writer = writer
+        self.number = number
+
+    def _with(self, sign: str, other: _Quantity | float) -> _Quantity:
+        right = other.number if isinstance(other, _Quantity) else self.writer.constant(other)
+        return _Quantity(self.writer, self.writer.binary(sign, self.number, right))
+
+    def __add__(self, other: _Quantity | float) -> _Quantity:
+        return self._with("+", other)
+
+    def __sub__(self, other: _Quantity | float) -> _Quantity:
+        return self._with("-", other)
+
+    def __mul__(self, other: _Quantity | float) -> _Quantity:
+        return self._with("*", other)
+
+    def __truediv__(self, other: _Quantity | float) -> _Quantity:
+        return self._with("/", other)
+
+
+class _Graph:
+    """What calendar functions do besides arithmetic, as nodes."""
+
+    def __init__(self, writer: _Writer) -> None:
+        self.writer = writer
+
+    def floor(self, x: _Quantity) -> _Quantity:
+        return _Quantity(self.writer, _Number(self.writer.graph.add("Floor", x.number.tensor)))
+
+    def is_less(self, a: _Quantity, b: float) -> _Quantity:
+        less = self._compare("Less", a, b)
+        tensor = self.writer.graph.add("Cast", less, to=TensorProto.DOUBLE)
+        return _Quantity(self.writer, _Number(tensor, False))
+
+    def within(self, x: _Quantity, low: float, beyond: float) -> _Quantity:
+        inside = self.writer.graph.add(
+            "And", self._compare("GreaterOrEqual", x, low), self._compare("Less", x, beyond)
+        )
+        return _Quantity(self.writer, self.writer.select(inside, x.number, self.writer.constant(math.nan)))
+
+    def _compare(self, operator: str, a: _Quantity, b: float) -> str:
+        return self.writer.graph.add(operator, a.number.tensor, self.writer.constant(b).tensor)
 
 
 def _uses_column(node: Node) -> bool:
