@@ -131,10 +131,14 @@ def split_dataset(
     )
     for name, part in (("training", split.train), ("test", split.test)):
         if part[target].n_unique() < 2:
+            if setting.rule == "time":
+                raise TooFewRowsError(
+                    f"the {name} part of {part.height} rows (of {frame.height}) holds one class of {target} "
+                    "only; more rows, another data.test_size or another data.split are needed"
+                )
             raise TooFewRowsError(
                 f"the {name} part of {part.height} rows (of {frame.height}) holds one class of "
-                f"{target} only; more rows, another data.test_size or another "
-                + ("data.split are needed" if setting.rule == "time" else "seed are needed")
+                f"{target} only; more rows, another data.test_size or another seed are needed"
             )
     return split
 

@@ -195,9 +195,9 @@ def _add_contract(page: _Page, draft: ConfigDraft) -> None:
     moments = {g.name: g.column for g in draft.ignored if isinstance(g.column, TimestampColumn)}
     if moments:
         page.add(
-            "    # Moments for formulas, such as hour(a), weekday(a), days_between(a, b). Take the name out of"
+            "    # Moments for formulas, such as hour(a), weekday(a), days_between(a, b). Take the name out"
         )
-        page.add("    # data.ignore and the line below in; the model sees what the formula makes of it.")
+        page.add("    # of data.ignore and the line below in; the model sees what the formula makes of it.")
     for name, column in moments.items():
         settings = column.model_dump(mode="json", exclude_defaults=True) | {"model": False}
         page.add(f"    # {_shown(yaml_scalar(name))}: {_flow(settings)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv
@@ -150,7 +151,7 @@ def calibrate_threshold(
         chosen = len(rows) - 1 - int(np.argmax(promises[::-1]))  # of equal promises the one of more rows
         bound = float(promises[chosen])
     tail = np.array((1.0 - confidence) / 2.0)
-    return ThresholdReport(
+    report = ThresholdReport(
         target_precision=float(target_precision),
         confidence=float(confidence),
         threshold=_threshold_below(scores, int(rows[chosen])),
@@ -169,8 +170,8 @@ def calibrate_threshold(
         positive_rows=positives,
         n_rows=len(scores),
         steps=_steps(scores, rows, evidence, level, passed, chosen),
-        **_described(evidence, marks, int(at[chosen])),
     )
+    return _describe_bound(report, evidence, marks, int(at[chosen]))
 
 
 class _Evidence(NamedTuple):
@@ -201,14 +202,18 @@ def _count(labels: NDArray[np.bool_], marks: RowMarks) -> _Evidence:
     return _Evidence(counts.hits, counts.trials, counts.weighted_hits, weight, counts.units)
 
 
-def _described(evidence: _Evidence, marks: RowMarks | None, at: int) -> dict[str, Any]:
+def _describe_bound(
+    report: ThresholdReport, evidence: _Evidence, marks: RowMarks | None, at: int
+) -> ThresholdReport:
     """Say what stands behind a bound that is not exact."""
     if marks is None or evidence.units is None:
-        return {}
-    found: dict[str, Any] = {"bound": "korn_graubard", "effective_rows": float(evidence.trials[at])}
-    if marks.groups is not None:
-        found["predicted_positive_groups"] = int(evidence.units[at])
-    return found
+        return report
+    return msgspec.structs.replace(
+        report,
+        bound="korn_graubard",
+        effective_rows=float(evidence.trials[at]),
+        predicted_positive_groups=None if marks.groups is None else int(evidence.units[at]),
+    )
 
 
 def _checked(
