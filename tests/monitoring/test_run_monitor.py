@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import os
@@ -19,6 +20,7 @@ from tests.conftest import Workspace
 from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
 from tabloop.artifacts.documents.document import json_values
+from tabloop.artifacts.prediction_log.census import CENSUS, LogCensus
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.store import RunStore
@@ -27,6 +29,7 @@ from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
 from tabloop.monitoring.log_drift import drift_of_log
 from tabloop.monitoring.run_monitor import RunMonitor, live_since
+from tabloop.monitoring.service_monitor import ServiceMonitor
 from tabloop.outcomes.outcome import Outcome
 from tabloop.outcomes.store import OutcomeStore
 
@@ -77,7 +80,10 @@ def test_following_says_what_a_new_monitor_says(trained_copy: Workspace, traffic
         anew.catch_up()
         assert following.describe_drift() == anew.describe_drift()
         assert following.rows_seen == done
+    assert len(list(anew.estimating())) == 2  # one at a time, and then none is left to be made
+    assert list(anew.estimating()) == []
     assert following.evidence().windows == anew.evidence().windows
+    assert list(following.estimating()) == []
     assert [window.stop for window in anew.evidence().windows] == [1000, 2000]
     assert drift_of_log(traffic.project, traffic.run, trained_copy.model_dir).rule == following.check_rule()
 
@@ -422,3 +428,27 @@ def test_a_surge_of_refused_records_is_an_alarm_that_is_told_once(
         wait_until(lambda: server.client.get("/monitoring/drift").status_code == 200)
         time.sleep(1.5)
         assert len(told) == 1
+
+
+def test_what_the_first_look_counted_is_remembered_at_once(
+    trained_copy: Workspace,
+    traffic: Traffic,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A monitor that was killed in its first minute left nothing: the next one counted millions of rows again."""
+    traffic.send(students_like_the_training(trained_copy, 30, 1))
+    monkeypatch.setattr("tabloop.monitoring.service_monitor._TICK_S", 600.0)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path_factory.mktemp("metrics")))
+    monkeypatch.setattr(os, "nice", lambda _: 0)  # of this process it could not be taken back
+    monitor = ServiceMonitor(traffic.project)
+
+    async def look_once() -> None:
+        following = asyncio.create_task(monitor.follow())
+        while not (trained_copy.model_dir / CENSUS).exists() and not following.done():
+            await asyncio.sleep(0.01)
+        following.cancel()
+
+    asyncio.run(asyncio.wait_for(look_once(), 60))
+    hours = LogCensus(trained_copy.model_dir).rows_by_hour()
+    assert sum(hours[traffic.run.run_id].values()) == 30

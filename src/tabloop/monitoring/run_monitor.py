@@ -197,9 +197,8 @@ class RunMonitor:
         now = datetime.now(UTC)
         looked_at = 2 * self._config.retraining.confirm_windows
         windows = list(self._windows)
-        held_from = self.rows_seen - self._drift.window.n_rows
         windows[-looked_at:] = [
-            self._with_estimate(window) if window.stop > held_from else window
+            self._with_estimate(window) if self._is_held(window) else window
             for window in windows[-looked_at:]
         ]
         performance = self.performance
@@ -223,6 +222,13 @@ class RunMonitor:
                 performance.outcomes, self.run.retraining, matured_before=performance.matured_before()
             ),
         )
+
+    def estimating(self) -> Iterator[None]:
+        """Make the estimates that `evidence` needs, one after the other: each takes a while."""
+        for window in list(self._windows)[-2 * self._config.retraining.confirm_windows :]:
+            if window.stop not in self._estimates and self._is_held(window):
+                self._with_estimate(window)
+                yield
 
     def decide_retraining(self) -> RetrainingDecision:
         """Decide whether to retrain."""
@@ -272,6 +278,9 @@ class RunMonitor:
                 if self._on_window is not None:
                     self._on_window(self, verdict, time)
         return verdicts
+
+    def _is_held(self, window: WindowEvidence) -> bool:
+        return window.stop > self.rows_seen - self._drift.window.n_rows
 
     def _with_estimate(self, window: WindowEvidence) -> WindowEvidence:
         """Add the estimate of the rows up to a window's end, as far as they are still held."""

@@ -125,6 +125,7 @@ class ServiceMonitor:
             except Exception:
                 _LOG.exception("the monitor could not look; it tries again")
             if is_first:
+                self._following.census.save()  # whatever ends this process, the next one need not count again
                 os.nice(_NICENESS)
                 is_first = False
             await asyncio.sleep(_TICK_S)
@@ -139,6 +140,9 @@ class ServiceMonitor:
         metrics.monitor_looked_at.set_to_current_time()
         now = time.monotonic()
         if now - self._figures_at >= _FIGURES_EVERY_S:
+            for _ in self._following.estimating():
+                metrics.monitor_looked_at.set_to_current_time()
+                await asyncio.sleep(0)
             self._note_figures()
             self._figures_at = time.monotonic()
         self._note_alarms()
