@@ -1,11 +1,15 @@
 """Measure how often a promised precision holds on fresh rows, and what the promise costs in recall.
 
-Two studies. The re-splits draw a training part from the real data again and again, choose the threshold
+The re-splits draw a training part from the real data again and again, choose the threshold
 from its out-of-fold scores, refit, and look at the rows left over. The simulation knows the true precision
 of every threshold, so it checks the procedure itself::
 
     OMP_NUM_THREADS=1 python benchmarks/threshold_promise.py --model hist_gradient_boosting
     python benchmarks/threshold_promise.py --resplits 0 --simulations 2000
+
+A third study is about what a search for settings does to the promise: `benchmarks/searched_promise.py`::
+
+    python -m benchmarks.threshold_promise --resplits 0 --searches 100 --trials 40
 
 A fresh part is finite: with some 300 positive decisions its precision has a standard error of 1.5 points, as
 large as the margin of the promise. "holds" counts that noise against the method; "refuted" counts the fresh
@@ -34,6 +38,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_te
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from benchmarks.searched_promise import CANDIDATES, study_searches
 from tabloop.training.threshold import calibrate_threshold
 
 TARGET, CONFIDENCE, FOLDS = 0.9, 0.95, 5
@@ -290,6 +295,20 @@ def main() -> None:
     parser.add_argument(
         "--simulations", type=int, default=0, help="replications in each world of known truth"
     )
+    parser.add_argument("--searches", type=int, default=0, help="replications of a search for settings")
+    parser.add_argument("--trials", type=int, default=40, help="trials of such a search")
+    parser.add_argument("--candidate", choices=sorted(CANDIDATES), default="decision_tree")
+    parser.add_argument(
+        "--fresh-rows", type=int, default=300_000, help="what counts as the truth of a search"
+    )
+    parser.add_argument(
+        "--target", type=float, default=TARGET, help="the precision that a search is asked for"
+    )
+    parser.add_argument(
+        "--search-real",
+        action="store_true",
+        help="search on parts of --real rather than on generated students",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     arguments = parser.parse_args()
 
@@ -300,6 +319,17 @@ def main() -> None:
         found["resplits"] = [asdict(row) for row in rows]
     if arguments.simulations:
         found["simulation"] = [asdict(row) for row in simulate(arguments.simulations)]
+    if arguments.searches:
+        rows_of_searches = study_searches(
+            arguments.candidate,
+            arguments.trials,
+            arguments.searches,
+            arguments.train_rows,
+            arguments.fresh_rows,
+            arguments.target,
+            arguments.real if arguments.search_real else None,
+        )
+        found |= {"searched": arguments.candidate, "searches": [asdict(row) for row in rows_of_searches]}
     print(json.dumps(found, indent=2) if arguments.json else _tables(found))
 
 
@@ -311,6 +341,9 @@ def _tables(found: dict[str, Any]) -> str:
         lines.append(f"promise of calibrate_threshold kept, feasible or not: {found['promise_kept']:.3f}")
     if "simulation" in found:
         lines.append(_table(found["simulation"]))
+    if "searches" in found:
+        lines.append(f"settings of {found['searched']} searched")
+        lines.append(_table(found["searches"]))
     return "\n".join(lines)
 
 

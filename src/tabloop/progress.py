@@ -19,16 +19,40 @@ class PoolState:
         The pieces of work that are under way.
     left_s : float or None
         The seconds that are left, about; None where nobody knows.
+    unit : str
+        What is counted.
+    remark : str
+        What is known by now, such as the best so far.
+    notice : str
+        What is said once, at once.
     """
 
     done: int
     total: int
     running: tuple[str, ...]
     left_s: float | None = None
+    unit: str = "tasks"
+    remark: str = ""
+    notice: str = ""
 
     def describe(self) -> str:
         """Say what is being worked on."""
         return "training " + ", ".join(self.running) if self.running else "training"
+
+    def progress(self) -> str:
+        """Say how much is done, what is left and what is known by now; `total` is 0 where nobody knows it.
+
+        Examples
+        --------
+        >>> PoolState(3, 9, (), left_s=8.0).progress()
+        '3 of 9 tasks are done, about 10 s left'
+        >>> PoolState(3, 0, (), unit="trials", remark="best so far: roc_auc 0.9").progress()
+        '3 trials are done; best so far: roc_auc 0.9'
+        """
+        counted = f"{self.done} of {self.total}" if self.total else f"{self.done}"
+        left = self.left()
+        said = f"{counted} {self.unit} are done" + (f", {left}" if left else "")
+        return f"{said}; {self.remark}" if self.remark else said
 
     def left(self) -> str:
         """Say about how much time is left.

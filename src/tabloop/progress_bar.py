@@ -47,10 +47,14 @@ class ProgressBar:
 
     def tasks(self, state: PoolState) -> None:
         """Say which tasks are running and how many are done."""
+        if state.notice:
+            self._bar.console.print(state.notice)
         self._bar.update(
             self._task,
-            total=state.total,
+            total=state.total or None,
             completed=state.done,
             description=state.describe(),
-            left=f"{state.done}/{state.total}" + (f", {state.left()}" if state.left_s is not None else ""),
+            left=(f"{state.done}/{state.total}" if state.total else f"{state.done} {state.unit}")
+            + (f", {state.left()}" if state.left_s is not None else "")
+            + (f"; {state.remark}" if state.remark else ""),
         )

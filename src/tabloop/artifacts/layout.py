@@ -14,6 +14,8 @@ CONTRACT = "contract.json"
 PIPELINE = "best_model.joblib"
 THRESHOLD = "threshold.txt"
 METRICS = "metrics.json"
+#: Every trial of a search, where there was one.
+SEARCH = "search.json"
 DRIFT_BASELINE = "drift_baseline.json"
 DRIFT_REFERENCE = "drift_reference.npz"
 DRIFT_OPERATING_TABLE = "drift_operating_table.json"
@@ -57,6 +59,8 @@ SIMULATION_PLOT = "stream/simulation.png"
 SERVING_STATE = ".serving"
 RELEASE_LOCK = ".lock"
 RETRAINING_LOCK = ".retrain.lock"
+#: What unfinished searches have scored, a file for each.
+SEARCHES = "searches"
 
 # What is measured of a sealed run goes to `reports/<run_id>/`: under the name that it has in a run, or these.
 REPORTS = "reports"
@@ -106,6 +110,11 @@ def candidate_fp32_model(name: str) -> str:
 def candidate_int8_model(name: str) -> str:
     """Name the file of a candidate's 8-bit graph."""
     return f"candidates/{name}.int8.onnx"
+
+
+def search_journal(model_dir: Path, study: str) -> Path:
+    """Find the journal of a search that is not finished."""
+    return model_dir / SEARCHES / f"{study}.jsonl"
 
 
 def reports_folder(model_dir: Path, run_id: str) -> Path:

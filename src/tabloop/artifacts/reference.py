@@ -38,6 +38,7 @@ _MEANINGS = {
     "PIPELINE": "the winner as a fitted scikit-learn pipeline, for joblib; unpickle only your own",
     "THRESHOLD": "the decision threshold, a float64 as text",
     "METRICS": "the winner, its promise and its figures, and the candidates",
+    "SEARCH": "every trial of a search for settings, and what it found; only where there was one",
     "DRIFT_BASELINE": "what the training rows looked like, for the z-score rule",
     "DRIFT_REFERENCE": "the training rows in cells, for the windowed tests; NumPy arrays",
     "DRIFT_OPERATING_TABLE": "what the drift alarms cost and see with this table",
@@ -75,6 +76,7 @@ _MEANINGS = {
     "SERVING_STATE": "what the processes of a running service share; of no use to others",
     "RELEASE_LOCK": "held while the champion is judged or moved",
     "RETRAINING_LOCK": "held by a retraining",
+    "SEARCHES": "what searches that are not finished have scored so far; may be removed",
     "REPORTS": "what is measured of a sealed run, by run",
     "CHANGED_DECISIONS": "logged rows that a challenger decides otherwise than the champion did",
     "FEEDBACK_QUARANTINE": "outcomes that a retraining could not learn from, with their reasons",
@@ -82,7 +84,7 @@ _MEANINGS = {
 }
 #: The type of each document, by the name of its file in `artifacts/layout.py`.
 _TYPES = {
-    "MANIFEST": "Manifest", "RETRAINING": "RetrainingRecord", "METRICS": "Metrics",
+    "MANIFEST": "Manifest", "RETRAINING": "RetrainingRecord", "METRICS": "Metrics", "SEARCH": "SearchReport",
     "DRIFT_BASELINE": "DriftBaseline", "DRIFT_OPERATING_TABLE": "DriftOperatingTable", "LINEAGE": "Lineage",
     "SELF_TEST": "SelfTest", "EXPORT_REPORT": "ExportReport", "QUANTIZE_REPORT": "QuantizeReport",
     "PARITY_REPORT": "RunParity", "BENCHMARK": "BenchmarkReport", "LEARNING_CURVE": "LearningCurve",

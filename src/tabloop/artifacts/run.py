@@ -21,6 +21,7 @@ from tabloop.artifacts.documents.manifest import FileEntry, Manifest, RunState
 from tabloop.artifacts.documents.metrics import Metrics
 from tabloop.artifacts.documents.quantize import QuantizeReport
 from tabloop.artifacts.documents.retraining import RetrainingRecord
+from tabloop.artifacts.documents.search import SearchReport
 from tabloop.artifacts.files import (
     locked,
     open_atomic,
@@ -43,6 +44,7 @@ from tabloop.artifacts.layout import (
     PARITY_REPORT,
     QUANTIZE_REPORT,
     RETRAINING,
+    SEARCH,
     SELF_TEST,
     THRESHOLD,
 )
@@ -309,6 +311,11 @@ class RunFolder:
     def retraining(self) -> RetrainingRecord | None:
         """What it was made of and is judged on as a challenger; None for a run that is none."""
         return self.read_as(RetrainingRecord, RETRAINING) if self.is_challenger else None
+
+    @property
+    def search(self) -> SearchReport | None:
+        """What its search tried and found; None where nothing was searched."""
+        return self.read_as(SearchReport, SEARCH) if self.has(SEARCH) else None
 
     @property
     def export_report(self) -> ExportReport:

@@ -159,8 +159,12 @@ class ProgressDisplay:
         """Say which tasks are running and how many are done."""
         self._doing = state.describe()
         left = state.left()
-        self._left = f"; {state.done} of {state.total} tasks are done" + (f", {left}" if left else "")
-        if self._bar is None and state.done == 0 and left:  # before the first fit, not half a minute later
+        self._left = f"; {state.progress()}"
+        if self._bar is None and state.notice:
+            print(f"tabloop: {state.notice}", file=sys.stderr, flush=True)
+        if (
+            self._bar is None and state.done == 0 and left and state.unit == "tasks"
+        ):  # before the first fit, not half a minute later
             print(f"tabloop: training {state.total} tasks, {left}", file=sys.stderr, flush=True)
         if self._bar is not None:
             self._bar.tasks(state)

@@ -124,7 +124,8 @@ def reproduce(settings: Settings, run_id: str | None, retrain: bool) -> None:
     else:
         click.echo(f"run {report.run_id}: {report.files_checked} hashes are right")
         if retrain:
-            click.echo("trained again: the same metrics and predictions")
+            searched = ", with the settings that its search found" if folder.search is not None else ""
+            click.echo(f"trained again{searched}: the same metrics and predictions")
 
 
 @click.group(cls=Commands)
@@ -230,6 +231,8 @@ def _report_run(
     for each in metrics.cv_ranking:
         if each.no_graph is not None:
             click.echo(f"\n{each.name} is passed over, since it cannot be exported: {each.no_graph}")
+    if metrics.search is not None:
+        click.echo(f"\n{metrics.search.describe()}")
     kept = (
         f"a precision of {promise.target_precision:g} is promised"
         if promise.feasible

@@ -120,6 +120,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _search_leaves_folds(self) -> Config:
+        if self.training.search is not None and self.cv.n_splits < 3:
+            raise ValueError(
+                f"cv.n_splits: got {self.cv.n_splits}, expected at least 3 with training.search, which "
+                "leaves the rows of some folds to the threshold"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _private_columns_exist(self) -> Config:
         log = self.prediction_log
         unknown = sorted({*log.omit, *log.hash} - {*self.contract.columns})

@@ -56,7 +56,8 @@ def _tables(prefix: str, section: type[BaseModel]) -> Iterator[str]:
     for name, field in section.model_fields.items():
         below = _section(field.annotation)
         if below is not None:
-            yield f"### `{prefix}.{name}`\n\n{_sentence(below)}\n\n" + "\n\n".join(
+            may_be_null = " Null, which is the default, for none." if field.default is None else ""
+            yield f"### `{prefix}.{name}`\n\n{_sentence(below)}{may_be_null}\n\n" + "\n\n".join(
                 _tables(f"{prefix}.{name}", below)
             )
         place = f"{prefix}.{name}.<name>" if _is_mapping(field) else f"{prefix}.{name}"
@@ -133,6 +134,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
+    if get_origin(annotation) in (types.UnionType, typing.Union):  # a section that may be null
+        inner = [member for member in get_args(annotation) if member is not type(None)]
+        annotation = inner[0] if len(inner) == 1 else None
     is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
     return annotation if is_section else None
 
@@ -148,7 +152,8 @@ def _members(field: FieldInfo) -> list[type[BaseModel]]:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) not in (types.UnionType, typing.Union):
         return []
-    return [m for m in get_args(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
+    members = [m for m in get_args(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
+    return members if len(members) > 1 else []
 
 
 def _shared(members: list[type[BaseModel]]) -> dict[str, FieldInfo]:

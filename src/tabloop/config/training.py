@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StrictFloat, StrictInt, field_validator, model_validator
 
 from tabloop.config.boosters import CatBoostCandidate, ClassWeight, LightGBMCandidate, XGBoostCandidate
+from tabloop.config.search import SearchConfig, search_problems
 from tabloop.contract.section import Section
 
 _MOST_PARAMETER_VALUES = 10_000
@@ -201,6 +202,10 @@ class TrainingConfig(Section):
         description="Seconds that training may take. Candidates that do not fit in are shrunk or dropped by "
         "the rule in `tabloop docs sizes`, and the run says which; null for no limit.",
     )
+    search: SearchConfig | None = Field(
+        None,
+        description="Whether settings of the candidates are searched; docs/search.md. Null for no search.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -221,6 +226,12 @@ class TrainingConfig(Section):
     def _one_to_choose(self) -> Self:
         if all(isinstance(c, EstimatorCandidate) and c.report_only for c in self.candidates.values()):
             raise ValueError("candidates: all are report_only; expected at least one that can be chosen")
+        return self
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Self:
+        if self.search is not None and (problems := search_problems(self.search, self.candidates)):
+            raise ValueError("; ".join(problems))
         return self
 
     @field_validator("candidates")

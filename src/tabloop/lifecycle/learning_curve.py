@@ -48,6 +48,7 @@ def learning_curve_run(
         candidate=candidate or run.metrics.best_model_name,
         groups=data.split.train_groups,
         marks=data.split.train_marks,
+        found=run.search,
         watch=progress.tasks,
     )
     write_report_document(run, LEARNING_CURVE, curve)

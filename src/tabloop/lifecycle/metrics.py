@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from tabloop.artifacts.documents.lineage import PredictionHashes
-from tabloop.artifacts.documents.metrics import Calibration, Metrics, RepetitionFigures
+from tabloop.artifacts.documents.metrics import Calibration, Metrics, RepetitionFigures, SearchFigures
 from tabloop.artifacts.documents.split_figures import SplitFigures
 from tabloop.artifacts.files import sha256_of_bytes
 from tabloop.config.config import Config
@@ -33,6 +33,13 @@ def describe_metrics(run_id: str, config: Config, parts: Split, result: Training
         rank_by=config.training.rank_by,
         time_budget=result.time_budget,
         split=_describe_split(config, parts, result),
+        search=None
+        if result.search is None
+        else SearchFigures(
+            trials=len(result.search.trials),
+            search_rows=result.search.search_rows,
+            held_back_rows=result.search.held_back_rows,
+        ),
         cv_n_splits=config.cv.n_splits,
         cv_ranking=tuple(
             report.figures(result.candidate_thresholds.get(report.name)) for report in result.ranking

@@ -123,6 +123,7 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
         test_marks=data.split.test_marks,
         why_no_graph=graph_check(data.config.training.candidates, data.contract),
         cuts=() if run.metrics.time_budget is None else run.metrics.time_budget.cuts,
+        found=run.search,
         watch=progress.tasks,
     )
     recorded = _without_times(run.read_json(METRICS))

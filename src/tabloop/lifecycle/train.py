@@ -18,6 +18,7 @@ from tabloop.artifacts.layout import (
     PIPELINE,
     QUARANTINE,
     RETRAINING,
+    SEARCH,
     THRESHOLD,
     candidate_pipeline,
 )
@@ -29,6 +30,7 @@ from tabloop.data.run_data import RunData, split
 from tabloop.drift.baseline import build_drift_baseline
 from tabloop.drift.operating_table import build_operating_table
 from tabloop.drift.reference import build_drift_reference
+from tabloop.extras import require_extra
 from tabloop.lifecycle.lineage import describe_lineage
 from tabloop.lifecycle.metrics import describe_metrics
 from tabloop.progress import Progress
@@ -81,6 +83,8 @@ def _train_into(
 
     config, contract = project.config, project.contract
     require_libraries(config.training.candidates)
+    if config.training.search is not None:
+        require_extra("search", "training.search")
     why_no_graph = graph_check(config.training.candidates, contract)
     progress.step("reading the data")
     with run.open_new(QUARANTINE) as quarantine_file:
@@ -105,6 +109,7 @@ def _train_into(
         marks=data.split.train_marks,
         test_marks=data.split.test_marks,
         why_no_graph=why_no_graph,
+        model_dir=project.model_dir,
         watch=progress.tasks,
     )
 
@@ -119,6 +124,8 @@ def _train_into(
                 joblib.dump(pipeline, file)
     threshold = result.threshold.threshold
     run.write(THRESHOLD, f"{threshold!r}\n".encode())
+    if result.search is not None:
+        run.write_document(SEARCH, result.search)
     metrics = describe_metrics(run.run_id, config, data.split, result)
     run.write_document(METRICS, metrics)
     # the earliest rows of a split by time have no out-of-fold score to be compared with
@@ -145,4 +152,6 @@ def _train_into(
     lineage = describe_lineage(run, project, dataset, data.split, result)
     run.write_document(LINEAGE, lineage)
     run.write(MODEL_CARD, render_model_card(contract, metrics, lineage, operating_table).encode())
+    if result.journal is not None:
+        result.journal.remove()
     return data

@@ -13,6 +13,7 @@ from tabloop.optimization.tradeoffs.plots import latency_chart, size_chart, thro
 from tabloop.report.learning_curve import learning_curve_chart
 from tabloop.report.page import Block, Commands, Facts, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
+from tabloop.report.search import search_blocks
 
 
 def candidates_section(run: RunDocuments) -> Section:
@@ -82,7 +83,8 @@ def candidates_section(run: RunDocuments) -> Section:
         "trees of a booster",
         "rows of a fit",
     )
-    caption = f"Means over {metrics.cv_n_splits} folds, ranked by {metrics.rank_by}."
+    searched = "" if metrics.search is None else " in the search for settings"
+    caption = f"Means over {metrics.cv_n_splits} folds, ranked by {metrics.rank_by}{searched}."
     return Section(
         "candidates",
         "The candidates",
@@ -95,7 +97,7 @@ def candidates_section(run: RunDocuments) -> Section:
 
 
 def _made_do(run: RunDocuments) -> list[Block]:
-    """Say which candidates saw a sample or were cut for time, and what more rows would bring."""
+    """Say which candidates saw a sample or were cut for time, what was searched, what rows would bring."""
     said: list[Block] = []
     sampled = [each.name for each in run.metrics.cv_ranking if each.sampled_rows is not None]
     if sampled:
@@ -108,6 +110,8 @@ def _made_do(run: RunDocuments) -> list[Block]:
             f"A time budget of {budget.budget_s:,.0f} s was set; without cuts {budget.uncut_s:,.0f} s were "
             f"expected, with them {budget.expected_s:,.0f} s: {cuts}.",
             is_note=bool(budget.cuts)))  # fmt: skip
+    if run.search is not None and run.metrics.search is not None:
+        said += search_blocks(run.search, run.metrics.search, run.metrics.best_model_name)
     if (curve := run.learning_curve) is not None:
         said += [Figures((learning_curve_chart(curve),))]
     return said

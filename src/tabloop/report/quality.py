@@ -41,7 +41,7 @@ def quality_section(run: RunDocuments) -> Section:
         gain_chart(found),
         lift_chart(found),
         mistakes_chart(found),
-        threshold_chart(run.metrics.calibration),
+        threshold_chart(run.metrics.calibration, was_searched=run.metrics.search is not None),
     )
     return Section("quality", "How good it is", (*blocks, Figures(charts)))
 
@@ -261,8 +261,9 @@ def lift_chart(found: Evaluation) -> Chart:
     )
 
 
-def threshold_chart(promise: Calibration) -> Chart:
+def threshold_chart(promise: Calibration, *, was_searched: bool = False) -> Chart:
     """Draw the walk that found the threshold: precision and its bound, from the highest scores down."""
+    held_back = ", those that the search did not see" if was_searched else ""
     if len(promise.steps) < 2:
         return no_data("How the threshold was found", "there are too few cuts between the scores")
     ordered = sorted(promise.steps, key=lambda step: step.recall)
@@ -270,8 +271,8 @@ def threshold_chart(promise: Calibration) -> Chart:
     bounds = [math.nan if step.lower_bound is None else step.lower_bound for step in ordered]
     return line_chart(
         "How the threshold was found",
-        f"Out-of-fold on {promise.n_rows:,} training rows: cuts from the highest scores down; those "
-        "that were tested have the lower bound of their precision. The chosen one is the last whose "
+        f"Out-of-fold on {promise.n_rows:,} training rows{held_back}: cuts from the highest scores down; "
+        "those that were tested have the lower bound of their precision. The chosen one is the last whose "
         "bound keeps what was "
         "asked for" + (" and that is promised." if promise.feasible else "; here none does."),
         Axis(f"found of {promise.positive_rows:,} positives (recall)", "percent"),

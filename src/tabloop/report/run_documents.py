@@ -16,6 +16,7 @@ from tabloop.artifacts.documents.lineage import Lineage
 from tabloop.artifacts.documents.manifest import RunState
 from tabloop.artifacts.documents.metrics import Metrics
 from tabloop.artifacts.documents.quantize import QuantizeReport
+from tabloop.artifacts.documents.search import SearchReport
 from tabloop.artifacts.documents.tradeoffs import TradeoffReport
 from tabloop.artifacts.layout import (
     BENCHMARK,
@@ -55,6 +56,7 @@ class RunDocuments:
     tradeoffs: TradeoffReport | None
     operating_table: DriftOperatingTable | None
     learning_curve: LearningCurve | None
+    search: SearchReport | None
 
 
 def read_run_documents(run: RunFolder) -> RunDocuments:
@@ -84,4 +86,5 @@ def read_run_documents(run: RunFolder) -> RunDocuments:
         tradeoffs=read_report(run, TradeoffReport, TRADEOFFS),
         operating_table=read_report(run, DriftOperatingTable, DRIFT_OPERATING_TABLE),
         learning_curve=read_report(run, LearningCurve, LEARNING_CURVE),
+        search=run.search,
     )

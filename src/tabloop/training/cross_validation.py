@@ -17,6 +17,7 @@ from sklearn.metrics import (
 )
 
 from tabloop.artifacts.documents.metrics import CandidateFigures, FoldReport
+from tabloop.artifacts.documents.search import FoundSettings
 from tabloop.config.training import EstimatorCandidate, RankBy
 from tabloop.errors import TrainingError
 from tabloop.statistics.calibration_error import expected_calibration_error
@@ -62,6 +63,9 @@ class CandidateReport:
         How many rows each fit took, where it took a sample (`max_rows`); None for all.
     trees : int or None
         Trees of the booster that was fitted on all rows; None of others, and where none was kept.
+    found : FoundSettings or None
+        What a search found for it; None where nothing was searched. Then `rank_candidates` goes by the
+        figure of the search, which saw other rows than the threshold is chosen on.
     """
 
     name: str
@@ -77,6 +81,7 @@ class CandidateReport:
     warnings: tuple[str, ...] = field(default=())
     sampled_rows: int | None = None
     trees: int | None = None
+    found: FoundSettings | None = None
 
     @property
     def can_win(self) -> bool:
@@ -103,6 +108,8 @@ class CandidateReport:
             decision_threshold=decision_threshold,
             sampled_rows=self.sampled_rows,
             trees=self.trees,
+            found_settings=None if self.found is None or not self.found.settings else self.found.settings,
+            search_value=None if self.found is None else self.found.value,
         )
         if self.failure is not None:
             return known
@@ -217,10 +224,12 @@ def rank_candidates(reports: list[CandidateReport], rank_by: RankBy) -> list[Can
     sign = 1.0 if rank_by == "brier_score" else -1.0
 
     def worse(report: CandidateReport) -> tuple[bool, bool, float]:
-        return (
-            report.failure is not None,
-            not report.can_win,
-            0.0 if report.failure else sign * report.mean(rank_by),
-        )
+        if report.failure is not None:
+            value = 0.0
+        elif report.found is None or not report.can_win:
+            value = sign * report.mean(rank_by)
+        else:  # what no trial of was finished comes last
+            value = np.inf if report.found.value is None else sign * report.found.value
+        return report.failure is not None, not report.can_win, value
 
     return sorted(reports, key=worse)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from tabloop.artifacts.documents.learning_curve import LearningCurve, LearningPoint
+from tabloop.artifacts.documents.search import SearchReport
 from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.config import Config
+from tabloop.config.training import Candidate
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
 from tabloop.errors import ConfigError, TrainingError, suggestion
@@ -16,6 +19,7 @@ from tabloop.statistics.intervals import roc_auc, roc_auc_difference, roc_auc_in
 from tabloop.statistics.row_marks import RowMarks
 from tabloop.training.folds import assign_folds
 from tabloop.training.pool import Watcher, run_tasks
+from tabloop.training.search import apply_found
 from tabloop.training.task import Task, Workbench
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ def measure_learning_curve(
     candidate: str,
     groups: NDArray[np.uint64] | None,
     marks: RowMarks | None = None,
+    found: SearchReport | None = None,
     watch: Watcher | None = None,
 ) -> LearningCurve:
     """Cross-validate a candidate on growing parts of the training rows.
@@ -54,6 +59,8 @@ def measure_learning_curve(
         Of the split; see `train_model`.
     marks : RowMarks, optional
         Of the split, too.
+    found : SearchReport, optional
+        What the run's search found; by default the candidate is as configured.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -76,7 +83,9 @@ def measure_learning_curve(
     where a doubling certainly brought less than 0.002 of ROC-AUC, and would help where it certainly brought
     something. It says what the last doubling did; the next one brings less as a rule.
     """
-    candidates = config.training.candidates
+    candidates: Mapping[str, Candidate] = config.training.candidates
+    if found is not None:
+        candidates = apply_found(candidates, found)
     if candidate not in candidates:
         raise ConfigError(
             f"no candidate {candidate!r} in run {run_id}{suggestion(candidate, list(candidates))}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tabloop.artifacts.documents.drift_operating_table import DriftOperatingTable
 from tabloop.artifacts.documents.lineage import Lineage
-from tabloop.artifacts.documents.metrics import Metrics, RepetitionFigures
+from tabloop.artifacts.documents.metrics import Metrics, RepetitionFigures, SearchFigures
 from tabloop.artifacts.documents.split_figures import promise_limits, promise_scope
 from tabloop.contract.contract import Contract
 
@@ -64,10 +64,13 @@ def _promise(metrics: Metrics) -> str:
             f"best promise with confidence {promise.confidence:.0%} is "
             f"**{promise.promised_precision:.1%}**."
         )
+    seen = "the training part"
+    if metrics.search is not None:
+        seen = f"the {promise.n_rows:,} training rows that the search for settings did not see"
     return (
         f"## The promise\n\n{said}\n\n"
         f"A row is decided positive where its probability, as float64, is at least "
-        f"`{promise.threshold!r}`. Out-of-fold on the training part that is "
+        f"`{promise.threshold!r}`. Out-of-fold on {seen} that is "
         f"{promise.predicted_positive_rows:,} rows with a precision of "
         f"{promise.precision_observed:.1%} ({low:.1%} to {high:.1%}) and a recall of "
         f"{promise.recall:.1%}, from {promise.positive_rows:,} positives." + _effective_words(metrics)
@@ -121,16 +124,27 @@ def _candidates(metrics: Metrics) -> str:
     trees = [f"{each.name} {words}" for each in metrics.cv_ranking if (words := each.describe_trees())]
     boosted = f"\n\nTrees of the boosters: {'; '.join(trees)}." if trees else ""
     budget = metrics.time_budget
+    searched = "" if metrics.search is None else _search(metrics.search, metrics)
     cut = ""
     if budget is not None and budget.cuts:
         cut = (
             f"\n\nTo fit into `training.time_budget_s: {budget.budget_s:g}` (expected without cuts: "
             f"{budget.uncut_s:.0f} s): {'; '.join(each.describe() for each in budget.cuts)}."
         )
+    ranked = metrics.rank_by if metrics.search is None else f"{metrics.rank_by} in the search for settings"
     return (
         f"## Candidates\n\nMeans over {metrics.cv_n_splits} {_folds(metrics)} of the training part (± one "
-        f"standard deviation), ranked by {metrics.rank_by}:\n\n" + "\n".join(lines) + boosted + cut
+        f"standard deviation), ranked by {ranked}:\n\n" + "\n".join(lines) + boosted + cut + searched
     )
+
+
+def _search(search: SearchFigures, metrics: Metrics) -> str:
+    found = [
+        f"- {each.name}: " + ", ".join(f"`{name}: {value}`" for name, value in each.found_settings.items())
+        for each in metrics.cv_ranking
+        if each.found_settings
+    ]
+    return f"\n\n{search.describe()}" + ("\n\nSettings found:\n\n" + "\n".join(found) if found else "")
 
 
 def _data(contract: Contract, metrics: Metrics, lineage: Lineage) -> str:

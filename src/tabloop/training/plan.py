@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from tabloop.artifacts.documents.metrics import CandidateCut, TimeBudget
 from tabloop.config.config import Config
@@ -35,6 +37,15 @@ class TrainingPlan:
     tasks: list[Task]
     expected: dict[TaskKey, float]
     budget: TimeBudget | None = None
+
+    def with_candidates(self, candidates: Mapping[str, Candidate]) -> TrainingPlan:
+        """Give the same plan for candidates of other settings."""
+        tasks = [replace(task, candidate=candidates[task.name]) for task in self.tasks]
+        return replace(self, candidates=dict(candidates), tasks=tasks)
+
+
+#: The part of a time budget that a search leaves to what comes after it.
+_LEFT_BY_SEARCH = 0.5
 
 
 def plan_training(
@@ -84,8 +95,9 @@ def plan_training(
             tasks_of,
             n_rows=n_rows,
             workers=training.workers or cpu_count(),
-            budget_s=budget_s,
+            budget_s=budget_s * (1.0 if training.search is None else _LEFT_BY_SEARCH),
         )
+        budget = msgspec.structs.replace(budget, budget_s=budget_s)
         candidates = apply_cuts(candidates, budget.cuts)
     tasks = tasks_of(candidates)
     expected = dict(zip((task.key for task in tasks), expected_seconds(tasks, times, n_rows), strict=True))

@@ -30,6 +30,8 @@ _STARTING_S = 0.3
 _naming_main = threading.Lock()
 
 Watcher = Callable[[PoolState], None]
+#: Told what came of a task; gives the tasks that follow from it.
+Follower = Callable[[TaskOutcome], list[Task]]
 
 
 @dataclass
@@ -43,6 +45,8 @@ class _Schedule:
     expected: Mapping[TaskKey, float]
     measured_s: dict[str, float] = field(default_factory=dict)
     running: dict[TaskKey, tuple[Task, int, float]] = field(default_factory=dict)
+    follow: Follower | None = None
+    until: float | None = None
 
     def next(self) -> tuple[Task, int]:
         """Take the longest task, and the threads for it."""
@@ -58,6 +62,22 @@ class _Schedule:
         _, threads, _ = self.running.pop(outcome.task.key)
         if outcome.failure is None:
             self.measured_s[outcome.task.name] = outcome.fit_s * threads + outcome.score_s
+        self.followed(outcome)
+
+    def followed(self, outcome: TaskOutcome) -> None:
+        """Add what follows from a task that ended."""
+        if self.follow is not None:
+            self.pending += self.follow(outcome)
+
+    @property
+    def until_s(self) -> float | None:
+        """The seconds until the end, where there is one."""
+        return None if self.until is None else max(0.0, self.until - time.monotonic())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return self.until_s == 0.0
 
     @property
     def free_cores(self) -> int:
@@ -66,7 +86,7 @@ class _Schedule:
     @property
     def is_short(self) -> bool:
         """Whether the pending tasks are done sooner than processes for them have started."""
-        if libraries_of(task.candidate for task in self.pending):
+        if self.follow is not None or libraries_of(task.candidate for task in self.pending):
             return False
         return sum(self._expected_s(task) for task in self.pending) < _STARTING_S
 
@@ -106,6 +126,8 @@ def run_tasks(
     n_features: int,
     expected: Mapping[TaskKey, float] | None = None,
     watch: Watcher | None = None,
+    follow: Follower | None = None,
+    until: float | None = None,
 ) -> list[TaskOutcome]:
     """Run tasks side by side, each on one core; the trees of a forest on more where cores would be idle.
 
@@ -124,28 +146,33 @@ def run_tasks(
         The seconds that each task is expected to take on one core; guessed by default.
     watch : callable, optional
         Told what is running and what is left.
+    follow : callable, optional
+        Told of each outcome as it comes; what tasks it gives run in the same processes.
+    until : float, optional
+        When `time.monotonic` says so, what is running is ended and what is pending is left out.
 
     Returns
     -------
     outcomes : list of TaskOutcome
-        One for each task, in the order given, whatever the order they ran in. A task whose process
+        One for each task, in the order given, whatever the order they ran in, but for those that `until`
+        left out and those that followed. A task whose process
         died (out of memory, a crash in native code) has failed; the others go on. Where no processes can be
         had (no writable `/dev/shm`) they run here one after the other, and a warning says so.
     """
     tasks = list(tasks)
     cores = workers or cpu_count()
-    schedule = _Schedule(list(tasks), cores, n_rows, n_features, expected or {})
+    schedule = _Schedule(list(tasks), cores, n_rows, n_features, expected or {}, follow=follow, until=until)
     outcomes: dict[TaskKey, TaskOutcome] = {}
     if workers is None and schedule.is_short:
         _run_here(bench, schedule, outcomes, len(tasks), watch)
-        return [outcomes[task.key] for task in tasks]
+        return [outcomes[task.key] for task in tasks if task.key in outcomes]
     suspects: list[Task] = []
-    n_workers = min(cores, len(tasks))
-    while schedule.pending or suspects:
+    n_workers = cores if follow is not None else min(cores, len(tasks))
+    while (schedule.pending or suspects) and not schedule.is_over:
         # After a crash nobody knows whose fault it was: what was running runs again, one at a time
         alone = [suspects.pop(0)] if suspects else None
         suspects += _run_until_broken(bench, schedule, outcomes, n_workers, len(tasks), watch, alone)
-    return [outcomes[task.key] for task in tasks]
+    return [outcomes[task.key] for task in tasks if task.key in outcomes]
 
 
 def _start_server() -> None:
@@ -208,6 +235,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def _end_workers() -> None:
+    for process in multiprocessing.active_children():
+        process.terminate()
+
+
 def _run_here(
     bench: Workbench,
     schedule: _Schedule,
@@ -216,7 +248,7 @@ def _run_here(
     watch: Watcher | None,
 ) -> None:
     """Run what is pending in this process, one after the other."""
-    while schedule.pending:
+    while schedule.pending and not schedule.is_over:
         task, threads = schedule.next()
         schedule.started(task, threads)
         if watch is not None:
@@ -270,13 +302,16 @@ def _run_until_broken(
     try:
         start()
         while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, timeout=schedule.until_s, return_when=FIRST_COMPLETED)
             for future in finished:
                 task = running[future]
                 outcome = future.result()
                 del running[future]
                 outcomes[task.key] = outcome
                 schedule.ended(outcome)
+            if schedule.is_over:
+                _end_workers()
+                break
             start()
     except BrokenProcessPool:
         broken = list(running.values())
@@ -287,10 +322,10 @@ def _run_until_broken(
             outcomes[task.key] = TaskOutcome(
                 task, failure="its process died (out of memory, or a crash in native code)"
             )
+            schedule.followed(outcomes[task.key])
         return []
     except BaseException:
-        for process in multiprocessing.active_children():
-            process.terminate()
+        _end_workers()
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -12,12 +13,14 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 
 from tabloop.artifacts.documents.metrics import CandidateCut, EvaluationReport, ThresholdReport, TimeBudget
+from tabloop.artifacts.documents.search import SearchReport
 from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.config import Config
 from tabloop.config.training import EstimatorCandidate
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
 from tabloop.errors import ConfigError, InfeasibleError
+from tabloop.extras import require_extra
 from tabloop.statistics.row_marks import RowMarks
 from tabloop.training.calibration import (
     MappedClassifier,
@@ -38,6 +41,8 @@ from tabloop.training.folds import assign_folds
 from tabloop.training.plan import plan_training
 from tabloop.training.pool import Watcher, run_tasks
 from tabloop.training.preprocessing import ContractFeatures
+from tabloop.training.search import apply_found, held_back_rows, search_settings
+from tabloop.training.search_journal import SearchJournal
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench
 from tabloop.training.threshold import calibrate_threshold
 
@@ -75,6 +80,10 @@ class TrainingResult:
         The training rows as the models see them.
     time_budget : TimeBudget or None
         What `training.time_budget_s` made of the candidates; None without one.
+    search : SearchReport or None
+        What `training.search` tried and found; None without one.
+    journal : SearchJournal or None
+        Where an interrupted training would begin again; to be removed once a run holds `search`.
     """
 
     ranking: tuple[CandidateReport, ...]
@@ -86,6 +95,8 @@ class TrainingResult:
     evaluation: EvaluationReport
     features: pl.DataFrame
     time_budget: TimeBudget | None = None
+    search: SearchReport | None = None
+    journal: SearchJournal | None = None
 
     @property
     def best(self) -> CandidateReport:
@@ -109,6 +120,8 @@ def train_model(
     test_marks: RowMarks | None = None,
     why_no_graph: WhyNoGraph | None = None,
     cuts: Sequence[CandidateCut] | None = None,
+    found: SearchReport | None = None,
+    model_dir: Path | None = None,
     watch: Watcher | None = None,
 ) -> TrainingResult:
     """Train on the training part and report on the test part.
@@ -133,13 +146,18 @@ def train_model(
     cuts : sequence of CandidateCut, optional
         What a time budget took from the candidates of a recorded run, to train as it did; by default
         `training.time_budget_s` decides, and a clock with it.
+    found : SearchReport, optional
+        What a recorded run's search found, to train with it; by default `training.search` searches.
+    model_dir : pathlib.Path, optional
+        The artifact folder, where a search that is interrupted leaves what the next one goes on with.
     watch : callable, optional
         Told what is running and what is left.
 
     Returns
     -------
     result : TrainingResult
-        The same for the same data, config, seed and library versions, whatever the number of workers.
+        The same for the same data, config, seed and library versions, whatever the number of workers; a
+        search or a budget in seconds goes by a clock.
 
     Raises
     ------
@@ -156,6 +174,8 @@ def train_model(
     folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups, marks=marks)
     candidates = config.training.candidates
     require_libraries(candidates)
+    if config.training.search is not None and found is None:
+        require_extra("search", "training.search")
     for candidate in candidates.values():
         build_classifier(candidate, config.seed)  # a wrong setting is an error before the first fit
 
@@ -186,10 +206,24 @@ def train_model(
             )
             _require_graphs(trials, contract, why_no_graph)
 
+        journal: SearchJournal | None = None
         plan = plan_training(config, folds, lambda tasks: run(tasks, watch=None), cuts)
+        if config.training.search is not None and found is None:
+            limit_s = None if plan.budget is None else plan.budget.budget_s - plan.budget.expected_s
+            found, journal = search_settings(
+                config, contract, plan.candidates, features, y, folds,
+                limit_s=limit_s, model_dir=model_dir, watch=watch,
+            )  # fmt: skip
+        # the settings and the winner are chosen on other rows than the threshold
+        judging = folds.scored
+        if found is not None:
+            plan = plan.with_candidates(apply_found(plan.candidates, found))
+            judging = held_back_rows(folds)
         candidates = plan.candidates
         outcomes = run(plan.tasks, plan.expected)
         reports = [report_candidate([o for o in outcomes if o.task.name == n], y, folds) for n in candidates]
+        if found is not None:
+            reports = [replace(report, found=found.found_for(report.name)) for report in reports]
         ranking = rank_candidates(reports, config.training.rank_by)
 
         def why_not(best: CandidateReport) -> CandidateReport | None:
@@ -214,11 +248,10 @@ def train_model(
 
         score_map = _winner_map(config, best, y)
         oof_proba = _probabilities(best, score_map)
-        scored = folds.scored
-        of_scored = y[scored], marks.take(scored)
-        threshold = _calibrate(config, *of_scored, oof_proba[scored])
+        of_judging = y[judging], marks.take(judging)
+        threshold = _calibrate(config, *of_judging, oof_proba[judging])
         thresholds = {
-            report.name: _calibrate(config, *of_scored, report.probabilities[scored]).threshold
+            report.name: _calibrate(config, *of_judging, report.probabilities[judging]).threshold
             for report in ranking[1:]
             if report.probabilities is not None
         }
@@ -238,6 +271,8 @@ def train_model(
         evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold, test_marks),
         features=features,
         time_budget=plan.budget,
+        search=found,
+        journal=journal,
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from tabloop.artifacts.documents.document import FORMAT_VERSION
 from tabloop.artifacts.documents.lineage import SplitRule
+from tabloop.artifacts.documents.search import Settings
 from tabloop.artifacts.documents.split_figures import SplitFigures
 
 _UNKNOWN = float("nan")
@@ -147,6 +148,11 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     trees : int or None
         Trees of the booster that was fitted on all training rows, which early stopping may have chosen; None
         of others, and where no such fit was kept.
+    search_value : float or None
+        The figure of `rank_by` that a search chose and ranked it by: the best of its trials, so too good.
+        None where nothing was searched.
+    found_settings : dict of str to value or None
+        What the search found better than the configured settings.
     """
 
     name: str
@@ -158,6 +164,8 @@ class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     no_graph: str | None = None
     sampled_rows: int | None = None
     trees: int | None = None
+    search_value: float | None = None
+    found_settings: Settings | None = None
     roc_auc: float = _UNKNOWN
     roc_auc_std: float = _UNKNOWN
     average_precision: float = _UNKNOWN
@@ -278,6 +286,31 @@ class TimeBudget(msgspec.Struct, frozen=True, kw_only=True):
     cuts: tuple[CandidateCut, ...]
 
 
+class SearchFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search looked at, and what it left to the threshold; `search.json` has its trials.
+
+    Attributes
+    ----------
+    trials : int
+        Sets of settings that were tried.
+    search_rows, held_back_rows : int
+        Training rows that it saw, and those that it did not see, on which the threshold was chosen.
+    """
+
+    trials: int
+    search_rows: int
+    held_back_rows: int
+
+    def describe(self) -> str:
+        """Say what it means for the figures of cross-validation."""
+        return (
+            f"Settings were searched: {self.trials:,} trials on {self.search_rows:,} of the training rows "
+            "chose the settings and the winner. Figures of cross-validation, which include these rows, are "
+            f"therefore somewhat too good; the threshold rests on the other {self.held_back_rows:,} training "
+            "rows alone, and the test part decided nothing."
+        )
+
+
 class Metrics(EvaluationReport, frozen=True, kw_only=True):
     """What a run is worth.
 
@@ -299,6 +332,8 @@ class Metrics(EvaluationReport, frozen=True, kw_only=True):
         What `training.time_budget_s` made of the candidates; None without one.
     split : SplitFigures or None
         How the rows were split; None in runs of before version 0.2.0.
+    search : SearchFigures or None
+        What `training.search` looked at; None without one.
     """
 
     run_id: str
@@ -310,4 +345,5 @@ class Metrics(EvaluationReport, frozen=True, kw_only=True):
     repetition: RepetitionFigures | None = None
     time_budget: TimeBudget | None = None
     split: SplitFigures | None = None
+    search: SearchFigures | None = None
     format_version: int = FORMAT_VERSION
