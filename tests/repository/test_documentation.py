@@ -111,6 +111,10 @@ def test_the_python_page_runs_in_an_empty_folder(tmp_path: Path, monkeypatch: py
     run_snippet("python.md", "from sklearn.base import clone", tmp_path)
 
 
+def test_the_chart_of_its_page_is_drawn(tmp_path: Path) -> None:
+    run_snippet("charts.md", "from tabloop.charts.dots import Estimate", tmp_path)
+
+
 def test_the_exported_model_runs_without_tabloop(trained_copy: Workspace) -> None:
     shown = run_snippet("onnx.md", "import numpy as np, onnxruntime", trained_copy.folder)
     probability, decision = shown.split()
