@@ -19,7 +19,7 @@ from tests.deployment.real_server import Server, copy_of, serving, wait_until
 
 READ, ALL = "r" * 20, "a" * 20
 KEYS = {"DASHBOARD_KEYS": f"read {READ}\npredict,read,operate {ALL}\n"}
-PAGES = ("now", "drift")
+PAGES = ("now", "drift", "performance", "decisions", "runs", "try-it", "streams")
 #: What strangers may call a category: markup, another direction, one that turns the text around, one without end.
 NAMES = [
     "<script>window.stolen = 1</script>",
@@ -60,7 +60,7 @@ def busy(strange: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     setting = ("--set", "serving.api_keys_env=DASHBOARD_KEYS", "--workers", "2")
     with serving(workspace, *setting, environ=KEYS) as running:
         running.client.headers["authorization"] = f"Bearer {ALL}"
-        wait_until(lambda: running.client.get("/monitoring/overview").status_code == 200)
+        wait_until(lambda: running.client.get("/monitoring/performance").status_code == 200)
         rows = pl.read_csv(workspace.folder / "data" / "ml_datasource.csv").drop("purchased")
         moved = rows.with_columns(pl.col("minutes_watched") + 300.0)
         for part in (rows.head(200), moved.head(250)):
@@ -194,11 +194,13 @@ def test_a_feature_is_shown_beside_the_training_rows(busy: Server, browser: Brow
 def test_pages_without_data(trained: Workspace, browser: Browser, tmp_path: Path) -> None:
     with serving(copy_of(trained, tmp_path / "project")) as server:
         seen = Dashboard(browser, server)
+        wait_until(lambda: server.client.get("/monitoring/performance").status_code == 200)
         for page in PAGES:
             seen.open(page)
             assert "undefined" not in seen.text()
             assert "NaN" not in seen.text()
             seen.check()
+        browser.open("about:blank")
         # what a service says of itself that has no keys
         assert server.client.get("/access").json() == {"keys_in_force": False, "roles": ["predict", "read"]}
         index = server.client.get("/")
@@ -206,6 +208,83 @@ def test_pages_without_data(trained: Workspace, browser: Browser, tmp_path: Path
         assert "unsafe" not in index.headers["content-security-policy"]
         assert 'src="/' not in index.text  # else it would not work behind the prefix of a proxy
         assert 'href="/' not in index.text
+
+
+def test_a_decision_is_found_and_explained(busy: Server, browser: Browser, axe: str | None) -> None:
+    seen = Dashboard(browser, busy)
+    browser.resize(1400, 1000)
+    browser.open(f"{busy.url}/#/decisions")
+    browser.run("location.reload()")
+    seen.sign_in(READ)
+    browser.wait_for("return document.querySelectorAll('main table tbody tr').length === 25")
+    browser.run("document.querySelector('main table tbody button').click()")
+    browser.wait_for("return document.querySelector('main figure svg') && document.querySelector('main dl')")
+    text = seen.text()
+    assert "student_country" in text
+    assert "Why" in text
+    assert "from threshold" in text
+    unlikely = (
+        "document.getElementById('d-min').value = '0.3511'; document.getElementById('d-max').value = '0.3512';"
+        "document.querySelector('main form').requestSubmit()"
+    )
+    browser.run(unlikely)
+    browser.wait_for("return document.querySelector('.nothing')?.innerText.includes('no such decision')")
+    browser.run(
+        "document.getElementById('d-id').value = 'x'; document.querySelector('main form').requestSubmit()"
+    )
+    browser.wait_for("return document.querySelector('.bad')?.innerText.includes('36 characters')")
+    assert seen.violations(axe) == []
+    seen.check()
+
+
+def test_the_form_is_made_of_the_contract_and_a_field_is_turned(busy: Server, browser: Browser) -> None:
+    seen = Dashboard(browser, busy)
+    browser.open(f"{busy.url}/#/try-it")
+    browser.run("location.reload()")
+    seen.sign_in(ALL)
+    browser.wait_for("return document.querySelectorAll('main form .field').length === 7")
+    before = len(busy.predictions())
+    browser.run("document.querySelector('main form').requestSubmit()")
+    browser.wait_for("return document.querySelector('.answer strong')?.innerText.endsWith('%')")
+    browser.run(
+        "const field = document.getElementById('turned'); field.value = 'minutes_watched';"
+        "field.dispatchEvent(new Event('change'))"
+    )
+    browser.wait_for("return /Probability over minutes_watched/.test(document.querySelector('main').innerText)"
+                     "&& document.querySelectorAll('main figure svg').length === 2")  # fmt: skip
+    assert len(busy.predictions()) - before == 1 + 31  # the answer, and one request for the curve
+    browser.run(
+        "document.getElementById('t-1').value = '-5'; document.querySelector('main form').requestSubmit()"
+    )
+    browser.wait_for("return document.querySelector('form .bad')?.innerText.includes('days_on_platform')")
+    browser.console_errors()  # of the refused request the browser tells itself
+
+
+def test_an_operator_promotes_and_a_reader_does_not(busy: Server, browser: Browser) -> None:
+    read = {"authorization": f"Bearer {READ}"}
+    champion = busy.client.get("/runs").json()["champion"]
+    acts = {"/promote": {"run_id": champion}, "/rollback": {}, "/retrain": {}}
+    for path, body in acts.items():
+        told = busy.client.post(path, json=body | {"reason": "a test"}, headers=read)
+        assert told.status_code == 403
+        assert busy.client.post(path, json=body).status_code == 400  # without a reason nobody acts
+    told = busy.client.post("/promote", json={"run_id": champion, "reason": "a test"})
+    assert (told.status_code, told.json()["detail"]) == (409, f"run {champion}: is the champion")
+    assert busy.client.post("/promote", json={"run_id": "nobody", "reason": "a test"}).status_code == 404
+    told = busy.client.post("/rollback", json={"reason": "a test"})
+    assert told.status_code == 409
+    assert "no champion before it" in told.json()["detail"]
+    seen = Dashboard(browser, busy)
+    browser.open(f"{busy.url}/#/runs")
+    browser.run("location.reload()")
+    seen.sign_in(ALL)
+    browser.wait_for("return document.getElementById('why-rollback')")
+    browser.run(
+        "document.getElementById('why-rollback').value = 'from the page';"
+        "document.querySelector('form[aria-label=\"Roll back\"]').requestSubmit()"
+    )
+    browser.wait_for("return document.querySelector('.bad')?.innerText.includes('no champion before it')")
+    browser.console_errors()
 
 
 def test_who_sends_no_key_sees_the_files_and_nothing_else(busy: Server) -> None:

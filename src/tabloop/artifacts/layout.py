@@ -54,7 +54,12 @@ RUNTIME_METRICS = "runtime_metrics.jsonl"
 ALARMS = "monitoring/alarms.json"
 #: What the tests said of windows, hour by hour.
 WINDOWS = "monitoring/windows.jsonl"
+#: What a retraining that the service began says, and how it stands.
+RETRAIN_LOG = "monitoring/retrain.log"
+RETRAIN_STATE = "monitoring/retrain.json"
 SIMULATION_PLOT = "stream/simulation.png"
+#: How the consumer of a stream stands, while it runs.
+STREAM_STATE = "stream/state.json"
 #: What the processes of a running service share.
 SERVING_STATE = ".serving"
 RELEASE_LOCK = ".lock"

@@ -88,6 +88,9 @@ def create_app(
         ("/batch_predict", service.batch_predict),
         ("/explain", service.explain),
         ("/feedback", service.feedback),
+        ("/promote", service.promote),
+        ("/rollback", service.rollback),
+        ("/retrain", service.retrain),
         *((path, open_inference.infer) for path in INFER_PATHS),
     ]
     for path, handler in lean:

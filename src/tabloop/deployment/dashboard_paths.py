@@ -24,6 +24,13 @@ _QUESTIONS = {
     "/monitoring/traffic": ("traffic", "Say how much was answered how fast, over time."),
     "/monitoring/windows": ("windows", "Say what was found in windows of rows, over time."),
     "/monitoring/feature": ("feature", "Compare one feature with the training rows."),
+    "/monitoring/performance": ("performance", "Say what decisions are worth, over time."),
+    "/monitoring/streams": ("streams", "Say how the consumer of a stream stands."),
+    "/predictions": ("predictions", "Search the prediction log."),
+    "/predictions/{prediction_id}": ("prediction", "Show one prediction, why, and what came true."),
+    "/runs": ("runs", "List the runs, and every decision about the champion."),
+    "/runs/{run_id}": ("run", "Show one run: figures, settings, gates, what it was made of."),
+    "/monitoring/retraining": ("retraining", "Say how the latest retraining stands that the service began."),
 }
 
 
@@ -66,8 +73,10 @@ def _monitored(
     service: Service, question: str, said: str, kind: type[msgspec.Struct] | None
 ) -> Callable[[Request], Any]:
     async def monitored(request: Request) -> Response:
-        query = request.query_params.multi_items()
-        body = b"" if kind is None else msgspec.json.encode(read_query(query, kind))
+        if kind is None:
+            body = msgspec.json.encode(request.path_params)
+        else:
+            body = msgspec.json.encode(read_query(request.query_params.multi_items(), kind))
         return Response(await service.monitor.ask(question, body), media_type="application/json")
 
     monitored.__name__, monitored.__doc__ = question, said

@@ -187,7 +187,7 @@ def needed_role(method: str, path: str) -> Role:
 
     Examples
     --------
-    >>> needed_role("GET", "/retrain"), needed_role("POST", "/retrain"), needed_role("POST", "/predict")
+    >>> needed_role("GET", "/runs"), needed_role("POST", "/retrain"), needed_role("POST", "/predict")
     ('read', 'operate', 'predict')
     """
     if method != "POST":

@@ -9,19 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tabloop import __version__
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
 from tabloop.deployment.answer_types import Health, LogHealth
 from tabloop.deployment.api_keys import ApiKeys
+from tabloop.deployment.dashboard_types import Promotion, RetrainingRequest, Rollback
 from tabloop.deployment.edge import Send, send_body
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.problems import HttpProblem
 from tabloop.deployment.readiness import Readiness
 from tabloop.deployment.request_body import BodyReader, Receive, Scope
 from tabloop.deployment.served_model import Prediction, ServedModel
-from tabloop.errors import LogUnwritableError, QueueFullError, RecordError
+from tabloop.errors import LogUnwritableError, MalformedBodyError, QueueFullError, RecordError
 from tabloop.inference.champion import ChampionFollower
 
 #: `/health` names the monitor as a trouble when it has not looked at the log for so long.
@@ -150,6 +153,29 @@ class Service:
             await send_body(send, await self.monitor.ask("explain", body))
         finally:
             self._explaining -= 1
+
+    async def promote(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Make a run that passed its gates the champion."""
+        await self._operate(Promotion, "promote", scope, receive, send)
+
+    async def rollback(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Go back to an earlier champion."""
+        await self._operate(Rollback, "rollback", scope, receive, send)
+
+    async def retrain(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Begin to train a challenger; `/monitoring/retraining` says how it stands."""
+        await self._operate(RetrainingRequest, "retrain", scope, receive, send)
+
+    async def _operate(
+        self, kind: type[msgspec.Struct], question: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        body = await self._json_body(scope, receive)
+        try:
+            msgspec.json.decode(body, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            known = ", ".join(kind.__struct_fields__)
+            raise MalformedBodyError(f"{error}; expected an object with {known}") from None
+        await send_body(send, await self.monitor.ask(question, body))
 
     async def _json_body(self, scope: Scope, receive: Receive) -> bytes:
         for name, value in scope["headers"]:

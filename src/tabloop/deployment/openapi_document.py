@@ -33,6 +33,16 @@ _PREDICT_REFUSALS = {
     422: "Records do not meet the contract; every problem with row, field, what was got and expected.",
     503: "The queue is full, or the prediction log cannot be written. Try again later.",
 }
+_OPERATION_REFUSALS = {
+    400: "The body is not what it should be.",
+    403: "No API keys are in force, so nobody may act; or the key has not the role.",
+    404: "There is no such run.",
+    408: "The request did not arrive in time.",
+    409: "It cannot be done now; nothing changed.",
+    413: "The body is too large.",
+    415: "The body is not declared as JSON, or is compressed.",
+    503: "The monitor process does not answer yet.",
+}
 
 
 _ABOUT = """Each record is checked against the contract before it is scored; what breaks it is answered
@@ -58,6 +68,18 @@ _KEY_REFUSALS = {
 def _path_parameter(name: str, value: str, said: str) -> JsonSchema:
     schema = {"type": "string", "enum": [value]}
     return {"name": name, "in": "path", "required": True, "description": said, "schema": schema}
+
+
+_PATH_PARAMETERS = {
+    "/predictions/{prediction_id}": {
+        "name": "prediction_id", "in": "path", "required": True, "description": "The id that was answered.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "/runs/{run_id}": {
+        "name": "run_id", "in": "path", "required": True, "description": "The run, or a part of its name.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[A-Za-z0-9.-]+$"},
+    },
+}  # fmt: skip
 
 
 def describe_operations() -> dict[str, JsonSchema]:
@@ -94,6 +116,18 @@ def describe_operations() -> dict[str, JsonSchema]:
         "/monitoring/traffic": _giving("Traffic", _QUERY_REFUSALS, "dashboard"),
         "/monitoring/windows": _giving("Windows", _QUERY_REFUSALS, "dashboard"),
         "/monitoring/feature": _giving("FeatureNow", _QUERY_REFUSALS | _UNKNOWN_NAME, "dashboard"),
+        "/monitoring/performance": _giving("Performance", _QUERY_REFUSALS, "dashboard"),
+        "/monitoring/retraining": _giving("Retraining", _QUERY_REFUSALS, "dashboard"),
+        "/monitoring/streams": _giving("Streams", _MONITOR_STATES, "dashboard"),
+        "/predictions": _giving("LoggedPredictions", _QUERY_REFUSALS, "dashboard"),
+        "/predictions/{prediction_id}": _giving(
+            "LoggedPrediction", _UNKNOWN_NAME | _MONITOR_STATES, "dashboard"
+        ),
+        "/runs": _giving("Runs", _MONITOR_STATES, "dashboard"),
+        "/runs/{run_id}": _giving("RunDetail", _UNKNOWN_NAME | _MONITOR_STATES, "dashboard"),
+        "/promote": _taking("Promotion", "NewChampion", _OPERATION_REFUSALS, "operations"),
+        "/rollback": _taking("Rollback", "NewChampion", _OPERATION_REFUSALS, "operations"),
+        "/retrain": _taking("RetrainingRequest", "Retraining", _OPERATION_REFUSALS, "operations"),
         "/v2": _giving("ServerMetadata", {}, "open inference protocol"),
         "/v2/health/live": _giving("Flags", {}, "open inference protocol"),
         "/v2/health/ready": _giving("Flags", _NOT_READY, "open inference protocol"),
@@ -166,6 +200,8 @@ def describe_service(app: FastAPI, model: ServedModel, *, model_name: str, asks_
             if "{version}" in path:
                 version = _path_parameter("version", model.run_id, "The run that answers.")
                 operation["parameters"].append(version)
+            if path in _PATH_PARAMETERS:
+                operation["parameters"] = [_PATH_PARAMETERS[path]]
             if path in QUERIES:
                 operation["parameters"] = query_parameters(QUERIES[path])
             elif "requestBody" not in operation:  # FastAPI's own idea of a refusal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -25,8 +26,33 @@ class FeatureQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=256, description="The feature's name.")]
 
 
+_Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class PredictionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which predictions."""
+
+    since: Annotated[_Moment | None, Meta(description="Logged at or after it, with a time zone.")] = None
+    until: Annotated[_Moment | None, Meta(description="Logged before it.")] = None
+    run_id: Annotated[str, Meta(max_length=100, description="Who answered.")] | None = None
+    label: Annotated[int, Meta(ge=0, le=1, description="What was decided.")] | None = None
+    min_probability: Annotated[float, Meta(ge=0, le=1, description="The least probability.")] = 0.0
+    max_probability: Annotated[float, Meta(ge=0, le=1, description="The largest probability.")] = 1.0
+    before: Annotated[str, Meta(max_length=60, description="Where an earlier search ended.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=200, description="Most predictions.")] = 50
+
+
+class RetrainQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From where on the log of the retraining is told."""
+
+    after: Annotated[int, Meta(ge=0, le=2**53, description="The byte from which on.")] = 0
+
+
 #: By path.
 QUERIES: dict[str, type[msgspec.Struct]] = {
+    "/monitoring/performance": HistoryQuery,
+    "/predictions": PredictionsQuery,
+    "/monitoring/retraining": RetrainQuery,
     "/monitoring/traffic": HistoryQuery,
     "/monitoring/windows": HistoryQuery,
     "/monitoring/feature": FeatureQuery,

@@ -53,7 +53,8 @@ def describe_students() -> JsonSchema:
     with as_file(files("tabloop.demo") / "config.yaml") as path:
         project = load_project(path, environ={})
     config = project.config.serving
-    handlers = {name: getattr(Service, name) for name in ("predict", "batch_predict", "explain", "feedback")}
+    posts = ("predict", "batch_predict", "explain", "feedback", "promote", "rollback", "retrain")
+    handlers = {name: getattr(Service, name) for name in posts}
     service = SimpleNamespace(model=_NoModel(project), config=config, keys=None, **handlers)
     return cast("FastAPI", create_app(cast("Service", service)).app).openapi()
 

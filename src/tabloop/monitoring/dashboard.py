@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,27 +11,42 @@ from typing import TypeVar
 import msgspec
 
 from tabloop.artifacts.files import iso_utc, utc_now
+from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.deployment import metrics
-from tabloop.deployment.dashboard_types import FeatureNow, Overview, Traffic, Windows
-from tabloop.deployment.queries import FeatureQuery, HistoryQuery
+from tabloop.deployment.dashboard_types import (
+    Overview,
+    Performance,
+    Promotion,
+    RetrainingRequest,
+    Rollback,
+    Traffic,
+    Windows,
+)
+from tabloop.deployment.queries import FeatureQuery, HistoryQuery, PredictionsQuery, RetrainQuery
 from tabloop.deployment.runtime_snapshots import RuntimeSnapshots
 from tabloop.drift.tracker import WindowVerdict
-from tabloop.errors import MonitorError
+from tabloop.errors import MonitorError, MonitorUnavailableError
 from tabloop.monitoring.alarm_board import AlarmBoard
+from tabloop.monitoring.logged_decisions import LoggedDecisions
+from tabloop.monitoring.operations import Operations
 from tabloop.monitoring.overview import describe_overview
+from tabloop.monitoring.performance_answer import describe_performance
+from tabloop.monitoring.run_answers import describe_run, describe_runs
 from tabloop.monitoring.run_monitor import RunMonitor
 from tabloop.monitoring.run_performance import PerformanceAnswer
+from tabloop.monitoring.stream_answer import describe_streams
 from tabloop.monitoring.traffic_history import TrafficHistory
 from tabloop.monitoring.window_history import WindowHistory
+from tabloop.outcomes.index import OutcomeIndex
 from tabloop.retraining.trigger import RetrainingDecision
 
 #: Whoever asks within this time gets the same overview: several dashboards cost what one does.
 _OVERVIEW_S = 1.0
 _MOST_FEATURES = 60
 
-#: What is known of performance, and whether to retrain: seldom made, since it takes long.
-Figures = Callable[[], tuple[PerformanceAnswer, RetrainingDecision]]
+#: What is known of performance, and whether to retrain: seldom made, since it takes long; None before that.
+Figures = tuple[PerformanceAnswer, RetrainingDecision] | None
 
 Query = TypeVar("Query", bound=msgspec.Struct)
 
@@ -54,6 +70,9 @@ class Dashboard:
         self._alarms = alarms
         self._windows = WindowHistory(project.model_dir)
         self._traffic = TrafficHistory(project.model_dir)
+        self._store = RunStore(project.model_dir)
+        self._decisions = LoggedDecisions(project)
+        self._operations = Operations(project)
         self._overview: tuple[float, Overview] | None = None
 
     def note_window(self, following: RunMonitor, verdict: WindowVerdict, time: str) -> None:
@@ -84,18 +103,21 @@ class Dashboard:
         Parameters
         ----------
         question : str
-            `overview`, `traffic`, `windows` or `feature`.
+            `overview`, `traffic`, `windows`, `feature`, `performance`, `predictions`, `prediction`, `runs`,
+            `run`, `streams`, `retraining`; and what acts: `promote`, `rollback`, `retrain`.
         body : bytes
             Its query as JSON, as `deployment.queries` describes it.
         current : callable
             Gives the run that is served, with every row that is logged by now.
-        figures : callable
-            Gives what is known of its performance, and whether to retrain.
+        figures : tuple or None
+            What is known of its performance, and whether to retrain.
 
         Raises
         ------
         NotFoundError
             If there is nothing of the name that was asked for.
+        OperationRefusedError
+            If it was told to do what cannot be done now.
         MonitorError
             If there is no such question, or the run cannot be followed.
         """
@@ -107,7 +129,28 @@ class Dashboard:
             case "windows":
                 return self._describe_windows(_query(body, HistoryQuery))
             case "feature":
-                return self._describe_feature(current(), _query(body, FeatureQuery).name)
+                return current().describe_feature(_query(body, FeatureQuery).name)
+            case "performance":
+                return self._describe_performance(_query(body, HistoryQuery), current(), figures)
+            case "predictions":
+                return self._decisions.search(_query(body, PredictionsQuery), _outcomes_of(current()))
+            case "prediction":
+                prediction_id = json.loads(body)["prediction_id"]
+                return self._decisions.describe(prediction_id, _outcomes_of(current()))
+            case "runs":
+                return describe_runs(self._store)
+            case "run":
+                return describe_run(self._store, json.loads(body)["run_id"])
+            case "streams":
+                return describe_streams(self._project.model_dir)
+            case "retraining":
+                return self._operations.describe_retraining(_query(body, RetrainQuery).after)
+            case "promote":
+                return self._operations.promote(_query(body, Promotion))
+            case "rollback":
+                return self._operations.roll_back(_query(body, Rollback))
+            case "retrain":
+                return self._operations.retrain(_query(body, RetrainingRequest))
             case _:
                 raise MonitorError(f"the monitor knows no question {question!r}")
 
@@ -115,7 +158,7 @@ class Dashboard:
         if self._overview is not None and time.monotonic() - self._overview[0] < _OVERVIEW_S:
             return self._overview[1]
         following = current()
-        performance, retraining = figures()
+        performance, retraining = figures or (None, None)
         counted = {"tabloop_queue_rows": 0.0, "tabloop_undelivered_alarms": 0.0}
         for name, _, value in metrics.samples():
             if name in counted:
@@ -161,8 +204,22 @@ class Dashboard:
             test_window_rows=self._project.config.monitoring.test_window_rows,
         )
 
-    def _describe_feature(self, following: RunMonitor, name: str) -> FeatureNow:
-        return following.describe_feature(name)
+    def _describe_performance(
+        self, query: HistoryQuery, following: RunMonitor, figures: Figures
+    ) -> Performance:
+        since, until = _stretch(query)
+        if figures is None:
+            raise MonitorUnavailableError(
+                "the monitor has not looked at performance yet; ask again in a moment"
+            )
+        answer, _ = figures
+        periods = self._windows.periods(since=since, until=until, most=query.periods)
+        return describe_performance(answer, following.performance.labelled(), periods)
+
+
+def _outcomes_of(following: RunMonitor) -> OutcomeIndex:
+    following.performance.outcomes.refresh()
+    return following.performance.outcomes
 
 
 def _query(body: bytes, kind: type[Query]) -> Query:

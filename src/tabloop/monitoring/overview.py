@@ -46,8 +46,8 @@ _ACTIONS = {
 def describe_overview(
     following: RunMonitor,
     rule: DriftReport,
-    performance: PerformanceAnswer,
-    retraining: RetrainingDecision,
+    performance: PerformanceAnswer | None,
+    retraining: RetrainingDecision | None,
     *,
     lately: Served,
     queue_rows: int,
@@ -61,7 +61,7 @@ def describe_overview(
     following : RunMonitor
         The run that is served.
     rule, performance, retraining
-        What is known of it.
+        What is known of it; the latter two None before anybody looked.
     lately : Served
         What was served lately.
     queue_rows : int
@@ -72,6 +72,7 @@ def describe_overview(
         Alarms that a receiver did not take.
     """
     run = following.run
+    promise = run.metrics.calibration
     return Overview(
         time=utc_now(),
         run_id=run.run_id,
@@ -87,15 +88,20 @@ def describe_overview(
             training=rule.reference_positive_rate,
             latest_rows=rule.samples_observed,
         ),
-        promise=msgspec.convert(performance.promise, PromiseState, from_attributes=True),
-        figures=describe_figures(performance),
-        labelled_rows=performance.realized.labelled_rows,
+        promised_precision=promise.promised_precision or promise.target_precision,
+        promise=None
+        if performance is None
+        else msgspec.convert(performance.promise, PromiseState, from_attributes=True),
+        figures={} if performance is None else describe_figures(performance),
+        labelled_rows=0 if performance is None else performance.realized.labelled_rows,
         alarms=[
             Alarm(name=name, since=alarm.since, words=alarm.words, action=_action(name))
             for name, alarm in alarms.items()
         ],
         undelivered_alarms=undelivered_alarms,
-        retraining=RetrainingState(
+        retraining=None
+        if retraining is None
+        else RetrainingState(
             should_retrain=retraining.should_retrain,
             reason=retraining.reason,
             recommended_action=retraining.recommended_action,

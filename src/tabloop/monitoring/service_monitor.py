@@ -47,6 +47,10 @@ _NICENESS = 10
 _SNAPSHOT_S = 60.0
 #: Figures that need resampling are computed again after this time.
 _FIGURES_EVERY_S = 30.0
+#: Of a run that is newly followed they are computed after this time: questions come first.
+_FIRST_FIGURES_S = 2.0
+#: The alarms that rest on them.
+_ALARMS_OF_FIGURES = ("estimated_performance", "realized_performance", "promise", "retraining")
 #: A question waits about this long for rows that were just logged; a longer log is read between questions.
 _CATCH_UP_S = 0.3
 #: A run that could not be followed is tried again after this time.
@@ -139,7 +143,7 @@ class ServiceMonitor:
             await asyncio.sleep(0)  # questions are answered while a long log is read
         metrics.monitor_looked_at.set_to_current_time()
         now = time.monotonic()
-        if now - self._figures_at >= _FIGURES_EVERY_S:
+        if now - self._figures_at >= (_FIGURES_EVERY_S if self._figures else _FIRST_FIGURES_S):
             for _ in self._following.estimating():
                 metrics.monitor_looked_at.set_to_current_time()
                 await asyncio.sleep(0)
@@ -195,7 +199,7 @@ class ServiceMonitor:
             case "retraining_trigger":
                 return self._current().decide_retraining()
             case _:
-                return self._dashboard.answer(question, body, self._current, self._latest_figures)
+                return self._dashboard.answer(question, body, self._current, self._figures)
 
     def _explained(self, body: bytes) -> ExplainedRecord:
         """Explain the answer to one record, by the run that the workers answer with."""
@@ -220,14 +224,6 @@ class ServiceMonitor:
                 )
             is_late = time.monotonic() > until
         return self._following
-
-    def _latest_figures(self) -> tuple[PerformanceAnswer, RetrainingDecision]:
-        """Give the figures of the latest look at them; look where nobody did since the run is followed."""
-        if self._figures is None:
-            self._note_figures()
-            self._figures_at = time.monotonic()
-        assert self._figures is not None  # noqa: S101 - it was just noted
-        return self._figures
 
     def _follow(self, run_id: str) -> RunMonitor:
         return RunMonitor(self.project, self._store.get(run_id), on_window=self._dashboard.note_window)
@@ -261,6 +257,7 @@ class ServiceMonitor:
                 _LOG.error(problem)
             else:
                 self._of_figures, self._figures = {}, None
+                self._figures_at = time.monotonic()
                 self._unfollowed = ("", 0.0, "")
                 return
         raise MonitorError(problem)
@@ -271,6 +268,12 @@ class ServiceMonitor:
         metrics.drift_samples.set(rule.samples_observed)
         metrics.predicted_positive_rate.set(rule.predicted_positive_rate)
         on = dict(self._of_figures)
+        if (
+            self._figures is None
+        ):  # what was on before this process began, or before the run changed, stays so long
+            on = {
+                name: raised.words for name, raised in self._alarms.on.items() if name in _ALARMS_OF_FIGURES
+            }
         if rule.covariate_shift:
             on["drift_rule"] = rule.drifted_words
         if rule.prediction_shift:

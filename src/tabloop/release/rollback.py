@@ -10,7 +10,7 @@ from tabloop.inference.scoring_service import load_service
 from tabloop.release.champions import line_of_champions
 
 
-def rollback(project: Project, run_id: str | None) -> RunFolder:
+def rollback(project: Project, run_id: str | None, *, reason: str | None = None) -> RunFolder:
     """Make an earlier champion the champion again, by the swap that a release makes.
 
     Parameters
@@ -19,6 +19,8 @@ def rollback(project: Project, run_id: str | None) -> RunFolder:
         Finds the runs.
     run_id : str or None
         The run to go back to; None for the champion before this one.
+    reason : str, optional
+        Why; it is noted in `decisions.jsonl`.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def rollback(project: Project, run_id: str | None) -> RunFolder:
         load_service(run)  # what cannot be loaded is not gone back to
         before = store.champion_name()
         store.promote(run)
-        store.note_decision("rolled_back", run, from_run_id=before)
+        store.note_decision("rolled_back", run, from_run_id=before, **({"reason": reason} if reason else {}))
     return run
 
 

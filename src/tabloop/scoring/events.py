@@ -18,6 +18,7 @@ from tabloop.streaming.dead_letter_source import DeadLetterSource
 from tabloop.streaming.event_log import EventLog
 from tabloop.streaming.open_broker import open_sink, open_source
 from tabloop.streaming.stream_report import StreamReport
+from tabloop.streaming.stream_state import tell_state
 
 
 def consume_events(
@@ -89,4 +90,12 @@ async def _consume(
                 update={"policy": "block", "max_invalid_fraction": 1.0, "max_consecutive_invalid": 2**62}
             )
             source = DeadLetterSource(source)
-        return await StreamConsumer(source, sink, live, log, config).run(stop)
+        consumer = StreamConsumer(source, sink, live, log, config)
+        telling = asyncio.create_task(
+            tell_state(project.model_dir, consumer.meter, source=config.source.kind, sink=config.sink.kind)
+        )
+        try:
+            return await consumer.run(stop)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)

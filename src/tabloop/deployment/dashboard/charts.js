@@ -179,8 +179,8 @@ export function barChart(title, description, names, groups, { write = (v) => per
   if (!names.length) return chartFigure(title, description, null);
   const rowHeight = 14 * groups.length + 8;
   const height = names.length * rowHeight + 12;
-  const shownNames = names.map((name) => short(name, 130, 11));
-  const left = Math.min(140, Math.max(...shownNames.map((name) => textWidth(name, 11))) + 12);
+  const shownNames = names.map((name) => short(name, 132, 11.5));
+  const left = Math.min(160, Math.max(...shownNames.map((name) => textWidth(name, 12.4))) + 12);
   const values = groups.flatMap((group) => group.values);
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
   const room = 46;

@@ -1,6 +1,6 @@
 // Drift: every feature against its limit, window after window; one feature beside the training rows.
 
-import { barChart, histogram } from "./charts.js";
+import { barChart, histogram, lineChart } from "./charts.js";
 import { empty, figure, h, prose, stranger, table, visible } from "./dom.js";
 import { moment, number, pValue, percent, plural, whole } from "./format.js";
 import { rangeChoice, ranges } from "./range.js";
@@ -83,7 +83,7 @@ function detail(context) {
   const close = h("p", null, h("button", { type: "button", click: () => { state.chosen = null; state.feature = null; context.redraw(); } }, "Close"));
   if (!feature.monitored) return [heading, h("p", null, "It is not monitored: the prediction log leaves it out or holds only hashes of it."), close];
   return [heading, h("p", null, `The latest ${whole(feature.rows)} rows beside the training rows. `, feature.mean === null ? "" : `Mean ${number(feature.mean)}, ${number(feature.training_mean)} in training (standard deviation ${number(feature.training_std)}); z-score ${number(feature.zscore)}.`),
-    h("div", { class: "charts" }, distribution(feature), history(context)), tests(feature), close];
+    h("div", { class: "charts" }, distribution(feature), distance()), tests(feature), history(), close];
 }
 
 function distribution(feature) {
@@ -100,12 +100,18 @@ function distribution(feature) {
   return empty("There is no value to draw, or all lie at one point.");
 }
 
-function history(context) {
+function distance() {
+  const periods = state.windows.periods.filter((period) => period.windows > 0 && period.features?.[state.chosen]);
+  return lineChart("Distance over time", "The effect of the clearest test in each stretch of time, as a part of its limit: an alarm needs at least the whole.", { fromZero: true, limits: periods.length ? [{ at: 1, label: "limit" }] : [],
+    lines: [{ name: "effect by limit", colour: "model", points: periods.map((period) => [Date.parse(period.end), period.features[state.chosen].effect / (period.features[state.chosen].limit || 1)]) }] });
+}
+
+function history() {
   const periods = state.windows.periods.filter((period) => period.windows > 0 && period.features?.[state.chosen]);
   if (!periods.length) return null;
   const rows = periods.slice(-12).reverse().map((period) => { const peak = period.features[state.chosen];
     return [moment(period.end), figure(number(peak.effect)), figure(number(peak.limit)), figure(pValue(peak.p_value)), figure(whole(period.rows)), peak.alarmed_windows ? "alarm" : "", h("bdi", null, prose(peak.words ?? "", 300))]; });
-  return h("div", null, h("h3", null, "Clearest test in each stretch of time"), table(`Tests of ${visible(state.chosen, 60)} over time`, ["until", "effect", "limit", "p-value", "rows", "verdict", "in words"], rows));
+  return h("details", null, h("summary", null, "The clearest test in each of the latest stretches of time"), table(`Tests of ${visible(state.chosen, 60)} over time`, ["until", "effect", "limit", "p-value", "rows", "verdict", "in words"], rows));
 }
 
 function tests(feature) {

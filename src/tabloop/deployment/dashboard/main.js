@@ -3,10 +3,15 @@
 import { Refusal, ask, hasKey, setKey } from "./api.js";
 import { announce, h, show } from "./dom.js";
 import { moment } from "./format.js";
+import { decisions } from "./decisions.js";
 import { drift } from "./drift.js";
 import { now } from "./now.js";
+import { performance } from "./performance.js";
+import { runs } from "./runs.js";
+import { streams } from "./streams.js";
+import { tryIt } from "./try-it.js";
 
-const PAGES = [now, drift];
+const PAGES = [now, drift, performance, decisions, runs, tryIt, streams];
 const main = document.getElementById("page");
 
 let access = { keys_in_force: false, roles: [] };
@@ -36,7 +41,7 @@ function drawFrame() {
   show(document.getElementById("session"), access.keys_in_force && hasKey()
     ? h("button", { type: "button", click: () => { setKey(null); access = { ...access, roles: [] }; page?.forget?.(); enter(); } }, "Sign out")
     : null);
-  show(document.getElementById("foot"), h("p", null, updated === null ? "" : `Updated ${moment(updated, true)}; asked again every ${page.everySeconds} s while this page is in front. `,
+  show(document.getElementById("foot"), h("p", null, updated === null ? "" : `Updated ${moment(updated, true)}${page.everySeconds < 600 ? `; asked again every ${page.everySeconds} s while this page is in front` : ""}. `,
     h("a", { href: "docs" }, "All paths of the service")));
 }
 
@@ -84,7 +89,7 @@ async function reload() {
   const own = asking = new AbortController();
   const about = page;
   try {
-    await about.load((path, options = {}) => ask(path, { ...options, signal: own.signal }), context);
+    await about.load((path, options = {}) => ask(path, { ...options, signal: options.body === undefined ? own.signal : undefined }), context);
     if (own.signal.aborted) return;
     problem = null;
     updated = new Date().toISOString();

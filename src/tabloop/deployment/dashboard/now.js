@@ -38,6 +38,7 @@ function verdict(overview, health) {
 }
 
 function promiseWords(promise) {
+  if (promise === null) return "The monitor has not looked at outcomes yet.";
   if (promise.verdict === "supported") return "Outcomes bear out the promised precision.";
   if (promise.verdict === "refuted") return "Outcomes refute the promised precision.";
   return promise.predicted_positive_rows ? "The outcomes so far do not tell whether the promise holds." : "No outcome tells yet whether the promise holds.";
@@ -52,7 +53,7 @@ function tiles(overview, health) {
     tile("Latency p99", milliseconds(traffic.latency_p99_ms), traffic.latency_path === null ? "nothing was asked lately"
       : `p50 ${milliseconds(traffic.latency_p50_ms)}, p95 ${milliseconds(traffic.latency_p95_ms)}; ${traffic.latency_path}`),
     tile("Positive decisions", percent(rate.latest), `${percent(rate.training)} in training; latest ${whole(rate.latest_rows)} rows`),
-    tile("Precision", promise.precision === null ? NONE : promise.precision.toFixed(3), `promised ${promise.target_precision.toFixed(3)}; ${promise.verdict}`, promise.verdict === "refuted" ? "bad" : null),
+    tile("Precision", promise?.precision ? promise.precision.toFixed(3) : NONE, `promised ${overview.promised_precision.toFixed(3)}; ${promise?.verdict ?? "not looked at yet"}`, promise?.verdict === "refuted" ? "bad" : null),
     tile("Waiting", whole(overview.queue_rows), `rows in the queue; ${whole(traffic.queue_refused_records)} refused lately`),
     tile("Prediction log", log.writable ? "writable" : "not writable", `${whole(log.dropped_rows)} rows dropped, ${whole(log.refused_rows)} refused`, log.writable ? null : "bad"),
     tile("Refused records", whole(traffic.refused_records), "by the contract, lately"));
@@ -79,9 +80,9 @@ function champion(overview) {
         ["Run", stranger(overview.run_id)], ["Model", stranger(overview.model)],
         ["Live since", overview.live_since ? `${moment(overview.live_since)}, ${ago(overview.live_since)}` : "no decision says so"],
         ["Decides positive from", `a probability of ${number(overview.decision_threshold, 4)}`],
-        ["Promise", `a precision of ${number(promise.target_precision)} with confidence ${number(promise.confidence)}`],
-        ["What outcomes say", prose(promise.reason || promiseWords(promise))],
-        ["Retraining", prose(retraining.reason)], ["Next step", prose(retraining.recommended_action)],
+        ["Promise", `a precision of ${number(overview.promised_precision)}${promise ? ` with confidence ${number(promise.confidence)}` : ""}`],
+        ["What outcomes say", prose(promise?.reason || promiseWords(promise))],
+        ["Retraining", retraining ? prose(retraining.reason) : "not looked at yet"], ["Next step", retraining ? prose(retraining.recommended_action) : NONE],
       ].map(([name, value]) => [h("dt", null, name), h("dd", null, value)])),
       h("div", null, table("Figures at release, estimated and realized", ["figure", "at release", "estimated now", "realized"],
         Object.entries(figures).map(([name, each]) => [names[name] ?? name, figure(bounded(each.at_release)), figure(bounded(each.estimated)), figure(bounded(each.realized))])),
