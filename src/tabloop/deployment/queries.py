@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, TypeVar
@@ -58,6 +59,9 @@ QUERIES: dict[str, type[msgspec.Struct]] = {
     "/monitoring/feature": FeatureQuery,
 }
 
+_MOMENTS = ("since", "until")
+_DAY = re.compile(r"\d{4}-\d\d-\d\dT")
+
 Query = TypeVar("Query", bound=msgspec.Struct)
 
 
@@ -78,6 +82,8 @@ def read_query(items: Iterable[tuple[str, str]], kind: type[Query]) -> Query:
     for name, value in items:
         if name in given:
             raise QueryError(f"{name[:100]!r} is given twice, expected once")
+        if name in _MOMENTS and not _DAY.match(value):  # msgspec would take a number for seconds since 1970
+            raise QueryError(f"{name}: got {value[:40]!r}, expected a time such as 2026-01-31T12:00:00Z")
         given[name] = value
     try:
         return msgspec.convert(given, kind, strict=False)
