@@ -204,3 +204,64 @@ def test_a_group_that_the_log_does_not_tell_stops_a_retraining(tmp_path: Path, r
     workspace = shop(tmp_path / "p", rows, {"kind": "group", "column": "school"}, columns={})
     with pytest.raises(DataError, match="nullable: true"):
         require_marks_of_feedback(workspace.project())
+
+
+def test_weights_count_in_fitting_and_in_the_figures(tmp_path: Path, rows: pl.DataFrame) -> None:
+    rng = np.random.default_rng(4)
+    weighted = rows.head(900).with_columns(persons=pl.Series(rng.integers(0, 5, 900)))
+    workspace = shop(tmp_path / "p", weighted, {"kind": "time", "column": "came"}, columns={})
+    workspace.change(
+        data={"weight": "persons"},
+        training={"candidates": {"logistic_regression": {}, "k_neighbors": {}, "decision_tree": {}}},
+    )
+    trained = workspace.run("train")
+    assert trained.code == 0, trained.err
+    run = RunStore(workspace.model_dir).runs()[-1]
+    metrics = run.metrics
+    failed = {each.name: each.failure for each in metrics.cv_ranking if each.failure}
+    assert set(failed) == {"k_neighbors"}
+    assert "takes no row weights" in str(failed)
+    in_order = weighted.sort("came")
+    train, test = in_order[: -metrics.test_rows], in_order[-metrics.test_rows :]
+    w, w_test = (part["persons"].to_numpy().astype(np.float64) for part in (train, test))
+    data = load_run_data(workspace.project(), run)
+    assert data.split.train_marks.weights is not None
+    assert data.split.train_marks.weights.sum() == w.sum()
+    scaler = StandardScaler().fit(train.select(NUMBERS).to_numpy())
+    fitted = LogisticRegression(C=1.0, max_iter=2000).fit(
+        scaler.transform(train.select(NUMBERS).to_numpy()),
+        train["purchased"].to_numpy(),
+        sample_weight=w / w.mean(),
+    )
+    assert metrics.weight_column == "persons"
+    assert metrics.calibration.bound == "korn_graubard"
+    assert metrics.calibration.effective_rows is not None
+    assert metrics.calibration.effective_rows < metrics.calibration.predicted_positive_rows
+    figures = next(each for each in metrics.cv_ranking if each.name == "logistic_regression")
+    if metrics.best_model_name == "logistic_regression":
+        proba = fitted.predict_proba(scaler.transform(test.select(NUMBERS).to_numpy()))[:, 1]
+        y = test["purchased"].to_numpy()
+        assert metrics.roc_auc == pytest.approx(roc_auc_score(y, proba, sample_weight=w_test), abs=1e-9)
+        decided = proba >= metrics.calibration.threshold
+        assert metrics.precision == pytest.approx(precision_score(y, decided, sample_weight=w_test))
+        assert metrics.recall == pytest.approx(recall_score(y, decided, sample_weight=w_test))
+    assert metrics.best_model_name == "logistic_regression", figures
+
+
+@pytest.mark.parametrize(
+    ("weights", "code", "words"),
+    [
+        ([0.0], 2, "every weight is zero"),
+        ([1.0, -1.0], 2, "persons: range"),
+        ([1.0, None], 2, "persons: null"),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(
+    tmp_path: Path, rows: pl.DataFrame, weights: list[float | None], code: int, words: str
+) -> None:
+    marked = rows.head(300).with_columns(persons=pl.Series((weights * 300)[:300], dtype=pl.Float64))
+    workspace = shop(tmp_path / "p", marked, {"kind": "hash"}, columns={})
+    workspace.change(data={"weight": "persons"})
+    ended = workspace.run("train")
+    assert ended.code == code
+    assert words in ended.err

@@ -129,6 +129,27 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _weight_fits(self) -> Config:
+        name = self.data.weight
+        if name is None:
+            return self
+        if name in (self.data.target.name, self.data.split_column) or name in self.contract.features:
+            raise ValueError(f"data.weight: {name} is something else already; expected a column of weights")
+        column = self.contract.columns.get(name)
+        if column is None:
+            if problem := name_problem(name):
+                raise ValueError(f"data.weight: {name!r}: {problem}")
+            return self
+        is_number = isinstance(column, IntegerColumn | NumberColumn) and not column.nullable
+        least = column.minimum if isinstance(column, IntegerColumn | NumberColumn) else None
+        if not is_number or least is None or least < 0:
+            raise ValueError(
+                f"data.weight: {name} has to be a number or an integer in the contract, not nullable, with "
+                "minimum: 0 or more, so that a row without a weight or with a negative one is refused"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _private_columns_exist(self) -> Config:
         log = self.prediction_log
         unknown = sorted({*log.omit, *log.hash} - {*self.contract.columns})

@@ -206,6 +206,12 @@ class DataConfig(Section):
     split: SplitKind = Field(
         default_factory=HashSplit, description="Which rows are kept aside, and how folds are made."
     )
+    weight: str | None = Field(
+        None,
+        min_length=1,
+        description="A column of row weights, not negative, used in fitting and in the figures. It need not "
+        "stand in the contract; docs/splits.md says which figures count rows all the same.",
+    )
     max_quarantine_fraction: StrictFloat = Field(
         0.01, ge=0, le=1, description="Largest fraction of refused rows with which a run goes on."
     )
@@ -219,4 +225,4 @@ class DataConfig(Section):
     @property
     def mark_columns(self) -> tuple[str, ...]:
         """The columns that say something of a row beside its features, in the contract or not."""
-        return () if self.split_column is None else (self.split_column,)
+        return tuple(name for name in (self.split_column, self.weight) if name is not None)

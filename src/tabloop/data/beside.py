@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from tabloop.config.data import DataConfig, GroupSplit, TimeSplit
-from tabloop.contract.columns import Column, TextColumn, TimestampColumn
+from tabloop.contract.columns import Column, NumberColumn, TextColumn, TimestampColumn
 from tabloop.contract.contract import Contract
 from tabloop.contract.row_hash import row_hashes
 from tabloop.errors import DataError
@@ -21,7 +21,7 @@ _LONGEST_GROUP = 10_000
 
 
 def columns_beside(config: DataConfig, contract: Contract) -> dict[str, Column]:
-    """Describe the columns of the split that the contract does not hold.
+    """Describe the columns of split and weights that the contract does not hold.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def columns_beside(config: DataConfig, contract: Contract) -> dict[str, Column]:
     Returns
     -------
     columns : dict of str to Column
-        By name; a group may be null, a moment may not.
+        By name; a group may be null, a moment and a weight may not.
     """
     split = config.split
     columns: dict[str, Column] = {}
@@ -41,6 +41,8 @@ def columns_beside(config: DataConfig, contract: Contract) -> dict[str, Column]:
         columns[split.column] = TextColumn(type="text", nullable=True, max_length=_LONGEST_GROUP)
     elif isinstance(split, TimeSplit):
         columns[split.column] = TimestampColumn(type="timestamp", order=split.order)
+    if config.weight is not None:
+        columns[config.weight] = NumberColumn(type="number", minimum=0.0)
     return {name: column for name, column in columns.items() if name not in contract.columns}
 
 
@@ -84,15 +86,19 @@ def marks_of_rows(
     Raises
     ------
     DataError
-        If the split's column was not read.
+        If the column of the split or of the weights was not read, or every weight is zero.
     """
     split = config.split
+    groups = times = weights = None
     if isinstance(split, GroupSplit):
-        return RowMarks(groups=_groups(_column(split.column, frame, beside), frame.drop(target), seed))
+        groups = _groups(_column(split.column, frame, beside, "split"), frame.drop(target), seed)
     if isinstance(split, TimeSplit):
-        moments = _column(split.column, frame, beside)
-        return RowMarks(times=moments.to_physical().to_numpy())
-    return RowMarks()
+        times = _column(split.column, frame, beside, "split").to_physical().to_numpy()
+    if config.weight is not None:
+        weights = _column(config.weight, frame, beside, "weight").cast(pl.Float64).to_numpy()
+        if len(weights) and not weights.any():
+            raise DataError(f"column {config.weight}: every weight is zero; expected some that count")
+    return RowMarks(groups=groups, times=times, weights=weights)
 
 
 def _groups(values: pl.Series, features: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
@@ -105,9 +111,9 @@ def _groups(values: pl.Series, features: pl.DataFrame, seed: int) -> NDArray[np.
     return groups
 
 
-def _column(name: str, frame: pl.DataFrame, beside: pl.DataFrame | None) -> pl.Series:
+def _column(name: str, frame: pl.DataFrame, beside: pl.DataFrame | None, use: str) -> pl.Series:
     if name in frame.columns:
         return frame[name]
     if beside is not None and name in beside.columns:
         return beside[name]
-    raise DataError(f"column {name}: data.split goes by it, and these rows do not have it")
+    raise DataError(f"column {name}: data.{use} names it, and these rows do not have it")

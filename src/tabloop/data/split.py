@@ -129,7 +129,11 @@ def split_dataset(
         marks.take(train),
         marks.take(test),
     )
-    for name, part in (("training", split.train), ("test", split.test)):
+    for name, part, marked in (
+        ("training", split.train, split.train_marks),
+        ("test", split.test, split.test_marks),
+    ):
+        _require_weight(name, part[target].to_numpy(), marked)
         if part[target].n_unique() < 2:
             if setting.rule == "time":
                 raise TooFewRowsError(
@@ -141,6 +145,15 @@ def split_dataset(
                 f"{target} only; more rows, another data.test_size or another seed are needed"
             )
     return split
+
+
+def _require_weight(name: str, y: NDArray[np.integer], marks: RowMarks) -> None:
+    for label in (0, 1) if marks.weights is not None else ():
+        if (y == label).any() and not marks.weights[y == label].any():  # type: ignore[index]
+            raise TooFewRowsError(
+                f"all rows of class {label} in the {name} part weigh nothing (data.weight); more rows that "
+                "count are needed"
+            )
 
 
 def describe_setting(setting: SplitSetting, *, column: str | None, holds_moments: bool) -> SplitSetting:
@@ -267,7 +280,7 @@ def _places(
 
 def _tie_breakers(marks: RowMarks) -> list[NDArray[Any]]:
     """List what tells rows of equal features and target apart, so that no order of the source has to."""
-    return [mark for mark in (marks.groups, marks.times) if mark is not None]
+    return [mark for mark in (marks.groups, marks.times, marks.weights) if mark is not None]
 
 
 def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -32,6 +32,7 @@ def describe_metrics(run_id: str, config: Config, parts: Split, result: Training
         ),
         rank_by=config.training.rank_by,
         time_budget=result.time_budget,
+        weight_column=config.data.weight,
         split=_describe_split(config, parts, result),
         search=None
         if result.search is None

@@ -71,6 +71,12 @@ def require_marks_of_feedback(project: Project) -> None:
         If the rows are split by a group that the contract does not hold, and so no request is logged with.
     """
     config, contract = project.config, project.contract
+    if (weight := config.data.weight) is not None and weight not in contract.columns:
+        raise DataError(
+            f"data.weight {weight} is not in the contract, so the prediction log does not tell what a row "
+            f"weighs. Add `{weight}: {{type: number, minimum: 0, model: false}}` to contract.columns, so "
+            "that requests send it; or train on data from elsewhere with `tabloop run`"
+        )
     if isinstance(config.data.split, GroupSplit) and columns_beside(config.data, contract):
         name = config.data.split.column
         raise DataError(

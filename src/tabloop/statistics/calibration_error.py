@@ -13,7 +13,11 @@ _DRAWS, _SEED = 5_000, 0
 
 
 def expected_calibration_error(
-    y_true: NDArray[np.int8], y_proba: NDArray[np.float64], *, n_bins: int = 10
+    y_true: NDArray[np.int8],
+    y_proba: NDArray[np.float64],
+    *,
+    n_bins: int = 10,
+    weights: NDArray[np.float64] | None = None,
 ) -> float:
     r"""Measure how far probabilities are from the rates that came true.
 
@@ -25,6 +29,8 @@ def expected_calibration_error(
         Probabilities of 1.
     n_bins : int, default=10
         Bins of equal width over [0, 1].
+    weights : ndarray of float64, shape (n_rows,), optional
+        How much each row counts.
 
     Returns
     -------
@@ -46,10 +52,11 @@ def expected_calibration_error(
     0.25
     """
     bins = _bins(y_proba, n_bins)
-    gaps = np.bincount(bins, weights=y_proba, minlength=n_bins) - np.bincount(
-        bins, weights=y_true, minlength=n_bins
+    proba, true = (y_proba, y_true) if weights is None else (weights * y_proba, weights * y_true)
+    gaps = np.bincount(bins, weights=proba, minlength=n_bins) - np.bincount(
+        bins, weights=true, minlength=n_bins
     )
-    return float(np.abs(gaps).sum() / len(y_true))
+    return float(np.abs(gaps).sum() / (len(y_true) if weights is None else weights.sum()))
 
 
 def calibration_error_interval(

@@ -86,12 +86,14 @@ class BoostedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mi
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def fit(self, X: NDArray[np.float64], y: Any) -> Self:
-        """Fit on a matrix of shape (n_rows, n_features) and targets 0 and 1."""
+    def fit(self, X: NDArray[np.float64], y: Any, sample_weight: NDArray[np.float64] | None = None) -> Self:
+        """Fit on a matrix of shape (n_rows, n_features) and targets 0 and 1, with row weights or without."""
         X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         self.n_features_in_ = X.shape[1]
         weight = None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+        if sample_weight is not None:
+            weight = sample_weight if weight is None else weight * sample_weight
         n_trees = self.n_estimators
         if self.early_stopping_rounds is not None:
             aside = rows_set_aside(labels, self.early_stopping_fraction, self.random_state)

@@ -42,7 +42,9 @@ class IsotonicMap:
 ScoreMap = SigmoidMap | IsotonicMap
 
 
-def fit_sigmoid(scores: NDArray[np.float64], y_true: NDArray[np.int8]) -> SigmoidMap:
+def fit_sigmoid(
+    scores: NDArray[np.float64], y_true: NDArray[np.int8], weights: NDArray[np.float64] | None = None
+) -> SigmoidMap:
     """Fit a sigmoid to out-of-fold scores.
 
     Parameters
@@ -51,6 +53,8 @@ def fit_sigmoid(scores: NDArray[np.float64], y_true: NDArray[np.int8]) -> Sigmoi
         Decision values or probabilities of rows that the classifier was not fitted on.
     y_true : ndarray of shape (n_rows,)
         0 or 1; both occur.
+    weights : ndarray of float64, shape (n_rows,), optional
+        How much each row counts.
 
     Returns
     -------
@@ -70,12 +74,14 @@ def fit_sigmoid(scores: NDArray[np.float64], y_true: NDArray[np.int8]) -> Sigmoi
     # Standardised, so that the tiny penalty (which keeps separable scores finite) means the same everywhere
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
     regression = LogisticRegression(C=1e6, tol=1e-10, max_iter=10_000)
-    regression.fit(((scores - centre) / spread)[:, None], y_true)
+    regression.fit(((scores - centre) / spread)[:, None], y_true, sample_weight=weights)
     slope = float(regression.coef_[0, 0]) / spread
     return SigmoidMap(slope, float(regression.intercept_[0]) - slope * centre)
 
 
-def fit_isotonic(scores: NDArray[np.float64], y_true: NDArray[np.int8]) -> IsotonicMap:
+def fit_isotonic(
+    scores: NDArray[np.float64], y_true: NDArray[np.int8], weights: NDArray[np.float64] | None = None
+) -> IsotonicMap:
     """Fit a rising step map to out-of-fold scores by pool adjacent violators.
 
     Examples
@@ -83,7 +89,8 @@ def fit_isotonic(scores: NDArray[np.float64], y_true: NDArray[np.int8]) -> Isoto
     >>> fit_isotonic(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 1, 0, 1]))
     IsotonicMap(knots=(0.1, 0.2, 0.3, 0.4), values=(0.0, 0.5, 0.5, 1.0))
     """
-    regression = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(scores, y_true)
+    regression = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    regression.fit(scores, y_true, sample_weight=weights)
     return IsotonicMap(
         tuple(float(x) for x in regression.X_thresholds_), tuple(float(y) for y in regression.y_thresholds_)
     )

@@ -123,7 +123,12 @@ class CandidateReport:
         )
 
 
-def report_candidate(outcomes: list[TaskOutcome], y: NDArray[np.int8], folds: Folds) -> CandidateReport:
+def report_candidate(
+    outcomes: list[TaskOutcome],
+    y: NDArray[np.int8],
+    folds: Folds,
+    weights: NDArray[np.float64] | None = None,
+) -> CandidateReport:
     """Put one candidate's folds together.
 
     Parameters
@@ -134,6 +139,8 @@ def report_candidate(outcomes: list[TaskOutcome], y: NDArray[np.int8], folds: Fo
         Targets of the training rows.
     folds : Folds
         Where each of them is held out.
+    weights : ndarray of float64, shape (n_train,), optional
+        How much each of them counts.
 
     Returns
     -------
@@ -155,16 +162,22 @@ def report_candidate(outcomes: list[TaskOutcome], y: NDArray[np.int8], folds: Fo
         if outcome.task.fold is not None:
             scores[folds.held_out(outcome.task.fold)] = outcome.scores
     scored = folds.scored
-    score_map = None if outcomes[0].are_probabilities else fit_sigmoid(scores[scored], y[scored])
+    score_map = (
+        None
+        if outcomes[0].are_probabilities
+        else fit_sigmoid(scores[scored], y[scored], None if weights is None else weights[scored])
+    )
     probabilities = scores if score_map is None else score_map(scores)
     return CandidateReport(
         task.name,
         task.candidate.kind,
-        folds=tuple(_report_fold(outcome, y, folds, score_map) for outcome in outcomes),
+        folds=tuple(_report_fold(outcome, y, folds, score_map, weights) for outcome in outcomes),
         scores=scores,
         probabilities=probabilities,
         score_map=score_map,
-        expected_calibration_error=expected_calibration_error(y[scored], probabilities[scored]),
+        expected_calibration_error=expected_calibration_error(
+            y[scored], probabilities[scored], weights=None if weights is None else weights[scored]
+        ),
         report_only=report_only,
         warnings=told,
         sampled_rows=max((o.sampled_rows for o in outcomes if o.sampled_rows is not None), default=None),
@@ -173,23 +186,28 @@ def report_candidate(outcomes: list[TaskOutcome], y: NDArray[np.int8], folds: Fo
 
 
 def _report_fold(
-    outcome: TaskOutcome, y: NDArray[np.int8], folds: Folds, score_map: ScoreMap | None
+    outcome: TaskOutcome,
+    y: NDArray[np.int8],
+    folds: Folds,
+    score_map: ScoreMap | None,
+    weights: NDArray[np.float64] | None,
 ) -> FoldReport:
     scores = outcome.scores
     assert scores is not None  # noqa: S101 - failures were sorted out
     assert outcome.task.fold is not None  # noqa: S101 - so were the fits on all rows
-    y_true = y[folds.held_out(outcome.task.fold)]
+    held_out = folds.held_out(outcome.task.fold)
+    y_true, weight = y[held_out], None if weights is None else weights[held_out]
     y_proba = scores if score_map is None else score_map(scores)
     y_pred = y_proba >= FOLD_THRESHOLD
     return FoldReport(
         fold=outcome.task.fold,
         # ranks by the raw score: a sigmoid may saturate and make ties of far-off scores
-        roc_auc=float(roc_auc_score(y_true, scores)),
-        average_precision=float(average_precision_score(y_true, scores)),
-        precision=float(precision_score(y_true, y_pred, zero_division=0.0)),
-        recall=float(recall_score(y_true, y_pred)),
-        f1=float(f1_score(y_true, y_pred)),
-        brier_score=float(brier_score_loss(y_true, y_proba)),
+        roc_auc=float(roc_auc_score(y_true, scores, sample_weight=weight)),
+        average_precision=float(average_precision_score(y_true, scores, sample_weight=weight)),
+        precision=float(precision_score(y_true, y_pred, zero_division=0.0, sample_weight=weight)),
+        recall=float(recall_score(y_true, y_pred, sample_weight=weight)),
+        f1=float(f1_score(y_true, y_pred, sample_weight=weight)),
+        brier_score=float(brier_score_loss(y_true, y_proba, sample_weight=weight)),
         fit_s=outcome.fit_s,
         score_s=outcome.score_s,
         trees=outcome.trees,

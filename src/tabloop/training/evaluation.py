@@ -32,7 +32,8 @@ def evaluate(
     threshold : float
         A row is decided positive where its probability is at least this.
     marks : RowMarks, optional
-        Groups whose rows depend on each other: the intervals count them as such.
+        Groups whose rows depend on each other, which the intervals count as such, and weights, by which every
+        figure but the counts is weighted.
 
     Returns
     -------
@@ -53,20 +54,25 @@ def evaluate(
     y_pred = y_proba >= threshold
     rows, positives, predicted = len(y_true), int(y_true.sum()), int(y_pred.sum())
     hits = int((y_pred & (y_true == 1)).sum())
-    right = int((y_pred == (y_true == 1)).sum())
+    is_positive, every, weights = y_true == 1, np.ones(rows, dtype=np.bool_), marks.weights
+
+    def of(chosen: NDArray[np.bool_]) -> float:
+        """Count rows, or add up what they weigh."""
+        return int(chosen.sum()) if weights is None else float(weights[chosen].sum())
+
     return EvaluationReport(
         test_rows=rows,
         test_positive_rows=positives,
         test_predicted_positive_rows=predicted,
         test_true_positive_rows=hits,
-        accuracy=right / rows,
-        precision=hits / predicted if predicted else 0.0,
-        recall=hits / positives,
-        f1=2 * hits / (predicted + positives),
-        roc_auc=float(roc_auc_score(y_true, y_proba)),
-        average_precision=float(average_precision_score(y_true, y_proba)),
-        brier_score=float(brier_score_loss(y_true, y_proba)),
-        expected_calibration_error=expected_calibration_error(y_true, y_proba),
+        accuracy=of(y_pred == is_positive) / of(every),
+        precision=of(y_pred & is_positive) / of(y_pred) if of(y_pred) else 0.0,
+        recall=of(y_pred & is_positive) / of(is_positive),
+        f1=2 * of(y_pred & is_positive) / (of(y_pred) + of(is_positive)),
+        roc_auc=float(roc_auc_score(y_true, y_proba, sample_weight=weights)),
+        average_precision=float(average_precision_score(y_true, y_proba, sample_weight=weights)),
+        brier_score=float(brier_score_loss(y_true, y_proba, sample_weight=weights)),
+        expected_calibration_error=expected_calibration_error(y_true, y_proba, weights=weights),
         intervals={
             "accuracy": share_interval(y_pred == (y_true == 1), marks),
             "precision": share_interval(y_true[y_pred] == 1, marks.take(y_pred)),

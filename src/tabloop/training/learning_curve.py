@@ -104,7 +104,7 @@ def measure_learning_curve(
                 tasks.append(Task(name, candidates[candidate], fold, rows=in_fold, sample_rows=most))
     with scratch_folder("training") as folder:
         bench = Workbench(folder, contract, config.preprocessing, config.seed)
-        bench.lay_out(features, y, folds)
+        bench.lay_out(features, y, folds, (marks or RowMarks()).weights)
         outcomes = run_tasks(
             bench,
             tasks,
@@ -129,7 +129,7 @@ def measure_learning_curve(
     points = tuple(
         LearningPoint(
             rows=round(sum(fitted[name]) / len(fitted[name])),
-            roc_auc=roc_auc(y, of_size),
+            roc_auc=roc_auc(y, of_size, marks.weights),
             interval=roc_auc_interval(y, of_size, marks=marks),
         )
         for name, of_size in scores.items()

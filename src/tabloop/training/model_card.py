@@ -101,8 +101,9 @@ def _figures(metrics: Metrics) -> str:
     return (
         f"## Figures\n\nOn {metrics.test_rows:,} test rows with "
         f"{metrics.test_positive_rows:,} positives, "
-        ""
-        "which decided nothing:\n\n" + "\n".join(lines)
+        + (f"weighted by {metrics.weight_column}, " if metrics.weight_column else "")
+        + "which decided nothing:\n\n"
+        + "\n".join(lines)
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 import polars as pl
+from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from tabloop.config.preprocessing import PreprocessingConfig
@@ -146,17 +147,32 @@ class Workbench:
     preprocessing: PreprocessingConfig
     seed: int
 
-    def lay_out(self, features: pl.DataFrame, y: NDArray[np.int8], folds: Folds) -> None:
-        """Write what the tasks read."""
+    def lay_out(
+        self,
+        features: pl.DataFrame,
+        y: NDArray[np.int8],
+        folds: Folds,
+        weights: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Write what the tasks read; weights of the mean 1, so that penalties mean what they do without."""
+        if weights is not None:
+            np.save(self.folder / "weights.npy", weights / weights.mean())
         features.write_ipc(self.folder / "features.arrow")
         np.save(self.folder / "y.npy", y)
         joblib.dump(folds, self.folder / "folds.joblib")
 
 
 @lru_cache(maxsize=1)
-def _read_bench(folder: Path) -> tuple[pl.DataFrame, NDArray[np.int8], Folds]:
+def _read_bench(
+    folder: Path,
+) -> tuple[pl.DataFrame, NDArray[np.int8], Folds, NDArray[np.float64] | None]:
     features = pl.read_ipc(folder / "features.arrow")
-    return features, np.load(folder / "y.npy"), joblib.load(folder / "folds.joblib")
+    return features, np.load(folder / "y.npy"), joblib.load(folder / "folds.joblib"), _weights(folder)
+
+
+def _weights(folder: Path) -> NDArray[np.float64] | None:
+    path = folder / "weights.npy"
+    return np.load(path) if path.exists() else None
 
 
 def run_task(bench: Workbench, task: Task, threads: int = 1) -> TaskOutcome:
@@ -187,11 +203,11 @@ def run_task(bench: Workbench, task: Task, threads: int = 1) -> TaskOutcome:
 
 
 def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
-    features, y, folds = _read_bench(bench.folder)
+    features, y, folds, weights = _read_bench(bench.folder)
     pipeline = build_steps(task.candidate, bench.preprocessing, bench.contract, bench.seed)
     if task.trial:
         few = np.sort(np.concatenate([np.flatnonzero(y == label)[:_TRIAL_ROWS_A_CLASS] for label in (0, 1)]))
-        features, y = features[few], y[few]
+        features, y, weights = features[few], y[few], None
     if task.timed_rows is not None:
         return _timed(pipeline, task, features, y, bench.seed)
     most = [rows for rows in (max_rows_of(task.candidate), task.sample_rows) if rows is not None]
@@ -206,6 +222,7 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
         bench.seed,
         max_rows,
         threads,
+        None if weights is None else weights[fitted_on],
     )
     middle = time.perf_counter()
     if task.fold is None:
@@ -258,18 +275,25 @@ def _fit(
     seed: int,
     max_rows: int | None,
     threads: int = 1,
+    weights: NDArray[np.float64] | None = None,
 ) -> int | None:
     """Fit the steps, on a sample where the candidate takes no more rows; give the size of the sample."""
     sample = sample_rows(y, max_rows, seed=seed)
     if sample is not None:
         features, y = features[sample], y[sample]
+        weights = None if weights is None else weights[sample]
     matrix = fit_design_matrix(pipeline["preprocess"], candidate, features, y)
     classifier = pipeline["classifier"]
     if isinstance(candidate, RandomForestCandidate) and candidate.max_samples is not None:
         classifier.set_params(max_samples=min(candidate.max_samples, len(y)))
     if uses_threads(candidate):
         classifier.set_params(n_jobs=threads)
-    classifier.fit(matrix, y)
+    if weights is None:
+        classifier.fit(matrix, y)
+    elif has_fit_parameter(classifier, "sample_weight"):
+        classifier.fit(matrix, y, sample_weight=weights)
+    else:
+        raise ValueError("it takes no row weights (data.weight); leave it out of training.candidates")
     if uses_threads(candidate):
         classifier.set_params(n_jobs=1)  # the sum over the trees would depend on which thread is first
     return None if sample is None else len(sample)

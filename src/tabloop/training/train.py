@@ -181,7 +181,7 @@ def train_model(
 
     with scratch_folder("training") as folder:
         bench = Workbench(folder, contract, config.preprocessing, config.seed)
-        bench.lay_out(features, y, folds)
+        bench.lay_out(features, y, folds, marks.weights)
 
         def run(
             tasks: list[Task], expected: Mapping[TaskKey, float] | None = None, watch: Watcher | None = watch
@@ -221,7 +221,10 @@ def train_model(
             judging = held_back_rows(folds)
         candidates = plan.candidates
         outcomes = run(plan.tasks, plan.expected)
-        reports = [report_candidate([o for o in outcomes if o.task.name == n], y, folds) for n in candidates]
+        reports = [
+            report_candidate([o for o in outcomes if o.task.name == n], y, folds, marks.weights)
+            for n in candidates
+        ]
         if found is not None:
             reports = [replace(report, found=found.found_for(report.name)) for report in reports]
         ranking = rank_candidates(reports, config.training.rank_by)
@@ -236,7 +239,7 @@ def train_model(
             if why_no_graph is None:
                 return None
             fitted = joblib.load(on_all.model_path)
-            pipeline = _assemble(fitted, _winner_map(config, best, y), contract, threshold=0.5)
+            pipeline = _assemble(fitted, _winner_map(config, best, y, marks.weights), contract, threshold=0.5)
             reason = why_no_graph(best.name, pipeline)
             return None if reason is None else replace(best, no_graph=reason)
 
@@ -246,7 +249,7 @@ def train_model(
         best = replace(ranking[0], trees=fitted_last.trees)
         ranking[0] = best
 
-        score_map = _winner_map(config, best, y)
+        score_map = _winner_map(config, best, y, marks.weights)
         oof_proba = _probabilities(best, score_map)
         of_judging = y[judging], marks.take(judging)
         threshold = _calibrate(config, *of_judging, oof_proba[judging])
@@ -324,14 +327,17 @@ def _calibrate(
     )
 
 
-def _winner_map(config: Config, best: CandidateReport, y: NDArray[np.int8]) -> ScoreMap | None:
+def _winner_map(
+    config: Config, best: CandidateReport, y: NDArray[np.int8], weights: NDArray[np.float64] | None
+) -> ScoreMap | None:
     assert best.scores is not None  # noqa: S101 - it is first in the ranking
     scored = ~np.isnan(best.scores)
+    weights = None if weights is None else weights[scored]
     match config.training.probability_calibration:
         case "sigmoid":
-            return best.score_map or fit_sigmoid(best.scores[scored], y[scored])
+            return best.score_map or fit_sigmoid(best.scores[scored], y[scored], weights)
         case "isotonic":
-            return fit_isotonic(best.scores[scored], y[scored])
+            return fit_isotonic(best.scores[scored], y[scored], weights)
         case _:
             return best.score_map
 

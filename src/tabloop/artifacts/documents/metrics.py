@@ -334,6 +334,8 @@ class Metrics(EvaluationReport, frozen=True, kw_only=True):
         How the rows were split; None in runs of before version 0.2.0.
     search : SearchFigures or None
         What `training.search` looked at; None without one.
+    weight_column : str or None
+        The column by which figures are weighted; the counts are of rows all the same.
     """
 
     run_id: str
@@ -346,4 +348,5 @@ class Metrics(EvaluationReport, frozen=True, kw_only=True):
     time_budget: TimeBudget | None = None
     split: SplitFigures | None = None
     search: SearchFigures | None = None
+    weight_column: str | None = None
     format_version: int = FORMAT_VERSION
