@@ -69,6 +69,7 @@ def search_settings(
     y: NDArray[np.int8],
     folds: Folds,
     *,
+    weights: NDArray[np.float64] | None = None,
     limit_s: float | None = None,
     model_dir: Path | None = None,
     watch: Watcher | None = None,
@@ -89,6 +90,8 @@ def search_settings(
         Their folds.
     limit_s : float, optional
         Seconds that are left for it; `training.search.seconds` may be fewer.
+    weights : ndarray of float64, shape (n_train,), optional
+        How much each row counts.
     model_dir : pathlib.Path, optional
         The artifact folder, where a search that is interrupted leaves what it has scored, for the next one of
         the same rows and settings to go on with. By default nothing is kept.
@@ -130,9 +133,12 @@ def search_settings(
     seen_folds = Folds(folds.of_row[seen], n_folds, forward=folds.forward)
     with scratch_folder("search") as folder:
         bench = Workbench(folder, contract, config.preprocessing, config.seed)
-        bench.lay_out(features.filter(seen), y[seen], seen_folds)
+        weights = None if weights is None else weights[seen]
+        bench.lay_out(features.filter(seen), y[seen], seen_folds, weights)
         with open_journal(model_dir, _parts(config, contract, candidates, bench, seen_folds)) as journal:
-            study = _Study(config, candidates, y[seen], seen_folds, journal, min(limits, default=None), watch)
+            study = _Study(
+                config, candidates, y[seen], seen_folds, journal, min(limits, default=None), watch, weights
+            )
             tasks = study.begin()
             if tasks:
                 run_tasks(
@@ -176,7 +182,11 @@ def _parts(
     libraries = {name for library in foreign for name in distributions.get(library, ())}
     return {
         "the rows": [
-            *(sha256_of_file(bench.folder / name) for name in ("features.arrow", "y.npy")),
+            *(
+                sha256_of_file(bench.folder / name)
+                for name in ("features.arrow", "y.npy", "weights.npy")
+                if (bench.folder / name).exists()
+            ),
             sha256_of_bytes(folds.of_row.tobytes()),
             folds.forward,
         ],
@@ -241,6 +251,7 @@ class _Study:
         journal: SearchJournal,
         limit_s: float | None,
         watch: Watcher | None,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         import optuna
 
@@ -253,6 +264,7 @@ class _Study:
         self._spaces = spaces_of(search, candidates)
         self._y, self._folds, self._n_folds = y, folds, folds.n_splits
         self._n_splits = config.cv.n_splits
+        self._weights = weights
         self._journal, self._watch = journal, watch
         self._begun = time.monotonic()
         self._limit_s = limit_s
@@ -336,15 +348,17 @@ class _Study:
         took = outcome.fit_s + outcome.score_s
         if outcome.failure is not None or outcome.scores is None:
             return FoldScore(None, took, outcome.failure or "no scores")
-        y, scores = self._y[self._folds.held_out(fold)], outcome.scores
+        held_out = self._folds.held_out(fold)
+        y, scores = self._y[held_out], outcome.scores
+        weights = None if self._weights is None else self._weights[held_out]
         match self._rank_by:
             case "roc_auc":
-                value = roc_auc_score(y, scores)
+                value = roc_auc_score(y, scores, sample_weight=weights)
             case "average_precision":
-                value = average_precision_score(y, scores)
+                value = average_precision_score(y, scores, sample_weight=weights)
             case "brier_score":
-                proba = scores if outcome.are_probabilities else fit_sigmoid(scores, y)(scores)
-                value = brier_score_loss(y, proba)
+                proba = scores if outcome.are_probabilities else fit_sigmoid(scores, y, weights)(scores)
+                value = brier_score_loss(y, proba, sample_weight=weights)
         return FoldScore(float(value), took)
 
     def _tell(self) -> None:

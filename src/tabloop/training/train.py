@@ -212,7 +212,7 @@ def train_model(
             limit_s = None if plan.budget is None else plan.budget.budget_s - plan.budget.expected_s
             found, journal = search_settings(
                 config, contract, plan.candidates, features, y, folds,
-                limit_s=limit_s, model_dir=model_dir, watch=watch,
+                weights=marks.weights, limit_s=limit_s, model_dir=model_dir, watch=watch,
             )  # fmt: skip
         # the settings and the winner are chosen on other rows than the threshold
         judging = folds.scored
