@@ -60,6 +60,8 @@ RETRAIN_STATE = "monitoring/retrain.json"
 SIMULATION_PLOT = "stream/simulation.png"
 #: How the consumer of a stream stands, while it runs.
 STREAM_STATE = "stream/state.json"
+#: The runs, logs and outcomes of all machines, as an artifact folder of its own.
+FLEET = "fleet"
 #: What the processes of a running service share.
 SERVING_STATE = ".serving"
 RELEASE_LOCK = ".lock"

@@ -76,6 +76,7 @@ _MEANINGS = {
     "RETRAIN_STATE": "since when that retraining runs, and how it ended",
     "STREAM_STATE": "what the consumer of a stream did so far, and when it said so",
     "SIMULATION_PLOT": "the picture of the latest simulated stream",
+    "FLEET": "the runs, logs and outcomes of [all machines](fleet.md), as an artifact folder of its own",
     "SERVING_STATE": "what the processes of a running service share; of no use to others",
     "RELEASE_LOCK": "held while the champion is judged or moved",
     "RETRAINING_LOCK": "held by a retraining",

@@ -40,7 +40,11 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
     project = settings.project()
     store = OutcomeStore(project.model_dir)
     # where nothing was ever logged, there is nothing to look ids up in
-    log = PredictionLogReader(project.model_dir, []) if has_log(project.model_dir) else None
+    log = (
+        PredictionLogReader(project.model_dir, [])
+        if has_log(project.model_dir) and not project.config.prediction_log.ship
+        else None
+    )
     if quarantine is not None:
         require_other_file(quarantine, file, settings.config, store.path)
     with (

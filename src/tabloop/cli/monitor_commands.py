@@ -15,6 +15,7 @@ from tabloop.cli.production_reports import write_drift_report, write_monitor_rep
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from tabloop.fleet.fleet_folder import FleetState
     from tabloop.monitoring.drift_answer import DriftAnswer
     from tabloop.monitoring.run_performance import PerformanceAnswer
     from tabloop.monitoring.weeks import Week
@@ -30,20 +31,41 @@ _SHOWN_WEEKS = 12
 )
 @needs_extra("monitor")
 @click.option("--report", "report_file", type=LocalPath(dir_okay=False), help="Write all of it as one page.")
+@click.option("--fleet", is_flag=True, help="Of all machines that ship their logs to artifacts.remote.")
+@click.option(
+    "--pointer", default="production", show_default=True, help="With --fleet: leads to the champion."
+)
 @with_settings
-def monitor(settings: Settings, watch: bool, every: float, report_file: Path | None) -> None:
+def monitor(
+    settings: Settings, watch: bool, every: float, report_file: Path | None, fleet: bool, pointer: str
+) -> None:
     """Say how the champion is doing: drift, performance, and whether to retrain.
 
     All of it is computed from the prediction log and the feedback; no service has to run.
+
+    With --fleet the logs and outcomes of all machines are brought together first, in artifacts/fleet: it says
+    what one machine would say that had answered everything, and which machines are late or silent.
     """
     from tabloop.artifacts.store import RunStore
+    from tabloop.cli.fleet import open_fleet
     from tabloop.monitoring.alerts import read_alert_troubles
-    from tabloop.monitoring.run_monitor import RunMonitor
+    from tabloop.monitoring.run_monitor import RunMonitor, live_since
 
     project = settings.project()
+    gathering = open_fleet(project, pointer) if fleet else None
+    machines = None if gathering is None else gathering.gather()
+    project = project if gathering is None else gathering.project
     store = RunStore(project.model_dir)
     following = RunMonitor(project, store.require_champion())
     while True:
+        if gathering is not None and machines is None:
+            rebuilt = gathering.log.times_rebuilt
+            machines = gathering.gather()
+            if (
+                gathering.log.times_rebuilt != rebuilt
+                or live_since(store, machines.run_id) != following.since
+            ):
+                following = RunMonitor(project, store.require_champion())
         if store.champion_name() != following.run.run_id:
             following = RunMonitor(project, store.require_champion())
         if report_file is not None:
@@ -58,9 +80,12 @@ def monitor(settings: Settings, watch: bool, every: float, report_file: Path | N
                     "performance": performance,
                     "retraining_trigger": trigger,
                     "alerts": {"troubles": troubles},
+                    **({} if machines is None else {"fleet": machines}),
                 }
             )
         else:
+            if machines is not None:
+                _show_machines(machines)
             _show_drift(drift, following.contract.timestamp_columns)
             _show_performance(performance)
             click.echo(f"retraining: {trigger.reason}; next: {trigger.recommended_action}")
@@ -68,9 +93,23 @@ def monitor(settings: Settings, watch: bool, every: float, report_file: Path | N
                 click.echo(f"trouble: {trouble}")
         if not watch:
             return
+        machines = None
         time.sleep(every)
         if not settings.as_json:
             click.echo()
+
+
+def _show_machines(fleet: FleetState) -> None:
+    write_table(
+        ["machine", "is", "last said", "log is there up to", "run"],
+        [
+            [each.machine, each.standing, each.said_at, each.complete_before, each.run_id or "-"]
+            for each in fleet.machines
+        ],
+    )
+    for trouble in fleet.troubles():
+        click.echo(f"trouble: {trouble}")
+    click.echo()
 
 
 def _show_drift(drift: DriftAnswer, moments: Collection[str]) -> None:

@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 @click.command(epilog="Examples: tabloop retrain --dry-run; from cron: tabloop retrain --if-triggered")
 @click.option("--if-triggered", is_flag=True, help="Only when a trigger fires; otherwise say why not.")
 @click.option("--dry-run", is_flag=True, help="Decide the same and change nothing.")
+@click.option("--fleet", is_flag=True, help="From the logs and outcomes of all machines.")
+@click.option("--pointer", default="production", show_default=True, help="With --fleet: what it moves.")
 @needs_extra("train")
 @with_settings
-def retrain(settings: Settings, if_triggered: bool, dry_run: bool) -> None:
+def retrain(settings: Settings, if_triggered: bool, dry_run: bool, fleet: bool, pointer: str) -> None:
     """Train a challenger on reference data and feedback; it goes live if it is at least as good.
 
     The outcomes that were handed in are joined with the features in the prediction log. Beside the gates of
     every release, the challenger is compared with the champion on the frozen test rows and on the latest
     labelled rows, which neither was trained on. A running service follows. `tabloop rollback` undoes it.
+
+    With --fleet the logs and outcomes of all machines are brought together first. A challenger that is at
+    least as good is copied to the remote, and the pointer is led to it, if nobody moved that meanwhile.
 
     Exit code 0 when the challenger went live or no trigger fires, 1 when it was refused.
     """
@@ -32,6 +37,13 @@ def retrain(settings: Settings, if_triggered: bool, dry_run: bool) -> None:
     from tabloop.retraining import retrain as retraining
 
     project = settings.project()
+    gathering = None
+    if fleet:
+        from tabloop.cli.fleet import open_fleet
+
+        gathering = open_fleet(project, pointer)
+        gathering.gather()
+        project = gathering.project
     with ProgressDisplay() as progress:
         report = retraining.retrain(
             project,
@@ -46,6 +58,8 @@ def retrain(settings: Settings, if_triggered: bool, dry_run: bool) -> None:
         published = publish_made(project, RunStore(project.model_dir).get(report.release.run_id))
     with reported(settings, report.to_dict() | {"published": published}):
         retraining.require_not_refused(report)
+        if gathering is not None and report.release is not None and not dry_run:
+            gathering.promote(report.release.run_id, report.champion_run_id)
 
 
 def _tell(report: RetrainingReport) -> None:

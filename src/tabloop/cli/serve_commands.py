@@ -12,6 +12,8 @@ from tabloop.cli.output import write_json
 if TYPE_CHECKING:
     from tabloop.deployment.serve import Address
 
+#: A remote that does not answer keeps a machine that has a champion from its start no longer than this.
+_FIRST_LOOK_S = 15.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -23,13 +25,21 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that answer."
 )
+@click.option("--remote", metavar="URL", help="Object storage; by default artifacts.remote.")
+@click.option("--pointer", metavar="NAME", help="Serve the run that this pointer of the remote leads to.")
 @needs_extra("serve")
 @with_settings
-def serve(settings: Settings, host: str, port: int, workers: int) -> None:
+def serve(
+    settings: Settings, host: str, port: int, workers: int, remote: str | None, pointer: str | None
+) -> None:
     """Serve the champion over HTTP until SIGTERM or Ctrl-C.
 
     A new champion is picked up while it runs. The log goes to standard error, one JSON object a line.
+
+    With --pointer the machine needs no artifacts: it copies the run from the remote, follows the pointer,
+    and answers on while the remote is away.
     """
+    from tabloop.deployment.serve import RemoteLink
     from tabloop.deployment.serve import serve as serve_project
 
     project = settings.project()
@@ -46,4 +56,17 @@ def serve(settings: Settings, host: str, port: int, workers: int) -> None:
             return
         click.echo(f"run {address.run_id} answers at {address.url} ({address.url}/docs shows how to ask)")
 
-    serve_project(project, host=host, port=port, workers=workers, ready=ready)
+    link = None
+    if remote is not None or pointer is not None or project.config.prediction_log.ship:
+        from tabloop.extras import require_extra
+        from tabloop.fleet.follower import begin_following
+        from tabloop.fleet.remote import open_remote
+
+        require_extra("remote", "tabloop serve with a remote")
+        store = open_remote(project, remote, patience_s=_FIRST_LOOK_S)
+        if pointer is None and not project.config.prediction_log.ship:
+            raise click.UsageError("--remote needs a --pointer to follow, or prediction_log.ship")
+        if pointer is not None:
+            begin_following(project, store, pointer)
+        link = RemoteLink(store.url, pointer)
+    serve_project(project, host=host, port=port, workers=workers, ready=ready, remote=link)

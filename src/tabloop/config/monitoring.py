@@ -49,6 +49,11 @@ class MonitoringConfig(Section):
         lt=1,
         description="An alarm when proved more of the records asked about break the contract.",
     )
+    silent_after_s: StrictFloat = Field(
+        300.0,
+        gt=0,
+        description="With `monitor --fleet`: a machine that said nothing for so long is not waited for.",
+    )
     segments: tuple[str, ...] = Field(
         (), description="Category columns whose values are also watched each on its own."
     )

@@ -41,6 +41,11 @@ class PredictionLogConfig(Section):
         ge=1 << 10,
         description="The oldest closed files are removed while all files are larger; null to keep them.",
     )
+    ship: StrictBool = Field(
+        False,
+        description="Whether a serving machine copies closed files, and outcomes, to `artifacts.remote`, "
+        "each once. Until then they are kept, however old; `keep_bytes` still holds.",
+    )
     omit: tuple[str, ...] = Field((), description="Columns that are left out of the log.")
     hash: tuple[str, ...] = Field(
         (), description="Columns of which the log holds a keyed hash (BLAKE2b) instead of the value."

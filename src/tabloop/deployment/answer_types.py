@@ -35,6 +35,22 @@ class LogHealth(msgspec.Struct, frozen=True):
     refused_rows: int
 
 
+class PointerHealth(msgspec.Struct, frozen=True):
+    """The pointer that is followed, the run it leads to, and the seconds since it was last looked at."""
+
+    name: str
+    run_id: str | None
+    last_look_s: float | None
+
+
+class ShippingHealth(msgspec.Struct, frozen=True):
+    """Closed files of the log that wait to be shipped, and the seconds since all of them were shipped."""
+
+    machine: str
+    waiting_files: int
+    last_shipped_s: float | None
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How the service is."""
 
@@ -46,6 +62,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     troubles: list[str]
     prediction_log: LogHealth
+    pointer: PointerHealth | None
+    shipping: ShippingHealth | None
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from tabloop import __version__
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
+from tabloop.deployment.agent_state import read_agent_state
 from tabloop.deployment.answer_types import Health, LogHealth
 from tabloop.deployment.api_keys import ApiKeys
 from tabloop.deployment.dashboard_types import Promotion, RetrainingRequest, Rollback
@@ -53,6 +54,8 @@ class Service:
         Who may ask.
     folders : sequence of pathlib.Path
         Where files of the service are; `/health`, open to all, does not tell.
+    agent_state : pathlib.Path, optional
+        What the agent knows of the remote, where there is one.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Service:
         config: ServingConfig,
         keys: ApiKeys | None,
         folders: Sequence[Path],
+        agent_state: Path | None = None,
     ) -> None:
         self.champion = champion
         self.log = log
@@ -74,6 +78,7 @@ class Service:
         self.readiness = Readiness(log)
         self.started_at = time.time()
         self._explaining = 0
+        self._agent_state = agent_state
 
     @property
     def model(self) -> ServedModel:
@@ -226,7 +231,9 @@ class Service:
         if undelivered:
             alarms = "1 alarm was" if undelivered == 1 else f"{undelivered:,} alarms were"
             alerts_problem = f"{alarms} not delivered; `tabloop monitor` says why"
+        agent = read_agent_state(self._agent_state)
         troubles = [self.champion.problem, keys_problem, log_problem, monitor_problem, alerts_problem, *hangs]
+        troubles += agent.troubles()
         if not metrics.in_place():
             troubles.append("the files of the counters were removed; figures are right again after a restart")
         return Health(
@@ -242,4 +249,6 @@ class Service:
                 dropped_rows=int(figures["tabloop_log_dropped_rows_total"]),
                 refused_rows=int(figures["tabloop_log_refused_rows_total"]),
             ),
+            pointer=agent.pointer_health(),
+            shipping=agent.shipping_health(),
         )

@@ -22,6 +22,7 @@ _LOG = logging.getLogger("tabloop.serving")
 #: What the children run, by `python -m`; named only, since the parent needs nothing of what they load.
 MONITOR_MODULE = "tabloop.monitoring.monitor_process"
 WORKER_MODULE = "tabloop.deployment.worker"
+AGENT_MODULE = "tabloop.fleet.agent_process"
 
 #: A worker's loop is away for a second at most: while it waits for the log's lock, or loads a large graph.
 _LONGEST_WORKER_SILENCE_S = 30.0
@@ -56,7 +57,31 @@ class Address:
     pid: int
 
 
-def serve(project: Project, *, host: str, port: int, workers: int, ready: Callable[[Address], None]) -> None:
+@dataclass(frozen=True)
+class RemoteLink:
+    """What a machine has to do with a remote.
+
+    Attributes
+    ----------
+    url : str
+        The remote.
+    pointer : str or None
+        The pointer that it follows; None where it only ships its log.
+    """
+
+    url: str
+    pointer: str | None
+
+
+def serve(
+    project: Project,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    ready: Callable[[Address], None],
+    remote: RemoteLink | None = None,
+) -> None:
     """Serve the champion until SIGTERM or SIGINT.
 
     Parameters
@@ -69,6 +94,8 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
         Processes that answer.
     ready : callable
         Told the address once every worker answers.
+    remote : RemoteLink, optional
+        Object storage whose pointer is followed, or to which the log is shipped.
 
     Raises
     ------
@@ -96,6 +123,7 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
             "config_path": str(project.config_path.absolute()),
             "monitor_socket": str(socket_path),
             "monitor_absent": absent,
+            "agent_state": None if remote is None else str(state.path.absolute() / "agent.json"),
         }
         monitor = Child(
             "the monitor",
@@ -117,10 +145,15 @@ def serve(project: Project, *, host: str, port: int, workers: int, ready: Callab
             )
             for number in range(1, workers + 1)
         ]
+        agents = []
+        if remote is not None:
+            link = {**shared, "remote": remote.url, "pointer": remote.pointer}
+            agents = [Child("the agent", AGENT_MODULE, link, environ=_CHILD_ENVIRON, needed=False)]
         shown = f"[{host}]" if ":" in host else host
         address = Address(f"http://{shown}:{listener.getsockname()[1]}", run_id, os.getpid())
         supervisor = Supervisor(
-            [*([monitor] if absent is None else []), *answering],
+            # the agent stops after those who write the log, and ships the rest of it
+            [*([monitor] if absent is None else []), *agents, *answering],
             drain_timeout_s=project.config.serving.drain_timeout_s,
             prepare=state.claim,
         )

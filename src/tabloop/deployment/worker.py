@@ -62,7 +62,10 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     champion = ChampionFollower(RunStore(project.model_dir), load)
     monitor = MonitorClient(Path(settings.values["monitor_socket"]), absent=settings.values["monitor_absent"])
     folders = [folder.absolute() for folder in (project.model_dir, project.config_path.parent)]
-    service = Service(champion, log, monitor, config, keys, folders)
+    agent_state = settings.values["agent_state"]
+    service = Service(
+        champion, log, monitor, config, keys, folders, Path(agent_state) if agent_state else None
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:

@@ -311,7 +311,12 @@ class ServiceMonitor:
     def _take_outcomes(self, body: bytes) -> FeedbackAnswer:
         rows = list(_outcomes_in(body))
         find = PredictionLogReader(self.project.model_dir, []).find
-        batch = check_outcomes(rows, OutcomeParser(self._following.contract.target), find)
+        batch = check_outcomes(
+            rows,
+            OutcomeParser(self._following.contract.target),
+            find,
+            others_predict=self.project.config.prediction_log.ship,
+        )
         count = self._outcomes.append(batch.accepted, source="http")
         for outcome in ("new", "corrections", "duplicates"):
             metrics.feedback_rows.labels(outcome).inc(getattr(count, outcome))

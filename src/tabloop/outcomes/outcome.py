@@ -152,7 +152,11 @@ class OutcomeBatch:
 
 
 def check_outcomes(
-    rows: Iterable[tuple[int, Any, Any, Any]], parser: OutcomeParser, find: FindPredictions | None = None
+    rows: Iterable[tuple[int, Any, Any, Any]],
+    parser: OutcomeParser,
+    find: FindPredictions | None = None,
+    *,
+    others_predict: bool = False,
 ) -> OutcomeBatch:
     """Sort outcomes into those that can be taken and those that cannot.
 
@@ -164,6 +168,8 @@ def check_outcomes(
         Reads them.
     find : callable, optional
         Looks predictions up in the log; without it no id is called unknown.
+    others_predict : bool, default=False
+        Whether a prediction may be another machine's, whose log is elsewhere: then no id is unknown either.
 
     Returns
     -------
@@ -193,12 +199,12 @@ def check_outcomes(
     unknown = [
         RefusedOutcome(row, "unknown_id", f"prediction_id: {outcome.prediction_id} is in no prediction log")
         for row, outcome in zip(places, batch.accepted, strict=True)
-        if outcome.prediction_id not in found
+        if outcome.prediction_id not in found and not others_predict
     ]
     accepted = [
-        replace(outcome, prediction=found[outcome.prediction_id])
+        replace(outcome, prediction=found.get(outcome.prediction_id))
         for outcome in batch.accepted
-        if outcome.prediction_id in found
+        if outcome.prediction_id in found or others_predict
     ]
     return OutcomeBatch(accepted, sorted([*batch.refused, *unknown], key=lambda refused: refused.row))
 

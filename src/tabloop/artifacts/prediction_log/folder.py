@@ -18,6 +18,8 @@ LIVE_NAME = "prediction_log.jsonl"
 LOCK_NAME = ".prediction_log.lock"
 UPKEEP_LOCK_NAME = ".prediction_log.upkeep.lock"
 REMOVED_NAME = "removed_predictions.jsonl"
+#: Holds the last id that is on the remote, where closed files are shipped.
+SHIPPED_NAME = ".prediction_log.shipped"
 
 #: How an id looks in the name of a file.
 ID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"

@@ -18,6 +18,7 @@ from tabloop.artifacts.prediction_log.clock import is_believed
 from tabloop.artifacts.prediction_log.folder import (
     LIVE_NAME,
     REMOVED_NAME,
+    SHIPPED_NAME,
     RotatedFile,
     parse_rotated,
     rotated_files,
@@ -155,14 +156,25 @@ def _expired(folder: Path, config: PredictionLogConfig, now_s: float) -> list[Ro
     last_rows_s = [_last_row_s(file, now_s) for file in files]
     by_age = bool(files) and config.keep_days is not None
     by_age = by_age and is_believed(folder, now_s, newest_s=last_rows_s[-1])
-    for size, last_s in zip(sizes, last_rows_s, strict=True):
+    kept_from = _first_unshipped(files, folder) if config.ship else len(files)
+    for place, (size, last_s) in enumerate(zip(sizes, last_rows_s, strict=True)):
         is_old = by_age and config.keep_days is not None and last_s < now_s - config.keep_days * _DAY_S
+        is_old = is_old and place < kept_from
         is_too_much = config.keep_bytes is not None and total > config.keep_bytes
         if not (is_old or is_too_much):
             break
         total -= size
         n_expired += 1
     return files[:n_expired]
+
+
+def _first_unshipped(files: list[RotatedFile], folder: Path) -> int:
+    """Find the first file that is not on the remote yet: however old, it is kept."""
+    try:
+        shipped = (folder / SHIPPED_NAME).read_text()
+    except FileNotFoundError:
+        shipped = ""
+    return next((place for place, file in enumerate(files) if file.last > shipped), len(files))
 
 
 def _last_row_s(file: RotatedFile, now_s: float) -> float:

@@ -1,0 +1,62 @@
+"""Machines of a fleet in one process: each with a folder of its own, they answer rows and ship what they log."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+
+from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.store import RunStore
+from tabloop.fleet.follower import PointerFollower
+from tabloop.fleet.shipper import Shipper
+from tabloop.inference.records.codec import RecordCodec
+from tabloop.inference.scoring_service import load_service
+from tabloop.outcomes.outcome import Outcome
+from tabloop.outcomes.store import OutcomeStore
+from tabloop.storage.object_store import ObjectStore
+from tests.conftest import Workspace
+
+#: Of each machine: small files, so that there are many.
+SHIPPING = {"ship": True, "rotate_bytes": 20_000}
+
+
+class Machine:
+    """One machine that follows production."""
+
+    def __init__(self, project: Workspace, folder: Path, remote: ObjectStore) -> None:
+        folder.mkdir()
+        shutil.copy(project.config_path, folder / "config.yaml")
+        self.workspace = Workspace(folder)
+        self.workspace.change(prediction_log=SHIPPING)
+        self.project = self.workspace.project()
+        self.follower = PointerFollower(self.project, remote, "production")
+        self.follower.follow()
+        self.log = PredictionLogWriter(self.project.model_dir, self.project.config.prediction_log)
+        self.shipper = Shipper(self.project, remote)
+        self.outcomes = OutcomeStore(self.project.model_dir)
+        self._load()
+
+    def _load(self) -> None:
+        self._service = load_service(RunStore(self.project.model_dir).require_champion())
+        self._codec = RecordCodec(self._service.contract)
+
+    def follow(self) -> None:
+        """Answer with the run that production leads to."""
+        self.follower.follow()
+        self._load()
+
+    def answer(self, rows: pl.DataFrame) -> list[str]:
+        """Decide on rows and log them, as the service does."""
+        records = self._codec.records_of(rows.to_dicts())
+        decisions = self._service.decide(self._codec.columns_of(records))
+        return self.log.append(
+            records, decisions.probability, decisions.label,
+            run_id=self._service.run_id, threshold=self._service.threshold,
+        ).prediction_ids  # fmt: skip
+
+    def take_outcomes(self, ids: list[str], labels: list[int], time: str) -> None:
+        """Take outcomes, of whichever machine's predictions."""
+        outcomes = [Outcome(name, label, time) for name, label in zip(ids, labels, strict=True)]
+        self.outcomes.append(outcomes, source="http")

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import io
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import zstandard
+
+from tabloop.artifacts.documents.document import json_values
+from tabloop.artifacts.files import utc_now
+from tabloop.artifacts.prediction_log.reader import PredictionLogReader
+from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
+from tabloop.fleet.fleet_folder import FleetFolder, FleetState
+from tabloop.fleet.promote import promote_run
+from tabloop.fleet.remote_runs import RemoteRuns
+from tabloop.monitoring.run_monitor import RunMonitor
+from tabloop.outcomes.store import OutcomeStore
+from tabloop.storage.object_store import ObjectStore
+from tests.conftest import Workspace
+from tests.fleet.machines import Machine
+from tests.fleet.more_runs import another_run
+
+
+@pytest.fixture
+def released(project: Workspace, remote: ObjectStore) -> Workspace:
+    """A project whose champion production leads to."""
+    project.change(
+        monitoring={"test_window_rows": 100, "window_rows": 300}, retraining={"maturity_hours": 0.0}
+    )
+    run = RunStore(project.model_dir).require_champion()
+    RemoteRuns(remote).push(run)
+    promote_run(remote, run.run_id, "production", reason="the first")
+    return project
+
+
+@pytest.fixture
+def machines(released: Workspace, remote: ObjectStore, tmp_path: Path) -> list[Machine]:
+    return [Machine(released, tmp_path / name, remote) for name in ("one", "two")]
+
+
+def students(workspace: Workspace, n_rows: int, seed: int) -> pl.DataFrame:
+    rows = pl.read_csv(workspace.folder / "data" / "ml_datasource.csv", null_values=[]).drop("purchased")
+    return rows.sample(n_rows, seed=seed, with_replacement=True)
+
+
+def logged_lines(folder: Path) -> list[bytes]:
+    """Every line of a machine's log, read without the code that is tested."""
+    lines = []
+    for path in folder.glob("prediction_log*.jsonl*"):
+        content = path.read_bytes()
+        if path.suffix == ".zst":
+            content = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)).read()
+        lines += content.splitlines(keepends=True)
+    return lines
+
+
+def one_machine(released: Workspace, machines: list[Machine], folder: Path) -> Project:
+    """What one machine would hold that had answered everything, put together anew."""
+    alone = released.copy(folder)
+    lines = [line for machine in machines for line in logged_lines(machine.project.model_dir)]
+    lines.sort(key=lambda line: json.loads(line)["prediction_id"])
+    (alone.model_dir / "prediction_log.jsonl").write_bytes(b"".join(lines))
+    with (alone.model_dir / "feedback.jsonl").open("wb") as file:
+        for machine in machines:
+            path = machine.project.model_dir / "feedback.jsonl"
+            file.write(path.read_bytes() if path.exists() else b"")
+    return alone.project()
+
+
+def verdicts(project: Project, since: str) -> dict[str, Any]:
+    """Drift, performance, the windows and what a retraining would rest on."""
+    monitor = RunMonitor(project, RunStore(project.model_dir).require_champion(), since=since)
+    monitor.catch_up()
+    return {
+        "drift": json_values(monitor.describe_drift()),
+        "performance": json_values(monitor.describe_performance()),
+        "windows": json_values({"windows": monitor.evidence().windows}),
+        "trigger": json_values(monitor.decide_retraining()),
+    }
+
+
+def gathered(released: Workspace, remote: ObjectStore) -> tuple[FleetFolder, FleetState]:
+    fleet = FleetFolder(released.project(), remote, "production")
+    return fleet, fleet.gather()
+
+
+def test_the_verdicts_of_two_machines_are_those_of_one(
+    released: Workspace, machines: list[Machine], remote: ObjectStore, tmp_path: Path
+) -> None:
+    rows, chance = students(released, 1500, 1), random.Random(1)
+    rows = rows.with_columns(pl.col("minutes_watched") * 3)  # something to find
+    ids, done = [], 0
+    while done < rows.height:
+        size = chance.randint(1, 60)
+        machine = chance.choice(machines)
+        ids += machine.answer(rows.slice(done, size))
+        done += size
+        if chance.random() < 0.3:
+            machine.shipper.look()
+    known = ids[::2]
+    # half of the outcomes arrive at the machine that did not predict
+    machines[0].take_outcomes(known[:400], [n % 3 == 0 for n in range(400)], utc_now())
+    machines[1].take_outcomes(known[400:], [n % 2 for n in range(len(known) - 400)], utc_now())
+    for machine in machines:
+        machine.shipper.look(is_last=True)
+    fleet, state = gathered(released, remote)
+    assert [each.standing for each in state.machines] == ["left", "left"]
+    assert state.troubles() == []
+    assert [line["prediction_id"] for line in map(json.loads, logged_lines_in_order(fleet))] == sorted(ids)
+    alone = one_machine(released, machines, tmp_path / "alone")
+    since = RunMonitor(fleet.project, RunStore(fleet.project.model_dir).require_champion()).since or ""
+    of_fleet, of_one = verdicts(fleet.project, since), verdicts(alone, since)
+    assert of_fleet["drift"]["rows_since_live"] == 1500
+    assert of_fleet["drift"]["alarms"]
+    assert of_fleet["performance"]["realized"]["labelled_rows"] > 100
+    for name in of_fleet:
+        assert of_fleet[name] == of_one[name], name
+
+
+def logged_lines_in_order(fleet: FleetFolder) -> list[bytes]:
+    lines = []
+    for path in sorted(fleet.project.model_dir.glob("prediction_log-*")):
+        lines += zstandard.ZstdDecompressor().stream_reader(io.BytesIO(path.read_bytes())).read().splitlines()
+    return lines
+
+
+def fleet_ids(fleet: FleetFolder) -> list[str]:
+    return [json.loads(line)["prediction_id"] for line in logged_lines_in_order(fleet)]
+
+
+def test_rows_wait_for_the_machine_that_has_not_shipped_yet(
+    released: Workspace, machines: list[Machine], remote: ObjectStore
+) -> None:
+    one, two = machines
+    first = two.answer(students(released, 5, 1))
+    later = one.answer(students(released, 100, 2))
+    for machine in machines:
+        machine.shipper.look()
+    fleet, _ = gathered(released, remote)
+    assert fleet_ids(fleet) == []  # the file of the other is open
+    two.shipper._close_file(now=True)
+    two.shipper.look(is_last=True)
+    state = fleet.gather()
+    found = fleet_ids(fleet)
+    assert found[:5] == first
+    assert found[5:] == later[: len(found) - 5]
+    assert {each.standing for each in state.machines} == {"ok", "left"}
+    one.shipper.look(is_last=True)
+    fleet.gather()
+    assert fleet_ids(fleet) == first + later
+    assert fleet.log.times_rebuilt == 0
+
+
+def test_a_silent_machine_is_named_and_what_it_ships_later_finds_its_place(
+    released: Workspace, machines: list[Machine], remote: ObjectStore
+) -> None:
+    one, two = machines
+    ids = two.answer(students(released, 5, 1))
+    two.shipper.look()
+    ids += one.answer(students(released, 50, 2))
+    one.shipper.look(is_last=True)
+    impatient = released.project("monitoring.silent_after_s=0.000001")
+    fleet = FleetFolder(impatient, remote, "production")
+    state = fleet.gather()
+    assert [e.standing for e in state.machines if e.machine == two.shipper.machine] == ["silent"]
+    assert f"{two.shipper.machine} is silent: it last said something at" in state.troubles()[0]
+    assert fleet_ids(fleet) == ids[5:]
+    two.shipper.look(is_last=True)
+    fleet.gather()
+    assert fleet_ids(fleet) == ids
+    assert fleet.log.times_rebuilt == 1
+
+
+def test_a_crash_while_gathering_loses_and_doubles_nothing(
+    released: Workspace, machines: list[Machine], remote: ObjectStore
+) -> None:
+    ids = [name for machine in machines for name in machine.answer(students(released, 80, 1))]
+    for machine in machines:
+        machine.shipper.look(is_last=True)
+    fleet, _ = gathered(released, remote)
+    (fleet.project.model_dir / "taken.json").unlink()  # it died after the log and before the note
+    fleet, _ = gathered(released, remote)
+    assert fleet_ids(fleet) == sorted(ids)
+    kept = PredictionLogReader(fleet.project.model_dir)
+    assert sum(len(batch) for batch in kept.read()) == len(ids)
+
+
+def test_a_damaged_file_is_named_and_nothing_behind_it_is_told(
+    released: Workspace, machines: list[Machine], remote: ObjectStore
+) -> None:
+    one, _ = machines
+    one.answer(students(released, 50, 1))
+    for machine in machines:
+        machine.shipper.look(is_last=True)
+    (key,) = [key for key in remote.keys("machines/") if "/predictions/" in key]
+    whole = remote.read(key)
+    assert whole is not None
+    remote.put(key, whole.content[:-1])
+    fleet, state = gathered(released, remote)
+    assert f"{key}: got sha256" in state.troubles()[0]
+    assert fleet_ids(fleet) == []
+    remote.put(key, whole.content)
+    assert fleet.gather().troubles() == []
+    assert len(fleet_ids(fleet)) == 50
+
+
+def test_the_last_outcome_counts_whichever_machine_took_it(
+    released: Workspace, machines: list[Machine], remote: ObjectStore
+) -> None:
+    one, two = machines
+    ids = one.answer(students(released, 3, 1))
+    two.take_outcomes(ids, [1, 1, 0], "2026-01-03T00:00:00.000000Z")
+    one.take_outcomes(ids, [0, 0, 1], "2026-01-02T00:00:00.000000Z")
+    for machine in machines:
+        machine.shipper.look(is_last=True)
+    fleet, _ = gathered(released, remote)
+    index = OutcomeStore(fleet.project.model_dir)._index
+    index.refresh()
+    assert index.find(ids).label.tolist() == [1, 1, 0]
+
+
+def test_the_command_says_how_each_machine_stands_and_follows_a_rollback(
+    released: Workspace, machines: list[Machine], remote: ObjectStore
+) -> None:
+    store = RunStore(released.model_dir)
+    first, second = store.require_champion(), another_run(store)
+    RemoteRuns(remote).push(second)
+    promote_run(remote, second.run_id, "production", reason="better")
+    for machine in machines:
+        machine.follow()
+        machine.answer(students(released, 60, 3))
+        machine.shipper.look(is_last=True)
+    told = json.loads(released.run("monitor", "--fleet", "--json").out)
+    assert told["drift"]["run_id"] == told["fleet"]["run_id"] == second.run_id
+    assert told["drift"]["rows_since_live"] == 120
+    assert len(told["fleet"]["machines"]) == 2
+    promote_run(remote, first.run_id, "production", reason="back")
+    shown = released.run("monitor", "--fleet")
+    assert shown.code == 0, shown.err
+    assert f"champion {first.run_id}" in shown.out
+    assert f"{machines[0].shipper.machine}" in shown.out
