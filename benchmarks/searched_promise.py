@@ -178,7 +178,7 @@ def _replicate(
     precision = float(y_fresh[decided].mean()) if decided.any() else 1.0
     return _Outcome(
         chosen.feasible,
-        chosen.promised_precision - precision,
+        chosen.promise.promised - precision,
         float(y_fresh[decided].sum() / y_fresh.sum()),
         roc_auc(y_fresh, fresh_scores),
     )

@@ -293,7 +293,7 @@ class LogDamagedError(CheckFailedError):
 
 
 class InfeasibleError(CheckFailedError):
-    """No decision threshold can promise the precision that the business asks for."""
+    """No decision threshold can promise what the business asks for."""
 
 
 class ParityError(CheckFailedError):

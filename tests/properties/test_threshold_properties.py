@@ -74,12 +74,12 @@ def test_threshold_lies_strictly_between_neighbours(table: Table, target: float,
 @given(tables(), targets, confidences)
 def test_feasible_means_bound_reaches_target(table: Table, target: float, confidence: float) -> None:
     report = calibrate(table, target, confidence)
-    assert report.feasible == (report.precision_lower_bound >= target)
+    assert report.feasible == (report.promise.bound >= target)
     assert report.feasible == any(step.passed for step in report.steps)
-    assert report.promised_precision == (target if report.feasible else report.precision_lower_bound)
+    assert report.promise.promised == (target if report.feasible else report.promise.bound)
     low, high = report.precision_interval
     assert 0 <= low <= report.precision_observed <= high <= 1
-    assert report.promised_precision <= report.precision_observed
+    assert report.promise.promised <= report.precision_observed
     assert all(step.level <= 1 - confidence + 1e-12 for step in report.steps)
 
 
@@ -102,7 +102,7 @@ def test_only_the_order_of_the_scores_matters(table: Table) -> None:
     ranked = calibrate((y, standing / (standing.max() + 1)))
     squared = calibrate((y, spread))
     assert np.array_equal(spread >= squared.threshold, standing / (standing.max() + 1) >= ranked.threshold)
-    assert (ranked.feasible, ranked.promised_precision) == (squared.feasible, squared.promised_precision)
+    assert (ranked.feasible, ranked.promise.promised) == (squared.feasible, squared.promise.promised)
 
 
 @settings(deadline=None)
@@ -126,4 +126,4 @@ def test_more_confidence_promises_no_more_when_no_start_passes(table: Table, tar
     """The same cut, held to a stricter bound."""
     lax, strict = (calibrate(table, target, confidence) for confidence in (0.9, 0.99))
     if lax.predicted_positive_rows == strict.predicted_positive_rows and not lax.feasible:
-        assert strict.promised_precision <= lax.promised_precision
+        assert strict.promise.promised <= lax.promise.promised

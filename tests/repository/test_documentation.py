@@ -56,7 +56,7 @@ def test_the_reference_holds_each_command_each_path_and_each_file() -> None:
     files = (ROOT / "docs" / "artifact-formats.md").read_text()
     for file in (layout.GATES, layout.DECISIONS, layout.CHANGED_DECISIONS):
         assert f"`{file}`" in files
-    assert "| `promised_precision` | number | Holds with `confidence`" in files
+    assert "| `promised_precision` | number or null | Holds with `confidence`" in files
 
 
 def test_the_python_page_has_every_public_name() -> None:

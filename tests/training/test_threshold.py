@@ -31,7 +31,7 @@ def test_report_counts_what_the_threshold_decides() -> None:
     report = calibrate(y, scores)
     decided = scores >= report.threshold
     assert report.feasible
-    assert report.promised_precision == 0.9
+    assert report.promise.promised == 0.9
     assert report.n_rows == 12_000
     assert report.positive_rows == y.sum()
     assert report.predicted_positive_rows == decided.sum()
@@ -48,8 +48,8 @@ def test_bounds_are_clopper_pearsons() -> None:
     assert low == pytest.approx(beta.ppf(0.025, hits, rows - hits + 1), abs=1e-12)
     assert high == pytest.approx(beta.ppf(0.975, hits + 1, rows - hits), abs=1e-12)
     level = next(step.level for step in report.steps if step.rows == rows)
-    assert report.precision_lower_bound == pytest.approx(beta.ppf(level, hits, rows - hits + 1), abs=1e-12)
-    assert report.precision_lower_bound >= 0.9
+    assert report.promise.bound == pytest.approx(beta.ppf(level, hits, rows - hits + 1), abs=1e-12)
+    assert report.promise.bound >= 0.9
 
 
 def test_promise_holds_as_often_as_it_says_and_the_naive_choice_does_not() -> None:
@@ -86,7 +86,7 @@ def test_promise_of_an_infeasible_outcome_holds_as_often_as_it_says() -> None:
         y, scores, chance = student_like(2_000, seed, ceiling=0.8)
         report = calibrate(y, scores)
         infeasible += not report.feasible
-        broken += chance[scores >= report.threshold].mean() < report.promised_precision
+        broken += chance[scores >= report.threshold].mean() < report.promise.promised
     assert infeasible > 0.9 * replications
     assert broken <= binom.ppf(0.9999, replications, 0.05)
 
@@ -129,8 +129,8 @@ def test_infeasible_reports_the_best_promise() -> None:
     y, scores, _ = student_like(12_000, seed=3, ceiling=0.7)
     report = calibrate(y, scores)
     assert not report.feasible
-    assert report.promised_precision == report.precision_lower_bound < 0.9
-    assert 0.55 < report.promised_precision < 0.72
+    assert report.promise.promised == report.promise.bound < 0.9
+    assert 0.55 < report.promise.promised < 0.72
     assert report.predicted_positive_rows == (scores >= report.threshold).sum()
     assert not any(step.passed for step in report.steps)
 
@@ -139,7 +139,7 @@ def test_too_few_positives_for_any_promise_is_infeasible() -> None:
     """28 hits in 28 rows prove 0.898 only."""
     scores = np.linspace(1, 0, 200)
     assert not calibrate(np.arange(200) < 28, scores).feasible
-    assert calibrate(np.arange(200) < 28, scores).promised_precision == pytest.approx(0.05 ** (1 / 28))
+    assert calibrate(np.arange(200) < 28, scores).promise.promised == pytest.approx(0.05 ** (1 / 28))
     assert calibrate(np.arange(200) < 29, scores).feasible
 
 
@@ -147,14 +147,14 @@ def test_two_rows_give_a_promise_not_an_error() -> None:
     report = calibrate([1, 0], [0.75, 0.25])
     assert not report.feasible
     assert report.threshold == 0.5
-    assert report.promised_precision == pytest.approx(0.05)
+    assert report.promise.promised == pytest.approx(0.05)
     assert report.precision_interval[1] == 1.0
 
 
 def test_worst_possible_scores_promise_nothing() -> None:
     report = calibrate([0, 0, 0, 1], [0.9, 0.8, 0.7, 0.1])
     assert not report.feasible
-    assert report.promised_precision == 0.0
+    assert report.promise.promised == 0.0
     assert report.precision_observed == 0.0
 
 
@@ -191,7 +191,7 @@ def test_float32_scores_are_compared_as_float64() -> None:
 def test_extreme_targets_and_confidences_have_an_answer(target: float, confidence: float) -> None:
     y, scores, _ = student_like(3_000, seed=5)
     report = calibrate(y, scores, target, confidence)
-    assert report.feasible == (report.precision_lower_bound >= target)
+    assert report.feasible == (report.promise.bound >= target)
 
 
 def test_report_is_json_and_its_walk_can_be_drawn() -> None:

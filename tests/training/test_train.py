@@ -349,7 +349,7 @@ def test_an_infeasible_promise_says_the_best_or_fails(
     )
     best = trained(strict, contract, few)
     assert not best.threshold.feasible
-    assert 0 < best.threshold.promised_precision < 0.999
+    assert 0 < best.threshold.promise.promised < 0.999
     failing = strict.business.model_copy(update={"on_infeasible": "fail"})
     with pytest.raises(InfeasibleError, match=r"no threshold can promise a precision of 0\.999"):
         trained(strict.model_copy(update={"business": failing}), contract, few)

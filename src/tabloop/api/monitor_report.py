@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tabloop.api.drift_report import DriftReport
 from tabloop.api.html import table, titled
+from tabloop.artifacts.documents.promise import OBJECTIVE_NAMES
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project as Settings
 from tabloop.drift.tracker import AlarmedWindow
@@ -54,7 +55,7 @@ class MonitorReport:
             "monitor",
             f"run {self.run_id}; retraining: {self.retraining.reason}",
             table(["figure", "at release", "estimated", "realized"], rows),
-            table([], [["promised precision", promise.verdict, promise.reason]]),
+            table([], [[f"promised {OBJECTIVE_NAMES[promise.objective]}", promise.verdict, promise.reason]]),
             self.drift._repr_html_(),
             *([table(["trouble"], [[each] for each in self.troubles])] if self.troubles else []),
         )

@@ -237,7 +237,7 @@ class Run:
         dry_run : bool, default=False
             Judge only: nothing is sealed, nothing goes live.
         allow_infeasible : bool, default=False
-            Let a run whose precision promise is infeasible replace a champion that keeps its promise.
+            Let a run whose promise is infeasible replace a champion that keeps its promise.
 
         Returns
         -------
@@ -258,6 +258,57 @@ class Run:
             self._in_force(), self.folder, dry_run=dry_run, allow_infeasible=allow_infeasible
         )
         return self._after(decision)
+
+    def calibrate(
+        self,
+        *,
+        release: bool = True,
+        allow_infeasible: bool = False,
+        progress: bool | None = None,
+        **business: object,
+    ) -> Run:
+        """Give its model another threshold, without training, as `tabloop calibrate` does.
+
+        Parameters
+        ----------
+        release : bool, default=True
+            Judge the new run and let it go live; otherwise it stays open.
+        allow_infeasible : bool, default=False
+            As for `release`.
+        progress : bool, optional
+            As for `export`.
+        **business : object
+            Settings of the section `business` that differ from those in force.
+
+        Returns
+        -------
+        run : Run
+            The new one; `released` says whether every gate let it out.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is wrong, or nothing differs from what the run was calibrated with.
+        ArtifactError
+            If the run lacks a stage.
+        InfeasibleError
+            If nothing can be promised and `on_infeasible` is `fail`.
+
+        Examples
+        --------
+        >>> run = Run("artifacts/champion").calibrate(choose="recall", target_recall=0.7, release=False)
+        >>> run.state, run.metrics.calibration.promise.objective
+        ('open', 'recall')
+        """
+        made = run_stages.calibrate(
+            self._in_force(),
+            self.folder,
+            business,
+            release_it=release,
+            allow_infeasible=allow_infeasible,
+            progress=progress,
+        )
+        return Run(made, self._kind, self._in_force())
 
     def reproduce(self, *, retrain: bool = False, progress: bool | None = None) -> int:
         """Check every hash of the run, its data and its lineage.

@@ -13,16 +13,10 @@ def run_html(run: RunFolder, metrics: RunMetrics | None) -> str:
     """Show a run: its state, the candidates, what it is worth, and each gate's verdict."""
     if metrics is None:
         return titled(f"run {run.run_id}", f"{run.state}, its training did not finish")
-    promise = metrics.calibration
-    wanted, kept = promise.target_precision, promise.promised_precision
-    what = (
-        f"is promised: {wanted:g}"
-        if promise.feasible
-        else f"of {wanted:g} cannot be promised, {kept:.3f} can"
-    )
+    promise = metrics.calibration.promise
     said = (
-        f"{run.state}; {metrics.best_model_name} at a probability of {run.threshold:.4f}; a precision "
-        f"{what} (confidence {promise.confidence:g})"
+        f"{run.state}; {metrics.best_model_name} at a probability of {run.threshold:.4f}; "
+        f"{promise.describe()} (confidence {promise.confidence:g})"
     )
     ranking = table(
         ["candidate", "ROC-AUC", "avg. precision", "Brier", "fit, s"],

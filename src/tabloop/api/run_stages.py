@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -100,6 +100,41 @@ def release(settings: Settings, run: RunFolder, *, dry_run: bool, allow_infeasib
     if not dry_run:
         publish_made(settings, run)
     return decision
+
+
+def calibrate(
+    settings: Settings,
+    run: RunFolder,
+    business: Mapping[str, object],
+    *,
+    release_it: bool,
+    allow_infeasible: bool,
+    progress: bool | None,
+) -> RunFolder:
+    """Find another threshold; see `tabloop.lifecycle.calibrate`."""
+    from pydantic import ValidationError
+
+    from tabloop.config.business import BusinessConfig
+    from tabloop.config.problems import describe_problems
+    from tabloop.errors import ConfigError
+    from tabloop.lifecycle.run_all import calibrate_all
+
+    changed = settings.config.business.model_dump() | dict(business)
+    try:
+        section = BusinessConfig.model_validate(changed)
+        config = settings.config.model_copy(update={"business": section})
+    except ValidationError as error:
+        raise ConfigError(describe_problems(error, "business", {})) from error
+    with shown(progress) as watcher:
+        made, _ = calibrate_all(
+            Settings(config, settings.config_path),
+            run,
+            watcher,
+            release_it=release_it,
+            allow_infeasible=allow_infeasible,
+        )
+    publish_made(settings, made)
+    return made
 
 
 def publish_made(settings: Settings, run: RunFolder) -> None:

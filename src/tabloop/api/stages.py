@@ -131,7 +131,7 @@ def run(
     release : bool, default=True
         Whether to judge the run; otherwise it stays open for `run.release()`, as after `--no-release`.
     allow_infeasible : bool, default=False
-        Let a run whose precision promise is infeasible replace a champion that keeps its promise.
+        Let a run whose promise is infeasible replace a champion that keeps its promise.
 
     Returns
     -------

@@ -16,6 +16,8 @@ THRESHOLD = "threshold.txt"
 METRICS = "metrics.json"
 #: Every trial of a search, where there was one.
 SEARCH = "search.json"
+#: What the winner said of both parts, so that another threshold can be found without training.
+SCORES = "scores.npz"
 DRIFT_BASELINE = "drift_baseline.json"
 DRIFT_REFERENCE = "drift_reference.npz"
 DRIFT_OPERATING_TABLE = "drift_operating_table.json"

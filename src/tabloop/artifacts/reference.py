@@ -37,6 +37,7 @@ _MEANINGS = {
     "CONTRACT": "columns, rules and features",
     "PIPELINE": "the winner as a fitted scikit-learn pipeline, for joblib; unpickle only your own",
     "THRESHOLD": "the decision threshold, a float64 as text",
+    "SCORES": "labels and the winner's probabilities of both parts, for another threshold; NumPy arrays",
     "METRICS": "the winner, its promise and its figures, and the candidates",
     "SEARCH": "every trial of a search for settings, and what it found; only where there was one",
     "DRIFT_BASELINE": "what the training rows looked like, for the z-score rule",

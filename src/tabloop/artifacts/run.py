@@ -182,6 +182,15 @@ class RunFolder:
             path.unlink(missing_ok=True)  # left by a stage that died before it was noted
             path.hardlink_to(self.path / existing)
 
+    def adopt(self, name: str, other: RunFolder) -> None:
+        """Take a file over from another run as it is, its hash checked, without a second copy of it."""
+        source = other.checked_path(name).absolute()
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._changing(name):
+            path.unlink(missing_ok=True)  # left by a stage that died before it was noted
+            path.hardlink_to(source)
+
     def discard_if_empty(self) -> None:
         """Remove the folder of a run into which no stage wrote anything."""
         if self.state == "open" and not self.size_bytes:

@@ -12,7 +12,7 @@ from tabloop.artifacts.run import RunFolder
 
 _FIGURES = ("best_model_name", "roc_auc", "average_precision", "accuracy", "precision", "recall", "f1",
             "brier_score", "expected_calibration_error")  # fmt: skip
-_PROMISE = ("threshold", "feasible", "precision_observed", "precision_lower_bound", "recall")
+_PROMISE = ("objective", "threshold", "feasible", "precision_observed", "precision_lower_bound", "recall")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def _flat_run(run: RunFolder) -> dict[str, object]:
     flat |= {f"libraries.{name}": found for name, found in lineage.libraries.items()}
     flat |= {name: getattr(metrics, name) for name in _FIGURES}
     flat |= {f"calibration.{name}": getattr(metrics.calibration, name) for name in _PROMISE}
+    flat["calibration.promised"] = metrics.calibration.promise.promised
     for candidate in metrics.cv_ranking:
         flat[f"cv.{candidate.name}.roc_auc"] = candidate.roc_auc if candidate.failure is None else None
     return flat

@@ -47,9 +47,13 @@ class RunSummary:
     roc_auc, average_precision, brier_score, accuracy, precision, recall, f1 : float or None
         On the test rows.
     threshold, promised_precision : float or None
-        Of the decisions.
+        Of the decisions; no precision is promised where another objective chose the threshold.
+    objective : str or None
+        What chose the threshold: precision, recall, capacity or costs.
+    promise : str or None
+        What it promises, in a clause.
     feasible : bool or None
-        Whether the target precision can be promised.
+        Whether the target of the objective can be promised.
     size_bytes : int
         What it takes on the disk.
     notes, tags : tuple of str
@@ -78,6 +82,8 @@ class RunSummary:
     f1: float | None = None
     threshold: float | None = None
     promised_precision: float | None = None
+    objective: str | None = None
+    promise: str | None = None
     feasible: bool | None = None
     problem: str | None = None
 
@@ -115,9 +121,10 @@ def _summarize(run: RunFolder, champion: str | None, said: RunNotes) -> RunSumma
         metrics = run.metrics
     except TabloopError as error:
         return RunSummary(**(summary.__dict__ | {"problem": str(error)}))
-    promise = metrics.calibration
+    found = metrics.calibration
     figures = {name: getattr(metrics, name) for name in ("best_model_name", *_FIGURES[:7])}
-    figures |= {name: getattr(promise, name) for name in ("threshold", "promised_precision", "feasible")}
+    figures |= {name: getattr(found, name) for name in ("threshold", "promised_precision", "feasible")}
+    figures |= {"objective": found.objective, "promise": found.promise.describe()}
     return RunSummary(**(summary.__dict__ | figures))
 
 

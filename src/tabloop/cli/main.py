@@ -26,7 +26,7 @@ from tabloop.cli.publish_commands import publish
 from tabloop.cli.remote_commands import promote, pull, push
 from tabloop.cli.report_commands import report
 from tabloop.cli.retrain_commands import retrain
-from tabloop.cli.run_commands import config, release, reproduce, run, train
+from tabloop.cli.run_commands import calibrate, config, release, reproduce, run, train
 from tabloop.cli.runs_commands import runs
 from tabloop.cli.serve_commands import serve
 from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
@@ -62,8 +62,8 @@ def tabloop() -> None:
 
 COMMANDS = (
     publish, push, pull, promote,
-    run, init, train, export, quantize, parity, benchmark, tradeoffs, release, rollback, score, explain,
-    serve, stream, monitor, drift, retrain,
+    run, init, train, calibrate, export, quantize, parity, benchmark, tradeoffs, release, rollback, score,
+    explain, serve, stream, monitor, drift, retrain,
     learning_curve, runs, report, reproduce, feedback, data, contract, config, log, docs, doctor, completion,
 )  # fmt: skip
 for command in COMMANDS:

@@ -155,7 +155,7 @@ def _show_performance(performance: PerformanceAnswer) -> None:
         if realized.labelled_rows
         else "realized: no outcome is known"
     )
-    click.echo(f"promised precision of {promise.target_precision:g}: {promise.verdict} ({promise.reason})")
+    click.echo(f"promised {promise.what}: {promise.verdict} ({promise.reason})")
     _show_weeks(performance.weeks)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _allow_infeasible = click.option(
     "--allow-infeasible",
     is_flag=True,
-    help="Let a run whose precision promise is infeasible replace a champion that keeps its promise.",
+    help="Let a run whose promise is infeasible replace a champion that keeps its promise.",
 )
 
 
@@ -62,6 +62,64 @@ def train(settings: Settings) -> None:
         published = publish_made(project, folder)
     with reported(settings, _report_run(settings, folder, None, published)):
         pass
+
+
+@click.command(epilog="Example: tabloop calibrate --set business.target_precision=0.8")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--no-release", is_flag=True, help="Leave the run open: nothing is judged, nothing goes live.")
+@_allow_infeasible
+@needs_extra("train")
+@with_settings
+def calibrate(settings: Settings, run_id: str | None, no_release: bool, allow_infeasible: bool) -> None:
+    """Give the model of the champion (or RUN) another threshold, without training.
+
+    The threshold is what the section `business` in force asks for. The result is a run of its own: it says
+    whose model it has, passes the same gates, and goes live if they hold.
+    """
+    from tabloop.lifecycle.run_all import calibrate_all
+    from tabloop.release.release import require_promoted
+
+    project = settings.project()
+    store = _store(settings)
+    source = store.get(run_id) if run_id else store.require_champion()
+    with ProgressDisplay() as progress:
+        folder, decision = calibrate_all(
+            project, source, progress, release_it=not no_release, allow_infeasible=allow_infeasible
+        )
+        progress.step("publishing")
+        published = publish_made(project, folder)
+    described = {
+        "run_id": folder.run_id,
+        "path": folder.path,
+        "calibrated_from": folder.lineage.calibrated_from,
+        "metrics": folder.metrics,
+        "release": None if decision is None else _describe_decision(decision),
+        "published": published,
+    }
+    if not settings.as_json:
+        _say_calibrated(source, folder, decision)
+    with reported(settings, described):
+        if decision is not None:
+            require_promoted(decision)
+
+
+def _say_calibrated(source: RunFolder, made: RunFolder, decision: ReleaseDecision | None) -> None:
+    write_table(
+        ["", "threshold", "promise", "precision", "recall"],
+        [
+            [name, f"{run.threshold:.4f}", run.metrics.calibration.promise.describe(),
+             f"{run.metrics.precision:.3f}", f"{run.metrics.recall:.3f}"]
+            for name, run in ((source.run_id, source), (made.run_id, made))
+        ],
+    )  # fmt: skip
+    click.echo(f"the model of run {source.run_id}, not trained again; precision and recall of the test part")
+    click.echo(f"run: {made.path}")
+    if decision is None:
+        click.echo(f"open: next is `tabloop release {made.run_id}`")
+    elif decision.promoted:
+        click.echo(f"champion: {decision.run_id}")
+        click.echo("note: `tabloop retrain` keeps these settings of business while config.yaml is as it is; "
+                   "for `tabloop run`, write them there")  # fmt: skip
 
 
 @click.command(epilog="Example: tabloop release 20261123T2115")
@@ -211,7 +269,7 @@ def _report_run(
     }
     if settings.as_json:
         return described
-    rows, promise = lineage.rows, metrics.calibration
+    rows, promise = lineage.rows, metrics.calibration.promise
     click.echo(
         f"{rows.read:,} rows read, {rows.quarantined:,} refused, "
         f"{rows.training:,} to train on, {rows.test:,} to report on"
@@ -233,14 +291,8 @@ def _report_run(
             click.echo(f"\n{each.name} is passed over, since it cannot be exported: {each.no_graph}")
     if metrics.search is not None:
         click.echo(f"\n{metrics.search.describe()}")
-    kept = (
-        f"a precision of {promise.target_precision:g} is promised"
-        if promise.feasible
-        else f"a precision of {promise.target_precision:g} cannot be promised, "
-        f"{promise.promised_precision:.3f} is"
-    )
     click.echo(
-        f"\n{metrics.best_model_name} wins; {kept} with confidence {promise.confidence:g} "
+        f"\n{metrics.best_model_name} wins; {promise.describe()} with confidence {promise.confidence:g} "
         f"at a probability of {promise.threshold:.4f}"
     )
     if metrics.split is not None and metrics.split.kind != "hash":

@@ -150,7 +150,7 @@ def _members(field: FieldInfo) -> list[type[BaseModel]]:
     annotation = get_args(field.annotation)[1] if _is_mapping(field) else field.annotation
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
-    if get_origin(annotation) not in (types.UnionType, typing.Union):
+    if get_origin(annotation) not in (types.UnionType, typing.Union) or _section(annotation) is not None:
         return []
     members = [m for m in get_args(annotation) if isinstance(m, type) and issubclass(m, BaseModel)]
     return members if len(members) > 1 else []

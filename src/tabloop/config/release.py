@@ -13,7 +13,7 @@ class ReleaseConfig(Section):
     min_roc_auc: StrictFloat = Field(0.5, ge=0, le=1, description="Least ROC-AUC on the test part.")
     require_promise: StrictBool = Field(
         False,
-        description="Whether a run whose precision promise is infeasible is always refused. Otherwise it is "
+        description="Whether a run whose promise is infeasible is always refused. Otherwise it is "
         "refused where the champion keeps its promise, unless `--allow-infeasible` is said.",
     )
     roc_auc_margin: StrictFloat = Field(

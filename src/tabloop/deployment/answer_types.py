@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from msgspec import UNSET, Meta, UnsetType
 
 from tabloop.artifacts.documents.lineage import RowCounts
+from tabloop.artifacts.documents.promise import Objective
 from tabloop.explanation.explained_record import ExplainedRecord
 
 #: NumPy's types by the Open Inference Protocol's names; little endian, as its binary extension writes them.
@@ -67,10 +68,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
-    """What the threshold promises, and the recall that this costs."""
+    """What the threshold promises, in figures of a precision and as a sentence, and the recall."""
 
+    objective: Objective
+    statement: str
     target_precision: float
-    promised_precision: float
+    promised_precision: float | None
     confidence: float
     feasible: bool
     recall: float

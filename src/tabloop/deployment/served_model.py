@@ -149,13 +149,22 @@ def _describe(run: RunFolder, service: ScoringService) -> Model:
     metrics, baseline = run.metrics, run.drift_baseline
     if not baseline.numeric and not baseline.categories:
         raise ArtifactError(f"run {run.run_id}: its drift baseline holds no feature")
+    found = metrics.calibration
     return Model(
         run_id=run.run_id,
         created_at=run.created_at,
         model=metrics.best_model_name,
         graph=run.served_model,
         decision_threshold=service.threshold,
-        promise=msgspec.convert(metrics.calibration, Promise, from_attributes=True),
+        promise=Promise(
+            objective=found.objective,
+            statement=found.promise.sentence(),
+            target_precision=found.target_precision,
+            promised_precision=found.promised_precision,
+            confidence=found.confidence,
+            feasible=found.feasible,
+            recall=found.recall,
+        ),
         test=msgspec.convert(metrics, QualityFigures, from_attributes=True),
         rows=run.lineage.rows,
         hashes={name: entry.sha256 for name, entry in sorted(run.files.items())},

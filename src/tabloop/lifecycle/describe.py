@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tabloop.artifacts.documents.evaluation import Evaluation
+from tabloop.artifacts.documents.explanation import Explanation
 from tabloop.artifacts.layout import DISTRIBUTIONS, EVALUATION, EXPLANATION, QUARANTINE
 from tabloop.artifacts.reports import write_report_document
 from tabloop.artifacts.run import RunFolder
@@ -18,6 +20,10 @@ from tabloop.explanation.explain_model import explain_model
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.export import require_exported
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def describe_run(
@@ -39,12 +45,40 @@ def describe_run(
     predictor = Predictor(run.read(run.served_model))
     columns = columns_of_frame(contract, test)
     y_true = test[contract.target.name].to_numpy()
-    y_proba = predictor.predict(columns)
-    threshold, metrics = run.threshold, run.metrics
     explanation = explain_model(
         predictor, run.served_model, contract, columns, y_true, seed=data.config.seed, progress=progress
     )
     write_report_document(run, EXPLANATION, explanation)
+    evaluate_run(run, data, predictor.predict(columns), explanation)
+    rows = describe_rows(
+        contract,
+        data.split.train,
+        test,
+        run.read(QUARANTINE).splitlines(),
+        refused_rows=run.lineage.rows.quarantined,
+    )
+    write_report_document(run, DISTRIBUTIONS, rows)
+
+
+def evaluate_run(
+    run: RunFolder, data: RunData, y_proba: NDArray[np.float64], explanation: Explanation
+) -> None:
+    """Write `evaluation.json`: what the decisions at the run's threshold are worth.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Exported.
+    data : RunData
+        Its rows.
+    y_proba : ndarray of float64, shape (n_test,)
+        What the served graph says of the test rows.
+    explanation : Explanation
+        Says which columns matter most: they are shown first.
+    """
+    contract, test = data.contract, data.split.test
+    y_true = test[contract.target.name].to_numpy()
+    threshold, metrics = run.threshold, run.metrics
     order = [each.column for each in explanation.importances]
     segments, left_out = measure_segments(contract, test, y_true, y_proba, threshold, order=order)
     bands = measure_bands(contract, data.split.train, test, y_true, y_proba, threshold, order=order)
@@ -62,11 +96,3 @@ def describe_run(
         figures=bounded_figures(y_true, y_proba, threshold),
     )
     write_report_document(run, EVALUATION, evaluation)
-    rows = describe_rows(
-        contract,
-        data.split.train,
-        test,
-        run.read(QUARANTINE).splitlines(),
-        refused_rows=run.lineage.rows.quarantined,
-    )
-    write_report_document(run, DISTRIBUTIONS, rows)

@@ -9,10 +9,18 @@ import msgspec
 import numpy as np
 
 from tabloop.artifacts.documents.lineage import PredictionHashes
-from tabloop.artifacts.documents.metrics import Calibration, Metrics, RepetitionFigures, SearchFigures
+from tabloop.artifacts.documents.metrics import (
+    Calibration,
+    CandidateFigures,
+    Metrics,
+    RepetitionFigures,
+    SearchFigures,
+)
+from tabloop.artifacts.documents.scores import RunScores
 from tabloop.artifacts.documents.split_figures import SplitFigures
 from tabloop.artifacts.files import sha256_of_bytes
 from tabloop.config.config import Config
+from tabloop.data.run_data import RunData
 from tabloop.data.split import Split
 
 if TYPE_CHECKING:
@@ -61,6 +69,25 @@ def _describe_split(config: Config, parts: Split, result: TrainingResult) -> Spl
         test_from=parts.setting.test_from,
         never_scored_rows=int(np.isnan(result.oof_proba).sum()) if by_time else None,
     )
+
+
+def with_own_threshold_only(metrics: Metrics, threshold: float | None) -> tuple[CandidateFigures, ...]:
+    """Leave out the thresholds of the candidates that are not the winner: the run does not hold them."""
+    return tuple(
+        msgspec.structs.replace(
+            each, decision_threshold=threshold if each.name == metrics.best_model_name else None
+        )
+        for each in metrics.cv_ranking
+    )
+
+
+def scores_of(data: RunData, result: TrainingResult) -> RunScores:
+    """Put together what `scores.npz` holds."""
+    target = data.contract.target.name
+    y_train, y_test = (
+        part[target].to_numpy().astype(np.int8) for part in (data.split.train, data.split.test)
+    )
+    return RunScores(result.judging, y_train, result.oof_proba, y_test, result.test_proba)
 
 
 def predictions_sha256(result: TrainingResult) -> PredictionHashes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import polars as pl
 
@@ -21,7 +23,7 @@ _MOST_ROWS = 50_000
 _SAMPLED_ROWS = 2_000
 
 
-def parity_run(run: RunFolder, data: RunData, config: Config) -> RunParity:
+def parity_run(run: RunFolder, data: RunData, config: Config, pipeline: Any = None) -> RunParity:
     """Compare the served graph with the trained pipeline and write `parity_report.json`.
 
     Parameters
@@ -32,6 +34,8 @@ def parity_run(run: RunFolder, data: RunData, config: Config) -> RunParity:
         Its rows are the samples, with some drawn from the contract beside them.
     config : Config
         Its section benchmarking holds the tolerances in force now.
+    pipeline : sklearn.pipeline.Pipeline, optional
+        The run's trained pipeline, if it is at hand; read again otherwise.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def parity_run(run: RunFolder, data: RunData, config: Config) -> RunParity:
     real = pl.concat([data.split.test, data.split.train]).select(columns).head(_MOST_ROWS)
     sampled = sample_rows(data.contract, _SAMPLED_ROWS, seed=data.config.seed).select(columns)
     found = check_parity(
-        load_pipeline(run, PIPELINE),
+        load_pipeline(run, PIPELINE) if pipeline is None else pipeline,
         Predictor(run.read(name)),
         data.contract,
         pl.concat([real, sampled]),

@@ -24,7 +24,7 @@ from tabloop.errors import (
     NotReproducedError,
 )
 from tabloop.lifecycle.lineage import library_versions
-from tabloop.lifecycle.metrics import describe_metrics, predictions_sha256
+from tabloop.lifecycle.metrics import describe_metrics, predictions_sha256, with_own_threshold_only
 from tabloop.progress import Progress
 
 
@@ -129,10 +129,13 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
     recorded = _without_times(run.read_json(METRICS))
     recorded.pop("time_budget", None)  # trained with its cuts, and without its clock
     described = describe_metrics(run.run_id, data.config, data.split, result)
-    found = _without_times(json.loads(document_bytes(described)))
+    if run.lineage.calibrated_from is not None:
+        own = described.calibration.threshold
+        described = msgspec.structs.replace(described, cv_ranking=with_own_threshold_only(described, own))
+    found = _as_recorded(recorded, _without_times(json.loads(document_bytes(described))))
     problems = [
         f"metrics.json: {name} was {recorded.get(name)!r}, is {found.get(name)!r}"[:300]
-        for name in sorted(recorded)  # a later version may have found out more
+        for name in sorted(recorded)
         if recorded.get(name) != found.get(name)
     ]
     lineage = run.lineage
@@ -150,6 +153,15 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
         ]
         listed = "\n  ".join(problems)
         raise NotReproducedError(f"run {run.run_id}: training again gave something else\n  {listed}")
+
+
+def _as_recorded(recorded: Any, found: Any) -> Any:
+    """Leave out what was not recorded: a later version may have found out more."""
+    if isinstance(recorded, dict) and isinstance(found, dict):
+        return {name: _as_recorded(recorded[name], found[name]) for name in recorded if name in found}
+    if isinstance(recorded, list) and isinstance(found, list) and len(recorded) == len(found):
+        return [_as_recorded(old, new) for old, new in zip(recorded, found, strict=True)]
+    return found
 
 
 def _without_times(value: Any) -> Any:

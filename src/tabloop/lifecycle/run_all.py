@@ -77,6 +77,48 @@ def run_open(project: Project, progress: Progress) -> RunFolder:
     return run
 
 
+def calibrate_all(
+    project: Project,
+    source: RunFolder,
+    progress: Progress,
+    *,
+    release_it: bool = True,
+    allow_infeasible: bool = False,
+) -> tuple[RunFolder, ReleaseDecision | None]:
+    """Give the model of a run another threshold, and release it as a run of its own.
+
+    Parameters
+    ----------
+    project : Project
+        The settings in force: the threshold follows its section `business`.
+    source : RunFolder
+        The run whose model it is.
+    progress : Progress
+        Told what is going on.
+    release_it : bool, default=True
+        Judge it and let it go live; otherwise it stays open.
+    allow_infeasible : bool, default=False
+        Release although no threshold keeps the promise; see `release`.
+
+    Returns
+    -------
+    run : RunFolder
+        The new run.
+    decision : ReleaseDecision or None
+        Whether it is the champion now, and why; None where it stays open.
+    """
+    from tabloop.lifecycle.calibrate import calibrate
+
+    run, data = calibrate(project, source, progress)
+    decision = None
+    if release_it:
+        progress.step("releasing")
+        decision = release(project, run, data=data, allow_infeasible=allow_infeasible)
+        run = RunFolder(run.path)
+    write_run_report(project, run, progress)
+    return run, decision
+
+
 def run_stages(
     project: Project, progress: Progress, *, retraining: RetrainingRecord | None = None
 ) -> tuple[RunFolder, RunData]:

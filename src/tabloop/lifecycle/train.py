@@ -18,6 +18,7 @@ from tabloop.artifacts.layout import (
     PIPELINE,
     QUARANTINE,
     RETRAINING,
+    SCORES,
     SEARCH,
     THRESHOLD,
     candidate_pipeline,
@@ -32,7 +33,7 @@ from tabloop.drift.operating_table import build_operating_table
 from tabloop.drift.reference import build_drift_reference
 from tabloop.extras import require_extra
 from tabloop.lifecycle.lineage import describe_lineage
-from tabloop.lifecycle.metrics import describe_metrics
+from tabloop.lifecycle.metrics import describe_metrics, scores_of
 from tabloop.progress import Progress
 from tabloop.training.model_card import render_model_card
 
@@ -124,6 +125,8 @@ def _train_into(
                 joblib.dump(pipeline, file)
     threshold = result.threshold.threshold
     run.write(THRESHOLD, f"{threshold!r}\n".encode())
+    with run.open_new(SCORES) as file:
+        scores_of(data, result).save(file)
     if result.search is not None:
         run.write_document(SEARCH, result.search)
     metrics = describe_metrics(run.run_id, config, data.split, result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tabloop import __version__
+from tabloop.artifacts.documents.promise import OBJECTIVE_NAMES
 from tabloop.charts.bars import Bars, bar_chart, histogram_chart
 from tabloop.charts.chart import Chart, Table, no_data
 from tabloop.charts.colours import Colour
@@ -18,6 +19,7 @@ from tabloop.drift.tracker import DriftHistory
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.monitoring.drift_answer import DriftAnswer
 from tabloop.monitoring.run_performance import PerformanceAnswer
+from tabloop.performance.promise import PromiseDecision
 from tabloop.report.page import Block, Figures, Heading, Listing, Page, Points, Section, Text, Tile
 from tabloop.retraining.trigger import RetrainingDecision
 
@@ -161,7 +163,7 @@ def _tiles(drift: DriftAnswer, performance: PerformanceAnswer) -> tuple[Tile, ..
             number_text(drift.drift_score_max_abs_z, 3),
             f"{len(drift.drifted_features)} drifted",
         ),
-        Tile(f"Promised precision {percent_text(promise.target_precision)}", promise.verdict, promise.reason),
+        Tile(f"Promised {_promised_text(promise)}", promise.verdict, promise.reason),
     ]
     for name in ("precision", "recall"):
         figure = performance.realized.figures.get(name) or performance.estimated.figures.get(name)
@@ -323,6 +325,21 @@ def _tests_table(tests: Sequence[FeatureTest]) -> Table:
     return Table(("feature", "rows", "test", "effect", "limit", "p-value", "", "in words"), rows)
 
 
+def _promised_text(promise: PromiseDecision) -> str:
+    figure = promise.promised or 0.0
+    if promise.objective in ("precision", "recall"):
+        return f"{promise.objective} {percent_text(figure)}"
+    return f"{OBJECTIVE_NAMES[promise.objective]}: {number_text(figure, 5)}"
+
+
+def _promised_limits(performance: PerformanceAnswer, figure: str) -> list[Limit]:
+    """Mark in the chart of a figure what was promised of it."""
+    promise = performance.promise
+    if promise.objective != figure or promise.promised is None:
+        return []
+    return [Limit(promise.promised, "promised", along="x")]
+
+
 def _performance_charts(performance: PerformanceAnswer) -> tuple[Chart, ...]:
     sides = (
         ("at release", performance.at_release),
@@ -342,11 +359,7 @@ def _performance_charts(performance: PerformanceAnswer) -> tuple[Chart, ...]:
             for said, side in sides
             if (figure := side.figures.get(name)) is not None
         ]
-        limits = (
-            [Limit(performance.promise.target_precision, "promised", along="x")]
-            if name == "precision"
-            else []
-        )
+        limits = _promised_limits(performance, name)
         charts.append(
             dot_chart(
                 said_name,
@@ -369,7 +382,7 @@ def _performance_charts(performance: PerformanceAnswer) -> tuple[Chart, ...]:
             "Of the predictions with an outcome." if weeks else "no outcome is known.",
             Axis("precision", "percent"),
             weeks,
-            limits=[Limit(performance.promise.target_precision, "promised", along="x")],
+            limits=_promised_limits(performance, "precision"),
             name_header="week",
         )
     )

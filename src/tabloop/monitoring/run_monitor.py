@@ -26,6 +26,7 @@ from tabloop.monitoring.drift_answer import DriftAnswer, describe_drift
 from tabloop.monitoring.feature_answer import describe_feature
 from tabloop.monitoring.run_performance import PerformanceAnswer, RunPerformance
 from tabloop.performance.degradation import DegradationDecision
+from tabloop.performance.objectives import PredictionWindow
 from tabloop.retraining.evidence import (
     RetrainingEvidence,
     WindowEvidence,
@@ -216,7 +217,7 @@ class RunMonitor:
                 self.rows_seen,
                 self._last_time or iso_utc(now),
                 rule=self.check_rule(),
-                promise=performance.decide_promise(),
+                promise=performance.decide_promise(predictions=self._latest_window()),
             ),
             new_outcomes=count_new_outcomes(
                 performance.outcomes, self.run.retraining, matured_before=performance.matured_before()
@@ -240,7 +241,9 @@ class RunMonitor:
         rows = self._latest()
         ids = list(itertools.islice(self._ids, len(self._ids) - rows.n_rows, None))
         self.census.count()
-        return self.performance.describe(rows, ids, self.census.rows_by_hour())
+        return self.performance.describe(
+            rows, ids, self.census.rows_by_hour(), predictions=self._latest_window()
+        )
 
     def _read(self) -> Iterator[list[WindowVerdict]]:
         """Read from the last position to the present end; the first time from the rows that still matter."""
@@ -293,6 +296,15 @@ class RunMonitor:
                 del self._estimates[stop]
         added = observe_window(window.stop, window.time, estimated=self._estimates[window.stop])
         return replace(window, findings=window.findings | added.findings)
+
+    def _latest_window(self) -> PredictionWindow | None:
+        """Count the decisions of the latest complete window, as far as its rows are still held."""
+        size, held = self._config.monitoring.test_window_rows, self._drift.window
+        number = held.rows_seen // size
+        if number == 0 or number * size - size < held.rows_seen - held.n_rows:
+            return None
+        rows = held.rows((number - 1) * size, number * size)
+        return PredictionWindow(number, size, int((rows.label == 1).sum()))
 
     def _latest(self) -> DriftRows:
         return self._drift.window.latest(self._config.monitoring.window_rows)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -22,7 +23,8 @@ from tabloop.monitoring.weeks import Week, describe_weeks
 from tabloop.outcomes.index import LabelledPredictions, OutcomeIndex
 from tabloop.performance.degradation import DegradationDecision, decide_degradation
 from tabloop.performance.estimate import PerformanceEstimate, RatedRows, estimate_performance
-from tabloop.performance.promise import DecisionCounts, PromiseDecision, decide_promise
+from tabloop.performance.objectives import PredictionWindow, decide_objective
+from tabloop.performance.promise import DecisionCounts, PromiseDecision
 from tabloop.performance.realized import (
     EstimateScore,
     RealizedPerformance,
@@ -70,7 +72,7 @@ class PerformanceAnswer:
     estimated_degradation, realized_degradation : DegradationDecision
         Whether these are worse than at release.
     promise : PromiseDecision
-        Whether outcomes bear out the precision that the threshold promised.
+        Whether what happened bears out what the threshold promised.
     estimate_against_truth : dict of str to EstimateScore
         How near the estimate is on those rows whose outcome is known, by figure.
     weeks : list of Week
@@ -124,11 +126,11 @@ class RunPerformance:
         self._window_rows = config.monitoring.window_rows
         self._test_window_rows = config.monitoring.test_window_rows
         self._maturity = timedelta(hours=config.retraining.maturity_hours)
-        self._confidence = config.business.confidence
         self._threshold = run.threshold
-        calibration = run.metrics.calibration
-        # where the target was infeasible, what was promised instead
-        self._promised = calibration.promised_precision or calibration.target_precision
+        # how sure a verdict has to be is a setting of today; what was promised is the run's
+        self._promise = msgspec.structs.replace(
+            run.metrics.calibration.promise, confidence=config.business.confidence
+        )
         self._reference = _rated_reference(reference, set(not_monitored))
         self._log = PredictionLogReader(project.model_dir, [])
         self._not_in_log: set[str] = set()
@@ -177,17 +179,22 @@ class RunPerformance:
             n_rows=n_rows,
         )
 
-    def decide_promise(self, labelled: LabelledPredictions | None = None) -> PromiseDecision:
-        """Test the promised precision again, on all that is known."""
+    def decide_promise(
+        self,
+        labelled: LabelledPredictions | None = None,
+        *,
+        predictions: PredictionWindow | None = None,
+    ) -> PromiseDecision:
+        """Test what was promised again, on all that is known."""
         labelled = self.labelled() if labelled is None else labelled
         n_windows = len(labelled) // self._test_window_rows
         stop = n_windows * self._test_window_rows
-        return decide_promise(
+        return decide_objective(
+            self._promise,
             _counts_of(labelled),
             _counts_of(labelled.rows(stop - self._test_window_rows, stop)) if n_windows else None,
             n_windows,
-            target_precision=self._promised,
-            confidence=self._confidence,
+            predictions=predictions,
         )
 
     def decide_degradation(self, figures: PerformanceEstimate | RealizedPerformance) -> DegradationDecision:
@@ -214,6 +221,8 @@ class RunPerformance:
         rows: DriftRows,
         prediction_ids: Sequence[str],
         rows_by_hour: Mapping[str, Counter[str]],
+        *,
+        predictions: PredictionWindow | None = None,
     ) -> PerformanceAnswer:
         """Say all that is known.
 
@@ -225,6 +234,8 @@ class RunPerformance:
             Theirs.
         rows_by_hour : mapping of str to Counter
             Predictions by run and hour; see `LogCensus`.
+        predictions : PredictionWindow, optional
+            The latest complete window of predictions.
         """
         self.refresh()
         estimate = self.estimate(rows)
@@ -242,7 +253,7 @@ class RunPerformance:
             estimated_degradation=self.decide_degradation(estimate),
             realized=realized,
             realized_degradation=self.decide_degradation(realized),
-            promise=self.decide_promise(labelled),
+            promise=self.decide_promise(labelled, predictions=predictions),
             estimate_against_truth=self._score_estimate(rows, prediction_ids),
             weeks=describe_weeks(
                 self.outcomes.weeks(),

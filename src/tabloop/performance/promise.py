@@ -1,4 +1,4 @@
-"""Whether outcomes bear out the precision that the threshold promised, however often one looks."""
+"""Whether outcomes bear out what the threshold promised, however often one looks: the precision first."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 from scipy.optimize import brentq
 from scipy.special import betainc, betaln, xlog1py, xlogy
 
+from tabloop.artifacts.documents.promise import Objective
 from tabloop.statistics.intervals import exact_interval
 
 Verdict = Literal["refuted", "supported", "undecided"]
@@ -42,26 +43,32 @@ class DecisionCounts:
 
 @dataclass(frozen=True)
 class PromiseDecision:
-    """Whether outcomes bear out the precision that the threshold promised.
+    """Whether outcomes bear out what the threshold promised.
 
     Attributes
     ----------
     verdict : str
         `refuted`, `supported` or `undecided`.
     target_precision, confidence : float
-        What was promised, and how sure a verdict is.
+        What was promised, and how sure a verdict is. No precision (None) where another objective chose the
+        threshold.
     predicted_positive_rows, true_positive_rows : int
         The run's labelled rows that were decided positive, and those of them that are.
     precision : float or None
         Observed; None without such rows.
     lower_bound, upper_bound : float
-        One-sided bounds that hold at every look together.
+        One-sided bounds of what was promised that hold at every look together.
     reason : str
         A sentence that says what the verdict rests on.
+    objective : {"precision", "recall", "capacity", "costs"}
+        Of what the promise is.
+    promised, observed : float or None
+        What was promised of it, and what was observed: a precision or recall, positive decisions in 1,000
+        rows, or the value of 1,000 rows.
     """
 
     verdict: Verdict
-    target_precision: float
+    target_precision: float | None
     confidence: float
     predicted_positive_rows: int
     true_positive_rows: int
@@ -69,6 +76,26 @@ class PromiseDecision:
     lower_bound: float
     upper_bound: float
     reason: str = ""
+    objective: Objective = "precision"
+    promised: float | None = None
+    observed: float | None = None
+
+    @property
+    def what(self) -> str:
+        """What was promised, as a noun.
+
+        Examples
+        --------
+        >>> decide_promise(DecisionCounts(), target_precision=0.9, confidence=0.95).what
+        'precision of 0.9'
+        """
+        match self.objective:
+            case "capacity":
+                return f"at most {self.promised:g} positive decisions in 1,000 rows"
+            case "costs":
+                return f"value of {self.promised:.5g} or more of 1,000 rows"
+            case _:
+                return f"{self.objective} of {self.promised:g}"
 
 
 def decide_promise(
@@ -128,7 +155,7 @@ def decide_promise(
         window_high = exact_interval(
             latest_window.true_positive_rows,
             latest_window.predicted_positive_rows,
-            confidence=1.0 - 2 * 3 * alpha / (pi * n_windows) ** 2,
+            confidence=1.0 - 2 * window_level(alpha / 2, n_windows),
         )[1]
     if not all_rows.labelled_rows:
         reason = "no outcome is known"
@@ -159,7 +186,20 @@ def decide_promise(
         lower_bound=low,
         upper_bound=high,
         reason=reason,
+        promised=target_precision,
+        observed=hits / rows if rows else None,
     )
+
+
+def window_level(alpha: float, number: int) -> float:
+    """Give the error that the test of a window may have, so that those of all windows add up to `alpha`.
+
+    Examples
+    --------
+    >>> round(sum(window_level(0.05, number) for number in range(1, 100_000)), 4)
+    0.05
+    """
+    return 6 * alpha / (pi * number) ** 2
 
 
 def lasting_upper_bound(hits: int, rows: int, alpha: float) -> float:

@@ -271,6 +271,11 @@ def metrics_of(metrics: Metrics) -> dict[str, float]:
     """List a run's figures: on the test rows, of the promise, of each candidate under cross-validation."""
     found = {name: getattr(metrics, name) for name in _FIGURES}
     found |= {f"promise.{name}": getattr(metrics.calibration, name) for name in _PROMISE}
+    for promise in metrics.calibration.promises:
+        found |= {
+            f"promise.{promise.objective}.{name}": getattr(promise, name)
+            for name in ("promised", "observed", "threshold")
+        }
     for each in metrics.cv_ranking:
         if each.failure is None:
             found |= {

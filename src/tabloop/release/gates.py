@@ -264,22 +264,24 @@ def judge_quality(
     """Check the figures on the test part against the floors, and against the champion on the same rows.
 
     A run is refused when it is not proved as good as the champion, see `judge_comparison`; and when its
-    precision promise is infeasible where the champion's is kept, unless that is allowed.
+    promise is infeasible where the champion's is kept, unless that is allowed.
     """
     floors = config.release
     metrics = run.metrics
-    roc_auc, feasible = metrics.roc_auc, metrics.calibration.feasible
+    roc_auc, promise = metrics.roc_auc, metrics.calibration.promise
+    feasible = promise.feasible
     problems = []
     if not roc_auc >= floors.min_roc_auc:
         problems.append(
             f"test ROC-AUC is {roc_auc:.4f}, expected at least release.min_roc_auc = {floors.min_roc_auc:g}"
         )
     if floors.require_promise and not feasible:
-        problems.append("the precision promise is infeasible and release.require_promise is true")
+        problems.append(f"the {promise.objective} promise is infeasible and release.require_promise is true")
     said = f"test ROC-AUC {roc_auc:.4f} >= {floors.min_roc_auc:g}"
     evidence: dict[str, Any] = {
         "roc_auc": roc_auc,
         "min_roc_auc": floors.min_roc_auc,
+        "objective": promise.objective,
         "promise_feasible": feasible,
         "require_promise": floors.require_promise,
         "allow_infeasible": allow_infeasible,
@@ -306,8 +308,8 @@ def judge_quality(
     evidence["champion"]["promise_kept"] = promise_kept
     if promise_kept and not feasible and not allow_infeasible and not floors.require_promise:
         problems.append(
-            f"a precision of {metrics.calibration.target_precision:g} cannot be promised "
-            f"({metrics.calibration.promised_precision:.3f} can), champion {champion} keeps its promise; "
+            f"{promise.asked} cannot be promised ({promise.kept} can), "
+            f"champion {champion} keeps its promise; "
             "a run that is made with --allow-infeasible goes live all the same"
         )
     return Gate("quality", not problems, "; ".join(problems) or said, evidence)

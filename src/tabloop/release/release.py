@@ -78,7 +78,7 @@ def release(
     challenger_gates : callable, optional
         Lists the further gates of a challenger; a challenger is not judged without them.
     allow_infeasible : bool, default=False
-        Let a run whose precision promise is infeasible replace a champion that keeps its promise.
+        Let a run whose promise is infeasible replace a champion that keeps its promise.
     dry_run : bool, default=False
         Judge and change nothing: the run stays open, the champion stays, nothing is noted.
     progress : Progress, optional

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabloop.artifacts.documents.evaluation import Evaluation
 from tabloop.artifacts.documents.metrics import Metrics
+from tabloop.artifacts.documents.promise import OBJECTIVE_NAMES, Promise
 from tabloop.artifacts.documents.split_figures import promise_scope
 from tabloop.charts.chart import Chart, no_data
 from tabloop.charts.heat import heat_chart
@@ -34,18 +35,8 @@ def lead_of(run: RunDocuments) -> str:
 
 def verdict_of(run: RunDocuments) -> tuple[str, Tone]:
     """Say what the gates and the promise said."""
-    promise = run.metrics.calibration
-    if promise.feasible:
-        promised = (
-            f"Promised: at least {promise.target_precision:.1%} of the positive decisions are right, with "
-            f"confidence {promise.confidence:.0%}, {promise_scope(run.metrics.split)}."
-        )
-    else:
-        promised = (
-            f"That {promise.target_precision:.1%} of the positive decisions are right cannot be promised "
-            f"from these rows; with confidence {promise.confidence:.0%} it is at least "
-            f"{promise.promised_precision:.1%}."
-        )
+    promise = run.metrics.calibration.promise
+    promised = promise.sentence(promise_scope(run.metrics.split))
     if run.gates is None:
         return f"Not judged yet: the run is open. {promised}", "plain"
     if run.gates.passed:
@@ -57,7 +48,7 @@ def verdict_of(run: RunDocuments) -> tuple[str, Tone]:
 def tiles_of(run: RunDocuments) -> tuple[Tile, ...]:
     """Give the figures that everybody asks for."""
     metrics = run.metrics
-    promise = metrics.calibration
+    promise = metrics.calibration.promise
 
     def below(name: str) -> str:
         low, high = metrics.intervals[name]
@@ -77,10 +68,9 @@ def tiles_of(run: RunDocuments) -> tuple[Tile, ...]:
             f"95% interval {low:.4f} to {high:.4f}; 0.5 is chance",
         ),
         Tile(
-            "Promised precision",
-            percent_text(promise.promised_precision),
-            f"with confidence {promise.confidence:.0%}; {percent_text(promise.target_precision)} was "
-            f"asked for",
+            f"Promised {OBJECTIVE_NAMES[promise.objective]}",
+            promise.promised_text(),
+            _asked_words(promise),
         ),
         Tile(
             "Threshold",
@@ -88,6 +78,14 @@ def tiles_of(run: RunDocuments) -> tuple[Tile, ...]:
             "decided positive are rows of this probability or more",
         ),
     )
+
+
+def _asked_words(promise: Promise) -> str:
+    how_sure = f"with confidence {promise.confidence:.0%}"
+    if promise.interval is not None:
+        return f"at least, {how_sure}; at most {number_text(promise.interval[1], 5)}"
+    limit = "at most, " if promise.objective == "capacity" else ""
+    return f"{limit}{how_sure}; {promise.target_text()} was asked for"
 
 
 def summary_of(run: RunDocuments) -> tuple[tuple[Block, ...], ...]:

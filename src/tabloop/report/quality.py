@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tabloop.artifacts.documents.evaluation import Evaluation
 from tabloop.artifacts.documents.metrics import Calibration, Metrics
+from tabloop.artifacts.documents.promise import OBJECTIVE_NAMES
 from tabloop.charts.bars import Bars, histogram_chart
 from tabloop.charts.chart import Chart, Table, no_data
 from tabloop.charts.colours import series_colour
@@ -41,8 +42,17 @@ def quality_section(run: RunDocuments) -> Section:
         gain_chart(found),
         lift_chart(found),
         mistakes_chart(found),
-        threshold_chart(run.metrics.calibration, was_searched=run.metrics.search is not None),
+        *threshold_charts(run.metrics.calibration, was_searched=run.metrics.search is not None),
     )
+    promised = promises_table(run.metrics.calibration)
+    if promised is not None:
+        blocks.append(
+            Listing(
+                promised,
+                "What each objective promises at the threshold that it would choose, each by itself; the "
+                "first chose. Observed is what the training rows show, out-of-fold.",
+            )
+        )
     return Section("quality", "How good it is", (*blocks, Figures(charts)))
 
 
@@ -121,7 +131,9 @@ def precision_recall_chart(found: Evaluation, metrics: Metrics) -> Chart:
             ),
             *decided,
         ],
-        limits=[Limit(promise.target_precision, f"asked for: {promise.target_precision:.1%}")],
+        limits=[Limit(promise.target_precision, f"asked for: {promise.target_precision:.1%}")]
+        if promise.objective == "precision"
+        else [],
     )
 
 
@@ -259,6 +271,82 @@ def lift_chart(found: Evaluation) -> Chart:
         ],
         limits=[Limit(1.0, "as by chance", colour="faint")],
     )
+
+
+def promises_table(found: Calibration) -> Table | None:
+    """List what each objective promises; None where there is one only, which the first screen tells."""
+    if len(found.promises) < 2:
+        return None
+    return Table(
+        ("objective", "promise", "observed", "threshold", "decided positive"),
+        tuple(
+            (
+                OBJECTIVE_NAMES[each.objective],
+                each.describe(),
+                each.observed_text(),
+                f"{each.threshold:.4f}",
+                f"{each.predicted_positive_rows:,} of {found.n_rows:,}",
+            )
+            for each in found.promises
+        ),
+    )
+
+
+def threshold_charts(found: Calibration, *, was_searched: bool = False) -> tuple[Chart, ...]:
+    """Draw what all thresholds would do, and how the one that was chosen was found."""
+    walk = (threshold_chart(found, was_searched=was_searched),) if found.objective == "precision" else ()
+    if len(found.path) < 2:
+        return walk
+    path = sorted(found.path, key=lambda each: each.threshold)
+    thresholds = [max(0.0, each.threshold) for each in path]  # below 0 where all rows are decided positive
+    chosen = Limit(found.threshold, f"chosen: {number_text(found.threshold, 3)}", along="x")
+    decided = [each.predicted_positive_rows for each in path]
+    hits = [each.true_positive_rows for each in path]
+    consequences = line_chart(
+        "What every threshold does",
+        f"Out-of-fold on {found.n_rows:,} training rows. Only the promise of the chosen threshold was "
+        "tested; the lines show what else could be had, and at what price.",
+        Axis("threshold of the decision", high=1.0),
+        Axis("share", "percent", low=0.0, high=1.0),
+        [
+            Line("precision", thresholds, [h / n for h, n in zip(hits, decided, strict=True)], "model"),
+            Line("recall", thresholds, [h / found.positive_rows for h in hits], "positive"),
+            Line("decided positive", thresholds, [n / found.n_rows for n in decided], "series-5"),
+        ],
+        limits=[chosen],
+    )
+    return (*walk, consequences, *_value_charts(found, thresholds, decided, hits, chosen))
+
+
+def _value_charts(
+    found: Calibration, thresholds: list[float], decided: list[int], hits: list[int], chosen: Limit
+) -> tuple[Chart, ...]:
+    """Draw the value of every threshold, where the config has prices."""
+    promise = next((each for each in found.promises if each.prices is not None), None)
+    if promise is None or promise.prices is None or promise.interval is None:
+        return ()
+    prices = promise.prices
+    values = [
+        prices.value_per_1000(rows, hit, found.positive_rows, found.n_rows)
+        for rows, hit in zip(decided, hits, strict=True)
+    ]
+    low, high = promise.interval
+    # thresholds that cost far more than the best brings would press all others together
+    floor = -2 * max(abs(promise.observed), 1000 * prices.miss * found.positive_rows / found.n_rows)
+    shown = [i for i, value in enumerate(values) if value >= floor]
+    chart = line_chart(
+        "Value of 1,000 rows by threshold",
+        f"Where {prices.describe()}. The bar is the interval that holds with confidence "
+        f"{promise.confidence:.0%} at the threshold that the prices choose.",
+        Axis("threshold of the decision", high=1.0),
+        Axis("value of 1,000 rows"),
+        [
+            Line("value", [thresholds[i] for i in shown], [values[i] for i in shown], "model"),
+            Line("promised", [promise.threshold], [promise.observed], "positive", [low], [high], dots=True),
+        ],
+        limits=[chosen],
+    )
+    return (chart,)
 
 
 def threshold_chart(promise: Calibration, *, was_searched: bool = False) -> Chart:

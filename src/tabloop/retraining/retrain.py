@@ -170,11 +170,23 @@ def _retrain(
             )
         raise
     record = msgspec.structs.replace(data.record, trigger=trigger)
-    challenger = challenger_project(project, data.dataset.path)
+    challenger = challenger_project(with_calibrated_business(project, champion), data.dataset.path)
     run, release = run_all(challenger, progress, retraining=record, challenger_gates=challenger_gates)
     _keep_quarantine(run, data)
     prune_datasets(store, project.config, is_retraining=True)
     return RetrainingReport(champion.run_id, dry_run, decision, record, release)
+
+
+def with_calibrated_business(project: Project, champion: RunFolder) -> Project:
+    """Ask of a challenger what `tabloop calibrate` asked of the champion.
+
+    Only as long as the settings in force are those of the file at that time: a file that was changed since,
+    or `--set business...`, is newer than the champion.
+    """
+    calibrated = champion.lineage.calibrated_from
+    if calibrated is None or calibrated.business_in_file != project.config.business.model_dump(mode="json"):
+        return project
+    return Project(_with(project.config, business=champion.config.business), project.config_path)
 
 
 def _keep_quarantine(run: RunFolder, data: RetrainingData) -> None:

@@ -51,29 +51,26 @@ def _title(contract: Contract, metrics: Metrics, lineage: Lineage) -> str:
 
 
 def _promise(metrics: Metrics) -> str:
-    promise = metrics.calibration
-    low, high = promise.precision_interval
-    if promise.feasible:
-        said = (
-            f"Of the rows decided positive, at least **{promise.target_precision:.1%}** are right, with "
-            f"confidence {promise.confidence:.0%}, {promise_scope(metrics.split)}."
-        )
-    else:
-        said = (
-            f"A precision of {promise.target_precision:.1%} **cannot be promised** from these rows. The "
-            f"best promise with confidence {promise.confidence:.0%} is "
-            f"**{promise.promised_precision:.1%}**."
-        )
+    found = metrics.calibration
+    low, high = found.precision_interval
+    others = [f"- {each.describe()} at a threshold of {each.threshold:.4f}" for each in found.promises[1:]]
+    told = (
+        "\n\nOther objectives of the config would have chosen other thresholds; at this one they are not "
+        f"promised:\n\n{chr(10).join(others)}"
+        if others
+        else ""
+    )
     seen = "the training part"
     if metrics.search is not None:
-        seen = f"the {promise.n_rows:,} training rows that the search for settings did not see"
+        seen = f"the {found.n_rows:,} training rows that the search for settings did not see"
     return (
-        f"## The promise\n\n{said}\n\n"
+        f"## The promise\n\n{found.promise.sentence(promise_scope(metrics.split))}\n\n"
         f"A row is decided positive where its probability, as float64, is at least "
-        f"`{promise.threshold!r}`. Out-of-fold on {seen} that is "
-        f"{promise.predicted_positive_rows:,} rows with a precision of "
-        f"{promise.precision_observed:.1%} ({low:.1%} to {high:.1%}) and a recall of "
-        f"{promise.recall:.1%}, from {promise.positive_rows:,} positives." + _effective_words(metrics)
+        f"`{found.threshold!r}`. Out-of-fold on {seen} that is "
+        f"{found.predicted_positive_rows:,} rows with a precision of "
+        f"{found.precision_observed:.1%} ({low:.1%} to {high:.1%}) and a recall of "
+        f"{found.recall:.1%}, from {found.positive_rows:,} positives."
+        f"{_effective_words(metrics)}{told}"
     )
 
 
@@ -256,5 +253,15 @@ def _lineage(lineage: Lineage) -> str:
     return (
         "## Lineage\n\n| what | where | SHA-256 |\n|---|---|---|\n"
         + "\n".join(lines)
-        + f"\n\nSeed {lineage.seed}; {libraries}."
+        + f"\n\nSeed {lineage.seed}; {libraries}.{_calibrated_words(lineage)}"
+    )
+
+
+def _calibrated_words(lineage: Lineage) -> str:
+    source = lineage.calibrated_from
+    if source is None:
+        return ""
+    return (
+        f"\n\nThe model is that of run `{source.run_id}`, at another threshold: nothing was trained. It was "
+        f"trained as run `{source.trained_as}`."
     )

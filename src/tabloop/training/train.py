@@ -38,13 +38,13 @@ from tabloop.training.cross_validation import (
 )
 from tabloop.training.evaluation import evaluate
 from tabloop.training.folds import assign_folds
+from tabloop.training.objectives import choose_threshold
 from tabloop.training.plan import plan_training
 from tabloop.training.pool import Watcher, run_tasks
 from tabloop.training.preprocessing import ContractFeatures
 from tabloop.training.search import apply_found, held_back_rows, search_settings
 from tabloop.training.search_journal import SearchJournal
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench
-from tabloop.training.threshold import calibrate_threshold
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,6 +72,8 @@ class TrainingResult:
     oof_proba : ndarray of float64, shape (n_train,)
         The winner's out-of-fold probabilities, calibrated as its pipeline's are; NaN for the earliest rows of
         a split by time, which no fold scores.
+    judging : ndarray of bool, shape (n_train,)
+        Which training rows the threshold was chosen on.
     test_proba : ndarray of float64, shape (n_test,)
         The winner's probabilities of the test part.
     evaluation : EvaluationReport
@@ -91,6 +93,7 @@ class TrainingResult:
     threshold: ThresholdReport
     candidate_thresholds: dict[str, float]
     oof_proba: NDArray[np.float64]
+    judging: NDArray[np.bool_]
     test_proba: NDArray[np.float64]
     evaluation: EvaluationReport
     features: pl.DataFrame
@@ -166,7 +169,7 @@ def train_model(
     TrainingError
         If every candidate failed, or the winner cannot be fitted on all rows.
     InfeasibleError
-        If no threshold can promise the precision and `business.on_infeasible` is `fail`.
+        If no threshold can promise what the business asks for and `business.on_infeasible` is `fail`.
     """
     y = _target(train, contract)
     features = feature_frame(contract, train)
@@ -251,15 +254,22 @@ def train_model(
 
         score_map = _winner_map(config, best, y, marks.weights)
         oof_proba = _probabilities(best, score_map)
-        of_judging = y[judging], marks.take(judging)
-        threshold = _calibrate(config, *of_judging, oof_proba[judging])
+        y_judging, judging_marks = y[judging], marks.take(judging)
+        threshold = choose_threshold(
+            y_judging,
+            oof_proba[judging],
+            config.business,
+            marks=judging_marks,
+            scores_saw_labels=scores_saw_labels(config),
+        )
         thresholds = {
-            report.name: _calibrate(config, *of_judging, report.probabilities[judging]).threshold
+            report.name: choose_threshold(
+                y_judging, report.probabilities[judging], config.business, marks=judging_marks
+            ).threshold
             for report in ranking[1:]
             if report.probabilities is not None
         }
-        if not threshold.feasible and config.business.on_infeasible == "fail":
-            raise InfeasibleError(describe_infeasible(threshold))
+        require_feasible(threshold, config)
         thresholds[best.name] = threshold.threshold
         pipelines = _load_pipelines(outcomes, ranking, best, score_map, contract, thresholds)
 
@@ -270,6 +280,7 @@ def train_model(
         threshold=threshold,
         candidate_thresholds=thresholds,
         oof_proba=oof_proba,
+        judging=judging,
         test_proba=test_proba,
         evaluation=evaluate(_target(test, contract), test_proba, threshold.threshold, test_marks),
         features=features,
@@ -300,31 +311,45 @@ def _require_graphs(trials: list[TaskOutcome], contract: Contract, why_no_graph:
         )
 
 
+def scores_saw_labels(config: Config) -> bool:
+    """Tell whether the winner's scores are fitted to the labels by a map that can follow them anywhere."""
+    return config.training.probability_calibration == "isotonic"
+
+
+def require_feasible(threshold: ThresholdReport, config: Config) -> None:
+    """Raise where the promise cannot be kept and the business wants it kept.
+
+    Raises
+    ------
+    InfeasibleError
+        If so; it names the best promise.
+    """
+    if not threshold.feasible and config.business.on_infeasible == "fail":
+        raise InfeasibleError(describe_infeasible(threshold))
+
+
+_LESS = {
+    "precision": "business.target_precision, business.confidence",
+    "recall": "business.target_recall, business.confidence",
+    "capacity": "business.capacity, business.confidence",
+    "costs": "business.costs, business.confidence",
+}
+
+
 def describe_infeasible(threshold: ThresholdReport) -> str:
     """Say that the promise cannot be kept, and which one could."""
+    promise = threshold.promise
     return (
-        f"no threshold can promise a precision of {threshold.target_precision:g} with confidence "
+        f"no threshold can promise {promise.asked} with confidence "
         f"{threshold.confidence:g} on {threshold.n_rows:,} training rows with {threshold.positive_rows:,} "
-        f"positives; the best that can be promised is {threshold.promised_precision:.3f}. "
-        "Ask for less (business.target_precision, business.confidence), bring more rows, or take the best "
+        f"positives; the best that can be promised is {promise.kept}. "
+        f"Ask for less ({_LESS[promise.objective]}), bring more rows, or take the best "
         "(business.on_infeasible: best)."
     )
 
 
 def _target(frame: pl.DataFrame, contract: Contract) -> NDArray[np.int8]:
     return np.asarray(frame[contract.target.name].to_numpy(), dtype=np.int8)
-
-
-def _calibrate(
-    config: Config, y: NDArray[np.int8], marks: RowMarks, y_proba: NDArray[np.float64]
-) -> ThresholdReport:
-    return calibrate_threshold(
-        y,
-        y_proba,
-        target_precision=config.business.target_precision,
-        confidence=config.business.confidence,
-        marks=marks,
-    )
 
 
 def _winner_map(

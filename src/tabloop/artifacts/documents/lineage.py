@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -103,6 +103,29 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
 
 
+class CalibratedFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """The run whose model a run has, at another threshold.
+
+    Attributes
+    ----------
+    run_id : str
+        That run.
+    model : Ingredient
+        Its pipeline, which differs from this run's in the threshold alone.
+    trained_as : str
+        The run that trained the model: the same one, or the first of several that were calibrated from each
+        other.
+    business_in_file : dict
+        The section `business` of the config's file when this was done, without what `--set` changed. While
+        it is still that, a retraining takes this run's settings in its place.
+    """
+
+    run_id: str
+    model: Ingredient
+    trained_as: str
+    business_in_file: dict[str, Any]
+
+
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run comes from.
 
@@ -126,6 +149,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
         Versions of those that decide the numbers.
     platform : Machine
         The machine on which the run was trained.
+    calibrated_from : CalibratedFrom or None
+        Whose model it has, where `tabloop calibrate` made it; None of a run that was trained.
     """
 
     run_id: str
@@ -141,4 +166,5 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     libraries: dict[str, str]
     platform: Machine
     split: SplitSetting | None = None
+    calibrated_from: CalibratedFrom | None = None
     format_version: int = FORMAT_VERSION

@@ -8,6 +8,7 @@ import msgspec
 
 from tabloop.artifacts.documents.document import FORMAT_VERSION
 from tabloop.artifacts.documents.lineage import SplitRule
+from tabloop.artifacts.documents.promise import Consequence, Objective, Promise
 from tabloop.artifacts.documents.search import Settings
 from tabloop.artifacts.documents.split_figures import SplitFigures
 
@@ -51,17 +52,21 @@ class ThresholdReport(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     type : str
         The procedure.
+    objective : {"precision", "recall", "capacity", "costs"}
+        What chose the threshold (`business.choose`); the precision in runs before there was a choice.
     target_precision, confidence : float
         The precision and the confidence that were asked for.
     threshold : float
         Lies strictly between two neighbouring scores, or below all of them.
     feasible : bool
-        Whether the target can be promised.
-    promised_precision : float
-        Holds with `confidence`: the target, or the best that can be promised when infeasible.
-    precision_lower_bound : float
+        Whether the target of the objective can be promised.
+    promised_precision : float or None
+        Holds with `confidence`: the target, or the best that can be promised when infeasible. None where
+        another objective chose.
+    precision_lower_bound : float or None
         Clopper-Pearson bound of the chosen cut at the error budget it was tested with. Above a feasible
-        target it describes how much was to spare; only `promised_precision` is promised.
+        target it describes how much was to spare; only `promised_precision` is promised. None where another
+        objective chose.
     precision_observed : float
         Fraction of positives among the rows predicted positive.
     precision_interval : tuple of float
@@ -71,7 +76,13 @@ class ThresholdReport(msgspec.Struct, frozen=True, kw_only=True):
     predicted_positive_rows, true_positive_rows, positive_rows, n_rows : int
         The counts behind it.
     steps : tuple of ThresholdStep
-        The walk from few to many rows, at most 201 of its cuts, the chosen one among them.
+        The walk of a promised precision from few to many rows, at most 201 of its cuts, the chosen one among
+        them; empty where another objective chose.
+    promises : tuple of Promise
+        What each objective of the config promises at the threshold that it would choose, the one that chose
+        first. Each holds by itself. Empty in runs before there was a choice.
+    path : tuple of Consequence
+        What thresholds over the whole range do, from the highest down; those of `promises` among them.
     bound : str
         `clopper_pearson` is exact; `korn_graubard` is its approximation by effective counts, where rows of a
         group depend on each other or rows have weights. Then `precision_lower_bound`, `precision_interval`
@@ -86,8 +97,8 @@ class ThresholdReport(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
     threshold: float
     feasible: bool
-    promised_precision: float
-    precision_lower_bound: float
+    promised_precision: float | None
+    precision_lower_bound: float | None
     precision_observed: float
     precision_interval: tuple[float, float]
     recall: float
@@ -96,10 +107,36 @@ class ThresholdReport(msgspec.Struct, frozen=True, kw_only=True):
     positive_rows: int
     n_rows: int
     steps: tuple[ThresholdStep, ...]
-    type: Literal["fixed_sequence"] = "fixed_sequence"
+    type: Literal["fixed_sequence", "order_statistic", "fixed_cuts"] = "fixed_sequence"
     bound: Literal["clopper_pearson", "korn_graubard"] = "clopper_pearson"
     effective_rows: float | None = None
     predicted_positive_groups: int | None = None
+    objective: Objective = "precision"
+    promises: tuple[Promise, ...] = ()
+    path: tuple[Consequence, ...] = ()
+
+    @property
+    def promise(self) -> Promise:
+        """What the objective that chose the threshold promises."""
+        return self.promises[0] if self.promises else self.precision_promise
+
+    @property
+    def precision_promise(self) -> Promise:
+        """The promise of a precision that chose this threshold."""
+        if self.promised_precision is None or self.precision_lower_bound is None:
+            raise ValueError(f"the {self.objective} chose this threshold; it promises no precision")
+        return Promise(
+            objective="precision",
+            confidence=self.confidence,
+            target=self.target_precision,
+            threshold=self.threshold,
+            feasible=self.feasible,
+            promised=self.promised_precision,
+            bound=self.precision_lower_bound,
+            observed=self.precision_observed,
+            predicted_positive_rows=self.predicted_positive_rows,
+            true_positive_rows=self.true_positive_rows,
+        )
 
 
 class Calibration(ThresholdReport, frozen=True, kw_only=True):
