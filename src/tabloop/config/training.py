@@ -204,7 +204,8 @@ class TrainingConfig(Section):
     )
     search: SearchConfig | None = Field(
         None,
-        description="Whether settings of the candidates are searched; `tabloop docs search`. Null for no search.",
+        description="Whether settings of the candidates are searched (`tabloop docs search`); null for no "
+        "search.",
     )
 
     @model_validator(mode="before")
