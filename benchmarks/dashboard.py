@@ -1,10 +1,10 @@
 """Measure `/predict` at 16 connections with three dashboards open, beside the same without.
 
-    python -m benchmarks.dashboard --project FOLDER     # config.yaml and a champion; best with a month of history
+    python -m benchmarks.dashboard --project FOLDER     # config.yaml and a champion; best with a month
 
-A dashboard asks what its page Now asks, as often as it does: overview, health, traffic and windows every five
-seconds. With and without take turns on one service; what counts is the ratio. `benchmarks.production_month` makes the
-history. It also tells how long the answers take that open a page on 30 days.
+A dashboard asks what its page Now asks, as often as it does: overview, health, traffic and windows every
+five seconds. With and without take turns on one service; what counts is the ratio. The month of history is
+made by `benchmarks.production_month`. It also tells how long the answers take that open a page on 30 days.
 """
 
 from __future__ import annotations
@@ -88,9 +88,11 @@ def main() -> None:
             for watched in (False, True) if turn % 2 == 0 else (True, False):
                 with Dashboards(url, 3 if watched else 0):
                     load = closed_loop(server.port, requests, connections=16, seconds=options.seconds)
-                rates[watched] = load.requests_per_s
+                rates[watched] = load.per_s
             ratios.append(rates[True] / rates[False])
-            print(f"without {rates[False]:,.0f}/s, with three dashboards {rates[True]:,.0f}/s: {ratios[-1]:.3f}")
+            print(
+                f"without {rates[False]:,.0f}/s, with three dashboards {rates[True]:,.0f}/s: {ratios[-1]:.3f}"
+            )
     print(f"median {statistics.median(ratios):.3f}; load average {os.getloadavg()[0]:.1f}")
 
 
