@@ -16,6 +16,7 @@
     ├── MissingExtraError (ImportError)      an optional library is not installed
     ├── DatabaseError (RuntimeError)         a database cannot be reached, refuses, or broke off
     ├── StorageError (ConnectionError)       object storage does not answer, or refuses
+    ├── ClusterError (ConnectionError)       a Ray cluster cannot be joined, or lacks what the work needs
     ├── TrainingError (RuntimeError)         no candidate could be trained
     ├── ExportError (RuntimeError)           a step of the model has no exact ONNX form
     ├── ReportError (RuntimeError)           a report cannot be printed
@@ -218,6 +219,10 @@ class MissingExtraError(TabloopError, ImportError):
 
 class StorageError(TabloopError, ConnectionError):
     """Object storage does not answer, or refuses what was asked."""
+
+
+class ClusterError(TabloopError, ConnectionError):
+    """A Ray cluster cannot be joined, or its nodes lack what the work needs."""
 
 
 class TrainingError(TabloopError, RuntimeError):

@@ -107,6 +107,33 @@ class Pace:
         return (now_s - begun_s) * (1 - fraction) / (fraction - begun)
 
 
+@dataclass(frozen=True)
+class FilesState(PoolState):
+    """What a progress display shows of the files of a data set.
+
+    Attributes
+    ----------
+    rows : int
+        Rows that were scored so far.
+    rows_per_s : float
+        How fast.
+    """
+
+    rows: int = 0
+    rows_per_s: float = 0.0
+    unit: str = "files"
+
+    def describe(self) -> str:
+        """Say how far it is.
+
+        Examples
+        --------
+        >>> FilesState(3, 50, (), rows=1_200_000, rows_per_s=43_512.4).describe()
+        'scoring, 1,200,000 rows, 43,512 rows/s'
+        """
+        return f"scoring, {self.rows:,} rows, {self.rows_per_s:,.0f} rows/s"
+
+
 class Progress(Protocol):
     """Told what is going on; draws it, logs it or keeps quiet."""
 

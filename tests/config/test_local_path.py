@@ -22,8 +22,6 @@ def test_a_setting_that_is_a_path_takes_no_url(workspace: Workspace, setting: st
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("score", "s3://b/x.csv", "--output", "y.csv"),
-        ("score", "x.csv", "--output", "s3://b/y.csv"),
         ("data", "check", "s3://b/x.parquet"),
         ("data", "load", "s3://b/x.csv", "--to", "sqlite:///a.db", "--table", "t", "--key", "id"),
         ("data", "synthesize", "--rows", "5", "--output", "s3://b/x.csv"),

@@ -28,6 +28,7 @@ from tabloop.inference.scoring_service import (
     load_service,
     load_tested_service,
 )
+from tabloop.scoring.batch import REFUSED, score_rows_in_place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,6 +162,44 @@ class Model:
                 }
             )
         )
+
+    def score_batch(self, batch: Table) -> Any:
+        """Answer each row of a batch, for engines that hand batches out: Spark, Dask, DuckDB, Polars.
+
+        One call uses one thread, since the engine has one for each batch. A row that the contract refuses
+        raises nothing: it stays, without an answer. What `tabloop score` gives each row, to the bit.
+
+        Parameters
+        ----------
+        batch : Arrow table or record batch, Polars or pandas frame with n_rows rows
+            The contract's columns; others are not looked at.
+
+        Returns
+        -------
+        answered : batch of the same kind with n_rows rows
+            Its columns, the probability (double), the decision (int8), and `refused` (text): null, or why the
+            contract refuses the row; then the other two are null.
+
+        Raises
+        ------
+        DataError
+            If the columns are not the contract's, or one of them is named as an answer.
+
+        Examples
+        --------
+        >>> load("artifacts").score_batch(pl.DataFrame({"minutes": [300.0, -20.0]}))["refused"].to_list()
+        [None, 'minutes: range']
+        """
+        given = read_frame(batch)
+        answers = score_rows_in_place(self._service, self._data_config, FrameRows(given.rows))
+        if given.kind == "arrow":  # its columns stay as they are, to their types
+            added = answers.to_arrow()
+            for name in answers.columns:
+                column = added[name].combine_chunks()
+                column = column.cast("string") if name == REFUSED else column
+                batch = batch.append_column(name, column)
+            return batch
+        return given.answer(given.rows.hstack(answers.get_columns()))
 
     def explain(self, frame: Table) -> Any:
         """Say of each row what each column contributed to the model's answer.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tabloop.artifacts.prediction_log.verify import LogReport
     from tabloop.outcomes.import_file import ImportReport
     from tabloop.retraining.retrain import RetrainingReport
+    from tabloop.scoring.data_set import DataSetReport
     from tabloop.scoring.tables import ScoringReport
     from tabloop.streaming.simulation.simulate_stream import SimulationReport
 
@@ -167,15 +168,17 @@ class Project:
         reasons: int = 0,
         run: str | None = None,
         progress: bool | None = None,
-    ) -> ScoringReport:
-        """Score a file or table with the champion, in bounded memory; for frames there is `Model.decide`.
+    ) -> ScoringReport | DataSetReport:
+        """Score a file, table or data set, in bounded memory; for frames there is `Model.decide`.
 
         Parameters
         ----------
         source : path, optional
             A CSV or Parquet file, or `table:NAME` of the configured database; by default `data.source`.
+            Into a folder also a folder, a pattern, or a URL.
         output : path, optional
-            A .csv or .parquet file. Refused rows go beside it, to `OUTPUT.quarantine.jsonl`.
+            A .csv or .parquet file; refused rows go beside it, to `OUTPUT.quarantine.jsonl`. Or a folder,
+            also at a URL: each file becomes parts, and what is there of an earlier, killed call stays.
         sink : bool, default=False
             Write to the table of `scoring.sink` instead.
         reasons : int, default=0
@@ -187,7 +190,8 @@ class Project:
 
         Returns
         -------
-        report : ScoringReport
+        report : ScoringReport or DataSetReport
+            The second of a folder; its `manifest` lists the parts.
 
         Raises
         ------
@@ -199,6 +203,8 @@ class Project:
         >>> report = Project("artifacts").score("rows.csv", "scored.parquet")
         >>> report.rows_scored, report.quarantine.rows
         (600, 0)
+        >>> Project("artifacts").score("rows.csv", "scored").manifest.rows_scored
+        600
         """
         if sink == (output is not None):
             raise ConfigError("score: give either an output or sink=True")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tabloop.artifacts.documents.tradeoffs import TradeoffReport
     from tabloop.lifecycle.reproduce import ReproductionReport
     from tabloop.release.release import ReleaseDecision
+    from tabloop.scoring.data_set import DataSetReport
     from tabloop.scoring.tables import ScoringReport
 
 
@@ -175,16 +176,25 @@ def score(
     output: str | Path | None,
     n_reasons: int,
     progress: bool | None,
-) -> ScoringReport:
-    """Score a file or a table; see `tabloop.scoring.job`."""
+) -> ScoringReport | DataSetReport:
+    """Score a file, a table or a data set; see `tabloop.scoring.job` and `tabloop.scoring.data_set`."""
+    from tabloop.scoring.data_set import score_data_set
+    from tabloop.scoring.job import is_folder
     from tabloop.scoring.job import score as score_input
 
+    named = None if source is None else str(source)
     with shown(progress) as watcher:
         watcher.step("scoring")
+        if output is not None and is_folder(str(output)):
+            report = score_data_set(
+                settings, run_id, named, str(output), n_reasons=n_reasons, progress=watcher.tasks
+            )
+            report.require_complete()
+            return report
         job = score_input(
             settings,
             run_id,
-            None if source is None else str(source),
+            named,
             None if output is None else Path(output),
             n_reasons=n_reasons,
             progress=watcher.fraction,

@@ -28,8 +28,9 @@ from tabloop.cli.report_commands import report
 from tabloop.cli.retrain_commands import retrain
 from tabloop.cli.run_commands import calibrate, config, release, reproduce, run, train
 from tabloop.cli.runs_commands import runs
+from tabloop.cli.score_command import score
 from tabloop.cli.serve_commands import serve
-from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, score, tradeoffs
+from tabloop.cli.stage_commands import benchmark, export, parity, quantize, rollback, tradeoffs
 from tabloop.cli.stream_commands import stream
 from tabloop.errors import CheckFailedError, TabloopError
 from tabloop.extras import is_optional, missing_extra

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -56,6 +56,10 @@ class Settings:
     config: Path
     overrides: tuple[str, ...]
     as_json: bool
+
+    def with_override(self, override: str) -> Settings:
+        """Set something more, as by `--set`; it is stronger than what was set before."""
+        return replace(self, overrides=(*self.overrides, override))
 
     def project(self) -> Project:
         """Load the configuration; raise `ConfigError` if it is wrong."""

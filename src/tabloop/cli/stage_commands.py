@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tabloop.artifacts.layout import BENCHMARK, EXPORT_REPORT, PARITY_REPORT, QUANTIZE_REPORT, TRADEOFFS_PAGE
-from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
+from tabloop.cli.options import Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, publish_made, reported, write_json, write_table
 
 if TYPE_CHECKING:
@@ -162,58 +162,6 @@ def tradeoffs(settings: Settings, run_id: str | None) -> None:
             f"{point.candidate} {point.kind}: " + (f"beaten by {beaten}" if beaten else "on the frontier")
         )
     click.echo(f"written: {where['path']}")
-
-
-@click.command(epilog="Example: tabloop score march.parquet --output march-scored.parquet")
-@click.argument("source", metavar="[INPUT]", required=False)
-@click.option("--output", type=LocalPath(), help="A .csv or .parquet file.")
-@click.option("--sink", is_flag=True, help="The table of scoring.sink instead of a file.")
-@click.option("--reasons", type=click.IntRange(0, 20), default=0, metavar="N",
-              help="Name the N columns that spoke most for each decision, in --output.")  # fmt: skip
-@click.option("--run", "run_id", metavar="RUN", help="A run other than the champion; it must have passed.")
-@needs_extra("train")
-@with_settings
-def score(
-    settings: Settings, source: str | None, output: Path | None, sink: bool, reasons: int, run_id: str | None
-) -> None:
-    """Score a file or a table with the champion, in bounded memory.
-
-    INPUT is a CSV or Parquet file, or table:NAME for a table of the configured database; left out, it is
-    the configured source. Answers go to a file (--output) or, one a key, into the table of scoring.sink
-    (--sink).
-
-    Rows that the contract refuses go to OUTPUT.quarantine.jsonl (with --sink: TABLE.quarantine.jsonl) with
-    the reason. Exit code 2 when they are more than data.max_quarantine_fraction; the others are scored all
-    the same.
-    """
-    from tabloop.scoring.job import score as score_input
-
-    project = settings.project()
-    if sink == (output is not None):
-        raise click.UsageError("give either --output FILE or --sink")
-    if sink and reasons:
-        raise click.UsageError("--reasons go into a file, with --output")
-    with ProgressDisplay() as progress:
-        progress.step("scoring")
-        job = score_input(project, run_id, source, output, n_reasons=reasons, progress=progress.fraction)
-    report, where = job.report, job.where
-    described = {
-        "run_id": report.run_id,
-        "output": where,
-        "quarantine": str(job.quarantine),
-        "read": report.rows_read,
-        "scored": report.rows_scored,
-        "quarantined": report.quarantine.rows,
-        "positive": report.positive_rows,
-        "reasons": report.quarantine.reasons,
-    }
-    if not settings.as_json:
-        click.echo(
-            f"{where}: {report.rows_read:,} rows read = {report.rows_scored:,} scored "
-            f"({report.positive_rows:,} positive) + {report.quarantine.rows:,} refused; run {report.run_id}"
-        )
-    with reported(settings, described):
-        job.require_written()
 
 
 @click.command(epilog="Example: tabloop rollback")

@@ -7,6 +7,17 @@ import re
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
+def is_url(text: str) -> bool:
+    """Tell whether this is a URL rather than a path of this machine.
+
+    Examples
+    --------
+    >>> is_url("s3://bucket/march"), is_url("data/march")
+    (True, False)
+    """
+    return _URL.match(text) is not None
+
+
 def require_local_path(text: str) -> str:
     """Give a path back, or raise `ValueError` when it is a URL.
 
@@ -18,6 +29,6 @@ def require_local_path(text: str) -> str:
     Traceback (most recent call last):
     ValueError: got the URL s3://bucket/artifacts, expected a path of this machine
     """
-    if _URL.match(text):
+    if is_url(text):
         raise ValueError(f"got the URL {text}, expected a path of this machine")
     return text

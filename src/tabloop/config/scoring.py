@@ -58,4 +58,9 @@ class ScoringConfig(Section):
         description="What becomes of columns of the input that the model does not know: they `pass` through "
         "to the output, or `refuse` the input.",
     )
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="Where the files of a data set are scored: on the cores of this machine (`local`), or on "
+        "a Ray cluster (`ray`): that of `RAY_ADDRESS`, without it one on this machine.",
+    )
     sink: Sink = Field(default_factory=NoSink, description="Where `tabloop score INPUT --sink` writes.")

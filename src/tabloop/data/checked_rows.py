@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Rows checked at a time: what is in memory besides the chunk, whatever the source
-_SLICE_ROWS = 50_000
+_SLICE_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,34 @@ def read_checked_rows(
     DataError
         If the columns are not the contract's, or the target holds other values than the two declared.
     """
+    require_source_columns(
+        rows, config, contract, with_target=with_target, key=key, extra_allowed=extra_allowed
+    )
+
+    def checked() -> Iterator[CheckedRows]:
+        for chunk in slices_of(rows, progress):
+            try:
+                found = check_rows(
+                    chunk, contract, quarantine,
+                    with_target=with_target, key=key, decimal_comma=has_decimal_comma(config),
+                )  # fmt: skip
+            except DataError as error:
+                raise DataError(f"{rows.where}: {error}") from error
+            yield found
+
+    return checked()
+
+
+def require_source_columns(
+    rows: RowSource,
+    config: DataConfig,
+    contract: Contract,
+    *,
+    with_target: bool,
+    key: Sequence[str] = (),
+    extra_allowed: bool = False,
+) -> None:
+    """Raise `DataError` when an opened source has not the contract's columns; see `read_checked_rows`."""
     require_columns(
         contract,
         rows.columns,
@@ -103,24 +131,41 @@ def read_checked_rows(
         where=rows.where,
     )
 
-    source = config.source
-    decimal_comma = isinstance(source, CsvSource) and source.decimal_comma
 
-    def checked() -> Iterator[CheckedRows]:
-        for chunk in rows.chunks():
-            for part in _slices(chunk):
-                try:
-                    found = check_rows(
-                        part, contract, quarantine,
-                        with_target=with_target, key=key, decimal_comma=decimal_comma,
-                    )  # fmt: skip
-                except DataError as error:
-                    raise DataError(f"{rows.where}: {error}") from error
-                yield found
-            if progress is not None and rows.fraction_read is not None:
-                progress(rows.fraction_read)
+def has_decimal_comma(config: DataConfig) -> bool:
+    """Tell whether the source writes numbers as `3,5`."""
+    return isinstance(config.source, CsvSource) and config.source.decimal_comma
 
-    return checked()
+
+def slices_of(rows: RowSource, progress: Callable[[float], None] | None = None) -> Iterator[Chunk]:
+    """Read a source in slices of rows that are checked at a time; `progress` is told the fraction read."""
+    for chunk in rows.chunks():
+        yield from _slices(chunk)
+        if progress is not None and rows.fraction_read is not None:
+            progress(rows.fraction_read)
+
+
+@dataclass(frozen=True)
+class RefusedRows:
+    """Rows that the contract refuses, and those that could not be put into columns.
+
+    Attributes
+    ----------
+    rows : int
+        How many.
+    reasons : dict of str to int
+        Rows by `column: reason`; a row may count under several.
+    described : list of RefusedRow
+        The first of them, in order.
+    """
+
+    rows: int
+    reasons: dict[str, int]
+    described: list[RefusedRow]
+
+    def add_to(self, quarantine: Quarantine) -> None:
+        """Count them in."""
+        quarantine.add(self.rows, self.reasons, self.described)
 
 
 def check_rows(
@@ -132,7 +177,29 @@ def check_rows(
     key: Sequence[str] = (),
     decimal_comma: bool = False,
 ) -> CheckedRows:
-    """Check rows that have been read; see `read_checked_rows`.
+    """Check rows that have been read, and count the refused ones in; see `judge_rows`."""
+    checked, refused = judge_rows(
+        chunk,
+        contract,
+        with_target=with_target,
+        key=key,
+        decimal_comma=decimal_comma,
+        most_described_rows=quarantine.left_to_describe,
+    )
+    refused.add_to(quarantine)
+    return checked
+
+
+def judge_rows(
+    chunk: Chunk,
+    contract: Contract,
+    *,
+    with_target: bool,
+    key: Sequence[str] = (),
+    decimal_comma: bool = False,
+    most_described_rows: int,
+) -> tuple[CheckedRows, RefusedRows]:
+    """Check rows that have been read; see `read_checked_rows`. Threads may check several chunks side by side.
 
     Parameters
     ----------
@@ -140,23 +207,22 @@ def check_rows(
         The rows.
     contract : Contract
         The columns and rules that a valid row meets.
-    quarantine : Quarantine
-        Takes the refused rows.
     with_target : bool
         Whether rows need a target.
     key : sequence of str
         Columns that may not be null.
     decimal_comma : bool, default=False
         Whether numbers are written `3,5`.
+    most_described_rows : int
+        Describe so many of the refused rows.
 
     Returns
     -------
-    checked : CheckedRows
+    checked, refused : CheckedRows and RefusedRows
     """
     frame = _point_decimals(chunk.frame, contract) if decimal_comma else chunk.frame
-    left = quarantine.left_to_describe
     report = check_table(
-        contract, frame, with_target=with_target, lines=chunk.lines, most_described_rows=left
+        contract, frame, with_target=with_target, lines=chunk.lines, most_described_rows=most_described_rows
     )
     typed, places, reasons = report.accepted, report.accepted_rows, dict(report.reasons)
     refused = [*report.refused, *(_as_refused(row) for row in chunk.malformed)]
@@ -167,13 +233,14 @@ def check_rows(
         if missing.any():
             reasons[f"{name}: null"] = reasons.get(f"{name}: null", 0) + int(missing.sum())
     if keyless.any():
-        refused += [_without_key(chunk, int(place), key) for place in places[keyless][:left]]
+        keyless_places = places[keyless][:most_described_rows]
+        refused += [_without_key(chunk, int(place), key) for place in keyless_places]
         typed, places = typed.filter(pl.Series(~keyless)), places[~keyless]
     for reason, count in chunk.malformed_reasons.items():
         reasons[f"(row): {reason}"] = count
     n_refused = chunk.frame.height - len(places) + sum(chunk.malformed_reasons.values())
-    quarantine.add(n_refused, reasons, sorted(refused, key=lambda row: row.line))
-    return CheckedRows(typed, places, chunk.frame)
+    described = sorted(refused, key=lambda row: row.line)
+    return CheckedRows(typed, places, chunk.frame), RefusedRows(n_refused, reasons, described)
 
 
 def _slices(chunk: Chunk) -> Iterator[Chunk]:

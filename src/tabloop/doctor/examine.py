@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tabloop.config.loading import load_project
 from tabloop.config.serving import ServingConfig
+from tabloop.doctor.cluster import examine_cluster
 from tabloop.doctor.finding import Finding
 from tabloop.doctor.installation import examine_installation
 from tabloop.doctor.machine import examine_machine
@@ -51,4 +52,5 @@ def examine(config: Path, overrides: Sequence[str], environ: Mapping[str, str]) 
     yield from examine_machine(folder, serving.max_connections)
     if project is not None:
         yield from examine_project(project, environ)
+    yield from examine_cluster(project)
     yield examine_port()

@@ -10,11 +10,13 @@ from tabloop.artifacts.files import require_other_file
 from tabloop.artifacts.store import RunStore
 from tabloop.config.data import DataConfig
 from tabloop.config.loading import Project
+from tabloop.config.local_path import is_url
 from tabloop.config.scoring import SqlSink
 from tabloop.data.open_source import file_of, named_input
-from tabloop.errors import ConfigError
+from tabloop.errors import ConfigError, DataError
 from tabloop.explanation.row_explainer import row_explainer
 from tabloop.inference.scoring_service import load_service
+from tabloop.scoring.input_files import SUFFIXES, is_data_set
 from tabloop.scoring.reasons import Reasons, reason_names
 from tabloop.scoring.tables import (
     FileOutput,
@@ -24,6 +26,30 @@ from tabloop.scoring.tables import (
     require_output_file,
     score_rows,
 )
+
+
+def is_folder(output: str) -> bool:
+    """Tell whether answers go into a folder rather than into one file.
+
+    Raises
+    ------
+    DataError
+        If the name is neither that of a file that is understood nor one of a folder.
+
+    Examples
+    --------
+    >>> [is_folder(output) for output in ("scored.csv", "scored", "s3://bucket/scored", "v1.2/")]
+    [False, True, True, True]
+    """
+    if is_url(output) or output.endswith("/") or Path(output).is_dir():
+        return True
+    if Path(output).suffix.lower() in SUFFIXES:
+        return False
+    if Path(output).suffix:
+        raise DataError(
+            f"{output}: expected a name that ends in .csv, .parquet or .pq for a file, or in / for a folder"
+        )
+    return True
 
 
 @dataclass(frozen=True)
@@ -87,6 +113,8 @@ def score(
     ConfigError, DataError, DatabaseError
         If input or output cannot be what they are named as; see `score_rows`.
     """
+    if output is not None and is_data_set(source):
+        raise DataError(f"{output}: is one file, and {source} may be many; name a folder for the answers")
     config, folder = named_input(project.config.data, project.folder, source)
     names = reason_names(n_reasons)
     destination, quarantine, where = _destination(project, output, names)

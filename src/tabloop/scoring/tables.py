@@ -16,14 +16,14 @@ from tabloop.artifacts.files import open_atomic
 from tabloop.config.data import DataConfig
 from tabloop.contract.contract import Contract
 from tabloop.cores import cpu_count
-from tabloop.data.checked_rows import CheckedRows, read_checked_rows
+from tabloop.data.checked_rows import require_source_columns, slices_of
 from tabloop.data.open_source import open_source
 from tabloop.data.quarantine import Quarantine, require_few_refused
-from tabloop.data.row_source import RowSource
+from tabloop.data.row_source import Chunk, RowSource
 from tabloop.errors import DataError
-from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.inference.scoring_service import ScoringService, decide_side_by_side
+from tabloop.inference.scoring_service import ScoringService
 from tabloop.scoring.reasons import Reasons
+from tabloop.scoring.slices import SliceScorer, score_side_by_side
 
 _PARQUET = (".parquet", ".pq")
 
@@ -146,30 +146,25 @@ def score_rows(
         If the input cannot be read or its columns are not the contract's; no file appears.
     """
     contract = service.contract
+    scorer = SliceScorer(service, config, output.key, reasons)
     opened = open_source(
         config.source, folder, contract, limits=config.limits, with_target=False, extra=output.key
     )
     with contextlib.closing(opened) as rows, open_atomic(quarantine_path) as quarantine_file:
-        answers = pl.Schema(
-            {contract.probability_name: pl.Float64(), contract.decision_name: pl.Int8()}
-            | ({} if reasons is None else dict.fromkeys(reasons.names, pl.String()))
-        )
         output.prepare(rows, contract, service.run_id)
-        quarantine = Quarantine(config.limits, quarantine_file)
-        checked = read_checked_rows(
-            rows, config, contract, quarantine,
-            with_target=False, key=output.key, extra_allowed=extra_allowed, progress=progress,
-        )  # fmt: skip
-        scoring = _Scoring(service, output.key, reasons)
+        require_source_columns(
+            rows, config, contract, with_target=False, key=output.key, extra_allowed=extra_allowed
+        )
+        scoring = _Scoring(Quarantine(config.limits, quarantine_file))
         with ThreadPoolExecutor(cpu_count()) as pool:
             dtypes = rows.dtypes or [pl.String()] * len(rows.columns)
-            schema = pl.Schema(dict(zip(rows.columns, dtypes, strict=True)) | dict(answers))
-            output.write(scoring.answers(checked, pool), schema)
+            schema = pl.Schema(dict(zip(rows.columns, dtypes, strict=True)) | dict(scorer.answers))
+            output.write(scoring.frames(scorer, slices_of(rows, progress), pool), schema)
         return ScoringReport(
-            scoring.rows + quarantine.rows,
-            scoring.rows,
+            scoring.rows_read,
+            scoring.rows_scored,
             scoring.positive_rows,
-            quarantine,
+            scoring.quarantine,
             service.run_id,
             rows.where,
         )
@@ -178,30 +173,21 @@ def score_rows(
 class _Scoring:
     """One pass over a source, and its counts."""
 
-    def __init__(self, service: ScoringService, key: tuple[str, ...], reasons: Reasons | None) -> None:
-        self._service = service
-        self._key = key
-        self._reasons = reasons
-        self.rows = 0
-        self.positive_rows = 0
+    def __init__(self, quarantine: Quarantine) -> None:
+        self.quarantine = quarantine
+        self.rows_read = self.rows_scored = self.positive_rows = 0
 
-    def answers(
-        self, checked_rows: Iterator[CheckedRows], pool: ThreadPoolExecutor
+    def frames(
+        self, scorer: SliceScorer, slices: Iterator[Chunk], pool: ThreadPoolExecutor
     ) -> Iterator[pl.DataFrame]:
         """Score slice by slice: the input's columns as they were read, then the answers."""
-        contract = self._service.contract
-        for checked in checked_rows:
-            columns = columns_of_frame(contract, checked.typed)
-            decisions = decide_side_by_side(self._service, columns, pool)
-            self.rows += len(decisions.label)
-            self.positive_rows += int(decisions.label.sum())
-            keys = [checked.typed[name] for name in self._key if name in contract.columns]
-            yield checked.as_read.with_columns(
-                *keys,
-                pl.Series(contract.probability_name, decisions.probability, dtype=pl.Float64),
-                pl.Series(contract.decision_name, decisions.label, dtype=pl.Int8),
-                *([] if self._reasons is None else self._reasons.of(columns, decisions)),
-            )
+        left = lambda: self.quarantine.left_to_describe  # noqa: E731
+        for scored in score_side_by_side(scorer, slices, pool, cpu_count(), left):
+            scored.refused.add_to(self.quarantine)
+            self.rows_read += scored.rows_read
+            self.rows_scored += scored.frame.height
+            self.positive_rows += scored.positive_rows
+            yield scored.frame
 
 
 def require_most_scored(report: ScoringReport, config: DataConfig) -> None:

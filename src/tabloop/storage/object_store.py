@@ -22,6 +22,8 @@ CREDENTIALS = {
     "gs": "GOOGLE_SERVICE_ACCOUNT or GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
 }
+#: Schemes of web servers, whose files are public and can only be read.
+WEB_SCHEMES = ("https", "http")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _CONNECT_S = 5.0
 _DOWNLOAD_BYTES = 1 << 20
@@ -54,6 +56,8 @@ class ObjectStore:
         `s3://BUCKET/PATH`, `gs://BUCKET/PATH` or `az://ACCOUNT/CONTAINER/PATH`.
     patience_s : float, default=60.0
         How long lost connections and answers of 5xx are tried again, with growing pauses.
+    web : bool, default=False
+        Whether the URL may also be one of `WEB_SCHEMES`.
 
     Raises
     ------
@@ -65,13 +69,14 @@ class ObjectStore:
         If the address cannot be understood.
     """
 
-    def __init__(self, url: str, *, patience_s: float = 60.0) -> None:
+    def __init__(self, url: str, *, patience_s: float = 60.0, web: bool = False) -> None:
         self.url = url.rstrip("/")
         self._scheme = urlsplit(url).scheme
-        if self._scheme not in CREDENTIALS:
+        known = (*CREDENTIALS, *(WEB_SCHEMES if web else ()))
+        if self._scheme not in known:
             raise DataError(
                 f"{url}: expected a URL of object storage, such as s3://BUCKET/PATH "
-                f"(known: {', '.join(CREDENTIALS)})"
+                f"(known: {', '.join(known)})"
             )
         try:
             import obstore
@@ -83,7 +88,7 @@ class ObjectStore:
             "connect_timeout": timedelta(seconds=min(_CONNECT_S, patience_s)),
             "timeout": timedelta(seconds=max(5 * patience_s, 5.0)),
         }
-        if self._scheme == "s3" and require_safe_endpoint(url):
+        if self._scheme == "http" or (self._scheme == "s3" and require_safe_endpoint(url)):
             client["allow_http"] = True
         retries: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=patience_s)}
         with self._told():
@@ -98,23 +103,42 @@ class ObjectStore:
                 return None
             return StoredObject(bytes(found.bytes()), found.meta["e_tag"] or "")
 
-    def download(self, key: str, file: BinaryIO) -> bool:
-        """Write an object into an open file, in bounded memory; False where there is none."""
+    def download(self, key: str, file: BinaryIO, *, version: str | None = None) -> bool:
+        """Write an object into an open file, in bounded memory; False where there is none of that version."""
         with self._told(key):
             try:
-                found = self._api.get(self._store, key)
-            except FileNotFoundError:
+                found = self._api.get(self._store, key, options={"if_match": version} if version else None)
+            except (FileNotFoundError, self._api.exceptions.PreconditionError):
                 return False
             for block in found.stream(min_chunk_size=_DOWNLOAD_BYTES):
                 file.write(block)
             return True
 
-    def keys(self, below: str = "") -> Iterator[str]:
-        """List the keys below a path, in no order."""
+    def entries(self, below: str = "") -> Iterator[tuple[str, int, str]]:
+        """List key, size and version of the objects below a path, in no order."""
         with self._told(below):
             for some in self._api.list(self._store, below or None, chunk_size=1000):
                 for each in some:
-                    yield str(each["path"])
+                    yield str(each["path"]), int(each["size"]), _version(each)
+
+    def entry(self, key: str) -> tuple[str, int, str] | None:
+        """Give key, size and version of an object; None where there is none."""
+        with self._told(key):
+            try:
+                found = self._api.head(self._store, key)
+            except FileNotFoundError:
+                return None
+            return key, int(found["size"]), _version(found)
+
+    def keys(self, below: str = "") -> Iterator[str]:
+        """List the keys below a path, in no order."""
+        for key, _, _ in self.entries(below):
+            yield key
+
+    def remove(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+        with self._told(key), contextlib.suppress(FileNotFoundError):
+            self._api.delete(self._store, key)
 
     def put(self, key: str, content: bytes | Path) -> None:
         """Write an object, in place of one that is there; a file of this machine in bounded memory."""
@@ -145,10 +169,13 @@ class ObjectStore:
         try:
             yield
         except (self._api.exceptions.BaseError, FileNotFoundError, ValueError) as error:
-            raise StorageError(
-                f"{self.url}{'/' * bool(key)}{key}: {_sentence(error)}. The environment says who you are: "
-                f"{CREDENTIALS[self._scheme]}"
-            ) from error
+            names = CREDENTIALS.get(self._scheme)
+            advice = f". The environment says who you are: {names}" if names else ""
+            raise StorageError(f"{self.url}{'/' * bool(key)}{key}: {_sentence(error)}{advice}") from error
+
+
+def _version(found: Any) -> str:
+    return str(found.get("e_tag") or found["last_modified"])
 
 
 def require_safe_endpoint(url: str) -> bool:

@@ -1,0 +1,1 @@
+"""A Ray cluster: joining it, and what it offers."""

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.conftest import Workspace
+from tests.scoring.test_data_set import answers, contents
+
+from tabloop.contract.sampling.sampler import sample_rows
+
+# Ray warns of much that is not ours: its drivers are processes of their own
+TWO_NODES = """
+import json, sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
+other = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+raylets = [info.process.pid for info in other.all_processes["raylet"]]
+print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+def _children(pid: int) -> list[int]:
+    """Every process that a process has started, and theirs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, parent = int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])
+            if parent == pid:
+                found += [name, *_children(name)]
+    return found
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[dict[str, Any]]:
+    """A cluster of two nodes with a CPU each, on this machine."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TWO_NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        left = [process.pid, *_children(process.pid)]
+        process.communicate(timeout=120)
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_a_cluster_writes_the_same_bytes_and_a_poisoned_file_fails_alone(data_set: Workspace) -> None:
+    (data_set.folder / "visits/day=2026-11-02/c.parquet").write_bytes(b"poison")
+    assert data_set.run("score", "visits", "--output", "here").code == 2
+    outcome = data_set.run_process("score", "visits", "--output", "there", "--engine", "ray", "--json")
+    assert outcome.code == 2
+    assert list(json.loads(outcome.out)["failed"]) == ["day=2026-11-02/c.parquet"], outcome.err
+    assert len(answers(data_set.folder / "there")) == 600
+    assert contents(data_set.folder / "there") == contents(data_set.folder / "here")
+
+
+@pytest.mark.soak
+def test_a_node_that_is_killed_costs_no_row_and_doubles_none(
+    trained_copy: Workspace, two_nodes: dict[str, Any]
+) -> None:
+    folder = trained_copy.folder
+    rows = sample_rows(trained_copy.project().contract, 1_000_000, seed=5)
+    rows = rows.with_columns(pl.Series("place", range(rows.height)))
+    for number in range(50):
+        day = folder / f"visits/day={number:02}"
+        day.mkdir(parents=True)
+        rows.slice(number * 20_000, 20_000).write_parquet(day / "a.parquet")
+    assert trained_copy.run("score", "visits", "--output", "here").code == 0
+    driver = subprocess.Popen(
+        [sys.executable, "-c", "from tabloop.cli import main; main()", "score", "visits", "--output", "there",
+         "--engine", "ray", "--address", two_nodes["address"]],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    while len(list((folder / "there").rglob("*-0*.parquet"))) < 6 and driver.poll() is None:
+        time.sleep(0.02)
+    for raylet in two_nodes["raylets"]:
+        for pid in [raylet, *_children(raylet)]:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    said, _ = driver.communicate(timeout=600)
+    assert driver.returncode == 0, said
+    assert contents(folder / "there") == contents(folder / "here")
+    assert answers(folder / "there")["place"].to_list() == list(range(rows.height))
+    # the driver is killed and started again, with a file that cannot be read
+    (folder / "visits/day=31/a.parquet").write_bytes(b"poison")
+    arguments = ["score", "visits", "--output", "again", "--engine", "ray", "--address", two_nodes["address"]]
+    driver = subprocess.Popen(
+        [sys.executable, "-c", "from tabloop.cli import main; main()", *arguments], cwd=folder, text=True
+    )
+    while len(list((folder / "again").rglob("*-0*.parquet"))) < 6 and driver.poll() is None:
+        time.sleep(0.02)
+    driver.kill()
+    driver.wait()
+    outcome = trained_copy.run_process(*arguments)
+    assert outcome.code == 2
+    assert "1 of 50 files could not be scored" in outcome.err
+    assert "visits/day=31/a.parquet: not a Parquet file" in outcome.err
+    places = answers(folder / "again")["place"].to_list()
+    assert places == [place for place in range(rows.height) if place // 20_000 != 31]
+
+
+@pytest.mark.soak
+def test_a_cluster_that_is_not_there_is_one_clear_error(data_set: Workspace) -> None:
+    outcome = data_set.run_process(
+        "score", "visits", "--output", "there", "--engine", "ray", "--address", "127.0.0.1:9"
+    )
+    assert outcome.code == 2
+    assert "Ray at 127.0.0.1:9: cannot be joined" in outcome.err
+    assert "Traceback" not in outcome.err
