@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ LIBRARIES = ("tabloop", "numpy", "polars", "onnxruntime", "scikit-learn")
 _ADDRESS_VARIABLE = "RAY_ADDRESS"
 # A node answers a question within this long, the start of its first worker included
 _ANSWER_S = 120.0
+_CONNECT_S = 10.0
 # Data go through files; messages between the processes are small
 _LOCAL_OBJECT_STORE_BYTES = 256 << 20
 
@@ -82,6 +84,7 @@ def joined_cluster(address: str | None = None, *, needed_by: str) -> Iterator[An
     local: Mapping[str, Any] = {"num_cpus": cpu_count(), "object_store_memory": _LOCAL_OBJECT_STORE_BYTES,
                              "include_dashboard": False}  # fmt: skip
     try:
+        _require_listener(found)
         ray.init(found or "local", logging_level=logging.ERROR, log_to_driver=False,
                  **({} if found else local))  # fmt: skip
     except Exception as error:  # ConnectionError, RuntimeError, ValueError, and some of Ray's own
@@ -94,6 +97,13 @@ def joined_cluster(address: str | None = None, *, needed_by: str) -> Iterator[An
         yield ray
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str | None) -> None:
+    """Raise `OSError` where nobody listens, at once: Ray itself tries for minutes."""
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
 
 
 def cluster_nodes(ray: Any) -> list[ClusterNode]:
