@@ -187,8 +187,8 @@ class Model:
 
         Examples
         --------
-        >>> load("artifacts").score_batch(pl.DataFrame({"minutes": [300.0, -20.0]}))["refused"].to_list()
-        [None, 'minutes: range']
+        >>> load("artifacts").score_batch(pl.DataFrame({"minutes": [300.0, None]}))["refused"].to_list()
+        [None, 'minutes: null']
         """
         given = read_frame(batch)
         answers = score_rows_in_place(self._service, self._data_config, FrameRows(given.rows))
