@@ -189,11 +189,6 @@ class TrainingConfig(Section):
     probability_calibration: Literal["none", "sigmoid", "isotonic"] = Field(
         "none", description="How the winner's out-of-fold probabilities are calibrated."
     )
-    engine: Literal["local", "ray"] = Field(
-        "local",
-        description="Where candidates are fitted: in processes of this machine (`local`), or on a Ray "
-        "cluster (`ray`), as `scoring.engine` says. Changes no result.",
-    )
     workers: StrictInt | None = Field(
         None,
         ge=1,
