@@ -67,7 +67,7 @@ def test_each_default_space_is_valid_and_on_the_page(kind: str) -> None:
     assert config.search is not None
     candidate = config.candidates[kind]
     assert search_problems(config.search, config.candidates) == []
-    (row,) = re.findall(rf"^\| `{kind}` \| (.*) \|$", (ROOT / "docs" / "search.md").read_text(), re.M)
+    (row,) = re.findall(rf"^\| `{kind}` \| (.*) \|$", (ROOT / "docs" / "tuning.md").read_text(), re.M)
     cells = dict(re.findall(r"`(\w+)` ([^`]+?)(?=, `|$)", row))
     assert set(cells) == set(DEFAULT_SPACES[kind])
     for setting, dimension in DEFAULT_SPACES[kind].items():

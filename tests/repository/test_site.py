@@ -33,6 +33,12 @@ def test_each_page_is_in_a_section(page: str) -> None:
     assert page in reached_from("index"), f"name {page} in the toctree of a section: docs/how-to.md, say"
 
 
+def test_no_page_has_the_name_of_one_that_sphinx_makes() -> None:
+    assert not {"search", "genindex", "py-modindex"} & set(PAGES), (
+        "it would take the place of ours on the site"
+    )
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_each_page_begins_with_a_title_and_a_sentence(page: str) -> None:
     title, sentence = (DOCS / f"{page}.md").read_text().split("\n\n")[:2]

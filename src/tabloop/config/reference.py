@@ -17,7 +17,8 @@ from tabloop.config.config import Config
 
 _HEAD = """# Configuration
 
-Generated from the types by `make docs`; a test fails when it is stale.
+Here you look up every setting: its type, its default and its meaning. Generated from the types by
+`make docs`; a test fails when it is stale.
 
 Settings come from the defaults below, then `config.yaml` (or `--config PATH`), then environment variables
 `TABLOOP_SECTION__KEY` (and `TABLOOP_SEED`), then `--set section.key=value`, which is read as YAML and may be

@@ -92,7 +92,7 @@ class SearchConfig(Section):
     )
     spaces: dict[str, dict[str, Dimension | None]] = Field(
         default_factory=dict,
-        description="By candidate and setting, what replaces the default (`tabloop docs search`): "
+        description="By candidate and setting, what replaces the default (`tabloop docs tuning`): "
         "`{low, high}`, with `log: true` where factors count, or a list of values; null leaves a setting as "
         "configured.",
     )

@@ -204,7 +204,7 @@ class TrainingConfig(Section):
     )
     search: SearchConfig | None = Field(
         None,
-        description="Whether settings of the candidates are searched (`tabloop docs search`); null for no "
+        description="Whether settings of the candidates are searched (`tabloop docs tuning`); null for no "
         "search.",
     )
 
