@@ -64,7 +64,8 @@ class Load:
                 time.sleep(0.01)
 
 
-@pytest.mark.parametrize("away_s", [0.0, pytest.param(60.0, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("away_s", [60.0])
 def test_machines_that_follow_ship_drain_and_die_lose_and_double_nothing(
     project: Workspace, remote: ObjectStore, s3: S3, tmp_path: Path, away_s: float
 ) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,9 @@ from tabloop.artifacts.files import utc_now
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
+from tabloop.errors import PointerMovedError
 from tabloop.fleet.fleet_folder import FleetFolder, FleetState
+from tabloop.fleet.pointer import Pointer
 from tabloop.fleet.promote import promote_run
 from tabloop.fleet.remote_runs import RemoteRuns
 from tabloop.monitoring.run_monitor import RunMonitor
@@ -244,3 +247,48 @@ def test_the_command_says_how_each_machine_stands_and_follows_a_rollback(
     assert shown.code == 0, shown.err
     assert f"champion {first.run_id}" in shown.out
     assert f"{machines[0].shipper.machine}" in shown.out
+
+
+def test_a_process_that_watches_tells_of_drift_and_of_silent_machines(
+    released: Workspace, machines: list[Machine], remote: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = machines
+    one.answer(students(released, 150, 1).with_columns(pl.col("minutes_watched") * 50))
+    two.shipper.look()
+    one.shipper.look(is_last=True)
+    looks = iter([None])
+
+    def pause(_: float) -> None:
+        if next(looks, "ended") == "ended":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tabloop.cli.monitor_commands.time", SimpleNamespace(sleep=pause))
+    ended = released.run("monitor", "--fleet", "--watch", "--set", "monitoring.silent_after_s=0.001")
+    assert ended.code == 130, ended.err
+    on = json.loads((released.model_dir / "fleet" / "monitoring" / "alarms.json").read_bytes())["on"]
+    assert f"machine:{two.shipper.machine}" in on
+    assert "windowed:minutes_watched" in on
+    assert f"machine:{one.shipper.machine}" not in on
+
+
+def test_a_challenger_moves_the_pointer_unless_somebody_did(released: Workspace, remote: ObjectStore) -> None:
+    fleet, state = gathered(released, remote)
+    challenger = another_run(RunStore(fleet.project.model_dir))
+    fleet.promote(challenger.run_id, state.run_id)
+    moved = Pointer(remote, "production").read()
+    assert moved is not None
+    assert (moved.move.run_id, moved.move.reason) == (challenger.run_id, "a retraining passed")
+    with pytest.raises(PointerMovedError, match="look again"):
+        fleet.promote(challenger.run_id, state.run_id)
+
+
+def test_retrain_asks_the_triggers_about_all_machines(
+    released: Workspace, machines: list[Machine], remote: ObjectStore
+) -> None:
+    for machine in machines:
+        machine.answer(students(released, 60, 1))
+        machine.shipper.look(is_last=True)
+    told = json.loads(released.run("retrain", "--fleet", "--if-triggered", "--json").out)
+    assert told["retrained"] is False
+    assert told["champion_run_id"] == RunStore(released.model_dir).champion_name()
+    assert (released.model_dir / "fleet" / "champion").is_symlink()

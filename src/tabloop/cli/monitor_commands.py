@@ -11,11 +11,14 @@ import click
 from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 from tabloop.cli.production_reports import write_drift_report, write_monitor_report
+from tabloop.extras import require_extra
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from tabloop.config.loading import Project
     from tabloop.fleet.fleet_folder import FleetState
+    from tabloop.monitoring.alarm_board import AlarmBoard
     from tabloop.monitoring.drift_answer import DriftAnswer
     from tabloop.monitoring.run_performance import PerformanceAnswer
     from tabloop.monitoring.weeks import Week
@@ -44,24 +47,31 @@ def monitor(
     All of it is computed from the prediction log and the feedback; no service has to run.
 
     With --fleet the logs and outcomes of all machines are brought together first, in artifacts/fleet: it says
-    what one machine would say that had answered everything, and which machines are late or silent.
+    what one machine would say that had answered everything, and which machines are late or silent. With
+    --watch it also tells the receivers of alarms: run one such process in the fleet.
     """
     from tabloop.artifacts.store import RunStore
     from tabloop.cli.fleet import open_fleet
+    from tabloop.errors import StorageError
+    from tabloop.monitoring.alarms import drift_alarms, figure_alarms
     from tabloop.monitoring.alerts import read_alert_troubles
     from tabloop.monitoring.run_monitor import RunMonitor, live_since
 
-    project = settings.project()
+    project, is_again = settings.project(), False
     gathering = open_fleet(project, pointer) if fleet else None
     machines = None if gathering is None else gathering.gather()
     project = project if gathering is None else gathering.project
     store = RunStore(project.model_dir)
     following = RunMonitor(project, store.require_champion())
+    board = _fleet_alarms(project) if gathering is not None and watch else None
     while True:
-        if gathering is not None and machines is None:
+        if gathering is not None and is_again:
             rebuilt = gathering.log.times_rebuilt
-            machines = gathering.gather()
-            if (
+            try:
+                machines = gathering.gather()
+            except StorageError as error:  # what is known stays, and the next look tries again
+                click.echo(f"trouble: {error}", err=True)
+            if machines is not None and (
                 gathering.log.times_rebuilt != rebuilt
                 or live_since(store, machines.run_id) != following.since
             ):
@@ -91,12 +101,24 @@ def monitor(
             click.echo(f"retraining: {trigger.reason}; next: {trigger.recommended_action}")
             for trouble in troubles:
                 click.echo(f"trouble: {trouble}")
+        if board is not None and machines is not None:
+            on = drift_alarms(following) | figure_alarms(performance, trigger) | machines.alarms()
+            board.show(on, run_id=following.run.run_id)
         if not watch:
             return
-        machines = None
+        is_again = True
         time.sleep(every)
         if not settings.as_json:
             click.echo()
+
+
+def _fleet_alarms(project: Project) -> AlarmBoard:
+    """Tell the receivers of the config which alarms come on; what is not delivered waits in the folder."""
+    require_extra("serve", "tabloop monitor --fleet --watch")
+    from tabloop.monitoring.alarm_board import AlarmBoard
+    from tabloop.monitoring.alerts import Alerts
+
+    return AlarmBoard(project.model_dir, Alerts(project.config.alerts, project.model_dir))
 
 
 def _show_machines(fleet: FleetState) -> None:

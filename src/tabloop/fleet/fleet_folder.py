@@ -77,15 +77,18 @@ class FleetState:
     machines: list[MachineState] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def troubles(self) -> list[str]:
-        """Say what is wrong, in whole sentences."""
-        told = [
-            f"{each.machine} is {each.standing}: it last said something at {each.said_at}, and its log is "
-            f"there up to {each.complete_before}"
+    def alarms(self) -> dict[str, str]:
+        """Name the machines that are late or silent, each as an alarm of its own."""
+        return {
+            f"machine:{each.machine}": f"{each.machine} is {each.standing}: it last said something at "
+            f"{each.said_at}, and its log is there up to {each.complete_before}"
             for each in self.machines
             if each.standing in ("late", "silent")
-        ]
-        return [*told, *self.problems]
+        }
+
+    def troubles(self) -> list[str]:
+        """Say what is wrong, in whole sentences."""
+        return [*self.alarms().values(), *self.problems]
 
 
 class FleetFolder:

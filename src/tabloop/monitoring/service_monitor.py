@@ -27,6 +27,7 @@ from tabloop.errors import (
 )
 from tabloop.explanation.explained_record import ExplainedRecord
 from tabloop.monitoring.alarm_board import AlarmBoard
+from tabloop.monitoring.alarms import drift_alarms, figure_alarms
 from tabloop.monitoring.alerts import Alerts
 from tabloop.monitoring.dashboard import Dashboard
 from tabloop.monitoring.refusal_watch import RefusalWatch
@@ -274,12 +275,7 @@ class ServiceMonitor:
             on = {
                 name: raised.words for name, raised in self._alarms.on.items() if name in _ALARMS_OF_FIGURES
             }
-        if rule.covariate_shift:
-            on["drift_rule"] = rule.drifted_words
-        if rule.prediction_shift:
-            on["prediction_shift"] = rule.rate_words
-        for alarm in self._following.active_alarms():
-            on[f"windowed:{alarm.feature}"] = alarm.words
+        on |= drift_alarms(self._following)
         refused = metrics.total("tabloop_invalid_rows")
         records = metrics.total("tabloop_predictions") + refused
         self._refusals.update(int(records - self._records_seen), int(refused - self._refused_seen))
@@ -294,19 +290,11 @@ class ServiceMonitor:
         trigger = self._following.decide_retraining()
         self._figures = described, trigger
         self._dashboard.note_performance(self._following, described)
-        self._of_figures = {}
+        self._of_figures = figure_alarms(described, trigger)
         for name, figure in described.estimated.figures.items():
             metrics.estimated_performance.labels(name).set(figure.value)
         for name, figure in described.realized.figures.items():
             metrics.realized_performance.labels(name).set(figure.value)
-        if described.estimated_degradation.degraded:
-            self._of_figures["estimated_performance"] = described.estimated_degradation.reason
-        if described.realized_degradation.degraded:
-            self._of_figures["realized_performance"] = described.realized_degradation.reason
-        if described.promise.verdict == "refuted":
-            self._of_figures["promise"] = described.promise.reason
-        if trigger.should_retrain:
-            self._of_figures["retraining"] = trigger.reason
 
     def _take_outcomes(self, body: bytes) -> FeedbackAnswer:
         rows = list(_outcomes_in(body))

@@ -90,7 +90,15 @@ class ObjectStore:
         }
         if self._scheme == "http" or (self._scheme == "s3" and require_safe_endpoint(url)):
             client["allow_http"] = True
-        retries: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=patience_s)}
+        retries: Any = {
+            "max_retries": 100,  # how long counts, not how often
+            "retry_timeout": timedelta(seconds=patience_s),
+            "backoff": {
+                "init_backoff": timedelta(seconds=0.1),
+                "max_backoff": timedelta(seconds=5.0),
+                "base": 2,
+            },
+        }
         with self._told():
             self._store: Any = store.from_url(self.url, client_options=client, retry_config=retries)
 
