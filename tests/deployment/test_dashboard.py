@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import importlib.util
 import json
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 
@@ -142,6 +146,36 @@ class Dashboard:
         return list(self.browser.wait_for("return window.found && {list: window.found}")["list"])
 
 
+@contextlib.contextmanager
+def behind_prefix(server: Server, prefix: str) -> Iterator[str]:
+    """A proxy that serves a service under a path and takes that path away."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith(f"{prefix}/"):
+                self.send_error(404)
+                return
+            answer = httpx.get(server.url + self.path.removeprefix(prefix), timeout=30)
+            self.send_response(answer.status_code)
+            for name in ("content-type", "content-security-policy"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_port}"
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
 def test_pages_of_strangers_names_with_keys_and_two_workers(
     busy: Server, browser: Browser, axe: str | None
 ) -> None:
@@ -200,7 +234,14 @@ def test_pages_without_data(trained: Workspace, browser: Browser, tmp_path: Path
             assert "undefined" not in seen.text()
             assert "NaN" not in seen.text()
             seen.check()
-        browser.open("about:blank")
+        with behind_prefix(server, "/models/students") as url:
+            browser.open(f"{url}/models/students/#/now")
+            seen.settle()
+            assert "Nothing was asked since this model went live" in seen.text()
+            fetched = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
+            assert all(name.startswith(f"{url}/models/students/") for name in fetched)
+            assert browser.console_errors() == []
+            browser.open("about:blank")
         # what a service says of itself that has no keys
         assert server.client.get("/access").json() == {"keys_in_force": False, "roles": ["predict", "read"]}
         index = server.client.get("/")

@@ -80,7 +80,8 @@ class Dashboard:
         self._windows.add(following.run.run_id, following.since, verdict, time)
 
     def note_performance(self, following: RunMonitor, performance: PerformanceAnswer) -> None:
-        """Keep what decisions are worth now."""
+        """Keep what decisions are worth now, and read on what was served."""
+        self._traffic.refresh(datetime.now(UTC))
         if performance.rows:
             self._windows.add_performance(
                 following.run.run_id,

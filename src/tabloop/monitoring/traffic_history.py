@@ -117,7 +117,7 @@ class TrafficHistory:
         Stretches of the last day are whole minutes, those of more are whole hours; those without a line in
         the file are left out.
         """
-        self._refresh(until)
+        self.refresh(until)
         fine = until - since <= _MINUTES_KEPT
         unit_s, digits, sums = (60, _MINUTE, self._minutes) if fine else (3600, _HOUR, self._hours)
         units = max(1, -(-int((until - since).total_seconds()) // unit_s))
@@ -133,7 +133,8 @@ class TrafficHistory:
             for place, totals in sorted(merged.items())
         ]
 
-    def _refresh(self, now: datetime) -> None:
+    def refresh(self, now: datetime) -> None:
+        """Take in the lines that came since: who asks later waits less."""
         try:
             with self._path.open("rb") as file:
                 status = self._path.stat()
