@@ -211,7 +211,7 @@ def _type(annotation: Any) -> str:
         return f"{_type(inner[1])} by name"
     if inspect.isclass(annotation) and issubclass(annotation, msgspec.Struct):
         return f"[`{annotation.__name__}`](#{annotation.__name__.lower()})"
-    return "any" if annotation is Any else "object"
+    return "any" if annotation in (Any, object) else "object"
 
 
 if __name__ == "__main__":

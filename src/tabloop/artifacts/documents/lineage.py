@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -123,7 +123,7 @@ class CalibratedFrom(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     model: Ingredient
     trained_as: str
-    business_in_file: dict[str, Any]
+    business_in_file: dict[str, object]
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
