@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -63,6 +64,16 @@ def test_arrow_keeps_its_types(trained: Workspace, visits: pl.DataFrame, as_batc
     assert found.num_rows == visits.height
 
 
+def test_pandas_keeps_its_types_in_every_batch(trained: Workspace, visits: pl.DataFrame) -> None:
+    model = load(trained.model_dir)
+    frame = visits.to_pandas()
+    found, empty, good = (model.score_batch(each) for each in (frame, frame.head(0), frame.head(2)))
+    assert found.dtypes.to_list() == empty.dtypes.to_list() == good.dtypes.to_list()
+    assert found.dtypes.to_list()[:-3] == frame.dtypes.to_list()
+    assert found["refused"].dropna().to_list() == ["days_on_platform: range"] * 2
+    assert found["predicted_purchase"].isna().sum() == 2
+
+
 def test_columns_that_are_not_the_contracts_are_said(trained: Workspace, visits: pl.DataFrame) -> None:
     model = load(trained.model_dir)
     with pytest.raises(DataError, match="column minutes_watched: missing"):
@@ -87,6 +98,7 @@ def test_the_page_shows_what_runs_in_other_engines(
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(snippet)],
         cwd=trained_copy.folder, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYSPARK_PYTHON": sys.executable},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (answered,) = trained_copy.folder.glob("answered*")

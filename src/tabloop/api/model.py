@@ -199,6 +199,17 @@ class Model:
                 column = column.cast("string") if name == REFUSED else column
                 batch = batch.append_column(name, column)
             return batch
+        if given.kind == "pandas":  # the same types in every batch, one without rows or refusals, too
+            import pandas
+
+            probability, decision, refused = answers.get_columns()
+            return batch.assign(
+                **{
+                    probability.name: probability.to_numpy(),
+                    decision.name: pandas.array(decision.to_list(), dtype="Int8"),
+                    refused.name: pandas.array(refused.to_list(), dtype="string"),
+                }
+            )
         return given.answer(given.rows.hstack(answers.get_columns()))
 
     def explain(self, frame: Table) -> Any:
