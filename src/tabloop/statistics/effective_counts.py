@@ -71,7 +71,7 @@ def count_effectively(is_hit: NDArray[np.bool_], marks: RowMarks) -> EffectiveCo
     more units that miss had shown it. And no more is counted than :math:`(\sum w)^2 / \sum w^2` rows.
 
     With the counts an exact binomial bound becomes an approximate one: it holds for many groups, and
-    simulations in the tests and in `benchmarks/threshold_promise.py` say how well for few. It costs a sort.
+    simulations in `tests/statistics/test_effective_counts.py` say how well for few. It costs a sort.
 
     References
     ----------

@@ -58,8 +58,8 @@ def promise_value(
     evenly. A sigmoid has two parameters and cannot follow the labels like that.
 
     Not exact are two things: within the gap between two scores the threshold is moved to the middle, and the
-    further cuts are at fixed ranks, not at fixed scores. `benchmarks/threshold_promise.py` counts how often
-    intervals miss.
+    further cuts are at fixed ranks, not at fixed scores. `tests/training/test_value_threshold.py` counts
+    how often intervals miss.
 
     References
     ----------
