@@ -59,7 +59,7 @@ class WindowPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     windows, alarmed_windows, rows : int
         Complete windows, those with an alarm, and the rows in them.
     max_abs_z, positive_rate : float or None
-        The largest z-score of the documented rule, and the rate of positive decisions at the end.
+        The largest z-score of the z-score rule, and the rate of positive decisions at the end.
     features : dict of str to FeaturePeak
         By feature.
     estimated, realized : dict of str to Measured

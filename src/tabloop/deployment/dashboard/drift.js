@@ -36,7 +36,7 @@ function verdict(found) {
 }
 
 function rule(found) {
-  return h("p", { class: "small" }, `The documented rule looks at the latest ${whole(found.samples_observed)} rows: its largest z-score is ${number(found.drift_score_max_abs_z)}, and ${percent(found.predicted_positive_rate)} of the decisions are positive, ${percent(found.training_positive_rate)} in training. `,
+  return h("p", { class: "small" }, `The z-score rule looks at the latest ${whole(found.samples_observed)} rows: its largest z-score is ${number(found.drift_score_max_abs_z)}, and ${percent(found.predicted_positive_rate)} of the decisions are positive, ${percent(found.training_positive_rate)} in training. `,
     `The tests below look at windows of ${whole(found.windowed.test_window_rows)} rows; the next is complete after ${plural(found.windowed.rows_until_next, "more row")}.`);
 }
 
