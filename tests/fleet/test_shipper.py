@@ -42,7 +42,7 @@ def shipped_ids(remote: ObjectStore) -> list[str]:
 
 
 def test_closed_files_are_shipped_each_row_once_and_the_live_one_waits(
-    machine: Project, remote: ObjectStore
+    machine: Project, remote: ObjectStore, s3: S3
 ) -> None:
     ids = write_rows(machine, 43)
     shipper = Shipper(machine, remote)
@@ -52,20 +52,23 @@ def test_closed_files_are_shipped_each_row_once_and_the_live_one_waits(
     assert sorted(shipped) == ids[: len(shipped)]
     shipper.look()
     ids += write_rows(machine, 20)
-    Shipper(machine, remote).look()  # one that is made anew asks the remote what is there
+    shipper = Shipper(machine, remote)  # one that is made anew asks the remote what is there
     shipper.look()
     shipper.look(is_last=True)
     assert sorted(shipped_ids(remote)) == ids
+    copied = [key for method, key in s3.requests if method == "PUT" and "/predictions/" in key]
+    assert len(copied) == len(set(copied))
 
 
 def test_what_a_machine_says_is_complete_is_on_the_remote(machine: Project, remote: ObjectStore) -> None:
-    ids = write_rows(machine, 40)
+    ids = write_rows(machine, 43)
     shipper = Shipper(machine, remote)
     shipper.look()
     said = remote.read(f"machines/{shipper.machine}/machine.json")
     assert said is not None
     report = json.loads(said.content)
     shipped = set(shipped_ids(remote))
+    assert len(shipped) < len(ids)
     assert {name for name in ids if name < report["complete_before"]} == shipped
     assert (report["waiting_files"], report["left_at"]) == (0, None)
     shipper.look(is_last=True)
