@@ -8,7 +8,7 @@ import pytest
 
 from tabloop.artifacts.store import RunStore
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError, StorageError
-from tabloop.fleet.remote import run_key
+from tabloop.fleet.remote import open_remote, run_key
 from tabloop.fleet.remote_runs import RemoteRuns
 from tabloop.storage.object_store import ObjectStore
 from tests.conftest import Workspace
@@ -136,9 +136,7 @@ def test_a_store_that_is_away_is_an_error_that_says_where(
     project: Workspace, s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("tabloop.storage.object_store._CONNECT_S", 0.2)
-    monkeypatch.setattr(ObjectStore.__init__, "__kwdefaults__", {"patience_s": 0.3})
-    monkeypatch.setattr("tabloop.fleet.remote.open_remote.__kwdefaults__", {"patience_s": 0.3})
+    monkeypatch.setattr(open_remote, "__kwdefaults__", {"patience_s": 0.3})
     outcome = project.run("push")
     assert outcome.code == 2
     assert "s3://bucket/" in outcome.err
