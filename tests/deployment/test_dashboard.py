@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from benchmarks.production_month import fill_month
 
 from tests.conftest import SharedFolders, Workspace, make_workspace
 from tests.deployment.browser import Browser, chromium
@@ -338,3 +340,31 @@ def test_who_sends_no_key_sees_the_files_and_nothing_else(busy: Server) -> None:
     for path in ("/monitoring/overview", "/monitoring/windows", "/monitoring/traffic"):
         assert busy.client.get(path, headers=bare).status_code == 401
         assert busy.client.get(path, headers={"authorization": f"Bearer {READ}"}).status_code == 200
+
+
+@pytest.mark.soak
+def test_thirty_days_are_opened_in_a_second(
+    trained: Workspace, browser: Browser, tmp_path: Path, axe: str | None
+) -> None:
+    workspace = copy_of(trained, tmp_path / "project")
+    made = fill_month(workspace.project(), rows_per_day=400)
+    with serving(workspace) as server:
+        seen = Dashboard(browser, server)
+        wait_until(lambda: server.client.get("/monitoring/performance").status_code == 200)
+        windows = server.client.get("/monitoring/windows", params={"hours": 720}).json()
+        assert (
+            sum(period["windows"] for period in windows["periods"] if period.get("windows"))
+            == made.rows // 1000
+        )
+        for path in ("/monitoring/windows", "/monitoring/traffic", "/monitoring/overview"):
+            began = time.monotonic()
+            assert server.client.get(path).status_code == 200
+            assert time.monotonic() - began < 1.0, path
+        for page in PAGES:
+            for width in (1400, 390):
+                browser.resize(width, 1000)
+                seen.open(page)
+                assert browser.run("return document.documentElement.scrollWidth") <= width, (page, width)
+                assert seen.violations(axe) == [], page
+                seen.check()
+        browser.open("about:blank")
