@@ -87,6 +87,26 @@ def test_what_is_wrong_is_said(tmp_path: Path, overrides: list[str], said: str) 
     assert said in problem(tmp_path, text, *overrides)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.weight=days", "seed=1"], "\n  data.weight: days has to be a number"),
+        (["data.split={kind: group, column: shop}", "business.capacity=50"], "data.split.kind: group, expected null"),
+        (["data.weight=persons", "business.costs={hit: 1, false_alarm: 1}"], "business.costs: got a value with data"),
+        (["business.costs={hit: -1, false_alarm: 1}"], "\n  business.costs.hit: got -1, expected at least 0"),
+        (["business.costs={hit: 1}"], "\n  business.costs.false_alarm: missing"),
+        (["training.search={seconds: 0}"], "\n  training.search.seconds: got 0, expected more than 0"),
+        (["data.ignore=[days]"], "\n  data.ignore names what the contract uses: days"),
+    ],
+)  # fmt: skip
+def test_what_sections_make_wrong_is_told_at_the_setting(
+    tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    message = problem(tmp_path, SMALL, *overrides)
+    assert said in message
+    assert "from --set seed" not in message
+
+
 def test_a_wrong_environment_variable_is_named(tmp_path: Path) -> None:
     said = problem(tmp_path, environ={"TABLOOP_CV__N_SPLIT": "3"})
     assert "cv.n_split: unknown setting, did you mean n_splits? (from TABLOOP_CV__N_SPLIT)" in said

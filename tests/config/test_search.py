@@ -116,3 +116,16 @@ def test_without_optuna_one_line_says_what_brings_it(
     assert outcome.err.strip().endswith(
         "training.search needs optuna, which is not installed: pip install 'tabloop[search]'"
     )
+
+
+def test_class_labels_of_an_estimator_stay_numbers_in_what_a_run_records(default_project: Project) -> None:
+    weights = {"class_weight": {0: 1, 1: 3}}
+    settings = default_project.config.model_dump(mode="json")
+    settings["training"]["candidates"] = {"tree": {**ESTIMATOR, "parameters": weights}}
+    recorded = Config.from_json(Config.model_validate(settings).to_json()).training.candidates["tree"]
+    assert recorded.parameters == weights
+    # so do those that a search found: its report is JSON, too
+    assert with_values(recorded, {"class_weight": {"0": 1, "1": 9}}).parameters["class_weight"] == {
+        0: 1,
+        1: 9,
+    }

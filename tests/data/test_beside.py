@@ -14,7 +14,7 @@ from tabloop.data.beside import with_columns_beside
 from tabloop.data.dataset import Dataset, read_dataset
 from tabloop.data.open_source import content_sha256
 from tabloop.data.run_data import split
-from tabloop.errors import ConfigError
+from tabloop.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -128,3 +128,12 @@ def test_a_nullable_time_of_the_contract_is_refused(shop: Workspace) -> None:
     nullable = "contract.columns.days_on_platform.nullable=true"
     with pytest.raises(ConfigError, match="write nullable: false"):
         shop.project(nullable, "data.split={kind: time, column: days_on_platform}")
+
+
+def test_groups_of_which_no_row_has_one_are_refused(shop: Workspace) -> None:
+    path = shop.folder / "data" / "ml_datasource.csv"
+    pl.read_csv(path).with_columns(school=pl.lit(None, dtype=pl.String)).write_csv(path)
+    shop.change(data={"ignore": ["school", "joined"]})
+    project = shop.project(BY_SCHOOL)
+    with pytest.raises(DataError, match="column school: no row has a value"):
+        split(project.config, read(shop, BY_SCHOOL))

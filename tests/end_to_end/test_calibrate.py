@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import joblib
 import numpy as np
+import polars as pl
 import pytest
 
 import tabloop as tl
@@ -13,7 +15,7 @@ from tabloop.artifacts.documents.scores import RunScores
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import load_project
 from tabloop.retraining.retrain import with_calibrated_business
-from tests.conftest import Workspace
+from tests.conftest import Workspace, make_workspace
 
 RECALL = ("--set", "business.choose=recall", "--set", "business.target_recall=0.8")
 
@@ -62,6 +64,41 @@ def test_calibrated_run_comes_out_again_from_training(trained_copy: Workspace) -
     assert trained_copy.run("calibrate", *RECALL).code == 0
     outcome = trained_copy.run("reproduce", "--retrain")
     assert outcome.code == 0, outcome.err
+
+
+def test_after_a_search_its_settings_are_taken_over_and_nothing_is_searched_again(
+    tmp_path: Path, students: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(tmp_path, students.head(600))
+    estimator = {
+        "kind": "estimator",
+        "import_path": "sklearn.linear_model.LogisticRegression",
+        "parameters": {"class_weight": {0: 1, 1: 2}},
+    }
+    space = {"class_weight": [{0: 1, 1: 3}, {0: 2, 1: 1}], "C": {"low": 0.01, "high": 10.0, "log": True}}
+    workspace.change(
+        training={
+            "candidates": {"line": estimator},
+            "search": {"trials": 5, "spaces": {"line": space}},
+            "keep": "winner",
+        },
+        monitoring={"reference_rows": 300},
+    )
+    assert workspace.run("run").code == 0
+    store = RunStore(workspace.model_dir)
+    source = store.require_champion()
+    assert source.search is not None
+    assert workspace.run("calibrate", *RECALL).code == 0
+    run = store.require_champion()
+    assert run.search == source.search
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a recorded search is not done again")
+
+    monkeypatch.setattr("tabloop.training.train.search_settings", refuse)
+    for name in (run.run_id, source.run_id):
+        again = workspace.run("reproduce", name, "--retrain")
+        assert again.code == 0, again.err
 
 
 def test_retraining_asks_for_the_same_until_the_file_says_otherwise(trained_copy: Workspace) -> None:

@@ -114,6 +114,19 @@ def test_by_time_a_run_comes_out_again(by_time: Workspace) -> None:
     assert again.code == 0, again.err
 
 
+def test_by_time_a_calibrated_run_goes_live_and_comes_out_again_whatever_the_file_says_of_splits(
+    by_time: Workspace, tmp_path: Path
+) -> None:
+    workspace = by_time.copy(tmp_path / "copy")
+    workspace.change(data={"split": {"kind": "hash"}})
+    champion = RunStore(workspace.model_dir).champion_name()
+    made = workspace.run("calibrate", "--set", "business.target_precision=0.6")
+    assert made.code == 0, made.out + made.err
+    assert RunStore(workspace.model_dir).champion_name() != champion
+    again = workspace.run("reproduce", "--retrain")
+    assert again.code == 0, again.err
+
+
 def test_by_time_a_challenger_is_judged_on_the_latest_rows(
     by_time: Workspace, tmp_path: Path, rows: pl.DataFrame
 ) -> None:

@@ -150,6 +150,24 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _rows_allow_the_objectives(self) -> Config:
+        marked = {"data.split.kind: group": isinstance(self.data.split, GroupSplit)}
+        marked["data.weight"] = self.data.weight is not None
+        why = " and ".join(name for name, is_so in marked.items() if is_so)
+        asked = [
+            f"business.{name}"
+            for name in ("target_recall", "capacity", "costs")
+            if getattr(self.business, name) is not None
+        ]
+        if why and asked:
+            raise ValueError(
+                f"{asked[0]}: got a value with {why}, expected null: only a precision can be promised of "
+                "rows that have groups or weights; leave out data.weight and split rows by hash or time to "
+                "promise this"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _private_columns_exist(self) -> Config:
         log = self.prediction_log
         unknown = sorted({*log.omit, *log.hash} - {*self.contract.columns})

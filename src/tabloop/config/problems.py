@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -67,14 +68,18 @@ def describe_problems(
     for problem in error.errors():
         path, model = _walk(problem["loc"])
         said = _describe(problem, path, model)
+        if not path:  # of two sections that do not fit: the sentence begins with the setting
+            named, _, rest = said.partition(": ")
+            if rest and re.fullmatch(r"[\w.]+", named):
+                path, said = tuple(named.split(".")), rest
         # the members of a plain union complain one by one: all they expect belongs on one line
         got, expected, more = said.partition(", expected ")
         told[path] = f"{told[path]} or {more}" if expected and told.get(path, "").startswith(got) else said
     lines = []
     for path, said in told.items():
-        near = [key for key in origins if path[: len(key)] == key or key[: len(path)] == path]
+        near = [key for key in origins if path and (path[: len(key)] == key or key[: len(path)] == path)]
         origin = f" (from {origins[max(near, key=len)]})" if near else ""
-        lines.append(f"  {'.'.join(path)}: {said}{origin}")
+        lines.append(f"  {'.'.join(path)}: {said}{origin}" if path else f"  {said}")
     count = f"{len(lines)} settings are wrong" if len(lines) > 1 else "1 setting is wrong"
     return f"{where}: {count}\n" + "\n".join(lines)
 
@@ -152,6 +157,10 @@ def _annotation(field: Any) -> Any:
 def _strip(annotation: Any) -> Any:
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (types.UnionType, typing.Union):
+        others = [member for member in get_args(annotation) if member is not types.NoneType]
+        if len(others) == 1:  # a section that may be left out is one all the same
+            return _strip(others[0])
     return annotation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictFloat, StrictInt, field_validator, model_validator
@@ -95,6 +96,21 @@ class HistGradientBoostingCandidate(Section):
     class_weight: ClassWeight = Field(None, description="Whether classes are weighted to be equal.")
 
 
+def _with_labels_as_numbers(value: Any) -> Any:
+    """Make whole numbers of the keys that write one: a run records its config as JSON, whose keys are texts.
+
+    Such keys are class labels (`class_weight: {0: 1, 1: 3}`) or numbers of columns.
+    """
+    if isinstance(value, dict):
+        return {
+            int(key) if isinstance(key, str) and re.fullmatch(r"-?\d{1,9}", key) else key: (
+                _with_labels_as_numbers(each)
+            )
+            for key, each in value.items()
+        }
+    return [_with_labels_as_numbers(each) for each in value] if isinstance(value, list) else value
+
+
 class EstimatorCandidate(Section):
     """Any scikit-learn classifier by import path."""
 
@@ -135,7 +151,7 @@ class EstimatorCandidate(Section):
                 )
             children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
             stack.extend((child, depth + 1) for child in children)
-        return parameters
+        return _with_labels_as_numbers(parameters)
 
 
 Candidate = Annotated[

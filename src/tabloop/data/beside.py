@@ -86,12 +86,19 @@ def marks_of_rows(
     Raises
     ------
     DataError
-        If the column of the split or of the weights was not read, or every weight is zero.
+        If the column of the split or of the weights was not read, no row has a group, or every weight is
+        zero.
     """
     split = config.split
     groups = times = weights = None
     if isinstance(split, GroupSplit):
-        groups = _groups(_column(split.column, frame, beside, "split"), frame.drop(target), seed)
+        values = _column(split.column, frame, beside, "split")
+        if len(values) and values.null_count() == len(values):
+            raise DataError(
+                f"column {split.column}: no row has a value; data.split expects groups in it, so name "
+                "another column or split by hash"
+            )
+        groups = _groups(values, frame.drop(target), seed)
     if isinstance(split, TimeSplit):
         times = _column(split.column, frame, beside, "split").to_physical().to_numpy()
     if config.weight is not None:

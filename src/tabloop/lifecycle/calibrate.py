@@ -32,6 +32,7 @@ from tabloop.artifacts.layout import (
     PIPELINE,
     QUARANTINE,
     SCORES,
+    SEARCH,
     SELF_TEST,
     THRESHOLD,
 )
@@ -161,6 +162,8 @@ def _write(
     """Write what training would, the model card last; give the pipeline."""
     for name in _TAKEN_OVER:
         run.adopt(name, source)
+    if source.has(SEARCH):  # its settings are those of the model: training again must not search
+        run.adopt(SEARCH, source)
     run.write(CONFIG, data.config.to_json().encode())
     pipeline = load_pipeline(source, PIPELINE)
     pipeline["classifier"].set_params(threshold=threshold.threshold)

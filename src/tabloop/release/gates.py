@@ -351,13 +351,16 @@ def _compare_with_champion(
         setting=setting,
         seed=trained_as.seed,
         copies=data.split.test_copies,
-        marks=data.split.test_marks if comparable_marks(config, trained_as) else None,
+        # as the run was split: the file may have another split since, or never have had this one
+        marks=data.split.test_marks if comparable_marks(data.config, trained_as) else None,
     )
     y = np.asarray(data.split.test[target].to_numpy(), dtype=np.int8)[fresh]
     if problem := too_few_to_compare(int(y.sum()), len(y), "test rows"):
         # a margin of 1 tolerates the loss of everything: there is nothing to prove
         anything_goes = config.release.roc_auc_margin == 1 and config.release.brier_margin == 1
-        said = f"{problem}; nothing is asked" if anything_goes else problem + _why_few(config, trained_as)
+        said = (
+            f"{problem}; nothing is asked" if anything_goes else problem + _why_few(data.config, trained_as)
+        )
         # nothing is measured, so only whoever tolerates any loss can have it
         margins = {"roc_auc_margin": 1.0, "brier_margin": 1.0}
         evidence = {"rows": len(y), "positive_rows": int(y.sum()), "margins_that_would_do": margins}

@@ -118,13 +118,14 @@ def assign_folds(
         why = (
             "rows of equal features are kept in one fold, and fold {fold} or the others hold no row of class"
         )
+    of_groups = marks.times is None and marks.groups is not None
     for fold in range(n_splits):
         for label in (0, 1):
             of_class = y == label
             if not (of_class & folds.held_out(fold)).any() or not (of_class & folds.fitted_on(fold)).any():
                 raise TooFewRowsError(
                     f"{why.format(fold=fold + 1)} {label}; take fewer folds than cv.n_splits = {n_splits}, "
-                    "or bring more distinct rows"
+                    f"or bring more {'groups' if of_groups else 'distinct rows'}"
                 )
     return folds
 
