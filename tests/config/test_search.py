@@ -10,7 +10,7 @@ from tests.conftest import ROOT, Workspace
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
 from tabloop.config.search import DEFAULT_SPACES, SearchRange, ends_of, search_problems, with_values
-from tabloop.config.training import CANDIDATE_KINDS, TrainingConfig
+from tabloop.config.training import CANDIDATE_KINDS, EstimatorCandidate, TrainingConfig
 from tabloop.training.search_space import distribution_of, drawn_for, spaces_of
 
 ESTIMATOR = {"kind": "estimator", "import_path": "sklearn.tree.DecisionTreeClassifier"}
@@ -123,6 +123,7 @@ def test_class_labels_of_an_estimator_stay_numbers_in_what_a_run_records(default
     settings = default_project.config.model_dump(mode="json")
     settings["training"]["candidates"] = {"tree": {**ESTIMATOR, "parameters": weights}}
     recorded = Config.from_json(Config.model_validate(settings).to_json()).training.candidates["tree"]
+    assert isinstance(recorded, EstimatorCandidate)
     assert recorded.parameters == weights
     # so do those that a search found: its report is JSON, too
     assert with_values(recorded, {"class_weight": {"0": 1, "1": 9}}).parameters["class_weight"] == {

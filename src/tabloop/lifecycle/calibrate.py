@@ -126,11 +126,11 @@ def calibrate(project: Project, source: RunFolder, progress: Progress) -> tuple[
         progress.step(f"writing {run.path}")
         pipeline = _write(run, project, source, data, scores, threshold)
         _export(run, source)
-        if project.config.serving.model == "int8":
+        if config.serving.model == "int8":
             progress.step("quantizing")
-            quantize_run(run, data, project.config)
+            quantize_run(run, data, config)
         progress.step("checking parity")
-        parity_run(run, data, project.config, pipeline)
+        parity_run(run, data, config, pipeline)
         _describe(run, data)
     except BaseException:
         run.discard_if_empty()
