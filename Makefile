@@ -113,6 +113,8 @@ lock: $(FOR_RUN)  ## pin every dependency with its hashes
 	@$(LOCK) pyproject.toml --group dev --all-extras --output-file requirements.lock
 	@# each of the others holds the same versions
 	@$(LOCK) $(SAME) pyproject.toml --group test --all-extras --output-file requirements-test.lock
-	@$(LOCK) $(SAME) pyproject.toml --extra train --extra serve --output-file requirements-run.lock
-	@$(LOCK) $(SAME) pyproject.toml --extra serve --extra monitor --extra opentelemetry --output-file requirements-serve.lock
+	@$(LOCK) $(SAME) pyproject.toml --extra train --extra serve --extra remote \
+		--output-file requirements-run.lock
+	@$(LOCK) $(SAME) pyproject.toml --extra serve --extra monitor --extra opentelemetry --extra remote \
+		--output-file requirements-serve.lock
 	@printf '%s\n' hatchling editables uv | $(LOCK) $(SAME) - --output-file requirements-build.lock
