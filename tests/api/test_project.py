@@ -108,6 +108,16 @@ def test_runs_are_noted_found_and_pruned(own: Path) -> None:
     assert project.prune(keep=0, yes=True).is_empty()  # the champion stays
 
 
+def test_the_champions_model_gets_another_threshold(own: Path) -> None:
+    project = tl.Project(own, kind="pandas")
+    made = project.calibrate(choose="capacity", capacity=100, release=False)
+    assert made.state == "open"
+    assert made.metrics.calibration.promise.objective == "capacity"
+    assert project.champion.run_id != made.run_id
+    with pytest.raises(ConfigError, match="got choose: recall without target_recall"):
+        project.calibrate(choose="recall")
+
+
 def test_rows_are_checked_before_anybody_trains_on_them(made: Made, tmp_path: Path) -> None:
     config = tl.Project(made.folder).config
     broken = made.frame.assign(minutes_watched=float("inf"))

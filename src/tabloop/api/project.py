@@ -159,6 +159,41 @@ class Project:
         publish_made(self._settings, folder)
         return self._run(folder)
 
+    def calibrate(
+        self,
+        *,
+        release: bool = True,
+        allow_infeasible: bool = False,
+        progress: bool | None = None,
+        **business: object,
+    ) -> Run:
+        """Give the champion's model another threshold, without training; see `Run.calibrate`.
+
+        Parameters
+        ----------
+        release : bool, default=True
+            Judge the new run and let it go live; otherwise it stays open.
+        allow_infeasible : bool, default=False
+            Let it go live although its promise cannot be kept while that of the champion can.
+        progress : bool, optional
+            Whether to show it; by default in a notebook and on a terminal.
+        **business : object
+            Settings of the section `business` that differ from those in force.
+
+        Returns
+        -------
+        run : Run
+            The new one; `released` says whether every gate let it out.
+
+        Examples
+        --------
+        >>> Project("artifacts").calibrate(choose="capacity", capacity=100, release=False).state
+        'open'
+        """
+        return self.champion.calibrate(
+            release=release, allow_infeasible=allow_infeasible, progress=progress, **business
+        )
+
     def score(
         self,
         source: str | Path | None = None,
