@@ -31,6 +31,27 @@ def test_each_beginning_is_counted_as_if_it_stood_alone(seed: int, n_rows: int, 
     assert counts.trials[-1] <= weights.sum() ** 2 / (weights**2).sum() + 1e-9
 
 
+@settings(max_examples=40)
+@given(seed=st.integers(0, 10_000), n_rows=st.integers(3, 60), n_nothing=st.integers(1, 40))
+def test_rows_that_weigh_nothing_are_as_if_they_were_not_there(
+    seed: int, n_rows: int, n_nothing: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    n_all = n_rows + n_nothing
+    weighs = np.sort(rng.permutation(n_all)[:n_rows])
+    weights = np.zeros(n_all)
+    weights[weighs] = rng.exponential(1.0, n_rows) + 0.01
+    hits = rng.random(n_all) < 0.7
+    marks = RowMarks(groups=rng.integers(0, 9, n_all).astype(np.uint64), weights=weights)
+    counts = count_effectively(hits, marks)
+    without = count_effectively(hits[weighs], marks.take(weighs))
+    for name in ("share", "trials", "hits", "weight", "weighted_hits", "units"):
+        assert np.isfinite(getattr(counts, name)).all(), name
+        np.testing.assert_allclose(
+            getattr(counts, name)[weighs], getattr(without, name), rtol=1e-6, err_msg=name
+        )
+
+
 def test_rows_that_are_alike_count_as_one_and_independent_ones_as_rows() -> None:
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(300, dtype=np.uint64), 10)

@@ -41,6 +41,8 @@ def test_each_fold_is_fitted_on_earlier_rows_than_it_scores(times: list[int], n_
         (RowMarks(times=np.repeat([1, 2], 30)), "of 2 different times"),
         (RowMarks(times=np.arange(60)), "folds go forward in time, and the rows of fold 1"),
         (RowMarks(groups=np.repeat(np.arange(2, dtype=np.uint64), 30)), "groups are kept in one fold"),
+        (RowMarks(groups=np.repeat(np.arange(2, dtype=np.uint64), 30)), "or bring more groups"),
+        (RowMarks(weights=np.where(np.arange(60) < 31, 1.0, 0.0)), "no row of class 1 that weighs anything"),
     ],
 )
 def test_folds_that_cannot_be_fitted_or_scored_are_an_error(marks: RowMarks, words: str) -> None:

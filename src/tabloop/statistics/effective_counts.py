@@ -106,9 +106,10 @@ def count_effectively(is_hit: NDArray[np.bool_], marks: RowMarks) -> EffectiveCo
         return back
 
     weight_before, hit_before = before(weights), before(hit)
-    missed_before = before(np.where(is_hit, 0.0, 1.0))
-    first = np.zeros(n_rows, dtype=np.bool_)
-    first[by_group[begins]] = True
+    counted = weights > 0.0  # a row that weighs nothing is as if it were not there
+    missed = ~is_hit & counted
+    missed_before = before(missed.astype(np.float64))
+    first = counted & (before(counted.astype(np.float64)) == 0.0)
     weight, weighted_hits = np.cumsum(weights), np.cumsum(hit)
     total = np.maximum(weight, np.finfo(np.float64).tiny)
     share = weighted_hits / total
@@ -119,15 +120,16 @@ def count_effectively(is_hit: NDArray[np.bool_], marks: RowMarks) -> EffectiveCo
     units = np.cumsum(first, dtype=np.int64)
     spread = np.maximum(of_hits - 2.0 * share * of_both + share**2 * of_weights, 0.0)
     spread[spread <= _ROUNDING * of_weights] = 0.0
-    variance = spread / total**2 * units / np.maximum(units - 1, 1)
+    # where the first rows weigh nothing, the square of the least number is no number to divide by
+    variance = spread / np.maximum(total**2, np.finfo(np.float64).tiny) * units / np.maximum(units - 1, 1)
 
     most = np.maximum(total**2 / np.maximum(np.cumsum(weights**2), np.finfo(np.float64).tiny), 1.0)
     if_dependent = np.maximum(total**2 / np.maximum(of_weights, np.finfo(np.float64).tiny), 1.0)
-    missing_units = np.cumsum(~is_hit & (missed_before == 0.0))
+    missing_units = np.cumsum(missed & (missed_before == 0.0))
     binomial = share * (1.0 - share)
     per_row = np.where(binomial > 0.0, variance / np.where(binomial > 0.0, binomial, 1.0), 0.0)
     mixed = (missing_units * per_row + _PRIOR_UNITS / if_dependent) / (missing_units + _PRIOR_UNITS)
-    rows = np.arange(1, n_rows + 1)
+    rows = np.cumsum(counted)
     few = stdtrit(np.maximum(rows - 1, 1), 0.975) / stdtrit(np.maximum(units - 1, 1), 0.975)
     trials = np.minimum(few**2 / np.maximum(mixed, np.finfo(np.float64).tiny), most)
     return EffectiveCounts(share, trials, share * trials, weight, weighted_hits, units)

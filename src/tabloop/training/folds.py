@@ -88,7 +88,8 @@ def assign_folds(
     Raises
     ------
     TooFewRowsError
-        If a class has fewer rows than there are folds, or a fold lacks a class to be fitted on or scored on.
+        If a class has fewer rows than there are folds, or a fold lacks a class to be fitted on or scored on:
+        rows that weigh nothing do not count.
 
     Examples
     --------
@@ -119,13 +120,16 @@ def assign_folds(
             "rows of equal features are kept in one fold, and fold {fold} or the others hold no row of class"
         )
     of_groups = marks.times is None and marks.groups is not None
+    counts, that = np.ones(len(y), dtype=bool), ""
+    if marks.weights is not None:
+        counts, that = marks.weights > 0, " that weighs anything (data.weight)"
     for fold in range(n_splits):
         for label in (0, 1):
-            of_class = y == label
+            of_class = (y == label) & counts
             if not (of_class & folds.held_out(fold)).any() or not (of_class & folds.fitted_on(fold)).any():
                 raise TooFewRowsError(
-                    f"{why.format(fold=fold + 1)} {label}; take fewer folds than cv.n_splits = {n_splits}, "
-                    f"or bring more {'groups' if of_groups else 'distinct rows'}"
+                    f"{why.format(fold=fold + 1)} {label}{that}; take fewer folds than cv.n_splits = "
+                    f"{n_splits}, or bring more {'groups' if of_groups else 'distinct rows'}"
                 )
     return folds
 
