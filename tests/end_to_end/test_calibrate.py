@@ -60,6 +60,20 @@ def test_calibrated_run_is_released_with_the_same_model_at_another_threshold(tra
     assert (run.path / ".." / ".." / "report.html").exists()
 
 
+def test_rows_too_few_to_compare_models_do_not_keep_another_threshold_of_the_same_model_back(
+    trained_copy: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tabloop.release.comparison.LEAST_ROWS_A_CLASS", 10_000)
+    made = trained_copy.run("calibrate", *RECALL)
+    assert made.code == 0, made.err
+    quality = next(
+        gate
+        for gate in RunStore(trained_copy.model_dir).require_champion().gates.gates
+        if gate.name == "quality"
+    )
+    assert "not compared with the champion: both have the model of run" in quality.reason
+
+
 def test_calibrated_run_comes_out_again_from_training(trained_copy: Workspace) -> None:
     assert trained_copy.run("calibrate", *RECALL).code == 0
     outcome = trained_copy.run("reproduce", "--retrain")

@@ -356,6 +356,8 @@ def _compare_with_champion(
     )
     y = np.asarray(data.split.test[target].to_numpy(), dtype=np.int8)[fresh]
     if problem := too_few_to_compare(int(y.sum()), len(y), "test rows"):
+        if _trained_as(run) == _trained_as(other_run):
+            return f"both have the model of run {_trained_as(run)}", promise_kept
         # a margin of 1 tolerates the loss of everything: there is nothing to prove
         anything_goes = config.release.roc_auc_margin == 1 and config.release.brier_margin == 1
         said = (
@@ -373,6 +375,12 @@ def _compare_with_champion(
         y, new, old, confidence=config.release.confidence, seed=config.seed, marks=marks.take(fresh)
     )
     return judge_comparison("comparison", compared, config.release), promise_kept
+
+
+def _trained_as(run: RunFolder) -> str:
+    """Name the run that trained a run's model: another one where it was calibrated from it."""
+    calibrated_from = run.lineage.calibrated_from
+    return run.run_id if calibrated_from is None else calibrated_from.trained_as
 
 
 def _why_few(config: Config, champion: Config) -> str:
