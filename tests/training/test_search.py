@@ -20,10 +20,10 @@ from tabloop.data.split import Split, split_dataset
 from tabloop.errors import ArtifactError, TrainingError
 from tabloop.progress import PoolState
 from tabloop.training.folds import Folds, assign_folds
+from tabloop.training.objectives import choose_threshold
 from tabloop.training.search import held_back_rows, search_settings
 from tabloop.training.search_journal import open_journal
 from tabloop.training.task import run_task
-from tabloop.training.threshold import calibrate_threshold
 from tabloop.training.train import TrainingResult, train_model
 from tests.training.test_train import configured
 
@@ -197,7 +197,7 @@ def test_the_threshold_is_chosen_on_the_rows_that_the_search_did_not_see(
     unseen = held_back_rows(folds)
     assert result.search is not None
     assert result.search.held_back_rows == unseen.sum() == result.threshold.n_rows
-    alone = calibrate_threshold(y[unseen], result.oof_proba[unseen], target_precision=0.9, confidence=0.95)
+    alone = choose_threshold(y[unseen], result.oof_proba[unseen], default_project.config.business)
     assert alone == result.threshold
     assert len(result.oof_proba) == len(y)
 
@@ -275,6 +275,14 @@ def test_seconds_end_a_search_and_count_over_all_its_starts(
     again = Pool(last)
     search(monkeypatch, config, contract, split.train, again, tmp_path)
     assert again.done <= 1, "its time is over, and what it scored is known"
+
+
+def test_a_search_without_time_for_one_trial_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, default_project: Project, contract: Contract, split: Split
+) -> None:
+    config = searching(default_project, {"decision_tree": {}}, trials=None, seconds=1e-6)
+    with pytest.raises(TrainingError, match="the time was up after 0 s; give it more seconds"):
+        search(monkeypatch, config, contract, split.train, Pool(last))
 
 
 def test_the_brier_score_is_searched_downwards(

@@ -153,7 +153,9 @@ def search_settings(
                 )
             report = study.report(held_back=int((~seen).sum()))
             if not any(each.trial is not None for each in report.found):
-                reasons = {trial.failure for trial in report.trials if trial.failure} or {"the time was up"}
+                reasons = {trial.failure for trial in report.trials if trial.failure} or {
+                    f"the time was up after {report.took_s:.0f} s; give it more seconds or quicker candidates"
+                }
                 raise TrainingError(
                     f"no trial of training.search was finished: {'; '.join(sorted(reasons))[:500]}"
                 )
