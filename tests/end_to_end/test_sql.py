@@ -193,8 +193,8 @@ def test_rows_without_a_key_are_refused_and_rows_that_share_one_are_told(
     [
         (["data", "check"], "the environment variable TABLOOP_TEST_DATABASE is not set"),
         (["train"], "the environment variable TABLOOP_TEST_DATABASE is not set"),
-        (["score", "march.csv"], "give either --output FILE or --sink"),
-        (["score", "march.csv", "--sink", "--output", "x.csv"], "give either --output FILE or --sink"),
+        (["score", "march.csv"], "give either --output or --sink"),
+        (["score", "march.csv", "--sink", "--output", "x.csv"], "give either --output or --sink"),
         (["score", "march.csv", "--sink", "--set", "scoring.sink={kind: none}"], "scoring.sink: is not set"),
         (
             ["data", "check", "table:x", "--set", "data.source={kind: csv, path: x.csv}"],

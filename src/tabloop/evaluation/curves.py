@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy.special import betainccinv, betaincinv
 
 from tabloop.artifacts.documents.evaluation import (
     Confusion,
@@ -72,8 +72,8 @@ def _exact_intervals(
     hits: NDArray[np.int64], trials: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bound many rates at once, as `exact_interval` does one."""
-    low = np.where(hits > 0, stats.beta.ppf(0.025, np.maximum(hits, 1), trials - hits + 1), 0.0)
-    high = np.where(hits < trials, stats.beta.isf(0.025, hits + 1, np.maximum(trials - hits, 1)), 1.0)
+    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), trials - hits + 1, 0.025), 0.0)
+    high = np.where(hits < trials, betainccinv(hits + 1, np.maximum(trials - hits, 1), 0.025), 1.0)
     return low, high
 
 

@@ -75,7 +75,7 @@ def decide_objective(
     ...                   true_positive_rows=82)
     >>> decision = decide_objective(promise, DecisionCounts(5000, 1000, 900, 700))
     >>> decision.verdict, decision.reason
-    ('refuted', '700 of 1,000 positives were found, at most 0.741; 0.8 was promised')
+    ('refuted', '700 of 1,000 positives were found, at most 0.751; 0.8 was promised')
     """
     match promise.objective:
         case "precision":
