@@ -3,7 +3,9 @@
 let key = null;
 const base = new URL(".", document.baseURI);
 
-export const setKey = (text) => { key = text; };
+export const setKey = (text) => {
+  key = text;
+};
 export const hasKey = () => key !== null;
 
 export class Refusal extends Error {
@@ -24,14 +26,24 @@ export async function ask(path, { query = {}, body, signal } = {}) {
   if (body !== undefined) headers["content-type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(url, { method: body === undefined ? "GET" : "POST", headers, signal, cache: "no-store",
-      body: body === undefined ? undefined : JSON.stringify(body), redirect: "error" });
+    answer = await fetch(url, {
+      method: body === undefined ? "GET" : "POST",
+      headers,
+      signal,
+      cache: "no-store",
+      body: body === undefined ? undefined : JSON.stringify(body),
+      redirect: "error",
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(0, { detail: "the service does not answer" }, path);
   }
   let told = {};
-  try { told = await answer.json(); } catch { /* a proxy may answer with a page of its own */ }
+  try {
+    told = await answer.json();
+  } catch {
+    /* a proxy may answer with a page of its own */
+  }
   if (!answer.ok) throw new Refusal(answer.status, told, path);
   return told;
 }

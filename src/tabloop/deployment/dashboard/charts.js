@@ -3,13 +3,20 @@
 import { h, s, stranger, table, visible } from "./dom.js";
 import { NONE, moment, number, percent } from "./format.js";
 
-const WIDTH = 360, TOP = 12, BOTTOM = 34, RIGHT = 12;
+const WIDTH = 360,
+  TOP = 12,
+  BOTTOM = 34,
+  RIGHT = 12;
 const paint = (colour) => `var(--chart-${colour})`;
 const px = (value) => Number(value.toFixed(1));
 const textWidth = (text, size) => [...text].length * size * 0.56;
 const short = (text, room, size) => visible(text, Math.max(3, Math.floor(room / (size * 0.56))));
 
-const WRITERS = { number: (v) => number(v), percent: (v) => percent(v, v * 100 % 1 ? 1 : 0), time: (v) => moment(v) };
+const WRITERS = {
+  number: (v) => number(v),
+  percent: (v) => percent(v, (v * 100) % 1 ? 1 : 0),
+  time: (v) => moment(v),
+};
 
 function niceTicks(low, high, wanted = 5) {
   const span = high - low || Math.abs(high) || 1;
@@ -17,12 +24,29 @@ function niceTicks(low, high, wanted = 5) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((each) => each >= rough * 0.999);
   const ticks = [];
-  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) ticks.push(Number(tick.toPrecision(12)));
+  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step)
+    ticks.push(Number(tick.toPrecision(12)));
   return ticks;
 }
 
-const MINUTE = 60e3, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
-const TIME_STEPS = [MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 5 * DAY, 7 * DAY];
+const MINUTE = 60e3,
+  HOUR = 60 * MINUTE,
+  DAY = 24 * HOUR;
+const TIME_STEPS = [
+  MINUTE,
+  5 * MINUTE,
+  10 * MINUTE,
+  15 * MINUTE,
+  30 * MINUTE,
+  HOUR,
+  3 * HOUR,
+  6 * HOUR,
+  12 * HOUR,
+  DAY,
+  2 * DAY,
+  5 * DAY,
+  7 * DAY,
+];
 
 function timeTicks(low, high) {
   const step = TIME_STEPS.find((each) => (high - low) / each <= 5) ?? 14 * DAY;
@@ -36,88 +60,188 @@ function timeTicks(low, high) {
 }
 
 function frame(title, height, draw) {
-  const svg = s("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": visible(title, 200),
-    "font-family": "system-ui, sans-serif" });
+  const svg = s("svg", {
+    viewBox: `0 0 ${WIDTH} ${height}`,
+    role: "img",
+    "aria-label": visible(title, 200),
+    "font-family": "system-ui, sans-serif",
+  });
   draw(svg);
   return svg;
 }
 
 function chartFigure(title, description, svg, values, extra) {
-  return h("figure", null, h("h3", null, stranger(title)), svg ?? h("p", { class: "nothing" }, "No data yet."),
-    h("figcaption", null, description), extra ?? null,
-    svg && values ? h("details", null, h("summary", null, "The values"), values) : null);
+  return h(
+    "figure",
+    null,
+    h("h3", null, stranger(title)),
+    svg ?? h("p", { class: "nothing" }, "No data yet."),
+    h("figcaption", null, description),
+    extra ?? null,
+    svg && values ? h("details", null, h("summary", null, "The values"), values) : null,
+  );
 }
 
-const label = (x, y, text, attributes = {}) => s("text", { x: px(x), y: px(y), "font-size": 10.5, fill: paint("faint"), ...attributes }, text);
+const label = (x, y, text, attributes = {}) =>
+  s("text", { x: px(x), y: px(y), "font-size": 10.5, fill: paint("faint"), ...attributes }, text);
 
 function legend(svg, entries, y) {
-  let x = 8, line = y;
+  let x = 8,
+    line = y;
   for (const { name, colour, dashed, bar } of entries) {
     const wide = 21 + textWidth(visible(name, 40), 10.5) + 12;
-    if (x + wide > WIDTH && x > 8) { x = 8; line += 16; }
-    svg.append(bar ? s("rect", { x, y: line - 8, width: 16, height: 9, fill: paint(colour), "fill-opacity": 0.8 })
-      : s("line", { x1: x, x2: x + 16, y1: line - 3.5, y2: line - 3.5, stroke: paint(colour), "stroke-width": 2, "stroke-dasharray": dashed ? "4 3" : null }));
+    if (x + wide > WIDTH && x > 8) {
+      x = 8;
+      line += 16;
+    }
+    svg.append(
+      bar
+        ? s("rect", { x, y: line - 8, width: 16, height: 9, fill: paint(colour), "fill-opacity": 0.8 })
+        : s("line", {
+            x1: x,
+            x2: x + 16,
+            y1: line - 3.5,
+            y2: line - 3.5,
+            stroke: paint(colour),
+            "stroke-width": 2,
+            "stroke-dasharray": dashed ? "4 3" : null,
+          }),
+    );
     svg.append(label(x + 21, line, visible(name, 40), { fill: paint("ink") }));
     x += wide;
   }
 }
 
 function legendLines(entries) {
-  let x = 8, lines = entries.length ? 1 : 0;
+  let x = 8,
+    lines = entries.length ? 1 : 0;
   for (const { name } of entries) {
     const wide = 21 + textWidth(visible(name, 40), 10.5) + 12;
-    if (x + wide > WIDTH && x > 8) { x = 8; lines += 1; }
+    if (x + wide > WIDTH && x > 8) {
+      x = 8;
+      lines += 1;
+    }
     x += wide;
   }
   return lines;
 }
 
 // Lines over time or numbers. A line: {name, colour, points: [[x, y, low, high], ...], dashed, dots}.
-export function lineChart(title, description, { x = "time", y = "number", lines, limits = [], from = null, to = null, marks = [], fromZero = false }) {
-  const drawn = lines.map((line) => ({ ...line, points: line.points.filter(([, v]) => v !== null && v !== undefined && Number.isFinite(v)) }));
+export function lineChart(
+  title,
+  description,
+  { x = "time", y = "number", lines, limits = [], from = null, to = null, marks = [], fromZero = false },
+) {
+  const drawn = lines.map((line) => ({
+    ...line,
+    points: line.points.filter(([, v]) => v !== null && v !== undefined && Number.isFinite(v)),
+  }));
   const points = drawn.flatMap((line) => line.points);
   if (!points.length) return chartFigure(title, description, null);
   const xs = [...points.map(([at]) => at), ...[from, to].filter((each) => each !== null)];
-  const ys = [...points.flatMap(([, v, low, high]) => [v, low, high]), ...limits.map((limit) => limit.at)].filter((v) => v !== null && v !== undefined && Number.isFinite(v));
+  const ys = [
+    ...points.flatMap(([, v, low, high]) => [v, low, high]),
+    ...limits.map((limit) => limit.at),
+  ].filter((v) => v !== null && v !== undefined && Number.isFinite(v));
   let [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-  if (x0 === x1) { x0 -= x === "time" ? HOUR : 1; x1 += x === "time" ? HOUR : 1; }
+  if (x0 === x1) {
+    x0 -= x === "time" ? HOUR : 1;
+    x1 += x === "time" ? HOUR : 1;
+  }
   let [y0, y1] = [fromZero ? Math.min(0, ...ys) : Math.min(...ys), Math.max(...ys)];
-  if (y0 === y1) { y1 = y0 + (Math.abs(y0) || 1) * 0.1; if (!fromZero) y0 -= (Math.abs(y0) || 1) * 0.1; }
+  if (y0 === y1) {
+    y1 = y0 + (Math.abs(y0) || 1) * 0.1;
+    if (!fromZero) y0 -= (Math.abs(y0) || 1) * 0.1;
+  }
   const pad = (y1 - y0) * 0.06;
   y1 += pad;
   if (!fromZero && !(y === "percent" && y0 <= 0)) y0 -= pad;
   const yTicks = niceTicks(y0, y1);
   const write = WRITERS[y];
   const left = Math.max(...yTicks.map((tick) => textWidth(write(tick), 10.5))) + 12;
-  const entries = [...drawn.map(({ name, colour, dashed }) => ({ name, colour, dashed })), ...limits.map((limit) => ({ name: limit.label, colour: limit.colour ?? "limit", dashed: true }))];
-  const height = 220, base = height - BOTTOM;
+  const entries = [
+    ...drawn.map(({ name, colour, dashed }) => ({ name, colour, dashed })),
+    ...limits.map((limit) => ({ name: limit.label, colour: limit.colour ?? "limit", dashed: true })),
+  ];
+  const height = 220,
+    base = height - BOTTOM;
   const toX = (v) => left + ((v - x0) / (x1 - x0)) * (WIDTH - RIGHT - left);
   const toY = (v) => base - ((v - y0) / (y1 - y0)) * (base - TOP);
   const svg = frame(title, height - 8 + 16 * legendLines(entries), (into) => {
     for (const tick of yTicks) {
-      into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: px(toY(tick)), y2: px(toY(tick)), stroke: paint("grid") }),
-        label(left - 5, toY(tick) + 3.5, write(tick), { "text-anchor": "end" }));
+      into.append(
+        s("line", {
+          x1: left,
+          x2: WIDTH - RIGHT,
+          y1: px(toY(tick)),
+          y2: px(toY(tick)),
+          stroke: paint("grid"),
+        }),
+        label(left - 5, toY(tick) + 3.5, write(tick), { "text-anchor": "end" }),
+      );
     }
-    const xTicks = x === "time" ? timeTicks(x0, x1) : niceTicks(x0, x1, 4).map((tick) => [tick, WRITERS[x](tick)]);
+    const xTicks =
+      x === "time" ? timeTicks(x0, x1) : niceTicks(x0, x1, 4).map((tick) => [tick, WRITERS[x](tick)]);
     for (const [tick, text] of xTicks) {
       const half = textWidth(text, 10.5) / 2;
-      into.append(s("line", { x1: px(toX(tick)), x2: px(toX(tick)), y1: TOP, y2: base, stroke: paint("grid") }),
-        label(Math.min(toX(tick), WIDTH - half - 2), base + 15, text, { "text-anchor": "middle" }));
+      into.append(
+        s("line", { x1: px(toX(tick)), x2: px(toX(tick)), y1: TOP, y2: base, stroke: paint("grid") }),
+        label(Math.min(toX(tick), WIDTH - half - 2), base + 15, text, { "text-anchor": "middle" }),
+      );
     }
     into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: base, y2: base, stroke: paint("faint") }));
     for (const mark of marks.filter(({ at }) => at >= x0 && at <= x1)) {
-      into.append(s("line", { x1: px(toX(mark.at)), x2: px(toX(mark.at)), y1: TOP, y2: base, stroke: paint("ink"), "stroke-dasharray": "1 3" }, s("title", null, visible(mark.label, 200))));
+      into.append(
+        s(
+          "line",
+          {
+            x1: px(toX(mark.at)),
+            x2: px(toX(mark.at)),
+            y1: TOP,
+            y2: base,
+            stroke: paint("ink"),
+            "stroke-dasharray": "1 3",
+          },
+          s("title", null, visible(mark.label, 200)),
+        ),
+      );
     }
     for (const line of drawn) drawLine(into, line, toX, toY, x, write);
     for (const limit of limits) {
-      into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: px(toY(limit.at)), y2: px(toY(limit.at)), stroke: paint(limit.colour ?? "limit"), "stroke-width": 1.4, "stroke-dasharray": "4 3" }));
+      into.append(
+        s("line", {
+          x1: left,
+          x2: WIDTH - RIGHT,
+          y1: px(toY(limit.at)),
+          y2: px(toY(limit.at)),
+          stroke: paint(limit.colour ?? "limit"),
+          "stroke-width": 1.4,
+          "stroke-dasharray": "4 3",
+        }),
+      );
     }
     legend(into, entries, height + 2);
   });
-  const rows = drawn.flatMap((line) => thinned(line.points, 40).map(([at, v, low, high]) => [visible(line.name), WRITERS[x](at), write(v), low === undefined || low === null ? "" : `${write(low)} to ${write(high)}`]));
+  const rows = drawn.flatMap((line) =>
+    thinned(line.points, 40).map(([at, v, low, high]) => [
+      visible(line.name),
+      WRITERS[x](at),
+      write(v),
+      low === undefined || low === null ? "" : `${write(low)} to ${write(high)}`,
+    ]),
+  );
   const withSpan = rows.some((row) => row[3]);
-  return chartFigure(title, description, svg, table(`${title}: values`, ["line", x === "time" ? "time" : "at", "value", ...(withSpan ? ["interval"] : [])],
-    withSpan ? rows : rows.map((row) => row.slice(0, 3)), { stacked: false }));
+  return chartFigure(
+    title,
+    description,
+    svg,
+    table(
+      `${title}: values`,
+      ["line", x === "time" ? "time" : "at", "value", ...(withSpan ? ["interval"] : [])],
+      withSpan ? rows : rows.map((row) => row.slice(0, 3)),
+      { stacked: false },
+    ),
+  );
 }
 
 function thinned(points, most) {
@@ -129,18 +253,43 @@ function drawLine(svg, line, toX, toY, x, write) {
   const colour = paint(line.colour);
   const spans = line.points.filter((point) => point[2] !== undefined && point[2] !== null);
   if (spans.length && line.dots) {
-    for (const [at, , low, high] of spans) svg.append(s("line", { x1: px(toX(at)), x2: px(toX(at)), y1: px(toY(low)), y2: px(toY(high)), stroke: colour, "stroke-width": 1.4 }));
+    for (const [at, , low, high] of spans)
+      svg.append(
+        s("line", {
+          x1: px(toX(at)),
+          x2: px(toX(at)),
+          y1: px(toY(low)),
+          y2: px(toY(high)),
+          stroke: colour,
+          "stroke-width": 1.4,
+        }),
+      );
   } else if (spans.length > 1) {
     const upper = spans.map(([at, , , high]) => `${px(toX(at))} ${px(toY(high))}`);
     const lower = spans.map(([at, , low]) => `${px(toX(at))} ${px(toY(low))}`).reverse();
     svg.append(s("path", { d: `M${[...upper, ...lower].join("L")}Z`, fill: colour, "fill-opacity": 0.18 }));
   }
   if (line.points.length > 1) {
-    svg.append(s("path", { d: `M${line.points.map(([at, v]) => `${px(toX(at))} ${px(toY(v))}`).join("L")}`, fill: "none", stroke: colour,
-      "stroke-width": line.dashed ? 1.3 : 2, "stroke-dasharray": line.dashed ? "4 3" : null, "stroke-linejoin": "round" }));
+    svg.append(
+      s("path", {
+        d: `M${line.points.map(([at, v]) => `${px(toX(at))} ${px(toY(v))}`).join("L")}`,
+        fill: "none",
+        stroke: colour,
+        "stroke-width": line.dashed ? 1.3 : 2,
+        "stroke-dasharray": line.dashed ? "4 3" : null,
+        "stroke-linejoin": "round",
+      }),
+    );
   }
   if (line.dots || line.points.length < 2) {
-    for (const [at, v] of line.points) svg.append(s("circle", { cx: px(toX(at)), cy: px(toY(v)), r: 3.2, fill: colour }, s("title", null, `${visible(line.name)}: ${WRITERS[x](at)}, ${write(v)}`)));
+    for (const [at, v] of line.points)
+      svg.append(
+        s(
+          "circle",
+          { cx: px(toX(at)), cy: px(toY(v)), r: 3.2, fill: colour },
+          s("title", null, `${visible(line.name)}: ${WRITERS[x](at)}, ${write(v)}`),
+        ),
+      );
   }
 }
 
@@ -149,33 +298,88 @@ export function histogram(title, description, edges, groups) {
   if (!groups.some((group) => group.values.some((v) => v > 0))) return chartFigure(title, description, null);
   const most = Math.max(...groups.flatMap((group) => group.values));
   const yTicks = niceTicks(0, most * 1.05, 4);
-  const height = 220, base = height - BOTTOM;
+  const height = 220,
+    base = height - BOTTOM;
   const left = Math.max(...yTicks.map((tick) => textWidth(percent(tick, 0), 10.5))) + 12;
   const [x0, x1] = [edges[0], edges[edges.length - 1]];
   const toX = (v) => left + ((v - x0) / (x1 - x0)) * (WIDTH - RIGHT - left);
   const toY = (v) => base - (v / (most * 1.05)) * (base - TOP);
   const svg = frame(title, height - 8 + 16 * legendLines(groups), (into) => {
     for (const tick of yTicks) {
-      into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: px(toY(tick)), y2: px(toY(tick)), stroke: paint("grid") }), label(left - 5, toY(tick) + 3.5, percent(tick, tick < 0.1 && tick > 0 ? 1 : 0), { "text-anchor": "end" }));
+      into.append(
+        s("line", {
+          x1: left,
+          x2: WIDTH - RIGHT,
+          y1: px(toY(tick)),
+          y2: px(toY(tick)),
+          stroke: paint("grid"),
+        }),
+        label(left - 5, toY(tick) + 3.5, percent(tick, tick < 0.1 && tick > 0 ? 1 : 0), {
+          "text-anchor": "end",
+        }),
+      );
     }
     for (const tick of niceTicks(x0, x1, 4)) {
       const text = number(tick);
-      into.append(label(Math.min(toX(tick), WIDTH - textWidth(text, 10.5) / 2 - 2), base + 15, text, { "text-anchor": "middle" }));
+      into.append(
+        label(Math.min(toX(tick), WIDTH - textWidth(text, 10.5) / 2 - 2), base + 15, text, {
+          "text-anchor": "middle",
+        }),
+      );
     }
     groups.forEach((group, place) => {
       const wide = (toX(edges[1]) - toX(edges[0]) - 1.5) / groups.length;
-      group.values.forEach((v, i) => into.append(s("rect", { x: px(toX(edges[i]) + 0.75 + place * wide), width: px(Math.max(0.8, wide)), y: px(toY(v)), height: px(Math.max(0, base - toY(v))), fill: paint(group.colour), "fill-opacity": 0.8 },
-        s("title", null, `${number(edges[i])} to ${number(edges[i + 1])}: ${percent(v)}`))));
+      group.values.forEach((v, i) =>
+        into.append(
+          s(
+            "rect",
+            {
+              x: px(toX(edges[i]) + 0.75 + place * wide),
+              width: px(Math.max(0.8, wide)),
+              y: px(toY(v)),
+              height: px(Math.max(0, base - toY(v))),
+              fill: paint(group.colour),
+              "fill-opacity": 0.8,
+            },
+            s("title", null, `${number(edges[i])} to ${number(edges[i + 1])}: ${percent(v)}`),
+          ),
+        ),
+      );
     });
     into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: base, y2: base, stroke: paint("faint") }));
-    legend(into, groups.map((group) => ({ ...group, bar: true })), height + 2);
+    legend(
+      into,
+      groups.map((group) => ({ ...group, bar: true })),
+      height + 2,
+    );
   });
-  return chartFigure(title, description, svg, table(`${title}: values`, ["from", "to", ...groups.map((group) => group.name)],
-    edges.slice(0, -1).map((edge, i) => [number(edge), number(edges[i + 1]), ...groups.map((group) => percent(group.values[i]))]), { stacked: false }));
+  return chartFigure(
+    title,
+    description,
+    svg,
+    table(
+      `${title}: values`,
+      ["from", "to", ...groups.map((group) => group.name)],
+      edges
+        .slice(0, -1)
+        .map((edge, i) => [
+          number(edge),
+          number(edges[i + 1]),
+          ...groups.map((group) => percent(group.values[i])),
+        ]),
+      { stacked: false },
+    ),
+  );
 }
 
 // Named rows with bars from zero, side by side; values may be negative. `write` says a value.
-export function barChart(title, description, names, groups, { write = (v) => percent(v), nameHeader = "value" } = {}) {
+export function barChart(
+  title,
+  description,
+  names,
+  groups,
+  { write = (v) => percent(v), nameHeader = "value" } = {},
+) {
   if (!names.length) return chartFigure(title, description, null);
   const rowHeight = 14 * groups.length + 8;
   const height = names.length * rowHeight + 12;
@@ -184,24 +388,68 @@ export function barChart(title, description, names, groups, { write = (v) => per
   const values = groups.flatMap((group) => group.values);
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
   const room = 46;
-  const toX = (v) => left + (low < 0 ? room : 0) + ((v - low) / (high - low || 1)) * (WIDTH - left - room - (low < 0 ? room : 0));
+  const toX = (v) =>
+    left +
+    (low < 0 ? room : 0) +
+    ((v - low) / (high - low || 1)) * (WIDTH - left - room - (low < 0 ? room : 0));
   const svg = frame(title, height + (groups.length > 1 ? 4 + 16 * legendLines(groups) : 0), (into) => {
     names.forEach((name, row) => {
       const y = 6 + row * rowHeight;
-      into.append(s("text", { x: left - 7, y: y + rowHeight / 2, "font-size": 11, "text-anchor": "end", fill: paint("ink"), style: null, "unicode-bidi": "isolate" }, s("title", null, visible(name, 300)), isolated(shownNames[row])));
+      into.append(
+        s(
+          "text",
+          {
+            x: left - 7,
+            y: y + rowHeight / 2,
+            "font-size": 11,
+            "text-anchor": "end",
+            fill: paint("ink"),
+            style: null,
+            "unicode-bidi": "isolate",
+          },
+          s("title", null, visible(name, 300)),
+          isolated(shownNames[row]),
+        ),
+      );
       groups.forEach((group, place) => {
         const v = group.values[row];
         const [a, b] = [toX(Math.min(0, v)), toX(Math.max(0, v))];
         const colour = group.colours?.[row] ?? group.colour;
-        into.append(s("rect", { x: px(a), y: px(y + place * 14), width: px(Math.max(0.8, b - a)), height: 11, fill: paint(colour), "fill-opacity": 0.8 }),
-          label(v < 0 ? a - 4 : b + 4, y + place * 14 + 9.5, write(v), { "text-anchor": v < 0 ? "end" : "start", fill: paint("ink") }));
+        into.append(
+          s("rect", {
+            x: px(a),
+            y: px(y + place * 14),
+            width: px(Math.max(0.8, b - a)),
+            height: 11,
+            fill: paint(colour),
+            "fill-opacity": 0.8,
+          }),
+          label(v < 0 ? a - 4 : b + 4, y + place * 14 + 9.5, write(v), {
+            "text-anchor": v < 0 ? "end" : "start",
+            fill: paint("ink"),
+          }),
+        );
       });
     });
     into.append(s("line", { x1: px(toX(0)), x2: px(toX(0)), y1: 2, y2: height - 4, stroke: paint("faint") }));
-    if (groups.length > 1) legend(into, groups.map((group) => ({ ...group, bar: true })), height + 10);
+    if (groups.length > 1)
+      legend(
+        into,
+        groups.map((group) => ({ ...group, bar: true })),
+        height + 10,
+      );
   });
-  return chartFigure(title, description, svg, table(`${title}: values`, [nameHeader, ...groups.map((group) => group.name)],
-    names.map((name, row) => [stranger(name), ...groups.map((group) => write(group.values[row]))]), { stacked: false }));
+  return chartFigure(
+    title,
+    description,
+    svg,
+    table(
+      `${title}: values`,
+      [nameHeader, ...groups.map((group) => group.name)],
+      names.map((name, row) => [stranger(name), ...groups.map((group) => write(group.values[row]))]),
+      { stacked: false },
+    ),
+  );
 }
 
 const isolated = (text) => `\u2068${text}\u2069`;
@@ -210,25 +458,78 @@ const isolated = (text) => `\u2068${text}\u2069`;
 export function scatter(title, description, xLabel, yLabel, points, { xLog = false } = {}) {
   if (!points.length) return chartFigure(title, description, null);
   const scaleX = xLog ? Math.log10 : (v) => v;
-  const xs = points.map((point) => scaleX(point.x)), ys = points.map((point) => point.y);
-  const widen = (low, high) => { const pad = (high - low || Math.abs(high) || 1) * 0.08; return [low - pad, high + pad]; };
-  const [x0, x1] = widen(Math.min(...xs), Math.max(...xs)), [y0, y1] = widen(Math.min(...ys), Math.max(...ys));
-  const height = 240, base = height - 44;
+  const xs = points.map((point) => scaleX(point.x)),
+    ys = points.map((point) => point.y);
+  const widen = (low, high) => {
+    const pad = (high - low || Math.abs(high) || 1) * 0.08;
+    return [low - pad, high + pad];
+  };
+  const [x0, x1] = widen(Math.min(...xs), Math.max(...xs)),
+    [y0, y1] = widen(Math.min(...ys), Math.max(...ys));
+  const height = 240,
+    base = height - 44;
   const yTicks = niceTicks(y0, y1);
   const left = Math.max(...yTicks.map((tick) => textWidth(number(tick), 10.5))) + 28;
   const toX = (v) => left + ((scaleX(v) - x0) / (x1 - x0)) * (WIDTH - RIGHT - left);
   const toY = (v) => base - ((v - y0) / (y1 - y0)) * (base - TOP);
   const svg = frame(title, height, (into) => {
-    for (const tick of yTicks) into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: px(toY(tick)), y2: px(toY(tick)), stroke: paint("grid") }), label(left - 5, toY(tick) + 3.5, number(tick), { "text-anchor": "end" }));
-    const ticks = xLog ? [1, 2, 5].flatMap((m) => [-3, -2, -1, 0, 1, 2, 3, 4, 5].map((p) => m * 10 ** p)).filter((v) => scaleX(v) >= x0 && scaleX(v) <= x1) : niceTicks(x0, x1, 4);
-    for (const tick of ticks) into.append(s("line", { x1: px(toX(tick)), x2: px(toX(tick)), y1: TOP, y2: base, stroke: paint("grid") }), label(toX(tick), base + 15, number(tick), { "text-anchor": "middle" }));
-    into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: base, y2: base, stroke: paint("faint") }),
+    for (const tick of yTicks)
+      into.append(
+        s("line", {
+          x1: left,
+          x2: WIDTH - RIGHT,
+          y1: px(toY(tick)),
+          y2: px(toY(tick)),
+          stroke: paint("grid"),
+        }),
+        label(left - 5, toY(tick) + 3.5, number(tick), { "text-anchor": "end" }),
+      );
+    const ticks = xLog
+      ? [1, 2, 5]
+          .flatMap((m) => [-3, -2, -1, 0, 1, 2, 3, 4, 5].map((p) => m * 10 ** p))
+          .filter((v) => scaleX(v) >= x0 && scaleX(v) <= x1)
+      : niceTicks(x0, x1, 4);
+    for (const tick of ticks)
+      into.append(
+        s("line", { x1: px(toX(tick)), x2: px(toX(tick)), y1: TOP, y2: base, stroke: paint("grid") }),
+        label(toX(tick), base + 15, number(tick), { "text-anchor": "middle" }),
+      );
+    into.append(
+      s("line", { x1: left, x2: WIDTH - RIGHT, y1: base, y2: base, stroke: paint("faint") }),
       label((left + WIDTH - RIGHT) / 2, base + 32, xLabel, { "text-anchor": "middle", fill: paint("ink") }),
-      label(12, (TOP + base) / 2, yLabel, { "text-anchor": "middle", fill: paint("ink"), transform: `rotate(-90 12 ${px((TOP + base) / 2)})` }));
-    for (const point of points) into.append(s("circle", { cx: px(toX(point.x)), cy: px(toY(point.y)), r: 4.5, fill: point.filled === false ? paint("paper") : paint(point.colour), stroke: paint(point.colour), "stroke-width": 1.6 },
-      s("title", null, `${visible(point.name)}: ${number(point.x)}, ${number(point.y)}`)));
+      label(12, (TOP + base) / 2, yLabel, {
+        "text-anchor": "middle",
+        fill: paint("ink"),
+        transform: `rotate(-90 12 ${px((TOP + base) / 2)})`,
+      }),
+    );
+    for (const point of points)
+      into.append(
+        s(
+          "circle",
+          {
+            cx: px(toX(point.x)),
+            cy: px(toY(point.y)),
+            r: 4.5,
+            fill: point.filled === false ? paint("paper") : paint(point.colour),
+            stroke: paint(point.colour),
+            "stroke-width": 1.6,
+          },
+          s("title", null, `${visible(point.name)}: ${number(point.x)}, ${number(point.y)}`),
+        ),
+      );
   });
-  return chartFigure(title, description, svg, table(`${title}: values`, ["what", xLabel, yLabel], points.map((point) => [stranger(point.name), number(point.x), number(point.y)]), { stacked: false }));
+  return chartFigure(
+    title,
+    description,
+    svg,
+    table(
+      `${title}: values`,
+      ["what", xLabel, yLabel],
+      points.map((point) => [stranger(point.name), number(point.x), number(point.y)]),
+      { stacked: false },
+    ),
+  );
 }
 
 export { chartFigure, paint, NONE };

@@ -6,8 +6,10 @@ function build(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (typeof value === "function") listen(element, name, value);
-    else if (name === "value") { element.value = value; element.setAttribute("value", value); }
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else if (name === "value") {
+      element.value = value;
+      element.setAttribute("value", value);
+    } else element.setAttribute(name, value === true ? "" : String(value));
   }
   append(element, children);
   return element;
@@ -28,7 +30,8 @@ function listen(element, type, act) {
 }
 
 export const h = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
-export const s = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
+export const s = (tag, attributes, ...children) =>
+  build(document.createElementNS(SVG, tag), attributes, children);
 
 // Make what is shown into what should be shown, and leave alone what is equal: focus, scrolling, opened details
 // and what was typed stay.
@@ -49,8 +52,10 @@ function mergeChildren(old, fresh) {
   while (old.childNodes.length > wanted.length) old.lastChild.remove();
 }
 
-const isSame = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName
-  && (a.nodeType !== Node.ELEMENT_NODE || (a.dataset?.key === b.dataset?.key && a.type === b.type));
+const isSame = (a, b) =>
+  a.nodeType === b.nodeType &&
+  a.nodeName === b.nodeName &&
+  (a.nodeType !== Node.ELEMENT_NODE || (a.dataset?.key === b.dataset?.key && a.type === b.type));
 
 function merge(old, fresh) {
   if (old.nodeType !== Node.ELEMENT_NODE) {
@@ -58,7 +63,8 @@ function merge(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    if (!fresh.hasAttribute(name) && !(old.nodeName === "DETAILS" && name === "open")) old.removeAttribute(name);
+    if (!fresh.hasAttribute(name) && !(old.nodeName === "DETAILS" && name === "open"))
+      old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) {
@@ -87,32 +93,64 @@ export function visible(text, most = 120) {
 }
 
 // What strangers wrote keeps its direction to itself.
-export const stranger = (text, most = 80) => h("bdi", String(text).length > most ? { title: visible(text, 600) } : {},
-  visible(text, most));
+export const stranger = (text, most = 80) =>
+  h("bdi", String(text).length > most ? { title: visible(text, 600) } : {}, visible(text, most));
 
 // What stands between two backticks is code.
 export function prose(text, most = 1000) {
-  return visible(text, most).split("`").map((part, place) => (place % 2 ? h("code", null, part) : part));
+  return visible(text, most)
+    .split("`")
+    .map((part, place) => (place % 2 ? h("code", null, part) : part));
 }
 
-export const announce = (text) => { document.getElementById("said").textContent = text; };
+export const announce = (text) => {
+  document.getElementById("said").textContent = text;
+};
 
 export function table(caption, headers, rows, { stacked = true, hideCaption = true } = {}) {
   const cell = (value, place) => {
     const content = value?.content ?? value;
-    const attributes = { class: value?.figure ? "figure" : null, "data-of": headers[place]?.label ?? headers[place] };
+    const attributes = {
+      class: value?.figure ? "figure" : null,
+      "data-of": headers[place]?.label ?? headers[place],
+    };
     if (content === "" || content === null || content === undefined) attributes.class = "empty";
     return place === 0 ? h("th", { scope: "row" }, content) : h("td", attributes, content);
   };
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", { class: stacked ? "stacks" : null },
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      { class: stacked ? "stacks" : null },
       h("caption", { class: hideCaption ? "hidden" : null }, caption),
-      h("thead", null, h("tr", null, headers.map((header) => h("th", { scope: "col", ...header.attributes },
-        header.content ?? header)))),
-      h("tbody", null, rows.map((row) => h("tr", { "data-key": row.key }, (row.cells ?? row).map(cell))))));
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          headers.map((header) => h("th", { scope: "col", ...header.attributes }, header.content ?? header)),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        rows.map((row) => h("tr", { "data-key": row.key }, (row.cells ?? row).map(cell))),
+      ),
+    ),
+  );
 }
 
 export const figure = (content) => ({ figure: true, content });
 export const empty = (words) => h("p", { class: "nothing" }, words);
-export const tile = (label, value, below, tone) => h("li", { class: tone ?? null }, h("span", { class: "label" }, label),
-  " ", h("strong", null, value), " ", h("span", { class: "below" }, below));
+export const tile = (label, value, below, tone) =>
+  h(
+    "li",
+    { class: tone ?? null },
+    h("span", { class: "label" }, label),
+    " ",
+    h("strong", null, value),
+    " ",
+    h("span", { class: "below" }, below),
+  );

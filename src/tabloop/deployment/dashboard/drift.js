@@ -6,23 +6,44 @@ import { moment, number, pValue, percent, plural, whole } from "./format.js";
 import { rangeChoice, ranges } from "./range.js";
 
 const FEW = 15;
-const state = { windows: null, drift: null, chosen: null, period: null, feature: null, all: false, range: "month" };
+const state = {
+  windows: null,
+  drift: null,
+  chosen: null,
+  period: null,
+  feature: null,
+  all: false,
+  range: "month",
+};
 
 export const drift = {
   name: "drift",
   title: "Drift",
   everySeconds: 30,
-  forget() { Object.assign(state, { windows: null, drift: null, feature: null, chosen: null, period: null }); },
+  forget() {
+    Object.assign(state, { windows: null, drift: null, feature: null, chosen: null, period: null });
+  },
   async load(ask) {
     const query = { hours: ranges[state.range].hours, periods: window.innerWidth < 600 ? 14 : 48 };
-    const [windows, found, feature] = await Promise.all([ask("monitoring/windows", { query }), ask("monitoring/drift"),
-      state.chosen === null ? null : ask("monitoring/feature", { query: { name: state.chosen } })]);
+    const [windows, found, feature] = await Promise.all([
+      ask("monitoring/windows", { query }),
+      ask("monitoring/drift"),
+      state.chosen === null ? null : ask("monitoring/feature", { query: { name: state.chosen } }),
+    ]);
     Object.assign(state, { windows, drift: found, feature });
   },
   render(context) {
     if (state.windows === null) return [h("p", null, "Asking the service.")];
-    return [verdict(state.drift), rule(state.drift), h("h2", null, "When it began"), rangeChoice(state, context, ["day", "week", "month"]), heat(context),
-      detail(context), segments(state.drift), notMonitored(state.drift)];
+    return [
+      verdict(state.drift),
+      rule(state.drift),
+      h("h2", null, "When it began"),
+      rangeChoice(state, context, ["day", "week", "month"]),
+      heat(context),
+      detail(context),
+      segments(state.drift),
+      notMonitored(state.drift),
+    ];
   },
 };
 
@@ -30,14 +51,37 @@ const sentence = (text) => `${visible(text.charAt(0).toUpperCase() + text.slice(
 
 function verdict(found) {
   const moved = [...new Set(found.alarms.map((test) => test.words))];
-  if (!moved.length && !found.should_retrain) return h("p", { class: `verdict ${found.enough_samples ? "good" : ""}` }, sentence(found.reason), " ", found.windowed.latest ? "The latest window raised no alarm." : "No window is complete yet.");
-  return h("div", { class: "verdict bad" }, h("p", null, sentence(found.reason)), moved.length ? h("ul", { class: "points" }, moved.slice(0, 12).map((words) => h("li", null, h("bdi", null, prose(words, 300))))) : null,
-    moved.length > 12 ? h("p", null, `And ${moved.length - 12} more.`) : null, h("p", null, "Next: ", prose(found.recommended_action), "."));
+  if (!moved.length && !found.should_retrain)
+    return h(
+      "p",
+      { class: `verdict ${found.enough_samples ? "good" : ""}` },
+      sentence(found.reason),
+      " ",
+      found.windowed.latest ? "The latest window raised no alarm." : "No window is complete yet.",
+    );
+  return h(
+    "div",
+    { class: "verdict bad" },
+    h("p", null, sentence(found.reason)),
+    moved.length
+      ? h(
+          "ul",
+          { class: "points" },
+          moved.slice(0, 12).map((words) => h("li", null, h("bdi", null, prose(words, 300)))),
+        )
+      : null,
+    moved.length > 12 ? h("p", null, `And ${moved.length - 12} more.`) : null,
+    h("p", null, "Next: ", prose(found.recommended_action), "."),
+  );
 }
 
 function rule(found) {
-  return h("p", { class: "small" }, `The z-score rule looks at the latest ${whole(found.samples_observed)} rows: its largest z-score is ${number(found.drift_score_max_abs_z)}, and ${percent(found.predicted_positive_rate)} of the decisions are positive, ${percent(found.training_positive_rate)} in training. `,
-    `The tests below look at windows of ${whole(found.windowed.test_window_rows)} rows; the next is complete after ${plural(found.windowed.rows_until_next, "more row")}.`);
+  return h(
+    "p",
+    { class: "small" },
+    `The z-score rule looks at the latest ${whole(found.samples_observed)} rows: its largest z-score is ${number(found.drift_score_max_abs_z)}, and ${percent(found.predicted_positive_rate)} of the decisions are positive, ${percent(found.training_positive_rate)} in training. `,
+    `The tests below look at windows of ${whole(found.windowed.test_window_rows)} rows; the next is complete after ${plural(found.windowed.rows_until_next, "more row")}.`,
+  );
 }
 
 const levelOf = (peak) => {
@@ -47,90 +91,366 @@ const levelOf = (peak) => {
   return part >= 0.8 ? "3" : part >= 0.5 ? "2" : part >= 0.25 ? "1" : "0";
 };
 
-const LEVEL_WORDS = { none: "not tested", 0: "below a quarter of its limit", 1: "up to half of its limit", 2: "up to 80% of its limit", 3: "near or beyond its limit, no alarm", alarm: "alarm" };
+const LEVEL_WORDS = {
+  none: "not tested",
+  0: "below a quarter of its limit",
+  1: "up to half of its limit",
+  2: "up to 80% of its limit",
+  3: "near or beyond its limit, no alarm",
+  alarm: "alarm",
+};
 
 function heat(context) {
   const { periods: all, features } = state.windows;
   const periods = all.filter((period) => period.windows > 0);
-  if (!periods.length || !features.length) return empty("No window of rows was complete in this time: the tests say nothing yet.");
+  if (!periods.length || !features.length)
+    return empty("No window of rows was complete in this time: the tests say nothing yet.");
   const shown = state.all ? features : features.slice(0, FEW);
-  const choose = (name, period) => { state.chosen = name; state.period = period; state.feature = null; context.redraw(); context.reload().then(() => document.getElementById("feature")?.focus()); };
-  return [h("p", { class: "small" }, "Each line is a feature and each column a stretch of time; the fuller a cell, the nearer the distance from the training rows was to its limit. Choose a feature to see it beside the training rows."),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Distance of every feature over time" }, h("table", { class: "heat" },
-      h("caption", { class: "hidden" }, "Distance of every feature from the training rows, against its limit, over time"),
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, "feature"), h("th", { scope: "col" }, "alarms"),
-        periods.map((period, place) => h("th", { scope: "col", class: "when" }, h("span", { class: "hidden" }, moment(period.end)), place % Math.ceil(periods.length / 6) === 0 ? h("span", { "aria-hidden": "true" }, moment(period.end).slice(5, 10)) : null)))),
-      h("tbody", null, shown.map((name) => {
-        const peaks = periods.map((period) => period.features?.[name]);
-        const alarmed = peaks.reduce((sum, peak) => sum + (peak?.alarmed_windows ?? 0), 0);
-        return h("tr", { "data-key": name, class: state.chosen === name ? "chosen" : null },
-          h("th", { scope: "row" }, h("button", { type: "button", class: "link", "aria-pressed": String(state.chosen === name), click: () => choose(name, null) }, stranger(name, 40))),
-          h("td", { class: "figure" }, alarmed ? whole(alarmed) : ""),
-          peaks.map((peak, place) => h("td", { class: "cell", "data-level": levelOf(peak), title: `${visible(name, 60)}, ${moment(periods[place].end)}: ${peakWords(peak)}`, click: () => choose(name, place) }, h("span", { class: "hidden" }, LEVEL_WORDS[levelOf(peak)]))));
-      })))),
-    h("ul", { class: "levels" }, ["0", "1", "2", "3", "alarm", "none"].map((level) => h("li", null, h("span", { class: "cell", "data-level": level, "aria-hidden": "true" }), LEVEL_WORDS[level]))),
-    features.length > FEW ? h("p", null, h("button", { type: "button", click: () => { state.all = !state.all; context.redraw(); } }, state.all ? `Show the clearest ${FEW}` : `Show all ${features.length} features`)) : null,
-    state.windows.features_left_out ? h("p", { class: "small" }, `${plural(state.windows.features_left_out, "further feature")} moved less and is left out.`) : null];
+  const choose = (name, period) => {
+    state.chosen = name;
+    state.period = period;
+    state.feature = null;
+    context.redraw();
+    context.reload().then(() => document.getElementById("feature")?.focus());
+  };
+  return [
+    h(
+      "p",
+      { class: "small" },
+      "Each line is a feature and each column a stretch of time; the fuller a cell, the nearer the distance from the training rows was to its limit. Choose a feature to see it beside the training rows.",
+    ),
+    h(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Distance of every feature over time" },
+      h(
+        "table",
+        { class: "heat" },
+        h(
+          "caption",
+          { class: "hidden" },
+          "Distance of every feature from the training rows, against its limit, over time",
+        ),
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            h("th", { scope: "col" }, "feature"),
+            h("th", { scope: "col" }, "alarms"),
+            periods.map((period, place) =>
+              h(
+                "th",
+                { scope: "col", class: "when" },
+                h("span", { class: "hidden" }, moment(period.end)),
+                place % Math.ceil(periods.length / 6) === 0
+                  ? h("span", { "aria-hidden": "true" }, moment(period.end).slice(5, 10))
+                  : null,
+              ),
+            ),
+          ),
+        ),
+        h(
+          "tbody",
+          null,
+          shown.map((name) => {
+            const peaks = periods.map((period) => period.features?.[name]);
+            const alarmed = peaks.reduce((sum, peak) => sum + (peak?.alarmed_windows ?? 0), 0);
+            return h(
+              "tr",
+              { "data-key": name, class: state.chosen === name ? "chosen" : null },
+              h(
+                "th",
+                { scope: "row" },
+                h(
+                  "button",
+                  {
+                    type: "button",
+                    class: "link",
+                    "aria-pressed": String(state.chosen === name),
+                    click: () => choose(name, null),
+                  },
+                  stranger(name, 40),
+                ),
+              ),
+              h("td", { class: "figure" }, alarmed ? whole(alarmed) : ""),
+              peaks.map((peak, place) =>
+                h(
+                  "td",
+                  {
+                    class: "cell",
+                    "data-level": levelOf(peak),
+                    title: `${visible(name, 60)}, ${moment(periods[place].end)}: ${peakWords(peak)}`,
+                    click: () => choose(name, place),
+                  },
+                  h("span", { class: "hidden" }, LEVEL_WORDS[levelOf(peak)]),
+                ),
+              ),
+            );
+          }),
+        ),
+      ),
+    ),
+    h(
+      "ul",
+      { class: "levels" },
+      ["0", "1", "2", "3", "alarm", "none"].map((level) =>
+        h(
+          "li",
+          null,
+          h("span", { class: "cell", "data-level": level, "aria-hidden": "true" }),
+          LEVEL_WORDS[level],
+        ),
+      ),
+    ),
+    features.length > FEW
+      ? h(
+          "p",
+          null,
+          h(
+            "button",
+            {
+              type: "button",
+              click: () => {
+                state.all = !state.all;
+                context.redraw();
+              },
+            },
+            state.all ? `Show the clearest ${FEW}` : `Show all ${features.length} features`,
+          ),
+        )
+      : null,
+    state.windows.features_left_out
+      ? h(
+          "p",
+          { class: "small" },
+          `${plural(state.windows.features_left_out, "further feature")} moved less and is left out.`,
+        )
+      : null,
+  ];
 }
 
-const peakWords = (peak) => (peak ? `effect ${number(peak.effect)} of a limit of ${number(peak.limit)}, p ${pValue(peak.p_value)}${peak.alarmed_windows ? `, alarmed in ${plural(peak.alarmed_windows, "window")}` : ""}` : "not tested");
+const peakWords = (peak) =>
+  peak
+    ? `effect ${number(peak.effect)} of a limit of ${number(peak.limit)}, p ${pValue(peak.p_value)}${peak.alarmed_windows ? `, alarmed in ${plural(peak.alarmed_windows, "window")}` : ""}`
+    : "not tested";
 
 function detail(context) {
   if (state.chosen === null) return null;
-  const heading = h("h2", { id: "feature", tabindex: "-1", "data-key": `feature ${state.chosen}` }, stranger(state.chosen));
+  const heading = h(
+    "h2",
+    { id: "feature", tabindex: "-1", "data-key": `feature ${state.chosen}` },
+    stranger(state.chosen),
+  );
   const { feature } = state;
-  if (feature === null || feature.feature !== state.chosen) return [heading, h("p", null, "Asking the service.")];
-  const close = h("p", null, h("button", { type: "button", click: () => { state.chosen = null; state.feature = null; context.redraw(); } }, "Close"));
-  if (!feature.monitored) return [heading, h("p", null, "It is not monitored: the prediction log leaves it out or holds only hashes of it."), close];
-  return [heading, h("p", null, `The latest ${whole(feature.rows)} rows beside the training rows. `, feature.mean === null ? "" : `Mean ${number(feature.mean)}, ${number(feature.training_mean)} in training (standard deviation ${number(feature.training_std)}); z-score ${number(feature.zscore)}.`),
-    h("div", { class: "charts" }, distribution(feature), distance()), tests(feature), history(), close];
+  if (feature === null || feature.feature !== state.chosen)
+    return [heading, h("p", null, "Asking the service.")];
+  const close = h(
+    "p",
+    null,
+    h(
+      "button",
+      {
+        type: "button",
+        click: () => {
+          state.chosen = null;
+          state.feature = null;
+          context.redraw();
+        },
+      },
+      "Close",
+    ),
+  );
+  if (!feature.monitored)
+    return [
+      heading,
+      h("p", null, "It is not monitored: the prediction log leaves it out or holds only hashes of it."),
+      close,
+    ];
+  return [
+    heading,
+    h(
+      "p",
+      null,
+      `The latest ${whole(feature.rows)} rows beside the training rows. `,
+      feature.mean === null
+        ? ""
+        : `Mean ${number(feature.mean)}, ${number(feature.training_mean)} in training (standard deviation ${number(feature.training_std)}); z-score ${number(feature.zscore)}.`,
+    ),
+    h("div", { class: "charts" }, distribution(feature), distance()),
+    tests(feature),
+    history(),
+    close,
+  ];
 }
 
 function distribution(feature) {
-  const sides = (reference, current) => [["training rows", reference, "reference"], ["latest rows", current, "current"]].map(([name, rows, colour]) => {
-    const sum = rows.reduce((a, b) => a + b, 0);
-    return { name: `${name} (${whole(sum)})`, colour, values: rows.map((n) => n / Math.max(1, sum)) };
-  });
-  if (feature.bins) return histogram("Distribution", "Shares of the rows in equal bins between the 1st and the 99th percentile of both.", feature.bins.edges, sides(feature.bins.reference_rows, feature.bins.current_rows));
+  const sides = (reference, current) =>
+    [
+      ["training rows", reference, "reference"],
+      ["latest rows", current, "current"],
+    ].map(([name, rows, colour]) => {
+      const sum = rows.reduce((a, b) => a + b, 0);
+      return { name: `${name} (${whole(sum)})`, colour, values: rows.map((n) => n / Math.max(1, sum)) };
+    });
+  if (feature.bins)
+    return histogram(
+      "Distribution",
+      "Shares of the rows in equal bins between the 1st and the 99th percentile of both.",
+      feature.bins.edges,
+      sides(feature.bins.reference_rows, feature.bins.current_rows),
+    );
   if (feature.categories) {
     const found = feature.categories;
-    return barChart("Distribution", "The categories with the largest share on either side. One that no training row had is new.", [...found.values, "others", "missing"],
-      sides([...found.reference_rows, found.other_reference_rows, found.missing_reference_rows], [...found.current_rows, found.other_current_rows, found.missing_current_rows]));
+    return barChart(
+      "Distribution",
+      "The categories with the largest share on either side. One that no training row had is new.",
+      [...found.values, "others", "missing"],
+      sides(
+        [...found.reference_rows, found.other_reference_rows, found.missing_reference_rows],
+        [...found.current_rows, found.other_current_rows, found.missing_current_rows],
+      ),
+    );
   }
   return empty("There is no value to draw, or all lie at one point.");
 }
 
 function distance() {
-  const periods = state.windows.periods.filter((period) => period.windows > 0 && period.features?.[state.chosen]);
-  return lineChart("Distance over time", "The effect of the clearest test in each stretch of time, as a part of its limit: an alarm needs at least the whole.", { fromZero: true, limits: periods.length ? [{ at: 1, label: "limit" }] : [],
-    lines: [{ name: "effect by limit", colour: "model", points: periods.map((period) => [Date.parse(period.end), period.features[state.chosen].effect / (period.features[state.chosen].limit || 1)]) }] });
+  const periods = state.windows.periods.filter(
+    (period) => period.windows > 0 && period.features?.[state.chosen],
+  );
+  return lineChart(
+    "Distance over time",
+    "The effect of the clearest test in each stretch of time, as a part of its limit: an alarm needs at least the whole.",
+    {
+      fromZero: true,
+      limits: periods.length ? [{ at: 1, label: "limit" }] : [],
+      lines: [
+        {
+          name: "effect by limit",
+          colour: "model",
+          points: periods.map((period) => [
+            Date.parse(period.end),
+            period.features[state.chosen].effect / (period.features[state.chosen].limit || 1),
+          ]),
+        },
+      ],
+    },
+  );
 }
 
 function history() {
-  const periods = state.windows.periods.filter((period) => period.windows > 0 && period.features?.[state.chosen]);
+  const periods = state.windows.periods.filter(
+    (period) => period.windows > 0 && period.features?.[state.chosen],
+  );
   if (!periods.length) return null;
-  const rows = periods.slice(-12).reverse().map((period) => { const peak = period.features[state.chosen];
-    return [moment(period.end), figure(number(peak.effect)), figure(number(peak.limit)), figure(pValue(peak.p_value)), figure(whole(period.rows)), peak.alarmed_windows ? "alarm" : "", h("bdi", null, prose(peak.words ?? "", 300))]; });
-  return h("details", null, h("summary", null, "The clearest test in each of the latest stretches of time"), table(`Tests of ${visible(state.chosen, 60)} over time`, ["until", "effect", "limit", "p-value", "rows", "verdict", "in words"], rows));
+  const rows = periods
+    .slice(-12)
+    .reverse()
+    .map((period) => {
+      const peak = period.features[state.chosen];
+      return [
+        moment(period.end),
+        figure(number(peak.effect)),
+        figure(number(peak.limit)),
+        figure(pValue(peak.p_value)),
+        figure(whole(period.rows)),
+        peak.alarmed_windows ? "alarm" : "",
+        h("bdi", null, prose(peak.words ?? "", 300)),
+      ];
+    });
+  return h(
+    "details",
+    null,
+    h("summary", null, "The clearest test in each of the latest stretches of time"),
+    table(
+      `Tests of ${visible(state.chosen, 60)} over time`,
+      ["until", "effect", "limit", "p-value", "rows", "verdict", "in words"],
+      rows,
+    ),
+  );
 }
 
 function tests(feature) {
   if (!feature.tests.length) return null;
-  return [h("h3", null, `All tests in the latest window, rows ${whole(feature.window_start + 1)} to ${whole(feature.window_stop)}`), table("Tests of the latest window", ["rows", "test", "effect", "limit", "p-value", "verdict", "in words"],
-    feature.tests.slice(0, 60).map((test) => [test.segment === null ? "all rows" : stranger(test.segment), test.statistic, figure(number(test.effect)), figure(number(test.limit)), figure(pValue(test.p_value)), test.alarmed ? "alarm" : "", h("bdi", null, prose(test.words, 300))]))];
+  return [
+    h(
+      "h3",
+      null,
+      `All tests in the latest window, rows ${whole(feature.window_start + 1)} to ${whole(feature.window_stop)}`,
+    ),
+    table(
+      "Tests of the latest window",
+      ["rows", "test", "effect", "limit", "p-value", "verdict", "in words"],
+      feature.tests
+        .slice(0, 60)
+        .map((test) => [
+          test.segment === null ? "all rows" : stranger(test.segment),
+          test.statistic,
+          figure(number(test.effect)),
+          figure(number(test.limit)),
+          figure(pValue(test.p_value)),
+          test.alarmed ? "alarm" : "",
+          h("bdi", null, prose(test.words, 300)),
+        ]),
+    ),
+  ];
 }
 
 function segments(found) {
   const tests = (found.windowed.latest?.tests ?? []).filter((test) => test.segment !== null);
-  if (!tests.length) return [h("h2", null, "Segments"), h("p", null, "No segment is watched on its own; ", h("code", null, "monitoring.segments"), " names columns whose values are.")];
-  const clearest = [...tests].sort((a, b) => b.alarmed - a.alarmed || (b.effect / (b.limit || 1)) - (a.effect / (a.limit || 1))).slice(0, 20);
-  return [h("h2", null, "Segments"), table("The clearest tests within segments, in the latest window", ["rows", "feature", "test", "effect", "limit", "p-value", "verdict"],
-    clearest.map((test) => [stranger(test.segment), stranger(test.feature), test.statistic, figure(number(test.effect)), figure(number(test.limit)), figure(pValue(test.p_value)), test.alarmed ? "alarm" : ""]))];
+  if (!tests.length)
+    return [
+      h("h2", null, "Segments"),
+      h(
+        "p",
+        null,
+        "No segment is watched on its own; ",
+        h("code", null, "monitoring.segments"),
+        " names columns whose values are.",
+      ),
+    ];
+  const clearest = [...tests]
+    .sort((a, b) => b.alarmed - a.alarmed || b.effect / (b.limit || 1) - a.effect / (a.limit || 1))
+    .slice(0, 20);
+  return [
+    h("h2", null, "Segments"),
+    table(
+      "The clearest tests within segments, in the latest window",
+      ["rows", "feature", "test", "effect", "limit", "p-value", "verdict"],
+      clearest.map((test) => [
+        stranger(test.segment),
+        stranger(test.feature),
+        test.statistic,
+        figure(number(test.effect)),
+        figure(number(test.limit)),
+        figure(pValue(test.p_value)),
+        test.alarmed ? "alarm" : "",
+      ]),
+    ),
+  ];
 }
 
 function notMonitored(found) {
-  return [h("h2", null, "Not monitored"), found.not_monitored.length
-    ? [h("ul", { class: "points" }, found.not_monitored.map((name) => h("li", null, stranger(name)))), h("p", { class: "small" }, "The prediction log leaves these out, or holds only hashes of them (", h("code", null, "prediction_log.omit"), " and ", h("code", null, "prediction_log.hash"), "), or a formula rests on one that it does.")]
-    : h("p", null, "Every feature is looked at.")];
+  return [
+    h("h2", null, "Not monitored"),
+    found.not_monitored.length
+      ? [
+          h(
+            "ul",
+            { class: "points" },
+            found.not_monitored.map((name) => h("li", null, stranger(name))),
+          ),
+          h(
+            "p",
+            { class: "small" },
+            "The prediction log leaves these out, or holds only hashes of them (",
+            h("code", null, "prediction_log.omit"),
+            " and ",
+            h("code", null, "prediction_log.hash"),
+            "), or a formula rests on one that it does.",
+          ),
+        ]
+      : h("p", null, "Every feature is looked at."),
+  ];
 }
-

@@ -13,7 +13,8 @@ export function number(value, digits = 3) {
   return String(Number(value.toPrecision(digits)));
 }
 
-export const whole = (value) => (value === null || value === undefined ? NONE : Math.round(value).toLocaleString("en"));
+export const whole = (value) =>
+  value === null || value === undefined ? NONE : Math.round(value).toLocaleString("en");
 
 export function percent(value, digits = 1) {
   return value === null || value === undefined ? NONE : `${(100 * value).toFixed(digits)}%`;
@@ -22,11 +23,16 @@ export function percent(value, digits = 1) {
 export const milliseconds = (value) => (value === null || value === undefined ? NONE : `${number(value)} ms`);
 
 // A figure and below it its interval.
-export const bounded = (measured, digits = 3) => (measured
-  ? [measured.value.toFixed(digits), h("span", { class: "span" }, ` ${measured.low.toFixed(digits)} to ${measured.high.toFixed(digits)}`)] : NONE);
+export const bounded = (measured, digits = 3) =>
+  measured
+    ? [
+        measured.value.toFixed(digits),
+        h("span", { class: "span" }, ` ${measured.low.toFixed(digits)} to ${measured.high.toFixed(digits)}`),
+      ]
+    : NONE;
 
-export const pValue = (value) => (value === null || value === undefined ? NONE
-  : value < 0.0001 ? "< 0.0001" : value.toFixed(4));
+export const pValue = (value) =>
+  value === null || value === undefined ? NONE : value < 0.0001 ? "< 0.0001" : value.toFixed(4);
 
 const two = (n) => String(n).padStart(2, "0");
 
@@ -47,14 +53,24 @@ export function ago(text, now = Date.now()) {
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return NONE;
-  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const units = [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ];
   const [name, size] = units.find(([, unit]) => seconds >= 2 * unit) ?? units[3];
   return `${number(Math.round((10 * seconds) / size) / 10, 3)} ${name}`;
 }
 
 export function bytes(n) {
   if (n === null || n === undefined) return NONE;
-  const [name, size] = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3], ["B", 1]].find(([, unit]) => n >= unit) ?? ["B", 1];
+  const [name, size] = [
+    ["GB", 1e9],
+    ["MB", 1e6],
+    ["kB", 1e3],
+    ["B", 1],
+  ].find(([, unit]) => n >= unit) ?? ["B", 1];
   return `${number(n / size)} ${name}`;
 }
 

@@ -24,7 +24,9 @@ let asking = null;
 // What a page may use: what it knows, what the asker may do, and how to say that something changed.
 const context = {
   may: (role) => access.roles.includes(role),
-  get keysInForce() { return access.keys_in_force; },
+  get keysInForce() {
+    return access.keys_in_force;
+  },
   redraw,
   reload,
   announce,
@@ -36,13 +38,49 @@ function chosen() {
 }
 
 function drawFrame() {
-  show(document.getElementById("pages"), h("ul", null, PAGES.map((each) => h("li", null,
-    h("a", { href: `#/${each.name}`, "aria-current": each === page ? "page" : null }, each.title)))));
-  show(document.getElementById("session"), access.keys_in_force && hasKey()
-    ? h("button", { type: "button", click: () => { setKey(null); access = { ...access, roles: [] }; page?.forget?.(); enter(); } }, "Sign out")
-    : null);
-  show(document.getElementById("foot"), h("p", null, updated === null ? "" : `Updated ${moment(updated, true)}${page.everySeconds < 600 ? `; asked again every ${page.everySeconds} s while this page is in front` : ""}. `,
-    h("a", { href: "docs" }, "All paths of the service")));
+  show(
+    document.getElementById("pages"),
+    h(
+      "ul",
+      null,
+      PAGES.map((each) =>
+        h(
+          "li",
+          null,
+          h("a", { href: `#/${each.name}`, "aria-current": each === page ? "page" : null }, each.title),
+        ),
+      ),
+    ),
+  );
+  show(
+    document.getElementById("session"),
+    access.keys_in_force && hasKey()
+      ? h(
+          "button",
+          {
+            type: "button",
+            click: () => {
+              setKey(null);
+              access = { ...access, roles: [] };
+              page?.forget?.();
+              enter();
+            },
+          },
+          "Sign out",
+        )
+      : null,
+  );
+  show(
+    document.getElementById("foot"),
+    h(
+      "p",
+      null,
+      updated === null
+        ? ""
+        : `Updated ${moment(updated, true)}${page.everySeconds < 600 ? `; asked again every ${page.everySeconds} s while this page is in front` : ""}. `,
+      h("a", { href: "docs" }, "All paths of the service"),
+    ),
+  );
 }
 
 function redraw() {
@@ -51,8 +89,14 @@ function redraw() {
     show(main, ...signIn());
     return;
   }
-  const notice = problem === null ? null : h("p", { class: "verdict bad", role: "alert", "data-key": "problem" },
-    `${problem.status ? "" : "Not updated: "}${problem.message}`);
+  const notice =
+    problem === null
+      ? null
+      : h(
+          "p",
+          { class: "verdict bad", role: "alert", "data-key": "problem" },
+          `${problem.status ? "" : "Not updated: "}${problem.message}`,
+        );
   show(main, h("h1", { id: "title", tabindex: "-1" }, page.title), notice, page.render(context));
 }
 
@@ -66,37 +110,68 @@ function signIn() {
     field.value = "";
     try {
       access = await ask("access");
-      refused = access.roles.includes("read") ? null : `This key has the role ${access.roles.join(", ") || "none"}; the dashboard needs the role read.`;
+      refused = access.roles.includes("read")
+        ? null
+        : `This key has the role ${access.roles.join(", ") || "none"}; the dashboard needs the role read.`;
     } catch (error) {
       refused = error.message;
     }
-    if (refused !== null) { setKey(null); access = { ...access, roles: [] }; }
+    if (refused !== null) {
+      setKey(null);
+      access = { ...access, roles: [] };
+    }
     enter();
   };
-  return [h("h1", { id: "title", tabindex: "-1" }, "Sign in"),
-    h("p", null, "This service answers whoever has a key. The key stays in the memory of this page, and is gone when the page is closed or loaded again."),
+  return [
+    h("h1", { id: "title", tabindex: "-1" }, "Sign in"),
+    h(
+      "p",
+      null,
+      "This service answers whoever has a key. The key stays in the memory of this page, and is gone when the page is closed or loaded again.",
+    ),
     refused === null ? null : h("p", { class: "verdict bad", role: "alert" }, refused),
-    h("form", { class: "fields", submit, autocomplete: "off" },
+    h(
+      "form",
+      { class: "fields", submit, autocomplete: "off" },
       h("label", { for: "key" }, "API key"),
-      h("input", { id: "key", name: "key", type: "password", autocomplete: "off", required: true, spellcheck: "false" }),
-      h("button", { type: "submit" }, "Sign in"))];
+      h("input", {
+        id: "key",
+        name: "key",
+        type: "password",
+        autocomplete: "off",
+        required: true,
+        spellcheck: "false",
+      }),
+      h("button", { type: "submit" }, "Sign in"),
+    ),
+  ];
 }
 
 async function reload() {
   clearTimeout(timer);
   asking?.abort();
-  if (access.keys_in_force && !access.roles.includes("read")) { redraw(); return; }
-  const own = asking = new AbortController();
+  if (access.keys_in_force && !access.roles.includes("read")) {
+    redraw();
+    return;
+  }
+  const own = (asking = new AbortController());
   const about = page;
   try {
-    await about.load((path, options = {}) => ask(path, { ...options, signal: options.body === undefined ? own.signal : undefined }), context);
+    await about.load(
+      (path, options = {}) =>
+        ask(path, { ...options, signal: options.body === undefined ? own.signal : undefined }),
+      context,
+    );
     if (own.signal.aborted) return;
     problem = null;
     updated = new Date().toISOString();
   } catch (error) {
     if (error.name === "AbortError" || own.signal.aborted) return;
     if (!(error instanceof Refusal)) throw error;
-    if (error.status === 401) { setKey(null); await learnAccess(); }
+    if (error.status === 401) {
+      setKey(null);
+      await learnAccess();
+    }
     problem = error;
   }
   redraw();
@@ -111,20 +186,32 @@ function tick() {
 document.addEventListener("visibilitychange", tick);
 
 async function learnAccess() {
-  try { access = await ask("access"); } catch (error) { problem = error; }
+  try {
+    access = await ask("access");
+  } catch (error) {
+    problem = error;
+  }
 }
 
 function enter({ byHand = false } = {}) {
   const before = page;
   page = chosen();
-  if (page !== before) { problem = null; updated = null; }
+  if (page !== before) {
+    problem = null;
+    updated = null;
+  }
   document.title = `${page.title} – tabloop`;
   redraw();
   if (byHand) document.getElementById("title")?.focus();
   reload();
 }
 
-window.addEventListener("hashchange", () => { if (location.hash.startsWith("#/")) enter({ byHand: true }); });
-document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+window.addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#/")) enter({ byHand: true });
+});
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 await learnAccess();
 enter();

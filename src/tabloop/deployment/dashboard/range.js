@@ -10,7 +10,23 @@ export const ranges = {
 };
 
 export function rangeChoice(state, context, names = Object.keys(ranges)) {
-  return h("div", { class: "choice", role: "group", "aria-label": "How far back" }, names.map((name) => h("button", {
-    type: "button", "aria-pressed": String(state.range === name),
-    click: () => { state.range = name; context.redraw(); context.reload(); } }, ranges[name].label)));
+  return h(
+    "div",
+    { class: "choice", role: "group", "aria-label": "How far back" },
+    names.map((name) =>
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": String(state.range === name),
+          click: () => {
+            state.range = name;
+            context.redraw();
+            context.reload();
+          },
+        },
+        ranges[name].label,
+      ),
+    ),
+  );
 }
