@@ -18,13 +18,13 @@ from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.config.streaming import StreamConfig
-from tabloop.contention import Contention
 from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
 from tabloop.streaming.consumer import StreamConsumer
 from tabloop.streaming.event_log import EventLog
 from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.simulation.arrivals import ArrivalProcess, arrival_times
+from tabloop.streaming.simulation.contention import Contention
 from tabloop.streaming.stream_report import StreamMeter, StreamReport
 
 if TYPE_CHECKING:

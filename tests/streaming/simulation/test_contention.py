@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tabloop.contention import Contention
+from tabloop.streaming.simulation.contention import Contention
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
