@@ -91,13 +91,22 @@ def rank_rows(y_true: ArrayLike, y_proba: ArrayLike) -> RankedRows:
     >>> ranked.cuts.tolist(), ranked.hits(3), ranked.threshold_below(1)
     ([1, 3, 4], 2, 0.8)
     """
-    labels, scores = _checked(y_true, y_proba)
+    labels, scores = check_scores(y_true, y_proba)
     order = np.argsort(scores)[::-1]
     scores = scores[order]
     return RankedRows(scores, np.cumsum(labels[order], dtype=np.int64), _usable_cuts(scores))
 
 
-def _checked(y_true: ArrayLike, y_proba: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+def check_scores(y_true: ArrayLike, y_proba: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    """Give labels and scores as vectors; raise where they are none that a threshold can be chosen from.
+
+    Raises
+    ------
+    ValueError
+        If they are not two vectors of one length, of 0 and 1 and of numbers in [0, 1].
+    TooFewRowsError
+        If there are no rows, or rows of one class only.
+    """
     labels, scores = np.asarray(y_true), np.asarray(y_proba, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(

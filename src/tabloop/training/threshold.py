@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv
 
 from tabloop.artifacts.documents.metrics import ThresholdReport, ThresholdStep
-from tabloop.errors import TooFewRowsError
 from tabloop.statistics.effective_counts import count_effectively
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.training.ranked_rows import check_scores
 
 # The walk is measured in positives, so it fits base rates of 0.5% as well as 80%. On the re-splits of
 # benchmarks/threshold_promise.py a main start of 0.22 dies more often on its small set, one of 0.5 is past
@@ -129,7 +129,11 @@ def calibrate_threshold(
     >>> bool(report.true_positive_rows == y_true[y_proba >= report.threshold].sum())
     True
     """
-    labels, scores = _checked(y_true, y_proba, target_precision, confidence)
+    if not 0.0 < target_precision < 1.0:
+        raise ValueError(f"target_precision: got {target_precision}, expected a number between 0 and 1")
+    if not 0.5 < confidence < 1.0:
+        raise ValueError(f"confidence: got {confidence}, expected a number between 0.5 and 1")
+    labels, scores = check_scores(y_true, y_proba)
     order = np.argsort(scores)[::-1]
     scores = scores[order]
     evidence = _count(labels[order], RowMarks() if marks is None else marks.take(order))
@@ -214,34 +218,6 @@ def _describe_bound(
         effective_rows=float(evidence.trials[at]),
         predicted_positive_groups=None if marks.groups is None else int(evidence.units[at]),
     )
-
-
-def _checked(
-    y_true: ArrayLike, y_proba: ArrayLike, target_precision: float, confidence: float
-) -> tuple[NDArray[np.bool_], _Floats]:
-    if not 0.0 < target_precision < 1.0:
-        raise ValueError(f"target_precision: got {target_precision}, expected a number between 0 and 1")
-    if not 0.5 < confidence < 1.0:
-        raise ValueError(f"confidence: got {confidence}, expected a number between 0.5 and 1")
-    labels, scores = np.asarray(y_true), np.asarray(y_proba, dtype=np.float64)
-    if labels.ndim != 1 or labels.shape != scores.shape:
-        raise ValueError(
-            f"y_true has shape {labels.shape}, y_proba {scores.shape}; expected two vectors of one length"
-        )
-    if len(labels) == 0:
-        raise TooFewRowsError("no rows to choose a decision threshold from; expected both classes")
-    if not ((labels == 0) | (labels == 1)).all():
-        raise ValueError("y_true: expected 0 and 1 only")
-    refused = ~((scores >= 0.0) & (scores <= 1.0))  # NaN compares false, so it is refused too
-    if refused.any():
-        row = int(np.argmax(refused))
-        raise ValueError(f"y_proba: got {scores[row]} in row {row}, expected a number in [0, 1]")
-    positive = labels.astype(np.bool_)
-    if positive.all() or not positive.any():
-        raise TooFewRowsError(
-            f"all {len(labels)} rows have label {int(positive[0])}; a decision threshold needs both classes"
-        )
-    return positive, scores
 
 
 def _lay_out(

@@ -1,7 +1,7 @@
 // Decisions: search the prediction log; one decision with its reasons and its outcome.
 
 import { barChart } from "./charts.js";
-import { empty, figure, h, prose, stranger, table, visible } from "./dom.js";
+import { closing, empty, figure, h, prose, stranger, table, visible } from "./dom.js";
 import { moment, number, plural } from "./format.js";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -246,22 +246,11 @@ function detail(context) {
       ),
       h("div", null, reasons(one)),
     ),
-    h(
-      "p",
-      null,
-      h(
-        "button",
-        {
-          type: "button",
-          click: () => {
-            state.chosen = null;
-            state.detail = null;
-            context.redraw();
-          },
-        },
-        "Close",
-      ),
-    ),
+    closing(() => {
+      state.chosen = null;
+      state.detail = null;
+      context.redraw();
+    }),
   ];
 }
 

@@ -107,6 +107,11 @@ export const announce = (text) => {
   document.getElementById("said").textContent = text;
 };
 
+// The button that closes what was opened.
+export function closing(close) {
+  return h("p", null, h("button", { type: "button", click: close }, "Close"));
+}
+
 export function table(caption, headers, rows, { stacked = true, hideCaption = true } = {}) {
   const cell = (value, place) => {
     const content = value?.content ?? value;

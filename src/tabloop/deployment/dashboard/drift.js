@@ -1,7 +1,7 @@
 // Drift: every feature against its limit, window after window; one feature beside the training rows.
 
 import { barChart, histogram, lineChart } from "./charts.js";
-import { empty, figure, h, prose, stranger, table, visible } from "./dom.js";
+import { closing, empty, figure, h, prose, stranger, table, visible } from "./dom.js";
 import { moment, number, pValue, percent, plural, whole } from "./format.js";
 import { rangeChoice, ranges } from "./range.js";
 
@@ -245,22 +245,11 @@ function detail(context) {
   const { feature } = state;
   if (feature === null || feature.feature !== state.chosen)
     return [heading, h("p", null, "Asking the service.")];
-  const close = h(
-    "p",
-    null,
-    h(
-      "button",
-      {
-        type: "button",
-        click: () => {
-          state.chosen = null;
-          state.feature = null;
-          context.redraw();
-        },
-      },
-      "Close",
-    ),
-  );
+  const close = closing(() => {
+    state.chosen = null;
+    state.feature = null;
+    context.redraw();
+  });
   if (!feature.monitored)
     return [
       heading,
