@@ -48,7 +48,12 @@ class PromiseState(msgspec.Struct, frozen=True, kw_only=True):
     """What the threshold promised, and what outcomes say of it; bounds hold at every look together."""
 
     verdict: Literal["refuted", "supported", "undecided"]
-    target_precision: float
+    objective: str
+    promised: Annotated[
+        float | None, Meta(description="Of the objective; null where it is a target precision.")
+    ]
+    observed: float | None
+    target_precision: Annotated[float | None, Meta(description="Null for an objective other than precision.")]
     confidence: float
     precision: float | None
     lower_bound: float

@@ -78,8 +78,8 @@ function verdict(overview, health) {
 
 function promiseWords(promise) {
   if (promise === null) return "The monitor has not looked at outcomes yet.";
-  if (promise.verdict === "supported") return "Outcomes bear out the promised precision.";
-  if (promise.verdict === "refuted") return "Outcomes refute the promised precision.";
+  if (promise.verdict === "supported") return `Outcomes bear out the promised ${promise.objective}.`;
+  if (promise.verdict === "refuted") return `Outcomes refute the promised ${promise.objective}.`;
   return promise.predicted_positive_rows
     ? "The outcomes so far do not tell whether the promise holds."
     : "No outcome tells yet whether the promise holds.";

@@ -100,9 +100,11 @@ function tiles(found) {
     tile(
       "The promise under test",
       promise.verdict,
-      promise.precision === null
-        ? `a precision of ${number(promise.target_precision)} was promised`
-        : `${whole(promise.true_positive_rows)} of ${whole(promise.predicted_positive_rows)} right; bounds ${promise.lower_bound.toFixed(3)} and ${promise.upper_bound.toFixed(3)}`,
+      promise.objective !== "precision"
+        ? `${promise.objective} of ${number(promise.promised)} promised, ${promise.observed === null ? "none" : number(promise.observed)} seen; bounds ${number(promise.lower_bound)} and ${number(promise.upper_bound)}`
+        : promise.precision === null
+          ? `a precision of ${number(promise.target_precision)} was promised`
+          : `${whole(promise.true_positive_rows)} of ${whole(promise.predicted_positive_rows)} right; bounds ${promise.lower_bound.toFixed(3)} and ${promise.upper_bound.toFixed(3)}`,
       promise.verdict === "refuted" ? "bad" : null,
     ),
     tile(
@@ -135,7 +137,8 @@ function overTime(found, name) {
         point[side][name].high,
       ]);
   const limits = [];
-  if (name === "precision") limits.push({ at: found.promise.target_precision, label: "promised" });
+  if (name === "precision" && found.promise.objective === "precision")
+    limits.push({ at: found.promise.target_precision, label: "promised" });
   if (found.figures[name].at_release)
     limits.push({ at: found.figures[name].at_release.value, label: "at release", colour: "reference" });
   const lines = [
