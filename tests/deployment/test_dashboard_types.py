@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tabloop.artifacts.documents.promise import Promise
-from tabloop.deployment.dashboard_types import PromiseState
+from tabloop.deployment.dashboard_types.performance import PromiseState
 from tabloop.performance.objectives import decide_objective
 from tabloop.performance.promise import DecisionCounts
 

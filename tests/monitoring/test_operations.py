@@ -13,7 +13,7 @@ from tabloop.artifacts.files import utc_now
 from tabloop.artifacts.layout import GATES, RETRAIN_LOG, RETRAIN_STATE
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
-from tabloop.deployment.dashboard_types import Promotion, RetrainingRequest, Rollback
+from tabloop.deployment.dashboard_types.runs import Promotion, RetrainingRequest, Rollback
 from tabloop.errors import NotFoundError, OperationRefusedError
 from tabloop.monitoring.operations import Operations
 from tabloop.monitoring.retrain_process import Told

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from tabloop.deployment.answer_types import json_response
 from tabloop.deployment.dashboard_files import dashboard_file, dashboard_files
-from tabloop.deployment.dashboard_types import Access
+from tabloop.deployment.dashboard_types.now import Access
 from tabloop.deployment.edge import roles_of
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.queries import QUERIES, read_query

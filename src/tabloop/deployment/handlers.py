@@ -18,7 +18,7 @@ from tabloop.deployment import metrics
 from tabloop.deployment.agent_state import read_agent_state
 from tabloop.deployment.answer_types import Health, LogHealth
 from tabloop.deployment.api_keys import ApiKeys
-from tabloop.deployment.dashboard_types import Promotion, RetrainingRequest, Rollback
+from tabloop.deployment.dashboard_types.runs import Promotion, RetrainingRequest, Rollback
 from tabloop.deployment.edge import Send, send_body
 from tabloop.deployment.monitor_client import MonitorClient
 from tabloop.deployment.problems import HttpProblem

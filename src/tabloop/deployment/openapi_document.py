@@ -14,11 +14,29 @@ from tabloop.contract.columns.column import JsonSchema
 from tabloop.contract.json_schema import json_schema
 from tabloop.contract.sampling.example import example_record
 from tabloop.deployment.answer_types import DESCRIBED
-from tabloop.deployment.dashboard_types import DASHBOARD_TYPES
+from tabloop.deployment.dashboard_types.decisions import LoggedPrediction, LoggedPredictions
+from tabloop.deployment.dashboard_types.drift import FeatureNow, Windows
+from tabloop.deployment.dashboard_types.now import Access, Overview, Traffic
+from tabloop.deployment.dashboard_types.performance import Performance
+from tabloop.deployment.dashboard_types.runs import (
+    NewChampion,
+    Promotion,
+    Retraining,
+    RetrainingRequest,
+    Rollback,
+    RunDetail,
+    Runs,
+)
+from tabloop.deployment.dashboard_types.streams import Streams
 from tabloop.deployment.edge import OPEN_PATHS
 from tabloop.deployment.queries import QUERIES, query_parameters
 from tabloop.deployment.served_model import ServedModel
 
+#: Of the dashboard: each becomes a component of the document.
+_DASHBOARD_TYPES = (
+    Access, Overview, Traffic, Windows, FeatureNow, Performance, LoggedPredictions, LoggedPrediction, Runs,
+    RunDetail, Promotion, Rollback, RetrainingRequest, NewChampion, Retraining, Streams,
+)  # fmt: skip
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _NOT_READY = {503: "Not ready: a prediction would be refused, since the log cannot be written."}
 _MONITOR_STATES = {503: "The monitor process does not answer yet."}
@@ -264,7 +282,7 @@ def _closed(properties: JsonSchema) -> JsonSchema:
 def _fixed_schemas() -> JsonSchema:
     """Describe what does not depend on the model."""
     _, schemas = msgspec.json.schema_components(
-        (*DESCRIBED, *DASHBOARD_TYPES), ref_template="#/components/schemas/{name}"
+        (*DESCRIBED, *_DASHBOARD_TYPES), ref_template="#/components/schemas/{name}"
     )
     return schemas | {
         "Object": {"type": "object"},

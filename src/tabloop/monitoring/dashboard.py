@@ -14,15 +14,10 @@ from tabloop.artifacts.files import iso_utc, utc_now
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.deployment import metrics
-from tabloop.deployment.dashboard_types import (
-    Overview,
-    Performance,
-    Promotion,
-    RetrainingRequest,
-    Rollback,
-    Traffic,
-    Windows,
-)
+from tabloop.deployment.dashboard_types.drift import Windows
+from tabloop.deployment.dashboard_types.now import Overview, Traffic
+from tabloop.deployment.dashboard_types.performance import Performance
+from tabloop.deployment.dashboard_types.runs import Promotion, RetrainingRequest, Rollback
 from tabloop.deployment.queries import FeatureQuery, HistoryQuery, PredictionsQuery, RetrainQuery
 from tabloop.deployment.runtime_snapshots import RuntimeSnapshots
 from tabloop.drift.tracker import WindowVerdict

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
-from tabloop.deployment.dashboard_types import Bins, Categories, DriftTest, FeatureNow
+from tabloop.deployment.dashboard_types.drift import Bins, Categories, DriftTest, FeatureNow
 from tabloop.drift.histograms import CategoryHistogram, FeatureHistogram, ValueHistogram
 from tabloop.drift.tracker import WindowVerdict
 from tabloop.drift.window import DriftRows

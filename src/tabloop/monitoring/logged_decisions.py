@@ -14,7 +14,7 @@ from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.search import LogFilter, search_log
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
-from tabloop.deployment.dashboard_types import LoggedPrediction, LoggedPredictions, PredictionLine
+from tabloop.deployment.dashboard_types.decisions import LoggedPrediction, LoggedPredictions, PredictionLine
 from tabloop.deployment.queries import PredictionsQuery
 from tabloop.errors import NotFoundError, TabloopError
 from tabloop.explanation.explained_record import ExplainedRecord

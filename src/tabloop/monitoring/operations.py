@@ -15,7 +15,13 @@ from typing import NamedTuple
 from tabloop.artifacts.layout import RETRAIN_LOG, RETRAIN_STATE
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
-from tabloop.deployment.dashboard_types import NewChampion, Promotion, Retraining, RetrainingRequest, Rollback
+from tabloop.deployment.dashboard_types.runs import (
+    NewChampion,
+    Promotion,
+    Retraining,
+    RetrainingRequest,
+    Rollback,
+)
 from tabloop.errors import ArtifactError, NotFoundError, OperationRefusedError, TabloopError
 from tabloop.monitoring.retrain_process import Told
 

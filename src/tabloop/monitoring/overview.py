@@ -8,15 +8,8 @@ import msgspec
 
 from tabloop.artifacts.documents.window_period import Measured
 from tabloop.artifacts.files import utc_now
-from tabloop.deployment.dashboard_types import (
-    Alarm,
-    Figure,
-    Overview,
-    PositiveRate,
-    PromiseState,
-    RetrainingState,
-    TrafficNow,
-)
+from tabloop.deployment.dashboard_types.now import Alarm, Overview, PositiveRate, RetrainingState, TrafficNow
+from tabloop.deployment.dashboard_types.performance import Figure, PromiseState
 from tabloop.deployment.runtime_snapshots import Served
 from tabloop.drift.zscore_rule import DriftReport
 from tabloop.monitoring.alarm_board import RaisedAlarm

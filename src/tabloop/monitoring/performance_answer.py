@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from tabloop.artifacts.documents.window_period import Measured, WindowPeriod
-from tabloop.deployment.dashboard_types import (
+from tabloop.deployment.dashboard_types.performance import (
     Performance,
     PerformancePoint,
     PerformanceWeek,

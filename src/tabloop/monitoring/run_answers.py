@@ -16,7 +16,7 @@ from tabloop.artifacts.reports import read_report
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.run_summary import RunSummary, summarize_runs
 from tabloop.artifacts.store import RunStore
-from tabloop.deployment.dashboard_types import (
+from tabloop.deployment.dashboard_types.runs import (
     BoundedFigure,
     ChampionDecision,
     GateVerdict,

@@ -15,7 +15,7 @@ from tabloop.artifacts.prediction_log.reader import LogBatch, LogPosition, Predi
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
-from tabloop.deployment.dashboard_types import FeatureNow
+from tabloop.deployment.dashboard_types.drift import FeatureNow
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import RowReader, ScoredRows
 from tabloop.drift.tracker import DriftTracker, WindowVerdict

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tabloop.artifacts.layout import STREAM_STATE
-from tabloop.deployment.dashboard_types import Consumer, Streams
+from tabloop.deployment.dashboard_types.streams import Consumer, Streams
 
 #: A consumer says every two seconds how it stands; one that is silent for so long was killed.
 _SILENCE = timedelta(seconds=30)

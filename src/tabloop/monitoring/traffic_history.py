@@ -11,7 +11,7 @@ import msgspec
 
 from tabloop.artifacts.files import iso_utc
 from tabloop.artifacts.layout import RUNTIME_METRICS
-from tabloop.deployment.dashboard_types import TrafficPeriod
+from tabloop.deployment.dashboard_types.now import TrafficPeriod
 
 _KEPT = timedelta(days=31)
 _MINUTES_KEPT = timedelta(days=1)
