@@ -32,6 +32,7 @@ from tabloop.monitoring.run_monitor import RunMonitor, live_since
 from tabloop.monitoring.service_monitor import ServiceMonitor
 from tabloop.outcomes.outcome import Outcome
 from tabloop.outcomes.store import OutcomeStore
+from tabloop.performance.estimate import estimate_performance
 
 
 class Traffic:
@@ -80,10 +81,13 @@ def test_following_says_what_a_new_monitor_says(trained_copy: Workspace, traffic
         anew.catch_up()
         assert following.describe_drift() == anew.describe_drift()
         assert following.rows_seen == done
-    assert len(list(anew.estimating())) == 2  # one at a time, and then none is left to be made
-    assert list(anew.estimating()) == []
+    latest = anew.latest_rows()
+    made = [estimate() for estimate in anew.estimating(latest)]
+    assert len(made) == 3  # of two windows, and of the latest rows; then those of the windows are known
+    assert [estimate() for estimate in anew.estimating(latest)] == made[2:]
+    assert anew.describe_performance(latest).estimated == made[2]
     assert following.evidence().windows == anew.evidence().windows
-    assert list(following.estimating()) == []
+    assert len(list(following.estimating(following.latest_rows()))) == 1
     assert [window.stop for window in anew.evidence().windows] == [1000, 2000]
     assert drift_of_log(traffic.project, traffic.run, trained_copy.model_dir).rule == following.check_rule()
 
@@ -452,3 +456,38 @@ def test_what_the_first_look_counted_is_remembered_at_once(
     asyncio.run(asyncio.wait_for(look_once(), 60))
     hours = LogCensus(trained_copy.model_dir).rows_by_hour()
     assert sum(hours[traffic.run.run_id].values()) == 30
+
+
+def test_questions_are_answered_while_estimates_are_made(
+    trained_copy: Workspace,
+    traffic: Traffic,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An estimate takes most of a second: here each waits until a question was answered meanwhile."""
+    traffic.send(students_like_the_training(trained_copy, 2_100, 5))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path_factory.mktemp("metrics")))
+    monkeypatch.setattr("tabloop.monitoring.service_monitor._FIRST_FIGURES_S", 0.0)
+    monitor = ServiceMonitor(traffic.project)
+    begun, answered, waited = threading.Event(), threading.Event(), []
+
+    def waiting(*given: Any, **options: Any) -> Any:
+        begun.set()
+        waited.append(answered.wait(30))
+        return estimate_performance(*given, **options)
+
+    monkeypatch.setattr("tabloop.monitoring.run_performance.estimate_performance", waiting)
+
+    async def ask() -> object:
+        looking = asyncio.create_task(monitor.look())
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        drift = monitor.answer("drift", b"")
+        answered.set()
+        await looking
+        return drift
+
+    drift = asyncio.run(asyncio.wait_for(ask(), 60))
+    assert json_values(drift)["rows_since_live"] == 2_100
+    assert waited == [True] * 3  # two windows, and the latest rows
+    assert json_values(monitor.answer("performance", b"{}"))["rows"] == 2_100

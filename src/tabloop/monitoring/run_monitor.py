@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeAlias
 
 from tabloop.artifacts.files import iso_utc
@@ -24,8 +25,9 @@ from tabloop.drift.windowed_report import FeatureTest
 from tabloop.drift.zscore_rule import DriftReport
 from tabloop.monitoring.drift_answer import DriftAnswer, describe_drift
 from tabloop.monitoring.feature_answer import describe_feature
-from tabloop.monitoring.run_performance import PerformanceAnswer, RunPerformance
+from tabloop.monitoring.run_performance import LatestRows, PerformanceAnswer, RunPerformance
 from tabloop.performance.degradation import DegradationDecision
+from tabloop.performance.estimate import PerformanceEstimate
 from tabloop.performance.objectives import PredictionWindow
 from tabloop.retraining.evidence import (
     RetrainingEvidence,
@@ -224,26 +226,40 @@ class RunMonitor:
             ),
         )
 
-    def estimating(self) -> Iterator[None]:
-        """Make the estimates that `evidence` needs, one after the other: each takes a while."""
+    def estimating(self, latest: LatestRows) -> Iterator[Callable[[], PerformanceEstimate]]:
+        """Give the estimates that `evidence` and `describe_performance` need and that are not made yet.
+
+        Each takes most of a second. Called one after the other, in another thread if need be, they cost
+        those two nothing.
+        """
         for window in list(self._windows)[-2 * self._config.retraining.confirm_windows :]:
             if window.stop not in self._estimates and self._is_held(window):
-                self._with_estimate(window)
-                yield
+                rows = self._rows_up_to(window)
+                yield partial(self.performance.estimate, rows)
+                self._note_estimate(window, rows)
+        yield from self.performance.estimates_for(latest)
 
     def decide_retraining(self) -> RetrainingDecision:
         """Decide whether to retrain."""
         history = retraining_history(RunStore(self.project.model_dir).decisions())
         return decide_retraining(self.evidence(), self._config.retraining, history)
 
-    def describe_performance(self) -> PerformanceAnswer:
-        """Say what is known of precision, recall and ranking, without outcomes and with them."""
+    def latest_rows(self) -> LatestRows:
+        """Give the latest rows, with what became of them so far."""
         rows = self._latest()
         ids = list(itertools.islice(self._ids, len(self._ids) - rows.n_rows, None))
+        return self.performance.look_at(rows, ids, self._latest_window())
+
+    def describe_performance(self, latest: LatestRows | None = None) -> PerformanceAnswer:
+        """Say what is known of precision, recall and ranking, without outcomes and with them.
+
+        Parameters
+        ----------
+        latest : LatestRows, optional
+            The rows on which figures are estimated; by default the latest now.
+        """
         self.census.count()
-        return self.performance.describe(
-            rows, ids, self.census.rows_by_hour(), predictions=self._latest_window()
-        )
+        return self.performance.describe(latest or self.latest_rows(), self.census.rows_by_hour())
 
     def _read(self) -> Iterator[list[WindowVerdict]]:
         """Read from the last position to the present end; the first time from the rows that still matter."""
@@ -288,14 +304,19 @@ class RunMonitor:
     def _with_estimate(self, window: WindowEvidence) -> WindowEvidence:
         """Add the estimate of the rows up to a window's end, as far as they are still held."""
         if window.stop not in self._estimates:
-            held = self._drift.window
-            start = max(held.rows_seen - held.n_rows, window.stop - self._config.monitoring.window_rows)
-            estimate = self.performance.estimate(held.rows(start, window.stop))
-            self._estimates[window.stop] = self.performance.decide_degradation(estimate)
-            for stop in sorted(self._estimates)[: -self._kept_windows]:
-                del self._estimates[stop]
+            self._note_estimate(window, self._rows_up_to(window))
         added = observe_window(window.stop, window.time, estimated=self._estimates[window.stop])
         return replace(window, findings=window.findings | added.findings)
+
+    def _rows_up_to(self, window: WindowEvidence) -> DriftRows:
+        held = self._drift.window
+        start = max(held.rows_seen - held.n_rows, window.stop - self._config.monitoring.window_rows)
+        return held.rows(start, window.stop)
+
+    def _note_estimate(self, window: WindowEvidence, rows: DriftRows) -> None:
+        self._estimates[window.stop] = self.performance.decide_degradation(self.performance.estimate(rows))
+        for stop in sorted(self._estimates)[: -self._kept_windows]:
+            del self._estimates[stop]
 
     def _latest_window(self) -> PredictionWindow | None:
         """Count the decisions of the latest complete window, as far as its rows are still held."""

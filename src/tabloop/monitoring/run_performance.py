@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,6 +37,9 @@ from tabloop.performance.realized import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: Estimates that are remembered: an estimate takes most of a second, and equal rows have the same.
+_REMEMBERED = 32
+
 
 @dataclass(frozen=True)
 class LabelledWindow:
@@ -53,6 +58,30 @@ class LabelledWindow:
     stop: int
     time: str
     degradation: DegradationDecision
+
+
+@dataclass(frozen=True)
+class LatestRows:
+    """A run's latest predictions, as they were at one moment.
+
+    Attributes
+    ----------
+    rows : DriftRows
+        What was asked and answered.
+    outcome : ndarray of int8, shape (n_rows,)
+        What became of each: 0, 1, or -1 where that is not known.
+    window : PredictionWindow or None
+        The latest complete window of predictions.
+    """
+
+    rows: DriftRows
+    outcome: NDArray[np.int8]
+    window: PredictionWindow | None = None
+
+    def known(self) -> DriftRows | None:
+        """Give those whose outcome is known; None where there are none."""
+        mask = self.outcome != -1
+        return _only(self.rows, mask) if mask.any() else None
 
 
 @dataclass(frozen=True)
@@ -134,6 +163,7 @@ class RunPerformance:
         self._reference = _rated_reference(reference, set(not_monitored))
         self._log = PredictionLogReader(project.model_dir, [])
         self._not_in_log: set[str] = set()
+        self._made: dict[bytes, PerformanceEstimate] = {}
         self.outcomes = OutcomeIndex(project.model_dir / FEEDBACK)
         self.at_release = measure_performance(
             reference.y_true,
@@ -163,10 +193,34 @@ class RunPerformance:
         before_us = int(self.matured_before().timestamp() * 1_000_000)
         return self.outcomes.labelled(self._run_id, before_us=before_us)
 
+    def look_at(
+        self, rows: DriftRows, prediction_ids: Sequence[str], window: PredictionWindow | None = None
+    ) -> LatestRows:
+        """Put rows together with what is known by now of their outcomes."""
+        self.refresh()
+        return LatestRows(rows, self.outcomes.find(prediction_ids).label, window)
+
     def estimate(self, rows: DriftRows) -> PerformanceEstimate:
-        """Estimate performance without labels."""
-        with threadpool_limits(1):  # the matrices are small: threads that wait for each other cost most
-            return estimate_performance(self._reference, _rated(rows), self._threshold, self._settings)
+        """Estimate performance without labels; of rows that were estimated before, say the same again.
+
+        It takes most of a second, and may be called in any thread.
+        """
+        rated = _rated(rows)
+        key = _digest(rated)
+        if key not in self._made:
+            with threadpool_limits(1):  # the matrices are small: threads that wait for each other cost most
+                made = estimate_performance(self._reference, rated, self._threshold, self._settings)
+            self._made[key] = made
+            for old in list(self._made)[:-_REMEMBERED]:
+                self._made.pop(old, None)
+            return made
+        return self._made[key]
+
+    def estimates_for(self, latest: LatestRows) -> Iterator[Callable[[], PerformanceEstimate]]:
+        """Give the estimates that `describe` will need: called before, in any thread, they cost it nothing."""
+        for rows in (latest.rows, latest.known()):
+            if rows is not None:
+                yield partial(self.estimate, rows)
 
     def measure(self, labelled: LabelledPredictions, *, n_rows: int | None = None) -> RealizedPerformance:
         """Measure performance on predictions whose outcome is known, among so many predictions."""
@@ -216,45 +270,32 @@ class RunPerformance:
                 degradation=self.decide_degradation(self.measure(rows)),
             )
 
-    def describe(
-        self,
-        rows: DriftRows,
-        prediction_ids: Sequence[str],
-        rows_by_hour: Mapping[str, Counter[str]],
-        *,
-        predictions: PredictionWindow | None = None,
-    ) -> PerformanceAnswer:
+    def describe(self, latest: LatestRows, rows_by_hour: Mapping[str, Counter[str]]) -> PerformanceAnswer:
         """Say all that is known.
 
         Parameters
         ----------
-        rows : DriftRows
+        latest : LatestRows
             The run's latest predictions, on which figures are estimated.
-        prediction_ids : sequence of str
-            Theirs.
         rows_by_hour : mapping of str to Counter
             Predictions by run and hour; see `LogCensus`.
-        predictions : PredictionWindow, optional
-            The latest complete window of predictions.
         """
         self.refresh()
-        estimate = self.estimate(rows)
+        estimate = self.estimate(latest.rows)
         labelled = self.labelled()
         matured = self.matured_before()
-        latest = labelled.rows(max(0, len(labelled) - self._window_rows), len(labelled))
-        realized = self.measure(
-            latest, n_rows=_predicted_since(latest, rows_by_hour.get(self._run_id), matured)
-        )
+        last = labelled.rows(max(0, len(labelled) - self._window_rows), len(labelled))
+        realized = self.measure(last, n_rows=_predicted_since(last, rows_by_hour.get(self._run_id), matured))
         return PerformanceAnswer(
             run_id=self._run_id,
-            rows=rows.n_rows,
+            rows=latest.rows.n_rows,
             at_release=self.at_release,
             estimated=estimate,
             estimated_degradation=self.decide_degradation(estimate),
             realized=realized,
             realized_degradation=self.decide_degradation(realized),
-            promise=self.decide_promise(labelled, predictions=predictions),
-            estimate_against_truth=self._score_estimate(rows, prediction_ids),
+            promise=self.decide_promise(labelled, predictions=latest.window),
+            estimate_against_truth=self._score_estimate(latest),
             weeks=describe_weeks(
                 self.outcomes.weeks(),
                 rows_by_hour,
@@ -263,15 +304,16 @@ class RunPerformance:
             ),
         )
 
-    def _score_estimate(self, rows: DriftRows, prediction_ids: Sequence[str]) -> dict[str, EstimateScore]:
+    def _score_estimate(self, latest: LatestRows) -> dict[str, EstimateScore]:
         """Hold the estimate against the truth, on those of the latest rows whose outcome is known."""
-        label = self.outcomes.find(prediction_ids).label
-        known = label != -1
-        if not known.any():
+        rows = latest.known()
+        if rows is None:
             return {}
-        rows = _only(rows, known)
         realized = measure_performance(
-            label[known], rows.probability, rows.label == 1, confidence=self._settings.confidence
+            latest.outcome[latest.outcome != -1],
+            rows.probability,
+            rows.label == 1,
+            confidence=self._settings.confidence,
         )
         return score_estimate(self.estimate(rows), realized)
 
@@ -315,6 +357,16 @@ def _rated(rows: DriftRows) -> RatedRows:
         for name, codes in rows.codes.items()
     }
     return RatedRows(rows.numeric, codes, rows.probability)
+
+
+def _digest(rated: RatedRows) -> bytes:
+    """Name rows by what an estimate rests on."""
+    digest = hashlib.blake2b(rated.y_proba.tobytes(), digest_size=16)
+    for columns in (rated.numeric, rated.categories):
+        for name, values in columns.items():
+            digest.update(f"{name}\0".encode())
+            digest.update(np.ascontiguousarray(values).data)
+    return digest.digest()
 
 
 def _only(rows: DriftRows, mask: NDArray[np.bool_]) -> DriftRows:

@@ -145,10 +145,7 @@ class ServiceMonitor:
         metrics.monitor_looked_at.set_to_current_time()
         now = time.monotonic()
         if now - self._figures_at >= (_FIGURES_EVERY_S if self._figures else _FIRST_FIGURES_S):
-            for _ in self._following.estimating():
-                metrics.monitor_looked_at.set_to_current_time()
-                await asyncio.sleep(0)
-            self._note_figures()
+            await self._note_figures()
             self._figures_at = time.monotonic()
         self._note_alarms()
         metrics.undelivered_alarms.set(self._alerts.undelivered)
@@ -284,12 +281,19 @@ class ServiceMonitor:
             on["refused_records"] = self._refusals.latest.words
         self._alarms.show(on, run_id=self._following.run.run_id)
 
-    def _note_figures(self) -> None:
+    async def _note_figures(self) -> None:
         """Look at what takes longer: performance, and whether to retrain."""
-        described = self._following.describe_performance()
-        trigger = self._following.decide_retraining()
+        following = self._following
+        latest = following.latest_rows()
+        for estimate in following.estimating(latest):
+            await asyncio.to_thread(estimate)  # questions are answered meanwhile
+            metrics.monitor_looked_at.set_to_current_time()
+        if following is not self._following:  # a question found that another run is served
+            return
+        described = following.describe_performance(latest)
+        trigger = following.decide_retraining()
         self._figures = described, trigger
-        self._dashboard.note_performance(self._following, described)
+        self._dashboard.note_performance(following, described)
         self._of_figures = figure_alarms(described, trigger)
         for name, figure in described.estimated.figures.items():
             metrics.estimated_performance.labels(name).set(figure.value)
