@@ -217,7 +217,7 @@ class RunPerformance:
         return self._made[key]
 
     def estimates_for(self, latest: LatestRows) -> Iterator[Callable[[], PerformanceEstimate]]:
-        """Give the estimates that `describe` will need: called before, in any thread, they cost it nothing."""
+        """Give the estimates that `describe` will need: made before, in any thread, they cost it nothing."""
         for rows in (latest.rows, latest.known()):
             if rows is not None:
                 yield partial(self.estimate, rows)
