@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,8 @@ def study_searches(
     fresh_rows: int,
     target: float,
     real: Path | None,
+    first: int = 0,
+    methods: Sequence[str] = METHODS,
 ) -> list[SearchedRow]:
     """Search, choose the threshold and look at fresh rows, again and again.
 
@@ -91,6 +93,10 @@ def study_searches(
     real : pathlib.Path or None
         Draw the training rows from this file of students, and take its other rows as fresh ones; by default
         the bundled generator makes both.
+    first : int
+        The number of the first draw: a long study can be made in pieces, whose counts add up.
+    methods : sequence of str
+        Those of `METHODS` to compare.
     """
     root = Path(__file__).parents[1]
     project = load_project(
@@ -103,27 +109,28 @@ def study_searches(
         environ={},
     )
     contract = project.contract
-    outcomes: dict[str, list[_Outcome]] = {method: [] for method in METHODS}
-    for seed, train, fresh in _draws(contract, train_rows, fresh_rows, replications, real):
+    outcomes: dict[str, list[_Outcome]] = {method: [] for method in methods}
+    draws = range(first, first + replications)
+    for seed, train, fresh in _draws(contract, train_rows, fresh_rows, draws, real):
         config = project.config.model_copy(update={"seed": seed})
-        for method in METHODS:
+        for method in methods:
             outcomes[method].append(_replicate(config, contract, method, train, fresh))
         kept = ", ".join(f"{name} {sum(o.shortfall <= 0 for o in seen)}" for name, seen in outcomes.items())
-        print(f"of {seed + 1} replications kept: {kept}", file=sys.stderr, flush=True)
+        print(f"of {seed + 1 - first} replications kept: {kept}", file=sys.stderr, flush=True)
     return [_row(method, each) for method, each in outcomes.items()]
 
 
 def _draws(
-    contract: Contract, train_rows: int, fresh_rows: int, replications: int, real: Path | None
+    contract: Contract, train_rows: int, fresh_rows: int, draws: range, real: Path | None
 ) -> Iterator[tuple[int, pl.DataFrame, pl.DataFrame]]:
     if real is not None:
         rows = _typed(contract, pl.read_csv(real, infer_schema_length=None))
-        for seed in range(replications):
+        for seed in draws:
             order = np.random.default_rng(seed).permutation(rows.height)
             yield seed, rows[order[:train_rows]], rows[order[train_rows:]]
         return
     fresh = _generated(contract, fresh_rows, 10_000_019)
-    for seed in range(replications):
+    for seed in draws:
         yield seed, _generated(contract, train_rows, seed + 1), fresh
 
 

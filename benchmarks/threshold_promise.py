@@ -39,6 +39,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.searched_promise import CANDIDATES, study_searches
+from benchmarks.searched_promise import METHODS as SEARCH_METHODS
 from tabloop.training.threshold import calibrate_threshold
 
 TARGET, CONFIDENCE, FOLDS = 0.9, 0.95, 5
@@ -309,6 +310,10 @@ def main() -> None:
         action="store_true",
         help="search on parts of --real rather than on generated students",
     )
+    parser.add_argument(
+        "--first-search", type=int, default=0, help="the number of the first draw, to search in pieces"
+    )
+    parser.add_argument("--search-methods", nargs="+", choices=SEARCH_METHODS, default=list(SEARCH_METHODS))
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     arguments = parser.parse_args()
 
@@ -328,6 +333,8 @@ def main() -> None:
             arguments.fresh_rows,
             arguments.target,
             arguments.real if arguments.search_real else None,
+            arguments.first_search,
+            arguments.search_methods,
         )
         found |= {"searched": arguments.candidate, "searches": [asdict(row) for row in rows_of_searches]}
     print(json.dumps(found, indent=2) if arguments.json else _tables(found))

@@ -96,6 +96,63 @@ def small(tmp_path: Path, students: pl.DataFrame) -> Workspace:
     return workspace
 
 
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_loaded_table_keeps_the_columns_of_split_and_weight(
+    small: Workspace, tmp_path: Path, kind: str
+) -> None:
+    """Training from the table gives the dataset, the split and the figures that the file gives."""
+    path = small.folder / "data" / "ml_datasource.csv"
+    rows = pl.read_csv(path, null_values=[])
+    number = pl.int_range(rows.height)
+    marked = rows.with_columns(
+        (number % 90).cast(pl.String).replace("7", None).alias("school"),
+        (number % 5 / 4).alias("persons"),
+    )
+    marked.write_csv(path)
+    small.change(data={"split": {"kind": "group", "column": "school"}, "weight": "persons"})
+    from_file = small.run("train", "--json")
+    assert from_file.code == 0, from_file.err
+    with own_database(kind, tmp_path) as database:
+        env = environ(database)
+        arguments = ("data", "load", "data/ml_datasource.csv", "--to", f"env:{URL_ENV}")
+        loaded = small.run(*arguments, "--table", "students", environ=env)
+        assert loaded.code == 0, loaded.err
+        (schools, persons), *_ = database.execute("SELECT COUNT(school), SUM(persons) FROM students")
+        assert schools == marked["school"].count()
+        assert persons == pytest.approx(marked["persons"].sum())
+        small.change(data={"source": {"kind": "sql", "url_env": URL_ENV, "table": "students"}})
+        from_table = small.run("train", "--json", environ=env)
+        assert from_table.code == 0, from_table.err
+    runs = [small.model_dir / "runs" / json.loads(each.out)["run_id"] for each in (from_file, from_table)]
+    first, second = (json.loads((run / "metrics.json").read_text()) for run in runs)
+    assert second | {"run_id": "", "cv_ranking": []} == first | {"run_id": "", "cv_ranking": []}
+    assert first["calibration"]["bound"] == "korn_graubard"
+
+
+def test_rows_to_train_on_without_the_column_of_their_split_are_not_loaded(
+    small: Workspace, tmp_path: Path
+) -> None:
+    small.change(data={"split": {"kind": "group", "column": "school"}})
+    with own_database("sqlite", tmp_path) as database:
+        arguments = (
+            "data",
+            "load",
+            "data/ml_datasource.csv",
+            "--to",
+            f"env:{URL_ENV}",
+            "--table",
+            "students",
+        )
+        refused = small.run(*arguments, environ=environ(database))
+        assert refused.code == 2
+        assert "column school: missing" in refused.err
+        # rows to be scored have neither target nor group
+        path = small.folder / "data" / "ml_datasource.csv"
+        pl.read_csv(path, null_values=[]).drop("purchased").write_csv(path)
+        loaded = small.run(*arguments, environ=environ(database))
+        assert loaded.code == 0, loaded.err
+
+
 def test_a_run_on_a_table_is_reproduced_until_a_row_changes(small: Workspace, tmp_path: Path) -> None:
     with own_database("postgresql", tmp_path) as database:
         env = environ(database)

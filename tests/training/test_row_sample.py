@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,10 @@ from pydantic import TypeAdapter
 from tabloop.config.loading import Project
 from tabloop.config.training import Candidate
 from tabloop.contract.contract import Contract
-from tabloop.training.row_sample import max_rows_of, sample_rows
+from tabloop.contract.feature_table import feature_frame
+from tabloop.training.folds import Folds
+from tabloop.training.row_sample import max_rows_of, sample_groups, sample_rows
+from tabloop.training.task import Task, Workbench, run_task
 from tests.training.test_train import configured, trained
 
 
@@ -87,3 +92,44 @@ def test_trees_of_a_forest_see_no_more_rows_than_max_samples(
     assert drawn["plain"] == drawn["many"] == {len(found.oof_proba)}
     scores = {name: p.predict_proba(students)[:, 1] for name, p in found.pipelines.items()}
     np.testing.assert_array_equal(scores["many"], scores["plain"])
+
+
+def test_a_sample_of_groups_is_whole_nested_and_of_both_classes() -> None:
+    groups = np.arange(1_000, dtype=np.uint64) // 10
+    y = (groups == 42).astype(np.int8)
+    small, large = (sample_groups(y, groups, rows, seed=3) for rows in (100, 990))
+    for rows in (small, large):
+        counts = np.unique_counts(groups[rows]).counts
+        assert set(counts.tolist()) == {10}
+        assert set(y[rows].tolist()) == {0, 1}
+    assert set(small.tolist()) < set(large.tolist())
+    assert len(large) == 990
+    everything = sample_groups(y, groups, 5_000, seed=3)
+    assert everything.tolist() == list(range(1_000))
+
+
+def test_a_learning_curve_is_fitted_on_whole_groups(
+    default_project: Project, contract: Contract, students: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Rows of one customer on both sides of a sample's edge would tell of each other."""
+    few = students.head(600)
+    y = few["purchased"].to_numpy().astype(np.int8)
+    groups = np.arange(600, dtype=np.uint64) % 60
+    # the number by which the fitted rows are known again; it is scaled, and rises with the group
+    marked = few.with_columns(pl.Series("minutes_watched", groups.astype(np.float64)))
+    bench = Workbench(tmp_path, contract, default_project.config.preprocessing, 1)
+    bench.lay_out(feature_frame(contract, marked), y, Folds(np.zeros(600, dtype=np.int8), 1), groups=groups)
+    candidate = configured(default_project, candidates={"k_neighbors": {}}).training.candidates["k_neighbors"]
+    outcome = run_task(bench, Task("k_neighbors", candidate, None, rows=600, sample_rows=155))
+    assert outcome.failure is None
+    assert outcome.sampled_rows == 160
+    assert outcome.model_path is not None
+    pipeline = joblib.load(outcome.model_path)
+    place = contract.numeric_features.index("minutes_watched")
+    fitted = (
+        pipeline["classifier"].estimator_._fit_X
+        if hasattr(pipeline["classifier"], "estimator_")
+        else (pipeline["classifier"]._fit_X)
+    )
+    counts = np.unique_counts(np.asarray(fitted)[:, place]).counts
+    assert counts.tolist() == [10] * 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,13 +47,17 @@ def columns_beside(config: DataConfig, contract: Contract) -> dict[str, Column]:
     return {name: column for name, column in columns.items() if name not in contract.columns}
 
 
-def with_columns_beside(config: DataConfig, contract: Contract) -> Contract:
+def with_columns_beside(
+    config: DataConfig, contract: Contract, *, only: Collection[str] | None = None
+) -> Contract:
     """Give the contract by which training rows are read: with the columns of the split among its own.
 
     Each of them is checked like a column of the contract, in a file as in a database, and is part of the
-    source's hash.
+    source's hash. `only` leaves out those that it does not name.
     """
     beside = columns_beside(config, contract)
+    if only is not None:
+        beside = {name: column for name, column in beside.items() if name in only}
     if not beside:
         return contract
     columns = contract.config.model_copy(update={"columns": dict(contract.columns) | beside})

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from tabloop.config.data import CsvSource, DataConfig, ParquetSource
 from tabloop.contract.contract import Contract
+from tabloop.data.beside import columns_beside, with_columns_beside
 from tabloop.data.checked_rows import CheckedRows, read_checked_rows
 from tabloop.data.open_source import open_file
 from tabloop.data.quarantine import Quarantine, require_few_refused
@@ -70,7 +71,8 @@ def load_table(
     config : DataConfig
         Its `source` says how the file is written; how many rows may be refused.
     contract : Contract
-        The table's columns and their types; the target comes last, where the file has it.
+        The table's columns and their types. Those of `data.split` and `data.weight` follow, which a file
+        with a target has to have; the target comes last, where the file has it.
     path : pathlib.Path
         The file.
     address : DatabaseAddress
@@ -113,6 +115,10 @@ def load_table(
         missing = [name for name in key if name not in rows.columns]
         if missing:
             raise DataError(f"{path}: has no column {', '.join(missing)}, which --key names")
+        # whoever trains from the table splits and weighs its rows; a key is kept as it was read
+        beside = columns_beside(config, contract)
+        kept = [n for n in beside if n not in key and (with_target or n in rows.columns)]
+        contract = with_columns_beside(config, contract, only=kept)
         quarantine = Quarantine(config.limits, quarantine_file)
         checked = read_checked_rows(
             rows, config, contract, quarantine, with_target=with_target, key=key, progress=progress

@@ -68,7 +68,8 @@ def measure_learning_curve(
     -------
     curve : LearningCurve
         At a sixteenth, an eighth, a quarter, a half and all of each training fold, as stratified, seeded
-        samples; every size is judged on all rows of the held-out folds.
+        samples, of whole groups where the split goes by group; every size is judged on all rows of the
+        held-out folds.
 
     Raises
     ------
@@ -104,7 +105,8 @@ def measure_learning_curve(
                 tasks.append(Task(name, candidates[candidate], fold, rows=in_fold, sample_rows=most))
     with scratch_folder("training") as folder:
         bench = Workbench(folder, contract, config.preprocessing, config.seed)
-        bench.lay_out(features, y, folds, (marks or RowMarks()).weights)
+        own = marks or RowMarks()
+        bench.lay_out(features, y, folds, own.weights, own.groups)
         outcomes = run_tasks(
             bench,
             tasks,

@@ -58,3 +58,40 @@ def sample_rows(y: NDArray[np.int8], max_rows: int | None, *, seed: int) -> NDAr
         for places, n in ((positive, n_positive), (negative, max_rows - n_positive))
     ]
     return np.sort(np.concatenate(drawn))
+
+
+def sample_groups(
+    y: NDArray[np.int8], groups: NDArray[np.uint64], n_rows: int, *, seed: int
+) -> NDArray[np.int64]:
+    """Draw whole groups, without replacement, until they have so many rows and both classes.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Targets, 0 or 1.
+    groups : ndarray of uint64, shape (n,)
+        Equal for rows that belong together.
+    n_rows : int
+        Rows to draw at least.
+    seed : int
+        Fixes the order of the groups: a larger sample holds the smaller one.
+
+    Returns
+    -------
+    rows : ndarray of int64
+        Ascending; the last group makes them more than `n_rows` as a rule.
+
+    Examples
+    --------
+    >>> y = np.tile([0, 1], 50).astype(np.int8)
+    >>> rows = sample_groups(y, np.arange(100, dtype=np.uint64) // 10, 25, seed=42)
+    >>> len(rows), len(np.unique(rows // 10))
+    (30, 3)
+    """
+    _, unit = np.unique(groups, return_inverse=True)
+    place = np.random.default_rng(seed).permutation(unit.max() + 1)[unit]
+    rows = np.cumsum(np.bincount(place))
+    positives = np.cumsum(np.bincount(place, weights=y))
+    enough = (rows >= n_rows) & (positives > 0) & (positives < rows)
+    last = int(np.argmax(enough)) if enough.any() else len(rows) - 1
+    return np.flatnonzero(place <= last)

@@ -22,7 +22,7 @@ from tabloop.training.boosted_classifier import trees_of
 from tabloop.training.calibration import gives_probabilities, scores_of
 from tabloop.training.design_matrix import fit_design_matrix
 from tabloop.training.folds import Folds
-from tabloop.training.row_sample import max_rows_of, sample_rows
+from tabloop.training.row_sample import max_rows_of, sample_groups, sample_rows
 from tabloop.training.steps import build_steps
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Task:
     rows : int or None
         Rows of the training folds, to say what is sampled of them.
     sample_rows : int or None
-        Fit on a stratified sample of so many rows, for a learning curve.
+        Fit on a sample of so many rows, for a learning curve: stratified, or of whole groups where the
+        workbench has groups.
     timed_rows : int or None
         Fit on a sample of so many rows and score it, only to see how long that takes.
     """
@@ -153,8 +154,14 @@ class Workbench:
         y: NDArray[np.int8],
         folds: Folds,
         weights: NDArray[np.float64] | None = None,
+        groups: NDArray[np.uint64] | None = None,
     ) -> None:
-        """Write what the tasks read; weights of the mean 1, so that penalties mean what they do without."""
+        """Write what the tasks read; weights of the mean 1, so that penalties mean what they do without.
+
+        `groups` are those that a sample for a learning curve keeps whole.
+        """
+        if groups is not None:
+            np.save(self.folder / "groups.npy", groups)
         if weights is not None:
             np.save(self.folder / "weights.npy", weights / weights.mean())
         features.write_ipc(self.folder / "features.arrow")
@@ -210,20 +217,25 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
         features, y, weights = features[few], y[few], None
     if task.timed_rows is not None:
         return _timed(pipeline, task, features, y, bench.seed)
-    most = [rows for rows in (max_rows_of(task.candidate), task.sample_rows) if rows is not None]
-    max_rows = min(most, default=None)
-    fitted_on = np.ones(len(y), dtype=np.bool_) if task.fold is None else folds.fitted_on(task.fold)
+    fitted_on = np.flatnonzero(
+        np.ones(len(y), dtype=np.bool_) if task.fold is None else folds.fitted_on(task.fold)
+    )
+    drawn = fitted_on
+    if task.sample_rows is not None:
+        drawn = fitted_on[_sample_of(bench, y[fitted_on], fitted_on, task.sample_rows)]
     start = time.perf_counter()
     sampled_rows = _fit(
         pipeline,
         task.candidate,
-        features.filter(pl.Series(fitted_on)),
-        y[fitted_on],
+        features[drawn],
+        y[drawn],
         bench.seed,
-        max_rows,
+        max_rows_of(task.candidate),
         threads,
-        None if weights is None else weights[fitted_on],
+        None if weights is None else weights[drawn],
     )
+    if sampled_rows is None and len(drawn) < len(fitted_on):
+        sampled_rows = len(drawn)
     middle = time.perf_counter()
     if task.fold is None:
         path = bench.folder / f"{task.name}{'.trial' if task.trial else ''}.joblib"
@@ -246,6 +258,16 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
         sampled_rows=sampled_rows,
         trees=trees_of(pipeline["classifier"]),
     )
+
+
+def _sample_of(
+    bench: Workbench, y: NDArray[np.int8], fitted_on: NDArray[np.int64], n_rows: int
+) -> NDArray[np.int64]:
+    path = bench.folder / "groups.npy"
+    if path.exists():
+        return sample_groups(y, np.load(path)[fitted_on], n_rows, seed=bench.seed)
+    sample = sample_rows(y, n_rows, seed=bench.seed)
+    return np.arange(len(y)) if sample is None else sample
 
 
 def _timed(
