@@ -11,9 +11,9 @@ from tests.conftest import Workspace
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.contract import Contract
 from tabloop.data.split import split_dataset
+from tabloop.drift.history import DriftFollower, drift_of_rows
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import RowReader
-from tabloop.drift.tracker import drift_of_rows
 
 
 def test_a_run_knows_its_training_rows_and_judges_others(trained: Workspace, students: pl.DataFrame) -> None:
@@ -31,10 +31,11 @@ def test_a_run_knows_its_training_rows_and_judges_others(trained: Workspace, stu
     n_rows = parts.test.height
     proba = np.resize(reference.y_proba, n_rows)
     config = trained.project().config.monitoring.model_copy(update={"test_window_rows": 100})
-    quiet = drift_of_rows([RowReader(contract).read(rows, proba, proba > 0.5)], reference, baseline, config)
+    follower = DriftFollower(reference, baseline, config)
+    quiet = drift_of_rows([RowReader(contract).read(rows, proba, proba > 0.5)], follower)
     assert (quiet.windows, len(quiet.alarmed) <= 1) == (n_rows // 100, True)
     rows["minutes_watched"] = [60 * value for value in rows["minutes_watched"]]
-    broken = drift_of_rows([RowReader(contract).read(rows, proba, proba > 0.5)], reference, baseline, config)
+    broken = drift_of_rows([RowReader(contract).read(rows, proba, proba > 0.5)], follower)
     assert [v.start for v in broken.alarmed if v.complete] == [100 * i for i in range(quiet.windows)]
     said = {alarm.feature for verdict in broken.alarmed for alarm in verdict.alarms}
     assert {"minutes_watched", "engagement_score", "learning_consistency"} <= said

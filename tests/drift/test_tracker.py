@@ -18,9 +18,10 @@ from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.baseline import describe_numbers
+from tabloop.drift.history import DriftFollower, drift_of_rows
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
-from tabloop.drift.tracker import AlarmedWindow, DriftTracker, WindowVerdict, drift_of_rows
+from tabloop.drift.tracker import AlarmedWindow, DriftTracker, WindowVerdict
 from tabloop.drift.zscore_rule import check_drift
 
 CONFIG = MonitoringConfig(window_rows=700, test_window_rows=300)
@@ -131,15 +132,15 @@ def test_a_log_says_what_a_monitor_said(
 ) -> None:
     verdicts, monitor = follow(reference, baseline, drifting, [])
     batches = (drifting.cut(start, start + 77) for start in range(0, 1550, 77))
-    history = drift_of_rows(batches, reference, baseline, CONFIG)
+    history = drift_of_rows(batches, DriftFollower(reference, baseline, CONFIG))
     assert history.alarmed == tuple(AlarmedWindow.of(v) for v in verdicts if v.complete and v.alarms)
     assert (history.rows, history.windows) == (1550, 5)
     assert history.rule == monitor.check_rule()
     json.dumps(json_values(history), allow_nan=False)
     # the last window of a shorter log is not complete, its surge is told all the same
-    early = drift_of_rows([drifting.cut(0, 760)], reference, baseline, CONFIG)
+    early = drift_of_rows([drifting.cut(0, 760)], DriftFollower(reference, baseline, CONFIG))
     assert [(v.start, v.stop, v.complete) for v in early.alarmed] == [(600, 750, False)]
-    nothing = drift_of_rows([], reference, baseline, CONFIG)
+    nothing = drift_of_rows([], DriftFollower(reference, baseline, CONFIG))
     assert (nothing.rows, nothing.rule.should_retrain, nothing.alarmed) == (0, False, ())
 
 
@@ -149,7 +150,9 @@ def test_a_log_that_omits_columns_is_read_without_them(
     left = drifting._replace(
         features={n: v for n, v in drifting.features.items() if n != "tail"}, categories={}
     )
-    history = drift_of_rows([left], reference, baseline, CONFIG, not_monitored=("tail", "country"))
+    history = drift_of_rows(
+        [left], DriftFollower(reference, baseline, CONFIG, not_monitored=("tail", "country"))
+    )
     assert history.not_monitored == ("tail", "country")
     assert set(history.rule.zscores) == {"bell", "zeros", "holes"}
     assert {a.feature for v in history.alarmed for a in v.alarms} == {"bell"}
@@ -159,7 +162,7 @@ def test_quiet_rows_hardly_ever_alarm_on_the_way(
     population: Population, reference: DriftReference, baseline: DriftBaseline
 ) -> None:
     rows = scored(population, 60_000, seed=8)
-    history = drift_of_rows([rows], reference, baseline, CONFIG)
+    history = drift_of_rows([rows], DriftFollower(reference, baseline, CONFIG))
     assert history.windows == 200
     assert len(history.alarmed) <= 7  # 2 are expected at most, 8 would come once in a thousand times
 

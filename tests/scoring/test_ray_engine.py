@@ -1,62 +1,20 @@
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from tests.cluster.two_nodes import kill_node, two_nodes
 from tests.conftest import Workspace
 from tests.scoring.test_data_set import answers, contents
 
 from tabloop.contract.sampling.sampler import sample_rows
 
-# Ray warns of much that is not ours: its drivers are processes of their own
-TWO_NODES = """
-import json, sys
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
-other = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
-raylets = [info.process.pid for info in other.all_processes["raylet"]]
-print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
-sys.stdin.read()
-cluster.shutdown()
-"""
-
-
-def _children(pid: int) -> list[int]:
-    """Every process that a process has started, and theirs."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            name, parent = int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])
-            if parent == pid:
-                found += [name, *_children(name)]
-    return found
-
-
-@pytest.fixture
-def two_nodes() -> Iterator[dict[str, Any]]:
-    """A cluster of two nodes with a CPU each, on this machine."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", TWO_NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())
-    finally:
-        left = [process.pid, *_children(process.pid)]
-        process.communicate(timeout=120)
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+__all__ = ["two_nodes"]  # a fixture
 
 
 def test_a_cluster_writes_the_same_bytes_and_a_poisoned_file_fails_alone(data_set: Workspace) -> None:
@@ -88,10 +46,7 @@ def test_a_node_that_is_killed_costs_no_row_and_doubles_none(
     )  # fmt: skip
     while len(list((folder / "there").rglob("*-0*.parquet"))) < 6 and driver.poll() is None:
         time.sleep(0.02)
-    for raylet in two_nodes["raylets"]:
-        for pid in [raylet, *_children(raylet)]:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+    kill_node(two_nodes)
     said, _ = driver.communicate(timeout=600)
     assert driver.returncode == 0, said
     assert contents(folder / "there") == contents(folder / "here")

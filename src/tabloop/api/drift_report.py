@@ -11,7 +11,8 @@ from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.loading import Project as Settings
 from tabloop.drift.histograms import ValueHistogram
-from tabloop.drift.tracker import AlarmedWindow, DriftHistory
+from tabloop.drift.history import DriftHistory
+from tabloop.drift.tracker import AlarmedWindow
 from tabloop.drift.zscore_rule import DriftReport as RuleReport
 from tabloop.monitoring.log_drift import drift_of_log
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tabloop.cli.cluster_options import with_log_engine
 from tabloop.cli.options import LocalPath, Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 from tabloop.cli.production_reports import write_drift_report, write_monitor_report
@@ -224,22 +225,36 @@ def _figure(figure: PerformanceFigure | None) -> str:
 )
 @needs_extra("monitor")
 @click.option("--report", "report_file", type=LocalPath(dir_okay=False), help="Write it as one page.")
+@with_log_engine
 @with_settings
-def drift(settings: Settings, log_path: Path, run_id: str | None, report_file: Path | None) -> None:
+def drift(
+    settings: Settings,
+    log_path: Path,
+    run_id: str | None,
+    report_file: Path | None,
+    engine: str,
+    address: str | None,
+) -> None:
     """Recompute drift from any prediction log, in bounded memory.
 
     Every row of the run is taken, whenever it went live: the z-score rule on the latest rows, and the
     verdict of each window that alarmed.
     """
     from tabloop.artifacts.store import RunStore
-    from tabloop.monitoring.log_drift import drift_of_log
+    from tabloop.monitoring.log_drift import drift_of_log, follow_here
 
+    if engine == "ray":
+        from tabloop.monitoring.log_cluster import follow_on_cluster
+
+        follow = follow_on_cluster(address)
+    else:
+        follow = follow_here
     project = settings.project()
     store = RunStore(project.model_dir)
     run = store.get(run_id) if run_id else store.require_champion()
     with ProgressDisplay() as progress:
         progress.step(f"reading {log_path}")
-        history = drift_of_log(project, run, log_path)
+        history = drift_of_log(project, run, log_path, follow)
     if report_file is not None:
         write_drift_report(project, run, log_path, history, report_file)
     if settings.as_json:

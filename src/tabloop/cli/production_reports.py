@@ -12,7 +12,7 @@ from tabloop.artifacts.files import write_atomic
 if TYPE_CHECKING:
     from tabloop.artifacts.run import RunFolder
     from tabloop.config.loading import Project
-    from tabloop.drift.tracker import DriftHistory
+    from tabloop.drift.history import DriftHistory
     from tabloop.monitoring.run_monitor import RunMonitor
     from tabloop.report.page import Page
 

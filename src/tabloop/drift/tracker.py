@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -61,34 +61,6 @@ class AlarmedWindow:
         return cls(verdict.start, verdict.stop, verdict.complete, verdict.alarms)
 
 
-@dataclass(frozen=True)
-class DriftHistory:
-    """What the rows of a whole log say.
-
-    Attributes
-    ----------
-    rows : int
-        The number of rows.
-    rule : DriftReport
-        The z-score rule on the latest `monitoring.window_rows` of them.
-    windows : int
-        Complete windows that were tested.
-    alarmed : tuple of AlarmedWindow
-        Those with an alarm, and early alarms of a last window that is not complete.
-    not_monitored : tuple of str
-        Features that the rows do not hold.
-    histograms : mapping of str to FeatureHistogram or CategoryHistogram
-        The features that moved, in the rows of `rule` and in the reference.
-    """
-
-    rows: int
-    rule: DriftReport
-    windows: int
-    alarmed: tuple[AlarmedWindow, ...]
-    not_monitored: tuple[str, ...]
-    histograms: Mapping[str, ValueHistogram] = field(default_factory=dict)
-
-
 class DriftTracker:
     """Everything about drift that is said of one run.
 
@@ -104,6 +76,8 @@ class DriftTracker:
         Features that the rows do not hold as the model saw them.
     moments : collection of str
         Features that are moments, whose means are told as dates.
+    test : WindowedDriftTest, optional
+        The tests of another tracker of the same run: the limits that they have computed are used again.
 
     Notes
     -----
@@ -119,9 +93,10 @@ class DriftTracker:
         *,
         not_monitored: tuple[str, ...] = (),
         moments: Collection[str] = (),
+        test: WindowedDriftTest | None = None,
     ) -> None:
         self.config = config
-        self.test = WindowedDriftTest(reference, config, not_monitored=not_monitored, moments=moments)
+        self.test = test or WindowedDriftTest(reference, config, not_monitored=not_monitored, moments=moments)
         self.window = DriftWindow(
             reference, max(config.window_rows, config.test_window_rows), not_monitored=not_monitored
         )
@@ -141,6 +116,11 @@ class DriftTracker:
         """
         self.window.begin_at(row)
         self._start = row
+
+    def keep(self, rows: ScoredRows) -> None:
+        """Take in rows that another tracker of the run has tested, up to where a window ends."""
+        self.window.update(*rows)
+        self._start = self.window.rows_seen
 
     def update(self, batch: ScoredRows) -> list[WindowVerdict]:
         """Take in scored rows, the oldest first.
@@ -217,54 +197,3 @@ class DriftTracker:
         self.latest = WindowVerdict(self._start, stop, complete=True, tests=tests, rule=self.check_rule())
         self._start, self._surges = stop, {}
         return self.latest
-
-
-def drift_of_rows(
-    batches: Iterable[ScoredRows],
-    reference: DriftReference,
-    baseline: DriftBaseline,
-    config: MonitoringConfig,
-    *,
-    not_monitored: tuple[str, ...] = (),
-    moments: Collection[str] = (),
-) -> DriftHistory:
-    """Go through all rows of a log, in bounded memory.
-
-    Parameters
-    ----------
-    batches : iterable of ScoredRows
-        The rows of one run in the order of the log, in batches of any size; see `RowReader`.
-    reference, baseline : DriftReference, DriftBaseline
-        The run's.
-    config : MonitoringConfig
-        The config's `monitoring` section.
-    not_monitored : tuple of str
-        Features that the rows do not hold.
-    moments : collection of str
-        Features that are moments, whose means are told as dates.
-
-    Returns
-    -------
-    history : DriftHistory
-        The same as a monitor that followed the rows as they came.
-    """
-    monitor = DriftTracker(reference, baseline, config, not_monitored=not_monitored, moments=moments)
-    windows = 0
-    alarmed: list[WindowVerdict] = []
-    early: list[WindowVerdict] = []  # a complete window names its surges itself
-    for batch in batches:
-        for verdict in monitor.update(batch):
-            windows += verdict.complete
-            early = [] if verdict.complete else [*early, verdict]
-            if verdict.complete and verdict.alarms:
-                alarmed.append(verdict)
-    verdicts = (*alarmed, *early)
-    latest_first = [test for verdict in reversed(verdicts) for test in verdict.alarms]
-    return DriftHistory(
-        rows=monitor.window.rows_seen,
-        rule=monitor.check_rule(),
-        windows=windows,
-        alarmed=tuple(AlarmedWindow.of(verdict) for verdict in verdicts),
-        not_monitored=not_monitored,
-        histograms=monitor.compare_histograms(latest_first),
-    )

@@ -28,7 +28,7 @@ class DriftRows:
     n_known : dict of str to int
         By category column the length of the vocabulary.
     unseen : dict of str to tuple of str
-        By category column the values that stand for those further codes.
+        By category column the values that stand for those further codes, in the order of the rows.
     probability : ndarray of float64, shape (n_rows,)
         The model's probability of the positive class.
     label : ndarray of int8, shape (n_rows,)
@@ -158,11 +158,12 @@ class DriftWindow:
                 f"to {self.rows_seen}"
             )
         at = np.arange(start, stop) % self.capacity_rows
+        categories = {name: ring.rows(at) for name, ring in self._categories.items()}
         return DriftRows(
             numeric={name: ring[at] for name, ring in self._numeric.items()},
-            codes={name: ring.codes[at] for name, ring in self._categories.items()},
+            codes={name: codes for name, (codes, _) in categories.items()},
             n_known={name: ring.n_known for name, ring in self._categories.items()},
-            unseen={name: ring.unseen for name, ring in self._categories.items()},
+            unseen={name: unseen for name, (_, unseen) in categories.items()},
             probability=self._probability[at],
             label=self._label[at],
         )
@@ -176,6 +177,18 @@ class _CodeRing:
         self._code_of: dict[str | None, int] = {word: i for i, word in enumerate(vocabulary)}
         self._code_of[None] = MISSING
         self.codes = np.full(capacity_rows, MISSING, dtype=np.int32)
+
+    def rows(self, at: NDArray[np.int64]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+        """Give the codes of some rows, those of unseen values numbered as they come in these rows."""
+        codes = self.codes[at]
+        is_new = codes >= self.n_known
+        if not is_new.any():
+            return codes, ()
+        held, first, position = np.unique(codes[is_new], return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        codes[is_new] = self.n_known + np.argsort(order)[position]
+        words = self.unseen
+        return codes, tuple(words[code - self.n_known] for code in held[order])
 
     @property
     def unseen(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import brief, number_text, percent_text, visible
 from tabloop.drift.histograms import CategoryHistogram, FeatureHistogram, ValueHistogram
-from tabloop.drift.tracker import DriftHistory
+from tabloop.drift.history import DriftHistory
 from tabloop.drift.windowed_report import FeatureTest
 from tabloop.monitoring.drift_answer import DriftAnswer
 from tabloop.monitoring.run_performance import PerformanceAnswer

@@ -12,7 +12,7 @@ from tests.conftest import Workspace
 from tabloop.artifacts.prediction_log.folder import rotated_files
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.upkeep import compress
-from tabloop.artifacts.prediction_log.verify import SequenceAudit, verify_log
+from tabloop.artifacts.prediction_log.verify import verify_log
 from tabloop.errors import ArtifactMissingError
 
 
@@ -85,6 +85,19 @@ def test_a_torn_line_and_a_damaged_file_are_named(tmp_path: Path, log_lines: lis
     assert sum(map(len, PredictionLogReader(tmp_path).read())) <= 10
 
 
+def test_a_file_that_is_damaged_from_its_beginning_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    with open_log(tmp_path, rotate_bytes=1024, compress=False) as log:
+        for _ in range(20):
+            append(log)
+    compressed = compress(rotated_files(tmp_path)[1].path)
+    n_rows = verify_log(tmp_path).rows
+    compressed.write_bytes(compressed.read_bytes()[:9] + b"nothing of this is zstd")
+    report = verify_log(tmp_path)
+    assert f"{compressed}: damaged, cannot be read to its end" in report.problems
+    assert 0 < report.rows < n_rows
+    assert sum(map(len, PredictionLogReader(tmp_path).read())) == report.rows
+
+
 def test_one_file_is_judged_by_itself(tmp_path: Path) -> None:
     with open_log(tmp_path, rotate_bytes=1024, compress=False) as log:
         for _ in range(20):
@@ -97,29 +110,6 @@ def test_one_file_is_judged_by_itself(tmp_path: Path) -> None:
     assert verify_log(copied).missing_rows > 0
     with pytest.raises(ArtifactMissingError):
         verify_log(tmp_path / "nowhere.jsonl")
-
-
-def test_two_writers_that_drew_the_same_number_are_told_apart() -> None:
-    audit = SequenceAudit(begins_at_one=True)
-    for time in (b"2026", b"2027"):
-        for sequence in (1, 2, 3):
-            audit.add(b"8000-0001", sequence, time)
-    assert (audit.n_writers, audit.gaps(), audit.duplicates, audit.disorder) == (2, [], 0, 0)
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 30), max_size=40), st.booleans())
-def test_the_audit_agrees_with_a_plain_set(numbers: list[int], begins_at_one: bool) -> None:
-    audit = SequenceAudit(begins_at_one=begins_at_one)
-    for number in numbers:
-        audit.add(b"8000-0001", number, b"2026")
-    seen = set(numbers)
-    least = 1 if begins_at_one else min(seen, default=1)
-    missing = sorted(set(range(least, max(seen, default=0) + 1)) - seen)
-    assert [n for gap in audit.gaps() for n in range(gap.first, gap.last + 1)] == missing
-    assert audit.duplicates == len(numbers) - len(seen)
-    ranges = [n for first, last in audit.ranges().get("8000-0001", []) for n in range(first, last + 1)]
-    assert ranges == sorted(seen)
 
 
 def test_the_command_says_so_with_its_exit_code(tmp_path: Path, workspace: Workspace) -> None:

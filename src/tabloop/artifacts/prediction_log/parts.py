@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import zstandard
+
 from tabloop.artifacts.prediction_log.folder import (
     LIVE_NAME,
     RotatedFile,
@@ -73,7 +75,12 @@ class LogPart:
         self.size = size
         self.torn_bytes = 0
         self._file = file
-        self._head = file.read(_HEAD_BYTES if size is None else min(_HEAD_BYTES, size))
+        self._head = b""
+        self._damage: zstandard.ZstdError | None = None
+        try:
+            self._head = file.read(_HEAD_BYTES if size is None else min(_HEAD_BYTES, size))
+        except zstandard.ZstdError as error:  # told when its lines are read
+            self._damage = error
 
     @property
     def is_live(self) -> bool:
@@ -107,6 +114,8 @@ class LogPart:
         zstandard.ZstdError
             If the file is compressed and damaged.
         """
+        if self._damage is not None:
+            raise self._damage
         left = self._head[offset:]
         place = max(offset, len(self._head))
         if place > len(self._head):

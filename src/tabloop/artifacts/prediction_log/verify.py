@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import zstandard
 from tabloop.artifacts.prediction_log.folder import REMOVED_NAME, RotatedFile, rotated_files
 from tabloop.artifacts.prediction_log.lines import RUN_ID_START, is_whole
 from tabloop.artifacts.prediction_log.parts import LogPart, open_rotated, walk_parts
+from tabloop.artifacts.prediction_log.sequences import LogGap, SequenceAudit, WriterRuns
 from tabloop.errors import LogDamagedError
 
 _TIME = slice(24, 42)
@@ -21,23 +22,6 @@ _SEQUENCE = slice(52, 60)
 
 #: Places that a report names; all are counted.
 LARGEST_LIST = 100
-
-
-@dataclass(frozen=True)
-class LogGap:
-    """Rows that a writer numbered and the log does not have.
-
-    Attributes
-    ----------
-    writer : str
-        Its number in hexadecimal, as the fourth and fifth group of its ids begin.
-    first, last : int
-        The missing sequence numbers.
-    """
-
-    writer: str
-    first: int
-    last: int
 
 
 @dataclass
@@ -114,7 +98,41 @@ class LogReport:
         return asdict(self) | {"whole": not self.problems, "problems": self.problems}
 
 
-def verify_log(path: Path) -> LogReport:
+@dataclass
+class PartAudit:
+    """What was found in one file of a log; what all of them together say is the report.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    rows_by_run : Counter of bytes
+        Whole lines by the run that answered them, as the file writes its name.
+    runs : WriterRuns
+        Which rows of which writer they are, in their order.
+    wrong_lines : int
+        Lines that are broken or whose checksum is wrong.
+    wrong_numbers : list of int
+        The numbers of the first of them, from 1.
+    is_torn, is_damaged : bool
+        Whether it ends within a line; whether it cannot be decompressed to its end.
+    """
+
+    path: Path
+    rows_by_run: Counter[bytes] = field(default_factory=Counter)
+    runs: WriterRuns = field(default_factory=WriterRuns)
+    wrong_lines: int = 0
+    wrong_numbers: list[int] = field(default_factory=list)
+    is_torn: bool = False
+    is_damaged: bool = False
+
+
+def audit_parts(path: Path) -> Iterable[PartAudit]:
+    """Look at the files of a log one after the other, in their order."""
+    return map(audit_part, walk_parts(path))
+
+
+def verify_log(path: Path, audits: Callable[[Path], Iterable[PartAudit]] = audit_parts) -> LogReport:
     """Check a log, while it is written to or not.
 
     Parameters
@@ -122,6 +140,8 @@ def verify_log(path: Path) -> LogReport:
     path : pathlib.Path
         The artifact folder, or one file of the log; what a file cannot know, the rows before its first
         and behind its last, is then no gap.
+    audits : callable, optional
+        What looks at the files, in the order of the log; by default this process.
 
     Returns
     -------
@@ -136,22 +156,29 @@ def verify_log(path: Path) -> LogReport:
     -----
     Each id holds its writer and the number of the row among the rows of that writer, from 1 without a gap:
     what is missing is known from what is there. Rows behind the last one of a writer are not: a file that
-    was cut short at a line's end looks whole. Memory is that of the writers and the gaps, not of the rows.
+    was cut short at a line's end looks whole. Memory is that of the writers, the gaps and,
+    within a file, what is out of order, not of the rows.
     """
-    audit = SequenceAudit(begins_at_one=path.is_dir())
+    sequences = SequenceAudit(begins_at_one=path.is_dir())
     report = LogReport()
     if path.is_dir():
-        _add_removed(path, audit, report)
+        _add_removed(path, sequences, report)
     rows_by_run: Counter[bytes] = Counter()
-    for part in walk_parts(path):
+    for part in audits(path):
         report.files += 1
-        _read_part(part, audit, rows_by_run, report)
+        rows_by_run.update(part.rows_by_run)
+        sequences.add_runs(part.runs)
+        report.wrong_lines += part.wrong_lines
+        places = (f"{part.path}:{number}" for number in part.wrong_numbers)
+        report.wrong_places = [*report.wrong_places, *places][:LARGEST_LIST]
+        report.torn_files += [str(part.path)] * part.is_torn
+        report.damaged_files += [str(part.path)] * part.is_damaged
     report.rows = rows_by_run.total()
     report.rows_by_run = {json.loads(b'"%b"' % run): n for run, n in rows_by_run.items()}
-    report.writers = audit.n_writers
-    report.duplicates = audit.duplicates
-    report.disorder = audit.disorder
-    gaps = audit.gaps()
+    report.writers = sequences.n_writers
+    report.duplicates = sequences.duplicates
+    report.disorder = sequences.disorder
+    gaps = sequences.gaps()
     report.missing_rows = sum(gap.last - gap.first + 1 for gap in gaps)
     report.gaps = gaps[:LARGEST_LIST]
     return report
@@ -173,32 +200,35 @@ def sequences_of(file: RotatedFile) -> tuple[int, dict[str, list[list[int]]]]:
     sequences : dict of str to list of [first, last]
         By writer, the ranges of sequence numbers that it holds.
     """
-    audit = SequenceAudit(begins_at_one=False)
-    rows_by_run: Counter[bytes] = Counter()
     part = open_rotated(file)
     try:
-        _read_part(part, audit, rows_by_run, LogReport())
+        found = audit_part(part)
     finally:
         part.close()
-    return rows_by_run.total(), audit.ranges()
+    sequences = SequenceAudit(begins_at_one=False)
+    sequences.add_runs(found.runs)
+    return found.rows_by_run.total(), sequences.ranges()
 
 
-def _read_part(part: LogPart, audit: SequenceAudit, rows_by_run: Counter[bytes], report: LogReport) -> None:
+def audit_part(part: LogPart) -> PartAudit:
+    """Look at every line of a file."""
+    found = PartAudit(part.path)
+    rows_by_run, runs = found.rows_by_run, found.runs
     number = 0
     try:
         for lines in part.chunks():
             for number, line in enumerate(lines, number + 1):  # noqa: B020 - goes on counting
                 if is_whole(line):
                     rows_by_run[line[RUN_ID_START : line.index(b'","threshold":', RUN_ID_START)]] += 1
-                    audit.add(line[_WRITER], int(line[_SEQUENCE], 16), line[_TIME])
+                    runs.add(line[_WRITER], int(line[_SEQUENCE], 16), line[_TIME])
                 else:
-                    report.wrong_lines += 1
-                    if len(report.wrong_places) < LARGEST_LIST:
-                        report.wrong_places.append(f"{part.path}:{number}")
+                    found.wrong_lines += 1
+                    if len(found.wrong_numbers) < LARGEST_LIST:
+                        found.wrong_numbers.append(number)
     except zstandard.ZstdError:
-        report.damaged_files.append(str(part.path))
-    if part.torn_bytes:
-        report.torn_files.append(str(part.path))
+        found.is_damaged = True
+    found.is_torn = part.torn_bytes > 0
+    return found
 
 
 def _add_removed(folder: Path, audit: SequenceAudit, report: LogReport) -> None:
@@ -220,121 +250,3 @@ def _add_removed(folder: Path, audit: SequenceAudit, report: LogReport) -> None:
         for writer, ranges in note["sequences"].items():
             for first, last in ranges:
                 audit.add_range(writer.encode(), first, last)
-
-
-class _Writer:
-    __slots__ = ("begin", "gaps", "next", "time")
-
-    def __init__(self, begin: int) -> None:
-        self.begin = begin
-        self.next = begin
-        self.time = b""
-        self.gaps: list[list[int]] = []
-
-
-class SequenceAudit:
-    """Follows which rows of which writer were seen.
-
-    Parameters
-    ----------
-    begins_at_one : bool
-        Whether the rows before the first one seen of a writer are missing.
-
-    Attributes
-    ----------
-    duplicates, disorder : int
-        The counts that `LogReport` describes.
-
-    Examples
-    --------
-    >>> audit = SequenceAudit(begins_at_one=True)
-    >>> for sequence in (1, 2, 5):
-    ...     audit.add(b"8000-002a", sequence, b"01936f2a-1234-7800")
-    >>> audit.gaps()
-    [LogGap(writer='8000-002a', first=3, last=4)]
-    """
-
-    def __init__(self, *, begins_at_one: bool) -> None:
-        self.duplicates = 0
-        self.disorder = 0
-        self._begins_at_one = begins_at_one
-        self._writers: dict[bytes, _Writer] = {}
-        self._earlier: list[tuple[bytes, _Writer]] = []
-
-    @property
-    def n_writers(self) -> int:
-        """Writers seen."""
-        return len(self._writers) + len(self._earlier)
-
-    def add(self, name: bytes, sequence: int, time: bytes) -> None:
-        """See one row: its writer, its number, its time as text that sorts."""
-        writer = self._writers.get(name)
-        if writer is None:
-            writer = self._begin(name, sequence)
-        elif sequence == 1 and time > writer.time:
-            # no writer begins twice: another one drew the same number
-            self._earlier.append((name, writer))
-            writer = self._begin(name, sequence)
-        if sequence == writer.next and time >= writer.time:
-            writer.next = sequence + 1
-            writer.time = time
-            return
-        self._add_odd(writer, sequence, time)
-
-    def add_range(self, name: bytes, first: int, last: int) -> None:
-        """See that rows of a writer were there before all that follow."""
-        writer = self._writers.get(name)
-        if writer is None:
-            writer = self._begin(name, first)
-        if first > writer.next:
-            writer.gaps.append([writer.next, first - 1])
-        writer.next = max(writer.next, last + 1)
-
-    def gaps(self) -> list[LogGap]:
-        """Say what is missing."""
-        return [
-            LogGap(name.decode(), first, last) for name, writer in self._all() for first, last in writer.gaps
-        ]
-
-    def ranges(self) -> dict[str, list[list[int]]]:
-        """Say what was seen, as ranges by writer."""
-        seen: dict[str, list[list[int]]] = {}
-        for name, writer in self._all():
-            begin = writer.begin
-            found = seen.setdefault(name.decode(), [])
-            for first, last in writer.gaps:
-                if first > begin:
-                    found.append([begin, first - 1])
-                begin = last + 1
-            found.append([begin, writer.next - 1])
-        return seen
-
-    def _all(self) -> list[tuple[bytes, _Writer]]:
-        return [*self._earlier, *self._writers.items()]
-
-    def _begin(self, name: bytes, sequence: int) -> _Writer:
-        writer = self._writers[name] = _Writer(1 if self._begins_at_one else sequence)
-        return writer
-
-    def _add_odd(self, writer: _Writer, sequence: int, time: bytes) -> None:
-        if sequence >= writer.next:
-            if sequence > writer.next:
-                writer.gaps.append([writer.next, sequence - 1])
-            if time < writer.time:
-                self.disorder += 1
-            writer.next = sequence + 1
-            writer.time = max(writer.time, time)
-            return
-        place = bisect_right(writer.gaps, [sequence, 2**63]) - 1
-        if place >= 0 and writer.gaps[place][0] <= sequence <= writer.gaps[place][1]:
-            first, last = writer.gaps[place]
-            halves = [[first, sequence - 1], [sequence + 1, last]]
-            writer.gaps[place : place + 1] = [half for half in halves if half[0] <= half[1]]
-            self.disorder += 1
-        elif sequence < writer.begin:  # a file of the middle, and not in order
-            writer.gaps.insert(0, [sequence + 1, writer.begin - 1])
-            writer.gaps = [gap for gap in writer.gaps if gap[0] <= gap[1]]
-            writer.begin = sequence
-            self.disorder += 1
-        else:
-            self.duplicates += 1

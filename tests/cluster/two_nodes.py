@@ -1,0 +1,72 @@
+"""A real Ray cluster for tests: two nodes on this machine, one of which can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Ray warns of much that is not ours: its drivers are processes of their own
+TWO_NODES = """
+import json, sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
+other = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+raylets = [info.process.pid for info in other.all_processes["raylet"]]
+print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+def children(pid: int) -> list[int]:
+    """Every process that a process has started, and theirs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, parent = int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])
+            if parent == pid:
+                found += [name, *children(name)]
+    return found
+
+
+def kill_node(cluster: dict[str, Any]) -> None:
+    """End the node that is not the head, as when its machine loses power."""
+    for raylet in cluster["raylets"]:
+        for pid in [raylet, *children(raylet)]:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def is_busy(cluster: dict[str, Any]) -> bool:
+    """Tell whether a worker of the node that is not the head is at an item: Ray names its process so."""
+    for pid in [pid for raylet in cluster["raylets"] for pid in children(raylet)]:
+        with contextlib.suppress(OSError):
+            if "_Worker.do" in Path(f"/proc/{pid}/cmdline").read_text():
+                return True
+    return False
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[dict[str, Any]]:
+    """A cluster of two nodes with a CPU each, on this machine."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TWO_NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        left = [process.pid, *children(process.pid)]
+        process.communicate(timeout=120)
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
