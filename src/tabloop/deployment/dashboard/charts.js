@@ -85,46 +85,67 @@ function chartFigure(title, description, svg, values, extra) {
 const label = (x, y, text, attributes = {}) =>
   s("text", { x: px(x), y: px(y), "font-size": 10.5, fill: paint("faint"), ...attributes }, text);
 
-function legend(svg, entries, y) {
+const rule = (x1, x2, y1, y2, colour = "faint") =>
+  s("line", { x1: px(x1), x2: px(x2), y1: px(y1), y2: px(y2), stroke: paint(colour) });
+
+function bar(x, y, width, height, colour, ...inside) {
+  const [wide, high] = [px(Math.max(0.8, width)), px(Math.max(0, height))];
+  const attributes = {
+    x: px(x),
+    y: px(y),
+    width: wide,
+    height: high,
+    fill: paint(colour),
+    "fill-opacity": 0.8,
+  };
+  return s("rect", attributes, ...inside);
+}
+
+const valueTable = (title, header, rows) => table(`${title}: values`, header, rows, { stacked: false });
+
+// Where the entries of a legend stand: from the left, in as many lines as they need.
+function placed(entries) {
   let x = 8,
-    line = y;
-  for (const { name, colour, dashed, bar } of entries) {
-    const wide = 21 + textWidth(visible(name, 40), 10.5) + 12;
+    line = 0;
+  return entries.map((entry) => {
+    const wide = 21 + textWidth(visible(entry.name, 40), 10.5) + 12;
     if (x + wide > WIDTH && x > 8) {
       x = 8;
-      line += 16;
+      line += 1;
     }
+    x += wide;
+    return { ...entry, x: x - wide, line };
+  });
+}
+
+function legend(svg, entries, y) {
+  for (const { name, colour, dashed, bar: isBar, x, line } of placed(entries)) {
+    const at = y + 16 * line;
     svg.append(
-      bar
-        ? s("rect", { x, y: line - 8, width: 16, height: 9, fill: paint(colour), "fill-opacity": 0.8 })
+      isBar
+        ? bar(x, at - 8, 16, 9, colour)
         : s("line", {
             x1: x,
             x2: x + 16,
-            y1: line - 3.5,
-            y2: line - 3.5,
+            y1: at - 3.5,
+            y2: at - 3.5,
             stroke: paint(colour),
             "stroke-width": 2,
             "stroke-dasharray": dashed ? "4 3" : null,
           }),
+      label(x + 21, at, visible(name, 40), { fill: paint("ink") }),
     );
-    svg.append(label(x + 21, line, visible(name, 40), { fill: paint("ink") }));
-    x += wide;
   }
 }
 
-function legendLines(entries) {
-  let x = 8,
-    lines = entries.length ? 1 : 0;
-  for (const { name } of entries) {
-    const wide = 21 + textWidth(visible(name, 40), 10.5) + 12;
-    if (x + wide > WIDTH && x > 8) {
-      x = 8;
-      lines += 1;
-    }
-    x += wide;
-  }
-  return lines;
-}
+const barLegend = (svg, groups, y) =>
+  legend(
+    svg,
+    groups.map((group) => ({ ...group, bar: true })),
+    y,
+  );
+
+const legendLines = (entries) => (entries.length ? placed(entries).at(-1).line + 1 : 0);
 
 // Lines over time or numbers. A line: {name, colour, points: [[x, y, low, high], ...], dashed, dots}.
 export function lineChart(
@@ -170,13 +191,7 @@ export function lineChart(
   const svg = frame(title, height - 8 + 16 * legendLines(entries), (into) => {
     for (const tick of yTicks) {
       into.append(
-        s("line", {
-          x1: left,
-          x2: WIDTH - RIGHT,
-          y1: px(toY(tick)),
-          y2: px(toY(tick)),
-          stroke: paint("grid"),
-        }),
+        rule(left, WIDTH - RIGHT, toY(tick), toY(tick), "grid"),
         label(left - 5, toY(tick) + 3.5, write(tick), { "text-anchor": "end" }),
       );
     }
@@ -185,11 +200,11 @@ export function lineChart(
     for (const [tick, text] of xTicks) {
       const half = textWidth(text, 10.5) / 2;
       into.append(
-        s("line", { x1: px(toX(tick)), x2: px(toX(tick)), y1: TOP, y2: base, stroke: paint("grid") }),
+        rule(toX(tick), toX(tick), TOP, base, "grid"),
         label(Math.min(toX(tick), WIDTH - half - 2), base + 15, text, { "text-anchor": "middle" }),
       );
     }
-    into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: base, y2: base, stroke: paint("faint") }));
+    into.append(rule(left, WIDTH - RIGHT, base, base));
     for (const mark of marks.filter(({ at }) => at >= x0 && at <= x1)) {
       into.append(
         s(
@@ -235,11 +250,10 @@ export function lineChart(
     title,
     description,
     svg,
-    table(
-      `${title}: values`,
+    valueTable(
+      title,
       ["line", x === "time" ? "time" : "at", "value", ...(withSpan ? ["interval"] : [])],
       withSpan ? rows : rows.map((row) => row.slice(0, 3)),
-      { stacked: false },
     ),
   );
 }
@@ -307,13 +321,7 @@ export function histogram(title, description, edges, groups) {
   const svg = frame(title, height - 8 + 16 * legendLines(groups), (into) => {
     for (const tick of yTicks) {
       into.append(
-        s("line", {
-          x1: left,
-          x2: WIDTH - RIGHT,
-          y1: px(toY(tick)),
-          y2: px(toY(tick)),
-          stroke: paint("grid"),
-        }),
+        rule(left, WIDTH - RIGHT, toY(tick), toY(tick), "grid"),
         label(left - 5, toY(tick) + 3.5, percent(tick, tick < 0.1 && tick > 0 ? 1 : 0), {
           "text-anchor": "end",
         }),
@@ -331,34 +339,26 @@ export function histogram(title, description, edges, groups) {
       const wide = (toX(edges[1]) - toX(edges[0]) - 1.5) / groups.length;
       group.values.forEach((v, i) =>
         into.append(
-          s(
-            "rect",
-            {
-              x: px(toX(edges[i]) + 0.75 + place * wide),
-              width: px(Math.max(0.8, wide)),
-              y: px(toY(v)),
-              height: px(Math.max(0, base - toY(v))),
-              fill: paint(group.colour),
-              "fill-opacity": 0.8,
-            },
+          bar(
+            toX(edges[i]) + 0.75 + place * wide,
+            toY(v),
+            wide,
+            base - toY(v),
+            group.colour,
             s("title", null, `${number(edges[i])} to ${number(edges[i + 1])}: ${percent(v)}`),
           ),
         ),
       );
     });
-    into.append(s("line", { x1: left, x2: WIDTH - RIGHT, y1: base, y2: base, stroke: paint("faint") }));
-    legend(
-      into,
-      groups.map((group) => ({ ...group, bar: true })),
-      height + 2,
-    );
+    into.append(rule(left, WIDTH - RIGHT, base, base));
+    barLegend(into, groups, height + 2);
   });
   return chartFigure(
     title,
     description,
     svg,
-    table(
-      `${title}: values`,
+    valueTable(
+      title,
       ["from", "to", ...groups.map((group) => group.name)],
       edges
         .slice(0, -1)
@@ -367,7 +367,6 @@ export function histogram(title, description, edges, groups) {
           number(edges[i + 1]),
           ...groups.map((group) => percent(group.values[i])),
         ]),
-      { stacked: false },
     ),
   );
 }
@@ -416,14 +415,7 @@ export function barChart(
         const [a, b] = [toX(Math.min(0, v)), toX(Math.max(0, v))];
         const colour = group.colours?.[row] ?? group.colour;
         into.append(
-          s("rect", {
-            x: px(a),
-            y: px(y + place * 14),
-            width: px(Math.max(0.8, b - a)),
-            height: 11,
-            fill: paint(colour),
-            "fill-opacity": 0.8,
-          }),
+          bar(a, y + place * 14, b - a, 11, colour),
           label(v < 0 ? a - 4 : b + 4, y + place * 14 + 9.5, write(v), {
             "text-anchor": v < 0 ? "end" : "start",
             fill: paint("ink"),
@@ -431,23 +423,17 @@ export function barChart(
         );
       });
     });
-    into.append(s("line", { x1: px(toX(0)), x2: px(toX(0)), y1: 2, y2: height - 4, stroke: paint("faint") }));
-    if (groups.length > 1)
-      legend(
-        into,
-        groups.map((group) => ({ ...group, bar: true })),
-        height + 10,
-      );
+    into.append(rule(toX(0), toX(0), 2, height - 4));
+    if (groups.length > 1) barLegend(into, groups, height + 10);
   });
   return chartFigure(
     title,
     description,
     svg,
-    table(
-      `${title}: values`,
+    valueTable(
+      title,
       [nameHeader, ...groups.map((group) => group.name)],
       names.map((name, row) => [stranger(name), ...groups.map((group) => write(group.values[row]))]),
-      { stacked: false },
     ),
   );
 }
@@ -475,13 +461,7 @@ export function scatter(title, description, xLabel, yLabel, points, { xLog = fal
   const svg = frame(title, height, (into) => {
     for (const tick of yTicks)
       into.append(
-        s("line", {
-          x1: left,
-          x2: WIDTH - RIGHT,
-          y1: px(toY(tick)),
-          y2: px(toY(tick)),
-          stroke: paint("grid"),
-        }),
+        rule(left, WIDTH - RIGHT, toY(tick), toY(tick), "grid"),
         label(left - 5, toY(tick) + 3.5, number(tick), { "text-anchor": "end" }),
       );
     const ticks = xLog
@@ -491,11 +471,11 @@ export function scatter(title, description, xLabel, yLabel, points, { xLog = fal
       : niceTicks(x0, x1, 4);
     for (const tick of ticks)
       into.append(
-        s("line", { x1: px(toX(tick)), x2: px(toX(tick)), y1: TOP, y2: base, stroke: paint("grid") }),
+        rule(toX(tick), toX(tick), TOP, base, "grid"),
         label(toX(tick), base + 15, number(tick), { "text-anchor": "middle" }),
       );
     into.append(
-      s("line", { x1: left, x2: WIDTH - RIGHT, y1: base, y2: base, stroke: paint("faint") }),
+      rule(left, WIDTH - RIGHT, base, base),
       label((left + WIDTH - RIGHT) / 2, base + 32, xLabel, { "text-anchor": "middle", fill: paint("ink") }),
       label(12, (TOP + base) / 2, yLabel, {
         "text-anchor": "middle",
@@ -523,11 +503,10 @@ export function scatter(title, description, xLabel, yLabel, points, { xLog = fal
     title,
     description,
     svg,
-    table(
-      `${title}: values`,
+    valueTable(
+      title,
       ["what", xLabel, yLabel],
       points.map((point) => [stranger(point.name), number(point.x), number(point.y)]),
-      { stacked: false },
     ),
   );
 }
