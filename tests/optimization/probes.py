@@ -53,35 +53,24 @@ def split_probes(
     """
     rng = np.random.default_rng(seed)
     trees = tree_sum_of(inner_classifier(pipeline[-1]))
-    parts = [base.clear()]
     paths = _paths(contract)
     splits = {} if trees is None else _splits(trees, len(contract.numeric_features))
     ways = [(column, f) for column, reached in paths.items() for f in reached if f in splits]
-    for column in paths:
-        features = [f for reached, f in ways if reached == column]
-        n_pairs = len(features) * n_probes // max(2 * len(ways), 1)
-        if trees is None or n_pairs == 0:
-            continue
-        rows = base[rng.integers(0, base.height, n_pairs)]
-        feature = np.asarray(features)[rng.integers(0, len(features), n_pairs)]
-        level = np.array([splits[f][rng.integers(0, len(splits[f]))] for f in feature])
-        level = _stepped(level, rng.integers(-1, 2, n_pairs), trees.rounds_to_float32)
-        dtype = np.float32 if trees.rounds_to_float32 else np.float64
+    if trees is None or not ways:
+        return base.clear()
+    pairs = [ways[place] for place in rng.integers(0, len(ways), n_probes // 2)]
+    columns = np.array([column for column, _ in pairs])
+    feature = np.array([f for _, f in pairs])
+    level = np.array([splits[f][rng.integers(0, len(splits[f]))] for f in feature])
+    level = _stepped(level, rng.integers(-1, 2, len(pairs)), trees.rounds_to_float32)
+    dtype = np.float32 if trees.rounds_to_float32 else np.float64
 
-        def is_left(
-            probes: pl.DataFrame,
-            kept: NDArray[Any],
-            feature: NDArray[Any] = feature,
-            level: NDArray[Any] = level,
-            dtype: Any = dtype,
-        ) -> NDArray[np.bool_]:
-            x = np.asarray(pipeline[:-1].transform(probes))
-            return np.asarray(
-                x[np.arange(len(x)), feature[kept]].astype(dtype).astype(np.float64) <= level[kept]
-            )
+    def is_left(probes: pl.DataFrame, kept: NDArray[Any]) -> NDArray[np.bool_]:
+        x = np.asarray(pipeline[:-1].transform(probes))
+        return np.asarray(x[np.arange(len(x)), feature[kept]].astype(dtype).astype(np.float64) <= level[kept])
 
-        parts += _bisect(contract, rows, column, is_left)
-    return _valid(contract, pl.concat(parts))
+    rows = base[rng.integers(0, base.height, len(pairs))]
+    return _valid(contract, pl.concat([base.clear(), *_bisect(contract, rows, columns, is_left)]))
 
 
 def threshold_probes(
@@ -111,20 +100,14 @@ def threshold_probes(
     """
     rng = np.random.default_rng(seed)
     step = float(np.spacing(np.float32(threshold)))
-    parts = [base.clear()]
-    paths = _paths(contract)
-    for column in paths:
-        rows = base[rng.integers(0, base.height, n_probes // len(paths))]
-        upper = rng.random(rows.height) < 0.5
-        level = np.where(upper, threshold + step, threshold - step)
+    columns = np.array(list(_paths(contract)))[rng.integers(0, len(_paths(contract)), n_probes)]
+    level = np.where(rng.random(n_probes) < 0.5, threshold + step, threshold - step)
 
-        def is_above(
-            probes: pl.DataFrame, kept: NDArray[Any], level: NDArray[Any] = level
-        ) -> NDArray[np.bool_]:
-            return np.asarray(pipeline.predict_proba(probes)[:, 1] >= level[kept])
+    def is_above(probes: pl.DataFrame, kept: NDArray[Any]) -> NDArray[np.bool_]:
+        return np.asarray(pipeline.predict_proba(probes)[:, 1] >= level[kept])
 
-        parts += _bisect(contract, rows, column, is_above)
-    probes = pl.concat(parts)
+    rows = base[rng.integers(0, base.height, n_probes)]
+    probes = pl.concat([base.clear(), *_bisect(contract, rows, columns, is_above)])
     if probes.height:
         away = np.abs(pipeline.predict_proba(probes)[:, 1] - threshold) >= step
         probes = probes.filter(pl.Series(away))
@@ -163,19 +146,23 @@ def _stepped(level: NDArray[Any], steps: NDArray[Any], to_float32: bool) -> NDAr
 def _bisect(
     contract: Contract,
     rows: pl.DataFrame,
-    column: str,
+    columns: NDArray[np.str_],
     answers: Callable[[pl.DataFrame, NDArray[Any]], NDArray[np.bool_]],
 ) -> list[pl.DataFrame]:
-    """Change one column of each row to two neighbouring numbers between which the answer changes."""
-    limits = contract.columns[column]
-    assert isinstance(limits, NumberColumn)
-    low_end, high_end = limits.sampled_range()
+    """Change one column of each row to two neighbouring numbers between which the answer changes.
+
+    All rows are asked at once, whichever column is theirs.
+    """
+    ranges = {name: _sampled_range(contract, name) for name in np.unique(columns).tolist()}
 
     def with_values(values: NDArray[np.float64], kept: NDArray[Any]) -> pl.DataFrame:
-        return rows[kept].with_columns(pl.Series(column, values))
+        return rows[kept].with_columns(
+            pl.when(pl.Series(columns[kept] == name)).then(pl.Series(values)).otherwise(name).alias(name)
+            for name in ranges
+        )
 
     kept = np.arange(rows.height)
-    ends = [np.full(rows.height, float(end)) for end in (low_end, high_end)]
+    ends = [np.array([ranges[name][end] for name in columns.tolist()]) for end in (0, 1)]
     first, last = (answers(with_values(end, kept), kept) for end in ends)
     kept = np.flatnonzero(first != last)
     if kept.size == 0:
@@ -187,6 +174,13 @@ def _bisect(
         as_low = answers(with_values(_floats(middle), kept), kept) == at_low
         low, high = np.where(as_low, middle, low), np.where(as_low, high, middle)
     return [with_values(_floats(side), kept) for side in (low, high)]
+
+
+def _sampled_range(contract: Contract, name: str) -> tuple[float, float]:
+    limits = contract.columns[name]
+    assert isinstance(limits, NumberColumn)
+    low, high = limits.sampled_range()
+    return float(low), float(high)
 
 
 def _ordinals(values: NDArray[np.float64]) -> NDArray[np.int64]:
