@@ -7,8 +7,8 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 # compiled modules and tests are kept, whatever the shell says: each worker and each process that a test starts needs them
 TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-# tests wait much for processes and brokers: more workers than cores
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n > 4 ? 8 : 2 * n )))
+# tests wait much for processes and brokers: more workers than cores, of which each has to import everything
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n > 4 ? 8 : n + (n + 1) / 2 )))
 
 # Three environments in one folder, each with all of the one before: a run, the tests, the developers' tools.
 # The largest that is there does.
@@ -74,8 +74,8 @@ stream: $(FOR_RUN)  ## simulate a stream of events in this process, no broker ne
 test: $(FOR_TESTS)  ## the whole test suite
 	@$(TESTS) -n $(WORKERS) --dist worksteal $(ARGS)
 
-soak: $(FOR_TESTS)  ## the tests at full size: millions of rows, the 400-tree forest
-	@$(TESTS) -m soak $(ARGS)
+soak: $(FOR_TESTS)  ## the tests at full size: millions of rows, the 400-tree forest, many random examples
+	@TABLOOP_TEST_EXAMPLES=many $(TESTS) -m "soak or examples" $(ARGS)
 
 check: lint types imports test  ## what CI runs: format, lint, types, import directions, tests
 

@@ -26,9 +26,11 @@ from tabloop.contract.contract import Contract
 
 ROOT = Path(__file__).parents[1]
 
-# How long an example takes says how busy the machine is
-hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
-hypothesis.settings.load_profile("untimed")
+# How long an example takes says how busy the machine is. `make soak` tries more of them.
+EXAMPLES = {"few": 50, "many": 300}
+for profile, max_examples in EXAMPLES.items():
+    hypothesis.settings.register_profile(profile, deadline=None, max_examples=max_examples)
+hypothesis.settings.load_profile(os.environ.get("TABLOOP_TEST_EXAMPLES", "few"))
 
 #: Quick to train, still of three kinds: probabilities, decision values, trees.
 QUICK_CANDIDATES = {

@@ -88,7 +88,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @example(["\x85", "a\u2028b", "\ufeffx", "a\nb", " a ", "\r"])
 @given(plain)
 def test_what_is_written_is_read_back(value: Any) -> None:

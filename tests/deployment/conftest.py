@@ -27,7 +27,7 @@ def student() -> dict[str, Any]:
     return dict(STUDENT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One worker with the default settings, shared by every test that leaves it as it is."""
     workspace = copy_of(trained, tmp_path_factory.mktemp("served") / "project")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pytest
-import tritonclient.http as triton
 
 from tabloop.contract.contract import Contract
 from tabloop.contract.sampling.sampler import sample_rows
 from tests.conftest import Workspace
 from tests.deployment.conftest import Serve
 from tests.deployment.real_server import Server, serving
+
+if TYPE_CHECKING:  # its import of gevent is dear, and every worker collects this file
+    import tritonclient.http as triton
 
 TYPES: dict[str, tuple[str, Any]] = {
     "student_country": ("BYTES", np.object_),
@@ -31,11 +33,15 @@ PROBABILITY, DECISION = "predicted_purchase_probability", "predicted_purchase"
 
 @pytest.fixture
 def client(server: Server) -> Iterator[triton.InferenceServerClient]:
+    import tritonclient.http as triton
+
     with triton.InferenceServerClient(server.url.removeprefix("http://")) as asking:
         yield asking
 
 
 def tensors(frame: pl.DataFrame, *, binary: bool, columns: int = 0) -> list[triton.InferInput]:
+    import tritonclient.http as triton
+
     shape = [frame.height, 1] if columns else [frame.height]
     inputs = []
     for name, (datatype, dtype) in TYPES.items():
@@ -62,6 +68,8 @@ def test_triton_clients_get_the_same_answers(
     n_rows: int,
     columns: int,
 ) -> None:
+    import tritonclient.http as triton
+
     frame = sample_rows(contract, n_rows, seed=11)
     wanted = [
         triton.InferRequestedOutput(name, binary_data=binary)
@@ -109,6 +117,8 @@ NUMPY_TYPES: dict[str, Any] = {
 def test_numbers_come_in_any_type_as_bytes(
     server: Server, client: triton.InferenceServerClient, contract: Contract, datatype: str
 ) -> None:
+    import tritonclient.http as triton
+
     inputs = [
         tensor
         for tensor in tensors(sample_rows(contract, 1, seed=2), binary=True)
@@ -294,6 +304,8 @@ def test_only_json_is_taken_for_json(server: Server, student: dict[str, Any]) ->
 
 
 def test_the_client_shows_what_was_wrong(client: triton.InferenceServerClient, contract: Contract) -> None:
+    import tritonclient.http as triton
+
     inputs = tensors(sample_rows(contract, 1, seed=2), binary=True)
     with pytest.raises(triton.InferenceServerException, match="there is no model 'other'"):
         client.infer("other", inputs)

@@ -24,8 +24,6 @@ from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.export.explainer import explainer_of
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 
-shap = pytest.importorskip("shap")
-
 N_TRAIN, N_ROWS, N_BACKGROUND = 400, 25, 40
 NAMES = ["a", "b", "c", "d", "e"]
 NUMBERS = Contract.from_dict(
@@ -35,6 +33,12 @@ NUMBERS = Contract.from_dict(
     }
 )
 CANDIDATES = {"gradient_boosting": estimator("ensemble.GradientBoostingClassifier")}
+
+
+@pytest.fixture(scope="module")
+def shap() -> Any:
+    """The package, whose import takes longer than these tests."""
+    return pytest.importorskip("shap")
 
 
 class Both:
@@ -79,7 +83,7 @@ def require_equal(ours: Contributions, values: NDArray[np.float64], base: float,
         ("xgboost", 1e-5),
     ],
 )
-def test_trees_are_explained_as_tree_shap_does(candidate: str, tolerance: float) -> None:
+def test_trees_are_explained_as_tree_shap_does(shap: Any, candidate: str, tolerance: float) -> None:
     both = Both(candidate)
     theirs = shap.TreeExplainer(
         getattr(both.classifier, "booster_", both.classifier),
@@ -92,7 +96,7 @@ def test_trees_are_explained_as_tree_shap_does(candidate: str, tolerance: float)
     require_equal(both.ours, values[..., 1] if values.ndim == 3 else values, float(base), tolerance)
 
 
-def test_linear_model_is_explained_as_linear_shap_does() -> None:
+def test_linear_model_is_explained_as_linear_shap_does(shap: Any) -> None:
     both = Both("logistic_regression")
     masker = shap.maskers.Independent(both.background, max_samples=N_BACKGROUND)
     theirs = shap.LinearExplainer(both.classifier, masker)

@@ -374,7 +374,7 @@ def tables(draw: st.DrawFn) -> tuple[str, str, str]:
     return text.getvalue(), separator, names[0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tables())
 def test_what_is_inferred_always_loads_and_accepts_its_own_table(table: tuple[str, str, str]) -> None:
     text, _, target = table

@@ -34,6 +34,8 @@ from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.preprocessing import GraphColumns
 
+pytestmark = pytest.mark.examples
+
 INPUTS = {
     "x": "double",
     "y": "double",

@@ -38,6 +38,8 @@ from tabloop.contract.formulas.tree import (
 )
 from tabloop.errors import FormulaError
 
+pytestmark = pytest.mark.examples
+
 COLUMNS: dict[str, ColumnKind] = {
     "x": "number",
     "y": "number",

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,8 @@ from tabloop.drift.scored_rows import RowReader
 from tabloop.errors import ContractError, MalformedBodyError, RecordError
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.records.frame_columns import columns_of_frame
+
+pytestmark = pytest.mark.examples
 
 relaxed = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -1,10 +1,13 @@
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tabloop.artifacts.documents.metrics import ThresholdReport
 from tabloop.training.threshold import calibrate_threshold
+
+pytestmark = pytest.mark.examples
 
 Table = tuple[np.ndarray, np.ndarray]
 

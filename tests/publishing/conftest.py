@@ -29,7 +29,7 @@ def _server() -> Path:
     return command
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a server and give its address; it keeps everything in a temporary folder."""
     command, folder = _server(), tmp_path_factory.mktemp("mlflow")

@@ -26,6 +26,7 @@ def own(made: Made, tmp_path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.soak  # the server alone takes seventeen seconds of a processor
 def test_a_run_on_a_real_server_answers_as_the_champion_to_the_bit(
     own: Path,
     made: Made,
