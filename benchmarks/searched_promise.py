@@ -23,9 +23,9 @@ from tabloop.data.students import generate_students
 from tabloop.statistics.intervals import roc_auc
 from tabloop.training.calibration import scores_of
 from tabloop.training.folds import assign_folds
-from tabloop.training.pool import Follower
+from tabloop.training.schedule import Follower
 from tabloop.training.search import apply_found, held_back_rows, search_settings
-from tabloop.training.task import Task, Workbench, run_task
+from tabloop.training.task import Task, TaskOutcome, Workbench, run_task
 from tabloop.training.threshold import calibrate_threshold
 
 Labels = NDArray[np.int8]
@@ -138,11 +138,19 @@ def _generated(contract: Contract, rows: int, seed: int) -> pl.DataFrame:
     return _typed(contract, pl.concat(generate_students(rows, seed)))
 
 
-def _run_here(bench: Workbench, tasks: list[Task], *, follow: Follower, **_: object) -> None:
-    """Run what a search asks for in this process: the fits are too short for processes to pay."""
-    pending = list(tasks)
-    while pending:
-        pending += follow(run_task(bench, pending.pop(0)))
+class _Here:
+    """Runs what a search asks for in this process: the fits are too short for processes to pay."""
+
+    cores = 1
+
+    def run(
+        self, bench: Workbench, tasks: Sequence[Task], *, follow: Follower | None = None, **_: object
+    ) -> list[TaskOutcome]:
+        assert follow is not None
+        pending = list(tasks)
+        while pending:
+            pending += follow(run_task(bench, pending.pop(0)))
+        return []
 
 
 def _typed(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
@@ -159,10 +167,9 @@ def _replicate(
     judging = np.ones(len(y), dtype=np.bool_)
     if method != "no search":
         with ExitStack() as patches:
-            patches.enter_context(patch("tabloop.training.search.run_tasks", _run_here))
             if method == "same rows":
                 patches.enter_context(patch("tabloop.training.search.held_back_folds", lambda n_splits: 0))
-            report, _ = search_settings(config, contract, candidates, features, y, folds)
+            report, _ = search_settings(config, contract, candidates, features, y, folds, engine=_Here())
             judging = held_back_rows(folds) if method == "held back" else judging
         candidates = apply_found(candidates, report)
     ((name, found),) = candidates.items()

@@ -47,9 +47,9 @@ class Pool:
         self._order, self._left = order, killed_after
         self.done = 0
 
-    def __call__(
-        self, bench: Any, tasks: list[Any], *, follow: Any, watch: Any, until: Any, **_: Any
-    ) -> None:
+    cores = 1
+
+    def run(self, bench: Any, tasks: list[Any], *, follow: Any, watch: Any, until: Any, **_: Any) -> None:
         pending = list(tasks)
         while pending and (until is None or time.monotonic() < until):
             if self.done == self._left:
@@ -61,7 +61,6 @@ class Pool:
 
 
 def search(
-    monkeypatch: pytest.MonkeyPatch,
     config: Config,
     contract: Contract,
     train: pl.DataFrame,
@@ -69,14 +68,13 @@ def search(
     model_dir: Path | None = None,
     **options: Any,
 ) -> SearchReport:
-    monkeypatch.setattr("tabloop.training.search.run_tasks", pool)
     y = train[contract.target.name].to_numpy().astype(np.int8)
     folds = assign_folds(
         split_y(config, contract, train), n_splits=config.cv.n_splits, seed=config.seed, groups=None
     )
     report, _ = search_settings(
         config, contract, config.training.candidates, feature_frame(contract, train), y, folds,
-        model_dir=model_dir, **options,
+        engine=pool, model_dir=model_dir, **options,
     )  # fmt: skip
     return report
 
@@ -101,29 +99,28 @@ def last(pending: list[Any]) -> int:
 
 
 def test_neither_the_order_of_the_work_nor_a_kill_changes_what_is_found(
-    monkeypatch: pytest.MonkeyPatch,
     default_project: Project,
     contract: Contract,
     split: Split,
     tmp_path: Path,
 ) -> None:
     config = searching(default_project)
-    first = search(monkeypatch, config, contract, split.train, Pool(lambda pending: 0))
+    first = search(config, contract, split.train, Pool(lambda pending: 0))
     assert len(first.trials) == TRIALS
     assert first.ended_by == "trials"
     assert {trial.state for trial in first.trials} == {"complete", "pruned"}
     rng = random.Random(7)
     shuffled = Pool(lambda pending: rng.randrange(len(pending)))
-    assert without_clock(search(monkeypatch, config, contract, split.train, shuffled)) == without_clock(first)
+    assert without_clock(search(config, contract, split.train, shuffled)) == without_clock(first)
 
     for killed_after in (3, 6):
         with pytest.raises(KeyboardInterrupt):
-            search(monkeypatch, config, contract, split.train, Pool(last, killed_after), tmp_path)
+            search(config, contract, split.train, Pool(last, killed_after), tmp_path)
     with next((tmp_path / "searches").glob("*.jsonl")).open("ab") as file:
         file.write(b'{"trial": 99, "fo')  # what a kill leaves of a line
     states: list[PoolState] = []
     resumed = Pool(last)
-    went_on = search(monkeypatch, config, contract, split.train, resumed, tmp_path, watch=states.append)
+    went_on = search(config, contract, split.train, resumed, tmp_path, watch=states.append)
     assert without_clock(went_on) == without_clock(first)
     assert went_on.resumed_trials > 0
     assert resumed.done == shuffled.done - 9
@@ -132,7 +129,6 @@ def test_neither_the_order_of_the_work_nor_a_kill_changes_what_is_found(
 
 
 def test_another_setting_begins_another_search_and_says_so(
-    monkeypatch: pytest.MonkeyPatch,
     default_project: Project,
     contract: Contract,
     split: Split,
@@ -141,7 +137,7 @@ def test_another_setting_begins_another_search_and_says_so(
     def interrupted(config: Config, train: pl.DataFrame) -> str:
         states: list[PoolState] = []
         with pytest.raises(KeyboardInterrupt):
-            search(monkeypatch, config, contract, train, Pool(last, 3), tmp_path, watch=states.append)
+            search(config, contract, train, Pool(last, 3), tmp_path, watch=states.append)
         return states[0].notice
 
     config = searching(default_project)
@@ -165,7 +161,7 @@ def test_one_search_is_not_done_twice_at_once(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_held_back_change_nothing_of_a_search(
-    monkeypatch: pytest.MonkeyPatch, default_project: Project, contract: Contract, split: Split
+    default_project: Project, contract: Contract, split: Split
 ) -> None:
     config = searching(default_project, trials=6)
     train = split.train.with_columns(dealt_by=pl.col("purchased"))
@@ -178,8 +174,8 @@ def test_rows_that_are_held_back_change_nothing_of_a_search(
         purchased=pl.when(unseen).then(1 - pl.col("purchased")).otherwise(pl.col("purchased")).cast(pl.Int8),
         minutes_watched=pl.when(unseen).then(0.5).otherwise(pl.col("minutes_watched")),
     )
-    found = search(monkeypatch, config, contract, train, Pool(last))
-    assert without_clock(search(monkeypatch, config, contract, other, Pool(last))) == without_clock(found)
+    found = search(config, contract, train, Pool(last))
+    assert without_clock(search(config, contract, other, Pool(last))) == without_clock(found)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +231,7 @@ def test_what_was_found_trains_the_same_again_without_a_search(
 
 
 def test_a_trial_that_fails_is_one_trial_and_choices_may_be_of_any_kind(
-    monkeypatch: pytest.MonkeyPatch, default_project: Project, contract: Contract, split: Split
+    default_project: Project, contract: Contract, split: Split
 ) -> None:
     candidates = {
         "line": {
@@ -246,7 +242,7 @@ def test_a_trial_that_fails_is_one_trial_and_choices_may_be_of_any_kind(
     }
     space = {"C": [1.0, -1.0], "fit_intercept": [True, False], "class_weight": [None, {0: 1, 1: 3}]}
     config = searching(default_project, candidates, trials=8, spaces={"line": space})
-    report = search(monkeypatch, config, contract, split.train, Pool(last))
+    report = search(config, contract, split.train, Pool(last))
     for trial in report.trials[1:]:
         assert (trial.state == "failed") == (trial.settings["C"] == -1.0)
         assert ("InvalidParameterError" in (trial.failure or "")) == (trial.state == "failed")
@@ -255,11 +251,10 @@ def test_a_trial_that_fails_is_one_trial_and_choices_may_be_of_any_kind(
     broken = {"broken": {"kind": "estimator", "import_path": "tests.training.failing_classifiers.Failing"}}
     config = searching(default_project, broken, trials=4, spaces={"broken": {"x": [1, 2]}})
     with pytest.raises(TrainingError, match=r"no trial of .* was finished"):
-        search(monkeypatch, config, contract, split.train, Pool(last))
+        search(config, contract, split.train, Pool(last))
 
 
 def test_seconds_end_a_search_and_count_over_all_its_starts(
-    monkeypatch: pytest.MonkeyPatch,
     default_project: Project,
     contract: Contract,
     split: Split,
@@ -267,31 +262,31 @@ def test_seconds_end_a_search_and_count_over_all_its_starts(
 ) -> None:
     config = searching(default_project, {"decision_tree": {}}, trials=None, seconds=2.0)
     with pytest.raises(KeyboardInterrupt):
-        search(monkeypatch, config, contract, split.train, Pool(last, 2), tmp_path)
-    report = search(monkeypatch, config, contract, split.train, Pool(last), tmp_path)
+        search(config, contract, split.train, Pool(last, 2), tmp_path)
+    report = search(config, contract, split.train, Pool(last), tmp_path)
     assert report.ended_by == "seconds"
     assert report.took_s >= 2.0
     assert report.resumed_trials > 0
     again = Pool(last)
-    search(monkeypatch, config, contract, split.train, again, tmp_path)
+    search(config, contract, split.train, again, tmp_path)
     assert again.done <= 1, "its time is over, and what it scored is known"
 
 
 def test_a_search_without_time_for_one_trial_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, default_project: Project, contract: Contract, split: Split
+    default_project: Project, contract: Contract, split: Split
 ) -> None:
     config = searching(default_project, {"decision_tree": {}}, trials=None, seconds=1e-6)
     with pytest.raises(TrainingError, match="the time was up after 0 s; give it more seconds"):
-        search(monkeypatch, config, contract, split.train, Pool(last))
+        search(config, contract, split.train, Pool(last))
 
 
 def test_the_brier_score_is_searched_downwards(
-    monkeypatch: pytest.MonkeyPatch, default_project: Project, contract: Contract, split: Split
+    default_project: Project, contract: Contract, split: Split
 ) -> None:
     config = configured(
         default_project, candidates={"svm": {}}, rank_by="brier_score", search={"trials": 4},
     )  # fmt: skip
-    report = search(monkeypatch, config, contract, split.train, Pool(last))
+    report = search(config, contract, split.train, Pool(last))
     (found,) = report.found
     assert found.value == min(trial.value for trial in report.trials if trial.value is not None)
 

@@ -8,6 +8,7 @@ import click
 
 from tabloop.artifacts.documents.split_figures import promise_scope
 from tabloop.artifacts.layout import PARITY_REPORT
+from tabloop.cli.cluster_options import trained_by, with_training_engine
 from tabloop.cli.commands import Commands
 from tabloop.cli.options import Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, publish_made, reported, write_json, write_table
@@ -29,19 +30,22 @@ _allow_infeasible = click.option(
 @click.command(epilog="Example: tabloop run --set business.target_precision=0.8 --json")
 @click.option("--no-release", is_flag=True, help="Leave the run open: nothing is judged, nothing goes live.")
 @_allow_infeasible
+@with_training_engine
 @needs_extra("train")
 @with_settings
-def run(settings: Settings, no_release: bool, allow_infeasible: bool) -> None:
+def run(
+    settings: Settings, no_release: bool, allow_infeasible: bool, engine: str | None, address: str | None
+) -> None:
     """Do the whole job: train, export, quantize, check, measure, and go live if every gate holds."""
     from tabloop.lifecycle.run_all import run_all, run_open
     from tabloop.release.release import require_promoted
 
-    project = settings.project()
+    project = trained_by(settings, engine, address)
     with ProgressDisplay() as progress:
         if no_release:
-            folder, decision = run_open(project, progress), None
+            folder, decision = run_open(project, progress, address=address), None
         else:
-            folder, decision = run_all(project, progress, allow_infeasible=allow_infeasible)
+            folder, decision = run_all(project, progress, allow_infeasible=allow_infeasible, address=address)
         progress.step("publishing")
         published = publish_made(project, folder)
     with reported(settings, _report_run(settings, folder, decision, published)):
@@ -50,15 +54,16 @@ def run(settings: Settings, no_release: bool, allow_infeasible: bool) -> None:
 
 
 @click.command(epilog="Example: tabloop train --set training.keep=winner")
+@with_training_engine
 @needs_extra("train")
 @with_settings
-def train(settings: Settings) -> None:
+def train(settings: Settings, engine: str | None, address: str | None) -> None:
     """Open a run: data, candidates, threshold. `release` judges it afterwards."""
     from tabloop.lifecycle.train import train
 
     with ProgressDisplay() as progress:
-        project = settings.project()
-        folder, _ = train(project, progress)
+        project = trained_by(settings, engine, address)
+        folder, _ = train(project, progress, address=address)
         published = publish_made(project, folder)
     with reported(settings, _report_run(settings, folder, None, published)):
         pass

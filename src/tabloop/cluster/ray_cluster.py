@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tabloop.cores import cpu_count
@@ -37,7 +38,7 @@ class ClusterNode:
     memory_bytes : float
         Memory that it offers.
     versions : mapping of str to str
-        Of `LIBRARIES`; one that is not installed there is missing.
+        Of `LIBRARIES` and what else was asked for; one that is not installed there is missing.
     """
 
     node_id: str
@@ -78,9 +79,11 @@ def joined_cluster(address: str | None = None, *, needed_by: str) -> Iterator[An
     require_extra("ray", needed_by)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # there is no GPU, and no word about it
+    found = cluster_address(address)
+    if found:
+        _offer_token()
     import ray
 
-    found = cluster_address(address)
     local: Mapping[str, Any] = {"num_cpus": cpu_count(), "object_store_memory": _LOCAL_OBJECT_STORE_BYTES,
                              "include_dashboard": False}  # fmt: skip
     try:
@@ -91,12 +94,23 @@ def joined_cluster(address: str | None = None, *, needed_by: str) -> Iterator[An
         where = f"Ray at {found}" if found else "a Ray cluster on this machine"
         raise ClusterError(
             f"{where}: cannot be joined: {_first_lines(error)}; `ray status --address {found or 'auto'}` "
-            f"tells more; --address or {_ADDRESS_VARIABLE} names the cluster"
+            f"tells more; --address or {_ADDRESS_VARIABLE} names the cluster, RAY_AUTH_TOKEN its token where "
+            "it has one"
         ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _offer_token() -> None:
+    """Show the token of a cluster where this machine has one: for a named address Ray itself does not.
+
+    `ray start --head` asks for it as soon as there is one, and a cluster on one machine makes one.
+    """
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if named or (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _require_listener(address: str | None) -> None:
@@ -106,30 +120,49 @@ def _require_listener(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
 
 
-def cluster_nodes(ray: Any) -> list[ClusterNode]:
+def node_lives(ray: Any, node_id: str) -> Any:
+    """Ask a node whether it lives; getting the answer of this reference fails where it does not."""
+
+    def alive() -> bool:
+        return True
+
+    return _pinned(ray, node_id, alive)
+
+
+def _pinned(ray: Any, node_id: str, function: Callable[[], Any]) -> Any:
+    """Run a function on one node, whatever is busy there; give the reference of its answer."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    return ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(function).remote()
+
+
+def cluster_nodes(ray: Any, modules: tuple[str, ...] = ()) -> list[ClusterNode]:
     """Ask every node of the joined cluster what it has.
+
+    Parameters
+    ----------
+    ray : module
+        Joined.
+    modules : tuple of str
+        Import names of what else the work needs: libraries, or code of one's own.
 
     Raises
     ------
     ClusterError
         If a node does not answer.
     """
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     alive = [node for node in ray.nodes() if node["Alive"]]
-    ask = ray.remote(num_cpus=0, max_retries=0)(_version_reader(LIBRARIES))
-    asked = {
-        ask.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(): node
-        for node in alive
-    }
+    read = _version_reader(LIBRARIES, modules)
+    asked = {_pinned(ray, node["NodeID"], read): node for node in alive}
     ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_S)
     nodes = []
     for answer, node in asked.items():
         try:
             versions = ray.get(answer, timeout=1.0)
         except Exception as error:
+            if node["NodeID"] not in {each["NodeID"] for each in ray.nodes() if each["Alive"]}:
+                continue  # it is gone: Ray takes half a minute to notice
             raise ClusterError(
                 f"node {node['NodeManagerHostname']}: does not answer: {_first_lines(error)}"
             ) from error
@@ -146,7 +179,7 @@ def cluster_nodes(ray: Any) -> list[ClusterNode]:
     return nodes
 
 
-def version_problems(nodes: Sequence[ClusterNode]) -> list[str]:
+def version_problems(nodes: Sequence[ClusterNode], modules: tuple[str, ...] = ()) -> list[str]:
     """Say of each node what it lacks, or has in another version than this machine.
 
     Examples
@@ -156,26 +189,30 @@ def version_problems(nodes: Sequence[ClusterNode]) -> list[str]:
     >>> [problem.partition(", here")[0] for problem in version_problems([node])]
     ["worker-1: has no tabloop; pip install 'tabloop[train,ray]' there", 'worker-1: polars 1.0.0']
     """
+    expected = here(modules)
+    return [problem for node in nodes for problem in disagreements(node.host, node.versions, expected)]
+
+
+def disagreements(host: str, found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
+    """Say what a machine lacks, or has in another version than is expected."""
     problems = []
-    for node in nodes:
-        if "tabloop" not in node.versions:
-            problems.append(f"{node.host}: has no tabloop; pip install 'tabloop[train,ray]' there")
-        for name, expected in here().items():
-            found = node.versions.get(name)
-            if found != expected and (found is not None or "tabloop" in node.versions):
-                problems.append(f"{node.host}: {name} {found or 'is missing'}, here {expected}")
+    if "tabloop" not in found:
+        problems.append(f"{host}: has no tabloop; pip install 'tabloop[train,ray]' there")
+    for name, version in expected.items():
+        if found.get(name) != version and (name in found or "tabloop" in found):
+            problems.append(f"{host}: {name} {found.get(name, 'is missing')}, here {version}")
     return problems
 
 
-def here() -> dict[str, str]:
+def here(modules: tuple[str, ...] = ()) -> dict[str, str]:
     """Give the versions on this machine."""
-    return _version_reader(LIBRARIES)()
+    return _version_reader(LIBRARIES, modules)()
 
 
-def require_agreeing_nodes(ray: Any) -> list[ClusterNode]:
+def require_agreeing_nodes(ray: Any, modules: tuple[str, ...] = ()) -> list[ClusterNode]:
     """Raise `ClusterError` when a node has other libraries than this machine; every difference at once."""
-    nodes = cluster_nodes(ray)
-    problems = version_problems(nodes)
+    nodes = cluster_nodes(ray, modules)
+    problems = version_problems(nodes, modules)
     if problems:
         raise ClusterError(
             "the nodes of the cluster do not have what this machine has, so figures could differ:\n  "
@@ -186,10 +223,13 @@ def require_agreeing_nodes(ray: Any) -> list[ClusterNode]:
     return nodes
 
 
-def _version_reader(names: tuple[str, ...]) -> Callable[[], dict[str, str]]:
+def _version_reader(names: tuple[str, ...], modules: tuple[str, ...]) -> Callable[[], dict[str, str]]:
     # a function inside a function travels as code: a node without tabloop can run it, and say so
     def read() -> dict[str, str]:
-        from importlib.metadata import PackageNotFoundError, version
+        from hashlib import sha256
+        from importlib.metadata import PackageNotFoundError, packages_distributions, version
+        from importlib.util import find_spec
+        from pathlib import Path
 
         found = {}
         for name in names:
@@ -197,6 +237,16 @@ def _version_reader(names: tuple[str, ...]) -> Callable[[], dict[str, str]]:
                 found[name] = version(name)
             except PackageNotFoundError:
                 continue
+        distributions = packages_distributions() if modules else {}
+        for module in modules:
+            if module in distributions:
+                found[module] = version(distributions[module][0])
+            elif spec := find_spec(module):  # code of one's own has no version
+                folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+                files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
+                files = files or [Path(spec.origin or "")]
+                text = sha256(b"".join(file.read_bytes() for file in files if file.is_file()))
+                found[module] = f"(source {text.hexdigest()[:12]})"
         return found
 
     return read

@@ -205,13 +205,17 @@ class TrainingConfig(Section):
     probability_calibration: Literal["none", "sigmoid", "isotonic"] = Field(
         "none", description="How the winner's out-of-fold probabilities are calibrated."
     )
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="Where candidates are fitted: on the cores of this machine (`local`), or on a Ray "
+        "cluster (`ray`): that of `RAY_ADDRESS`, without it one on this machine. Changes no result.",
+    )
     workers: StrictInt | None = Field(
         None,
         ge=1,
         description="Processes that train side by side; null for one a core, none where work is short. "
         "Changes no result.",
     )
-
     time_budget_s: StrictFloat | None = Field(
         None,
         gt=0,

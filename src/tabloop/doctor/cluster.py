@@ -22,7 +22,7 @@ def examine_cluster(project: Project | None) -> Iterator[Finding]:
     """
     address = cluster_address(None)
     config = None if project is None else project.config
-    wanted = config is not None and config.scoring.engine == "ray"
+    wanted = config is not None and "ray" in (config.scoring.engine, config.training.engine)
     if address is None:
         if wanted:
             found = "RAY_ADDRESS is not set: each command starts a cluster on the cores of this machine"

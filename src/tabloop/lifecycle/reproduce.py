@@ -108,24 +108,29 @@ def _check_lineage(project: Project, run: RunFolder) -> list[str]:
 def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
     # only here: checking hashes does not wait for scikit-learn
     from tabloop.optimization.export.pipeline import graph_check
+    from tabloop.training.engine import open_engine
     from tabloop.training.train import train_model
 
     progress.step("reading the data")
     data = load_run_data(project, run, progress.fraction)
     progress.step("training again")
-    result = train_model(
-        data.config,
-        data.contract,
-        data.split.train,
-        data.split.test,
-        groups=data.split.train_groups,
-        marks=data.split.train_marks,
-        test_marks=data.split.test_marks,
-        why_no_graph=graph_check(data.config.training.candidates, data.contract),
-        cuts=() if run.metrics.time_budget is None else run.metrics.time_budget.cuts,
-        found=run.search,
-        watch=progress.tasks,
-    )
+    # where it is trained again is up to the settings of today
+    here = {"engine": project.config.training.engine, "workers": project.config.training.workers}
+    with open_engine(data.config.training.model_copy(update=here)) as engine:
+        result = train_model(
+            data.config,
+            data.contract,
+            data.split.train,
+            data.split.test,
+            groups=data.split.train_groups,
+            marks=data.split.train_marks,
+            test_marks=data.split.test_marks,
+            why_no_graph=graph_check(data.config.training.candidates, data.contract),
+            cuts=() if run.metrics.time_budget is None else run.metrics.time_budget.cuts,
+            found=run.search,
+            engine=engine,
+            watch=progress.tasks,
+        )
     recorded = _without_times(run.read_json(METRICS))
     recorded.pop("time_budget", None)  # trained with its cuts, and without its clock
     described = describe_metrics(run.run_id, data.config, data.split, result)

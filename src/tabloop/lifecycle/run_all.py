@@ -27,6 +27,7 @@ def run_all(
     retraining: RetrainingRecord | None = None,
     challenger_gates: GatesOfRun | None = None,
     allow_infeasible: bool = False,
+    address: str | None = None,
 ) -> tuple[RunFolder, ReleaseDecision]:
     """Do the whole job, from the data to the release.
 
@@ -42,6 +43,8 @@ def run_all(
         What a challenger has to pass beside the gates of every run.
     allow_infeasible : bool, default=False
         Release although no threshold keeps the promise; see `release`.
+    address : str, optional
+        The head of a Ray cluster; see `train`.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def run_all(
     MachineBusyError
         If the machine is too busy to judge the run, which then stays open.
     """
-    run, data = run_stages(project, progress, retraining=retraining)
+    run, data = run_stages(project, progress, retraining=retraining, address=address)
     progress.step("releasing")
     try:
         decision = release(
@@ -70,9 +73,9 @@ def run_all(
     return sealed, decision
 
 
-def run_open(project: Project, progress: Progress) -> RunFolder:
+def run_open(project: Project, progress: Progress, *, address: str | None = None) -> RunFolder:
     """Do all that comes before the release, and report it; `tabloop release` judges the run later."""
-    run, _ = run_stages(project, progress)
+    run, _ = run_stages(project, progress, address=address)
     write_run_report(project, run, progress)
     return run
 
@@ -120,10 +123,14 @@ def calibrate_all(
 
 
 def run_stages(
-    project: Project, progress: Progress, *, retraining: RetrainingRecord | None = None
+    project: Project,
+    progress: Progress,
+    *,
+    retraining: RetrainingRecord | None = None,
+    address: str | None = None,
 ) -> tuple[RunFolder, RunData]:
     """Do all that comes before the release; the run stays open."""
-    run, data = train(project, progress, retraining=retraining)
+    run, data = train(project, progress, retraining=retraining, address=address)
     progress.step("exporting")
     export_run(run, data, progress=progress.fraction)
     progress.step("quantizing")

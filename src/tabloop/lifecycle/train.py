@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
 
@@ -26,7 +28,7 @@ from tabloop.artifacts.layout import (
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
-from tabloop.data.dataset import read_dataset, require_both_classes, require_quarantine_limit
+from tabloop.data.dataset import Dataset, read_dataset, require_both_classes, require_quarantine_limit
 from tabloop.data.run_data import RunData, split
 from tabloop.drift.baseline import build_drift_baseline
 from tabloop.drift.operating_table import build_operating_table
@@ -37,9 +39,16 @@ from tabloop.lifecycle.metrics import describe_metrics, scores_of
 from tabloop.progress import Progress
 from tabloop.training.model_card import render_model_card
 
+if TYPE_CHECKING:
+    from tabloop.training.train import TrainingResult
+
 
 def train(
-    project: Project, progress: Progress, *, retraining: RetrainingRecord | None = None
+    project: Project,
+    progress: Progress,
+    *,
+    retraining: RetrainingRecord | None = None,
+    address: str | None = None,
 ) -> tuple[RunFolder, RunData]:
     """Open a run: read the data, compare the candidates, calibrate the threshold, write it all down.
 
@@ -51,6 +60,8 @@ def train(
         Told what is going on.
     retraining : RetrainingRecord, optional
         What makes the run a challenger; see `run_all`.
+    address : str, optional
+        The head of the Ray cluster, where `training.engine` is one; by default that of `RAY_ADDRESS`.
 
     Returns
     -------
@@ -61,25 +72,28 @@ def train(
 
     Raises
     ------
-    DataError, TrainingError, InfeasibleError
-        If the data, every candidate or the promise fail; a run that holds nothing yet is removed.
+    DataError, TrainingError, InfeasibleError, ClusterError
+        If the data, every candidate, the promise or the cluster fail; a run that holds nothing is removed.
     """
     run = RunStore(project.model_dir).create()
     try:
-        return run, _train_into(run, project, progress, retraining)
+        return run, _train_into(run, project, progress, retraining, address)
     except BaseException:
         run.discard_if_empty()
         raise
 
 
-def _train_into(
-    run: RunFolder, project: Project, progress: Progress, retraining: RetrainingRecord | None
-) -> RunData:
+def _fit(
+    run: RunFolder,
+    project: Project,
+    progress: Progress,
+    retraining: RetrainingRecord | None,
+    address: str | None,
+) -> tuple[Dataset, RunData, TrainingResult]:
     # only here: a release or a rollback does not wait for scikit-learn
-    import joblib
-
     from tabloop.optimization.export.pipeline import graph_check
     from tabloop.training.candidates import require_libraries
+    from tabloop.training.engine import open_engine
     from tabloop.training.train import train_model
 
     config, contract = project.config, project.contract
@@ -87,33 +101,54 @@ def _train_into(
     if config.training.search is not None:
         require_extra("search", "training.search")
     why_no_graph = graph_check(config.training.candidates, contract)
-    progress.step("reading the data")
-    with run.open_new(QUARANTINE) as quarantine_file:
-        dataset = read_dataset(
-            config.data, contract, project.folder, quarantine_file=quarantine_file, progress=progress.fraction
+    if config.training.engine == "ray":
+        progress.step("joining the Ray cluster")
+    with open_engine(config.training, address) as engine:
+        progress.step("reading the data")
+        with run.open_new(QUARANTINE) as quarantine_file:
+            dataset = read_dataset(
+                config.data,
+                contract,
+                project.folder,
+                quarantine_file=quarantine_file,
+                progress=progress.fraction,
+            )
+        require_quarantine_limit(dataset, config.data)
+        require_both_classes(dataset, contract)
+        if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
+            run.write_document(RETRAINING, retraining)
+        run.write(CONFIG, config.to_json().encode())
+        run.write(CONTRACT, contract.to_json().encode())
+
+        progress.step("training")
+        data = RunData(config, contract, split(config, dataset))
+        result = train_model(
+            config,
+            contract,
+            data.split.train,
+            data.split.test,
+            groups=data.split.train_groups,
+            marks=data.split.train_marks,
+            test_marks=data.split.test_marks,
+            why_no_graph=why_no_graph,
+            model_dir=project.model_dir,
+            engine=engine,
+            watch=progress.tasks,
         )
-    require_quarantine_limit(dataset, config.data)
-    require_both_classes(dataset, contract)
-    if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
-        run.write_document(RETRAINING, retraining)
-    run.write(CONFIG, config.to_json().encode())
-    run.write(CONTRACT, contract.to_json().encode())
+    return dataset, data, result
 
-    progress.step("training")
-    data = RunData(config, contract, split(config, dataset))
-    result = train_model(
-        config,
-        contract,
-        data.split.train,
-        data.split.test,
-        groups=data.split.train_groups,
-        marks=data.split.train_marks,
-        test_marks=data.split.test_marks,
-        why_no_graph=why_no_graph,
-        model_dir=project.model_dir,
-        watch=progress.tasks,
-    )
 
+def _train_into(
+    run: RunFolder,
+    project: Project,
+    progress: Progress,
+    retraining: RetrainingRecord | None,
+    address: str | None,
+) -> RunData:
+    import joblib
+
+    config, contract = project.config, project.contract
+    dataset, data, result = _fit(run, project, progress, retraining, address)
     progress.step(f"writing {run.path}")
     with run.open_new(PIPELINE) as file:
         joblib.dump(result.best_pipeline, file)

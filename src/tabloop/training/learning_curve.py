@@ -18,7 +18,8 @@ from tabloop.errors import ConfigError, TrainingError, suggestion
 from tabloop.statistics.intervals import roc_auc, roc_auc_difference, roc_auc_interval
 from tabloop.statistics.row_marks import RowMarks
 from tabloop.training.folds import assign_folds
-from tabloop.training.pool import Watcher, run_tasks
+from tabloop.training.pool import LocalEngine
+from tabloop.training.schedule import Watcher
 from tabloop.training.search import apply_found
 from tabloop.training.task import Task, Workbench
 
@@ -107,10 +108,9 @@ def measure_learning_curve(
         bench = Workbench(folder, contract, config.preprocessing, config.seed)
         own = marks or RowMarks()
         bench.lay_out(features, y, folds, own.weights, own.groups)
-        outcomes = run_tasks(
+        outcomes = LocalEngine(config.training.workers).run(
             bench,
             tasks,
-            workers=config.training.workers,
             n_rows=features.height,
             n_features=features.width,
             watch=watch,

@@ -10,7 +10,6 @@ import msgspec
 from tabloop.artifacts.documents.metrics import CandidateCut, TimeBudget
 from tabloop.config.config import Config
 from tabloop.config.training import Candidate
-from tabloop.cores import cpu_count
 from tabloop.training.folds import Folds
 from tabloop.training.task import Task, TaskKey
 from tabloop.training.time_budget import apply_cuts, cut_to_budget, expected_seconds
@@ -49,7 +48,7 @@ _LEFT_BY_SEARCH = 0.5
 
 
 def plan_training(
-    config: Config, folds: Folds, run: RunTasks, cuts: Sequence[CandidateCut] | None = None
+    config: Config, folds: Folds, run: RunTasks, cores: int, cuts: Sequence[CandidateCut] | None = None
 ) -> TrainingPlan:
     """Time the candidates on small samples, fit them into their time, and list the tasks.
 
@@ -61,6 +60,8 @@ def plan_training(
         The folds of the training rows.
     run : callable
         Runs tasks, for the timing.
+    cores : int
+        How many it has.
     cuts : sequence of CandidateCut, optional
         What a budget cut in a recorded run; then no clock decides anything.
 
@@ -94,7 +95,7 @@ def plan_training(
             times,
             tasks_of,
             n_rows=n_rows,
-            workers=training.workers or cpu_count(),
+            workers=cores,
             budget_s=budget_s * (1.0 if training.search is None else _LEFT_BY_SEARCH),
         )
         budget = msgspec.structs.replace(budget, budget_s=budget_s)

@@ -9,170 +9,71 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from types import FrameType
 
 from tabloop.cores import cpu_count
 from tabloop.progress import PoolState
-from tabloop.training.candidates import expected_fit_seconds, libraries_of
-from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench, run_task, uses_threads
+from tabloop.training.schedule import Follower, Schedule, Watcher
+from tabloop.training.task import PROCESS_DIED, Task, TaskKey, TaskOutcome, Workbench, run_task
 
 _log = logging.getLogger(__name__)
 
-# work of fewer expected seconds is done sooner than processes have started and imported what it takes
-_STARTING_S = 0.3
-
 _naming_main = threading.Lock()
 
-Watcher = Callable[[PoolState], None]
-#: Told what came of a task; gives the tasks that follow from it.
-Follower = Callable[[TaskOutcome], list[Task]]
 
+@dataclass(frozen=True)
+class LocalEngine:
+    """Runs tasks in processes of this machine; implements `tabloop.training.engine.TaskEngine`.
 
-@dataclass
-class _Schedule:
-    """Pending and running tasks; knows a candidate's time from its folds so far, before that as expected."""
+    A task whose process died (out of memory, a crash in native code) has failed; the others go on. Where no
+    processes can be had (no writable `/dev/shm`) tasks run here one after the other, and a warning says so.
 
-    pending: list[Task]
-    cores: int
-    n_rows: int
-    n_features: int
-    expected: Mapping[TaskKey, float]
-    measured_s: dict[str, float] = field(default_factory=dict)
-    running: dict[TaskKey, tuple[Task, int, float]] = field(default_factory=dict)
-    follow: Follower | None = None
-    until: float | None = None
-
-    def next(self) -> tuple[Task, int]:
-        """Take the longest task, and the threads for it."""
-        task = max(self.pending, key=self._expected_s)
-        threads = self._threads(task)
-        self.pending.remove(task)
-        return task, threads
-
-    def started(self, task: Task, threads: int) -> None:
-        self.running[task.key] = (task, threads, time.monotonic())
-
-    def ended(self, outcome: TaskOutcome) -> None:
-        _, threads, _ = self.running.pop(outcome.task.key)
-        if outcome.failure is None:
-            self.measured_s[outcome.task.name] = outcome.fit_s * threads + outcome.score_s
-        self.followed(outcome)
-
-    def followed(self, outcome: TaskOutcome) -> None:
-        """Add what follows from a task that ended."""
-        if self.follow is not None:
-            self.pending += self.follow(outcome)
-
-    @property
-    def until_s(self) -> float | None:
-        """The seconds until the end, where there is one."""
-        return None if self.until is None else max(0.0, self.until - time.monotonic())
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the time is up."""
-        return self.until_s == 0.0
-
-    @property
-    def free_cores(self) -> int:
-        return self.cores - sum(threads for _, threads, _ in self.running.values())
-
-    @property
-    def is_short(self) -> bool:
-        """Whether the pending tasks are done sooner than processes for them have started."""
-        if self.follow is not None or libraries_of(task.candidate for task in self.pending):
-            return False
-        return sum(self._expected_s(task) for task in self.pending) < _STARTING_S
-
-    def left_s(self) -> float | None:
-        """Say how long the rest takes, where the times were measured beforehand."""
-        if not self.expected:
-            return None
-        now = time.monotonic()
-        under_way = [
-            (max(0.0, self._expected_s(task) / threads - (now - begun)), threads)
-            for task, threads, begun in self.running.values()
-        ]
-        waiting = [self._expected_s(task) for task in self.pending]
-        work = sum(waiting) + sum(seconds * threads for seconds, threads in under_way)
-        return max([work / self.cores, *(seconds for seconds, _ in under_way)])
-
-    def _threads(self, task: Task) -> int:
-        """Give a task the cores that would wait for it at the end: the tasks' shares of the work decide."""
-        if not uses_threads(task.candidate):
-            return 1
-        work = sum(self._expected_s(each) for each in self.pending) or 1.0
-        return max(1, min(self.free_cores, int(self._expected_s(task) * self.cores / work)))
-
-    def _expected_s(self, task: Task) -> float:
-        if task.name not in self.measured_s and task.key in self.expected:
-            return self.expected[task.key]
-        guess = expected_fit_seconds(task.candidate, self.n_rows, self.n_features)
-        return self.measured_s.get(task.name, guess) * (1.25 if task.fold is None else 1.0)
-
-
-def run_tasks(
-    bench: Workbench,
-    tasks: Iterable[Task],
-    *,
-    workers: int | None = None,
-    n_rows: int,
-    n_features: int,
-    expected: Mapping[TaskKey, float] | None = None,
-    watch: Watcher | None = None,
-    follow: Follower | None = None,
-    until: float | None = None,
-) -> list[TaskOutcome]:
-    """Run tasks side by side, each on one core; the trees of a forest on more where cores would be idle.
-
-    Parameters
+    Attributes
     ----------
-    bench : Workbench
-        The data that every task shares, laid out.
-    tasks : iterable of Task
-        Tasks in any order.
     workers : int, optional
         Processes. By default one for each core, and none where the work is expected to be done before they
         have started; but what is no part of scikit-learn always has processes, which it may bring down.
-    n_rows, n_features : int
-        The size of the training part, to guess which tasks are long.
-    expected : mapping of TaskKey to float, optional
-        The seconds that each task is expected to take on one core; guessed by default.
-    watch : callable, optional
-        Told what is running and what is left.
-    follow : callable, optional
-        Told of each outcome as it comes; what tasks it gives run in the same processes.
-    until : float, optional
-        When `time.monotonic` says so, what is running is ended and what is pending is left out.
-
-    Returns
-    -------
-    outcomes : list of TaskOutcome
-        One for each task, in the order given, whatever the order they ran in, but for those that `until`
-        left out and those that followed. A task whose process
-        died (out of memory, a crash in native code) has failed; the others go on. Where no processes can be
-        had (no writable `/dev/shm`) they run here one after the other, and a warning says so.
     """
-    tasks = list(tasks)
-    cores = workers or cpu_count()
-    schedule = _Schedule(list(tasks), cores, n_rows, n_features, expected or {}, follow=follow, until=until)
-    outcomes: dict[TaskKey, TaskOutcome] = {}
-    if workers is None and schedule.is_short:
-        _run_here(bench, schedule, outcomes, len(tasks), watch)
+
+    workers: int | None = None
+
+    @property
+    def cores(self) -> int:
+        """How many cores the tasks have."""
+        return self.workers or cpu_count()
+
+    def run(
+        self,
+        bench: Workbench,
+        tasks: Sequence[Task],
+        *,
+        n_rows: int,
+        n_features: int,
+        expected: Mapping[TaskKey, float] | None = None,
+        watch: Watcher | None = None,
+        follow: Follower | None = None,
+        until: float | None = None,
+    ) -> list[TaskOutcome]:
+        """Run tasks side by side, each on a core; the trees of a forest on more where cores would be idle."""
+        schedule = Schedule(
+            list(tasks), self.cores, n_rows, n_features, expected or {}, follow=follow, until=until
+        )
+        outcomes: dict[TaskKey, TaskOutcome] = {}
+        if self.workers is None and schedule.is_short:
+            _run_here(bench, schedule, outcomes, len(tasks), watch)
+            return [outcomes[task.key] for task in tasks if task.key in outcomes]
+        suspects: list[Task] = []
+        n_workers = self.cores if follow is not None else min(self.cores, len(tasks))
+        while (schedule.pending or suspects) and not schedule.is_over:
+            # After a crash nobody knows whose fault it was: what was running runs again, one at a time
+            alone = [suspects.pop(0)] if suspects else None
+            suspects += _run_until_broken(bench, schedule, outcomes, n_workers, len(tasks), watch, alone)
         return [outcomes[task.key] for task in tasks if task.key in outcomes]
-    suspects: list[Task] = []
-    n_workers = cores if follow is not None else min(cores, len(tasks))
-    while (schedule.pending or suspects) and not schedule.is_over:
-        # After a crash nobody knows whose fault it was: what was running runs again, one at a time
-        alone = [suspects.pop(0)] if suspects else None
-        suspects += _run_until_broken(bench, schedule, outcomes, n_workers, len(tasks), watch, alone)
-    return [outcomes[task.key] for task in tasks if task.key in outcomes]
 
 
 def _start_server() -> None:
@@ -242,7 +143,7 @@ def _end_workers() -> None:
 
 def _run_here(
     bench: Workbench,
-    schedule: _Schedule,
+    schedule: Schedule,
     outcomes: dict[TaskKey, TaskOutcome],
     total: int,
     watch: Watcher | None,
@@ -261,7 +162,7 @@ def _run_here(
 
 def _run_until_broken(
     bench: Workbench,
-    schedule: _Schedule,
+    schedule: Schedule,
     outcomes: dict[TaskKey, TaskOutcome],
     n_workers: int,
     total: int,
@@ -319,9 +220,7 @@ def _run_until_broken(
         if not is_suspect and len(broken) > 1:
             return broken
         for task in broken:
-            outcomes[task.key] = TaskOutcome(
-                task, failure="its process died (out of memory, or a crash in native code)"
-            )
+            outcomes[task.key] = TaskOutcome(task, failure=PROCESS_DIED)
             schedule.followed(outcomes[task.key])
         return []
     except BaseException:

@@ -19,11 +19,12 @@ from tabloop.config.training import Candidate
 from tabloop.contract.contract import Contract
 from tabloop.errors import TrainingError
 from tabloop.training.candidates import libraries_of
+from tabloop.training.engine import TaskEngine
 from tabloop.training.folds import Folds
-from tabloop.training.pool import Watcher, run_tasks
+from tabloop.training.schedule import Watcher
 from tabloop.training.search_journal import SearchJournal, open_journal
 from tabloop.training.study import Study
-from tabloop.training.task import Workbench
+from tabloop.training.task import FEATURES, TARGETS, WEIGHTS, Workbench
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,6 +58,7 @@ def search_settings(
     y: NDArray[np.int8],
     folds: Folds,
     *,
+    engine: TaskEngine,
     weights: NDArray[np.float64] | None = None,
     limit_s: float | None = None,
     model_dir: Path | None = None,
@@ -76,6 +78,8 @@ def search_settings(
         Their targets.
     folds : Folds
         Their folds.
+    engine : TaskEngine
+        Runs the trials, fold by fold.
     limit_s : float, optional
         Seconds that are left for it; `training.search.seconds` may be fewer.
     weights : ndarray of float64, shape (n_train,), optional
@@ -129,10 +133,9 @@ def search_settings(
             )
             tasks = study.begin()
             if tasks:
-                run_tasks(
+                engine.run(
                     bench,
                     tasks,
-                    workers=config.training.workers,
                     n_rows=int(seen.sum()),
                     n_features=features.width,
                     watch=study.tell_progress,
@@ -174,7 +177,7 @@ def _parts(
         "the rows": [
             *(
                 sha256_of_file(bench.folder / name)
-                for name in ("features.arrow", "y.npy", "weights.npy")
+                for name in (FEATURES, TARGETS, WEIGHTS)
                 if (bench.folder / name).exists()
             ),
             sha256_of_bytes(folds.of_row.tobytes()),

@@ -19,7 +19,7 @@ from tabloop.config.training import Candidate, EstimatorCandidate, RankBy
 from tabloop.progress import PoolState
 from tabloop.training.calibration import fit_sigmoid
 from tabloop.training.folds import Folds
-from tabloop.training.pool import Watcher
+from tabloop.training.schedule import Watcher
 from tabloop.training.search_journal import FoldScore, SearchJournal
 from tabloop.training.search_space import CANDIDATE, distribution_of, drawn_for, propose_value, spaces_of
 from tabloop.training.task import Task, TaskOutcome

@@ -36,6 +36,13 @@ _ROUNDING = 1e-9
 # This many rows of either class let nested cross-validation fit, and keep the trial short
 _TRIAL_ROWS_A_CLASS = 100
 
+#: The files of a workbench.
+FEATURES, TARGETS, FOLDS = "features.arrow", "y.npy", "folds.joblib"
+WEIGHTS, GROUPS = "weights.npy", "groups.npy"
+
+#: Why a task failed that nothing came of.
+PROCESS_DIED = "its process died (out of memory, or a crash in native code)"
+
 #: A candidate's name and the fold that is held out.
 TaskKey = tuple[str, int | None]
 
@@ -128,6 +135,31 @@ class TaskOutcome:
 
 
 @dataclass(frozen=True)
+class TrainingRows:
+    """The training rows as tasks read them.
+
+    Attributes
+    ----------
+    features : polars.DataFrame with n_train rows
+        The rows as the models see them.
+    y : ndarray of int8, shape (n_train,)
+        Their targets.
+    folds : Folds
+        Where each of them is held out.
+    weights : ndarray of float64, shape (n_train,), or None
+        How much each of them counts, of the mean 1.
+    groups : ndarray of uint64, shape (n_train,), or None
+        What a sample for a learning curve keeps whole.
+    """
+
+    features: pl.DataFrame
+    y: NDArray[np.int8]
+    folds: Folds
+    weights: NDArray[np.float64] | None
+    groups: NDArray[np.uint64] | None
+
+
+@dataclass(frozen=True)
 class Workbench:
     """What every task shares, laid out in a folder once.
 
@@ -161,25 +193,29 @@ class Workbench:
         `groups` are those that a sample for a learning curve keeps whole.
         """
         if groups is not None:
-            np.save(self.folder / "groups.npy", groups)
+            np.save(self.folder / GROUPS, groups)
         if weights is not None:
-            np.save(self.folder / "weights.npy", weights / weights.mean())
-        features.write_ipc(self.folder / "features.arrow")
-        np.save(self.folder / "y.npy", y)
-        joblib.dump(folds, self.folder / "folds.joblib")
+            np.save(self.folder / WEIGHTS, weights / weights.mean())
+        features.write_ipc(self.folder / FEATURES)
+        np.save(self.folder / TARGETS, y)
+        joblib.dump(folds, self.folder / FOLDS)
+
+    def rows(self) -> TrainingRows:
+        """Give what was laid out, read once in each process."""
+        return _read_rows(self.folder)
+
+    def model_path(self, task: Task) -> Path:
+        """Say where the fitted steps of a task without fold go."""
+        return self.folder / f"{task.name}{'.trial' if task.trial else ''}.joblib"
 
 
 @lru_cache(maxsize=1)
-def _read_bench(
-    folder: Path,
-) -> tuple[pl.DataFrame, NDArray[np.int8], Folds, NDArray[np.float64] | None]:
-    features = pl.read_ipc(folder / "features.arrow")
-    return features, np.load(folder / "y.npy"), joblib.load(folder / "folds.joblib"), _weights(folder)
-
-
-def _weights(folder: Path) -> NDArray[np.float64] | None:
-    path = folder / "weights.npy"
-    return np.load(path) if path.exists() else None
+def _read_rows(folder: Path) -> TrainingRows:
+    features = pl.read_ipc(folder / FEATURES)
+    weights, groups = (
+        np.load(path) if (path := folder / name).exists() else None for name in (WEIGHTS, GROUPS)
+    )
+    return TrainingRows(features, np.load(folder / TARGETS), joblib.load(folder / FOLDS), weights, groups)
 
 
 def run_task(bench: Workbench, task: Task, threads: int = 1) -> TaskOutcome:
@@ -210,7 +246,8 @@ def run_task(bench: Workbench, task: Task, threads: int = 1) -> TaskOutcome:
 
 
 def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
-    features, y, folds, weights = _read_bench(bench.folder)
+    rows = bench.rows()
+    features, y, folds, weights = rows.features, rows.y, rows.folds, rows.weights
     pipeline = build_steps(task.candidate, bench.preprocessing, bench.contract, bench.seed)
     if task.trial:
         few = np.sort(np.concatenate([np.flatnonzero(y == label)[:_TRIAL_ROWS_A_CLASS] for label in (0, 1)]))
@@ -238,7 +275,7 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
         sampled_rows = len(drawn)
     middle = time.perf_counter()
     if task.fold is None:
-        path = bench.folder / f"{task.name}{'.trial' if task.trial else ''}.joblib"
+        path = bench.model_path(task)
         joblib.dump(pipeline, path)
         return TaskOutcome(task, model_path=path, fit_s=middle - start, sampled_rows=sampled_rows,
                            trees=trees_of(pipeline["classifier"]))  # fmt: skip
@@ -263,9 +300,9 @@ def _fit_and_score(bench: Workbench, task: Task, threads: int) -> TaskOutcome:
 def _sample_of(
     bench: Workbench, y: NDArray[np.int8], fitted_on: NDArray[np.int64], n_rows: int
 ) -> NDArray[np.int64]:
-    path = bench.folder / "groups.npy"
-    if path.exists():
-        return sample_groups(y, np.load(path)[fitted_on], n_rows, seed=bench.seed)
+    groups = bench.rows().groups
+    if groups is not None:
+        return sample_groups(y, groups[fitted_on], n_rows, seed=bench.seed)
     sample = sample_rows(y, n_rows, seed=bench.seed)
     return np.arange(len(y)) if sample is None else sample
 

@@ -36,12 +36,14 @@ from tabloop.training.cross_validation import (
     rank_candidates,
     report_candidate,
 )
+from tabloop.training.engine import TaskEngine
 from tabloop.training.evaluation import evaluate
 from tabloop.training.folds import assign_folds
 from tabloop.training.objectives import choose_threshold
 from tabloop.training.plan import plan_training
-from tabloop.training.pool import Watcher, run_tasks
+from tabloop.training.pool import LocalEngine
 from tabloop.training.preprocessing import ContractFeatures
+from tabloop.training.schedule import Watcher
 from tabloop.training.search import apply_found, held_back_rows, search_settings
 from tabloop.training.search_journal import SearchJournal
 from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench
@@ -125,6 +127,7 @@ def train_model(
     cuts: Sequence[CandidateCut] | None = None,
     found: SearchReport | None = None,
     model_dir: Path | None = None,
+    engine: TaskEngine | None = None,
     watch: Watcher | None = None,
 ) -> TrainingResult:
     """Train on the training part and report on the test part.
@@ -153,6 +156,8 @@ def train_model(
         What a recorded run's search found, to train with it; by default `training.search` searches.
     model_dir : pathlib.Path, optional
         The artifact folder, where a search that is interrupted leaves what the next one goes on with.
+    engine : TaskEngine, optional
+        Where the fits run, which changes no result; by default in `training.workers` processes here.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -182,6 +187,7 @@ def train_model(
     for candidate in candidates.values():
         build_classifier(candidate, config.seed)  # a wrong setting is an error before the first fit
 
+    engine = engine or LocalEngine(config.training.workers)
     with scratch_folder("training") as folder:
         bench = Workbench(folder, contract, config.preprocessing, config.seed)
         bench.lay_out(features, y, folds, marks.weights)
@@ -189,10 +195,9 @@ def train_model(
         def run(
             tasks: list[Task], expected: Mapping[TaskKey, float] | None = None, watch: Watcher | None = watch
         ) -> list[TaskOutcome]:
-            return run_tasks(
+            return engine.run(
                 bench,
                 tasks,
-                workers=config.training.workers,
                 n_rows=features.height,
                 n_features=features.width,
                 expected=expected,
@@ -210,12 +215,12 @@ def train_model(
             _require_graphs(trials, contract, why_no_graph)
 
         journal: SearchJournal | None = None
-        plan = plan_training(config, folds, lambda tasks: run(tasks, watch=None), cuts)
+        plan = plan_training(config, folds, lambda tasks: run(tasks, watch=None), engine.cores, cuts)
         if config.training.search is not None and found is None:
             limit_s = None if plan.budget is None else plan.budget.budget_s - plan.budget.expected_s
             found, journal = search_settings(
                 config, contract, plan.candidates, features, y, folds,
-                weights=marks.weights, limit_s=limit_s, model_dir=model_dir, watch=watch,
+                engine=engine, weights=marks.weights, limit_s=limit_s, model_dir=model_dir, watch=watch,
             )  # fmt: skip
         # the settings and the winner are chosen on other rows than the threshold
         judging = folds.scored
