@@ -64,7 +64,8 @@ def _fetched_rows(laid: Any) -> TrainingRows:
         features = cast("pl.DataFrame", pl.from_arrow(file.read_all()))
     # what lies in the store is read-only, which not every library takes
     folds = replace(rows.folds, of_row=rows.folds.of_row.copy())
-    weights, groups = (None if each is None else each.copy() for each in (rows.weights, rows.groups))
+    weights = None if rows.weights is None else rows.weights.copy()
+    groups = None if rows.groups is None else rows.groups.copy()
     return TrainingRows(features, rows.y.copy(), folds, weights, groups)
 
 
