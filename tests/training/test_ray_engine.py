@@ -85,7 +85,7 @@ def contents(project: Workspace, model_dir: str) -> dict[str, Any]:
         for name in ("metrics.json", "search.json", "lineage.json")
         if (run / name).exists()
     }
-    exported = project.run("export", run.name, "--set", f"artifacts.model_dir={model_dir}")
+    exported = project.run_process("export", run.name, "--set", f"artifacts.model_dir={model_dir}")
     assert exported.code == 0, exported.err
     graph = onnx.load(run / "model.onnx").graph.SerializeToString(deterministic=True)
     return {
