@@ -13,8 +13,10 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -366,3 +368,36 @@ def test_a_stopping_service_takes_no_connections_and_answers_what_was_begun(
             begun.sendall(body[-1:])
             assert statuses(read_all(begun)) == [200]
         assert server.stop() == 0
+
+
+def test_a_connection_in_use_hears_of_the_end_with_an_answer(
+    trained: Workspace, tmp_path: Path, student: dict[str, Any]
+) -> None:
+    answers: dict[int, list[tuple[int, bool]]] = {number: [] for number in range(8)}
+
+    def ask_again_and_again(port: int, number: int) -> None:
+        client, body, is_last = HTTPConnection("127.0.0.1", port, timeout=30.0), json.dumps(student), False
+        with closing(client):
+            while not is_last:
+                client.request("POST", "/predict", body, {"content-type": "application/json"})
+                answer = client.getresponse()
+                is_last = answer.getheader("connection") == "close"
+                answers[number].append((answer.status, is_last))
+                answer.read()
+                time.sleep(0.003 * number)  # some are busier than others
+
+    with serving(copy_of(trained, tmp_path / "project")) as server, closing(connect(server)) as unused:
+        threads = [
+            threading.Thread(target=ask_again_and_again, args=(server.port, number)) for number in answers
+        ]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: all(len(each) > 5 for each in answers.values()))
+        server.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert server.stop() == 0  # nobody waits for a connection that asks nothing
+        assert read_all(unused) == b""
+    for told in answers.values():
+        assert told[-1] == (200, True)
+        assert set(told[:-1]) == {(200, False)}

@@ -14,6 +14,8 @@ from tabloop.deployment.problems import MEDIA_TYPE, HttpProblem
 
 _MOST_HEAD_BYTES = 32_768
 _SWEEP_S = 0.5
+#: A service that stops still takes the next request of a connection for so long.
+_LAST_REQUEST_S = 1.0
 _ABSOLUTE_TARGET = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
@@ -33,6 +35,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _receiving_since: float | None = None
     _idle_since = 0.0
     _is_surplus = False
+    _is_ending = False
     #: What came since the last piece of a body: a head, what stands around chunks, trailers.
     _head_bytes = 0
     _read_bytes = 0
@@ -115,6 +118,8 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._settle_host()
         super().on_headers_complete()
+        if self._is_ending:
+            self.cycle.keep_alive = False
         # the request keeps its list; what the parser calls headers from now on are trailers
         self.headers = []
 
@@ -160,6 +165,25 @@ class GuardedProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         else:
             self._idle_since = self.loop.time()
+
+    def shutdown(self) -> None:
+        """End without failing a request: the next answer says that it is the last of the connection.
+
+        uvicorn closes a connection without a request at once, and a client that keeps its connection may be
+        sending one at that moment: it stays open for a little while.
+        """
+        self._is_ending = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_started:
+            cycle.keep_alive = False
+        else:
+            self.loop.call_later(_LAST_REQUEST_S, self._close_unused)
+
+    def _close_unused(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif not self._head_bytes:  # else the head of a request is on its way
+            self.transport.close()
 
     def sweep(self, now: float) -> None:
         """Give up on a request that takes too long, on an answer that is not read, on an idle connection."""
