@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import zstandard
 
+from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.store import RunStore
+from tabloop.config.loading import Project
 from tabloop.fleet.follower import PointerFollower
 from tabloop.fleet.shipper import Shipper
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
+from tabloop.monitoring.run_monitor import RunMonitor
 from tabloop.outcomes.outcome import Outcome
 from tabloop.outcomes.store import OutcomeStore
 from tabloop.storage.object_store import ObjectStore
@@ -60,3 +67,39 @@ class Machine:
         """Take outcomes, of whichever machine's predictions."""
         outcomes = [Outcome(name, label, time) for name, label in zip(ids, labels, strict=True)]
         self.outcomes.append(outcomes, source="http")
+
+
+def logged_lines(folder: Path) -> list[bytes]:
+    """Every line of a machine's log, read without the code that is tested."""
+    lines = []
+    for path in sorted(folder.glob("prediction_log*.jsonl*")):  # the live file comes last by itself
+        content = path.read_bytes()
+        if path.suffix == ".zst":
+            content = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)).read()
+        lines += content.splitlines(keepends=True)
+    return lines
+
+
+def one_machine(released: Workspace, machines: list[Project], folder: Path) -> Project:
+    """What one machine would hold that had answered everything, put together anew."""
+    alone = released.copy(folder)
+    lines = [line for machine in machines for line in logged_lines(machine.model_dir)]
+    lines.sort(key=lambda line: json.loads(line)["prediction_id"])
+    (alone.model_dir / "prediction_log.jsonl").write_bytes(b"".join(lines))
+    with (alone.model_dir / "feedback.jsonl").open("wb") as file:
+        for machine in machines:
+            path = machine.model_dir / "feedback.jsonl"
+            file.write(path.read_bytes() if path.exists() else b"")
+    return alone.project()
+
+
+def verdicts(project: Project, since: str) -> dict[str, Any]:
+    """Drift, performance, the windows and what a retraining would rest on."""
+    monitor = RunMonitor(project, RunStore(project.model_dir).require_champion(), since=since)
+    monitor.catch_up()
+    return {
+        "drift": json_values(monitor.describe_drift()),
+        "performance": json_values(monitor.describe_performance()),
+        "windows": json_values({"windows": monitor.evidence().windows}),
+        "trigger": json_values(monitor.decide_retraining()),
+    }

@@ -1,22 +1,22 @@
 from __future__ import annotations
 
-import io
+import contextlib
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import polars as pl
 import pytest
-import zstandard
 
-from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.files import utc_now
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.store import RunStore
-from tabloop.config.loading import Project
-from tabloop.errors import PointerMovedError
+from tabloop.errors import PointerMovedError, TabloopError
 from tabloop.fleet.fleet_folder import FleetFolder, FleetState
 from tabloop.fleet.pointer import Pointer
 from tabloop.fleet.promote import promote_run
@@ -25,8 +25,11 @@ from tabloop.monitoring.run_monitor import RunMonitor
 from tabloop.outcomes.store import OutcomeStore
 from tabloop.storage.object_store import ObjectStore
 from tests.conftest import Workspace
-from tests.fleet.machines import Machine
+from tests.deployment.real_server import wait_until
+from tests.fleet.machines import Machine, logged_lines, one_machine, verdicts
 from tests.fleet.more_runs import another_run
+from tests.fleet.s3_server import S3, Fault
+from tests.monitoring.test_alerts import KEY, Receiver, documented_check
 
 
 @pytest.fixture
@@ -49,42 +52,6 @@ def machines(released: Workspace, remote: ObjectStore, tmp_path: Path) -> list[M
 def students(workspace: Workspace, n_rows: int, seed: int) -> pl.DataFrame:
     rows = pl.read_csv(workspace.folder / "data" / "ml_datasource.csv", null_values=[]).drop("purchased")
     return rows.sample(n_rows, seed=seed, with_replacement=True)
-
-
-def logged_lines(folder: Path) -> list[bytes]:
-    """Every line of a machine's log, read without the code that is tested."""
-    lines = []
-    for path in folder.glob("prediction_log*.jsonl*"):
-        content = path.read_bytes()
-        if path.suffix == ".zst":
-            content = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)).read()
-        lines += content.splitlines(keepends=True)
-    return lines
-
-
-def one_machine(released: Workspace, machines: list[Machine], folder: Path) -> Project:
-    """What one machine would hold that had answered everything, put together anew."""
-    alone = released.copy(folder)
-    lines = [line for machine in machines for line in logged_lines(machine.project.model_dir)]
-    lines.sort(key=lambda line: json.loads(line)["prediction_id"])
-    (alone.model_dir / "prediction_log.jsonl").write_bytes(b"".join(lines))
-    with (alone.model_dir / "feedback.jsonl").open("wb") as file:
-        for machine in machines:
-            path = machine.project.model_dir / "feedback.jsonl"
-            file.write(path.read_bytes() if path.exists() else b"")
-    return alone.project()
-
-
-def verdicts(project: Project, since: str) -> dict[str, Any]:
-    """Drift, performance, the windows and what a retraining would rest on."""
-    monitor = RunMonitor(project, RunStore(project.model_dir).require_champion(), since=since)
-    monitor.catch_up()
-    return {
-        "drift": json_values(monitor.describe_drift()),
-        "performance": json_values(monitor.describe_performance()),
-        "windows": json_values({"windows": monitor.evidence().windows}),
-        "trigger": json_values(monitor.decide_retraining()),
-    }
 
 
 def gathered(released: Workspace, remote: ObjectStore) -> tuple[FleetFolder, FleetState]:
@@ -114,8 +81,10 @@ def test_the_verdicts_of_two_machines_are_those_of_one(
     fleet, state = gathered(released, remote)
     assert [each.standing for each in state.machines] == ["left", "left"]
     assert state.troubles() == []
-    assert [line["prediction_id"] for line in map(json.loads, logged_lines_in_order(fleet))] == sorted(ids)
-    alone = one_machine(released, machines, tmp_path / "alone")
+    assert [
+        line["prediction_id"] for line in map(json.loads, logged_lines(fleet.project.model_dir))
+    ] == sorted(ids)
+    alone = one_machine(released, [each.project for each in machines], tmp_path / "alone")
     since = RunMonitor(fleet.project, RunStore(fleet.project.model_dir).require_champion()).since or ""
     of_fleet, of_one = verdicts(fleet.project, since), verdicts(alone, since)
     assert of_fleet["drift"]["rows_since_live"] == 1500
@@ -125,15 +94,8 @@ def test_the_verdicts_of_two_machines_are_those_of_one(
         assert of_fleet[name] == of_one[name], name
 
 
-def logged_lines_in_order(fleet: FleetFolder) -> list[bytes]:
-    lines = []
-    for path in sorted(fleet.project.model_dir.glob("prediction_log-*")):
-        lines += zstandard.ZstdDecompressor().stream_reader(io.BytesIO(path.read_bytes())).read().splitlines()
-    return lines
-
-
 def fleet_ids(fleet: FleetFolder) -> list[str]:
-    return [json.loads(line)["prediction_id"] for line in logged_lines_in_order(fleet)]
+    return [json.loads(line)["prediction_id"] for line in logged_lines(fleet.project.model_dir)]
 
 
 def test_rows_wait_for_the_machine_that_has_not_shipped_yet(
@@ -249,26 +211,89 @@ def test_the_command_says_how_each_machine_stands_and_follows_a_rollback(
     assert f"{machines[0].shipper.machine}" in shown.out
 
 
-def test_a_process_that_watches_tells_of_drift_and_of_silent_machines(
-    released: Workspace, machines: list[Machine], remote: ObjectStore, monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_watches_tells_a_receiver_of_drift_and_of_late_and_silent_machines(
+    released: Workspace, machines: list[Machine], remote: ObjectStore, tmp_path: Path
+) -> None:
+    (one, late), silent = machines, Machine(released, tmp_path / "three", remote)
+    silent.shipper.look(is_last=False)
+    one.answer(students(released, 150, 1).with_columns(pl.col("minutes_watched") * 50))
+    one.shipper.look(is_last=True)
+    late.answer(students(released, 5, 2))  # a file that should have been closed long ago
+    settings = ("monitoring.silent_after_s=4", "prediction_log.rotate_hours=0.0001", "alerts.url_env=HOOK")
+    words = [word for each in (*settings, "alerts.secret_env=SECRET") for word in ("--set", each)]
+    with closing(Receiver()) as receiver:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from tabloop.cli import main; main()", "monitor", "--fleet", "--watch",
+             "--every", "0.5", "--json", *words],
+            cwd=released.folder, env=os.environ | receiver.environ, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wanted = {
+                f"machine:{silent.shipper.machine}": "is silent: it last said something at",
+                f"machine:{late.shipper.machine}": "is late: it last said something at",
+                "windowed:minutes_watched": "minutes_watched",
+            }
+
+            def all_taken() -> bool:
+                late.shipper._say(late.shipper._complete_before(), is_last=False)
+                return wanted.keys() <= {json.loads(body)["data"]["alarm"] for _, body in receiver.taken}
+
+            wait_until(all_taken, timeout_s=60.0)
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+    told = {json.loads(body)["data"]["alarm"]: json.loads(body)["data"] for _, body in receiver.taken}
+    for name, expected in wanted.items():
+        assert expected in told[name]["words"]
+        assert told[name]["run_id"] == RunStore(released.model_dir).champion_name()
+    assert f"machine:{one.shipper.machine}" not in told
+    assert all(documented_check()(headers, body, KEY) for headers, body in receiver.taken)
+
+
+def test_a_machine_that_will_not_come_back_is_forgotten_and_its_rows_stay(
+    released: Workspace, machines: list[Machine], remote: ObjectStore
 ) -> None:
     one, two = machines
-    one.answer(students(released, 150, 1).with_columns(pl.col("minutes_watched") * 50))
-    two.shipper.look()
-    one.shipper.look(is_last=True)
-    looks = iter([None])
+    ids = one.answer(students(released, 50, 1))
+    for machine in machines:
+        machine.shipper.look(is_last=True)
+    fleet, _ = gathered(released, remote)
+    remote.remove(f"machines/{one.shipper.machine}/machine.json")
+    fleet.gather()  # of one that left it is seen at the next look
+    assert [each.machine for each in fleet.gather().machines] == [two.shipper.machine]
+    assert fleet_ids(fleet) == ids
+    two.shipper.look()  # one that left and came back counts again
+    fleet.gather()
+    assert [each.standing for each in fleet.gather().machines] == ["ok"]
 
-    def pause(_: float) -> None:
-        if next(looks, "ended") == "ended":
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr("tabloop.cli.monitor_commands.time", SimpleNamespace(sleep=pause))
-    ended = released.run("monitor", "--fleet", "--watch", "--set", "monitoring.silent_after_s=0.001")
-    assert ended.code == 130, ended.err
-    on = json.loads((released.model_dir / "fleet" / "monitoring" / "alarms.json").read_bytes())["on"]
-    assert f"machine:{two.shipper.machine}" in on
-    assert "windowed:minutes_watched" in on
-    assert f"machine:{one.shipper.machine}" not in on
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(keep_bytes=40), Fault(status=500), Fault(wait_s=0.2), Fault(keep_bytes=0)],
+    ids=["truncated", "errors", "slow", "empty"],
+)
+def test_a_bad_day_of_the_store_changes_nothing_of_the_picture(
+    released: Workspace, machines: list[Machine], remote: ObjectStore, s3: S3, fault: Fault
+) -> None:
+    ids = [name for machine in machines for name in machine.answer(students(released, 80, 1))]
+    machines[0].take_outcomes(ids[:10], [1] * 10, utc_now())
+    for machine in machines:
+        machine.shipper.look(is_last=True)
+    fleet = FleetFolder(released.project(), remote, "production")
+    for asked in range(12):  # each request of a look once
+
+        def plan(method: str, key: str, number: int = asked) -> Fault | None:
+            return fault if len(s3.requests) - 1 == number else None
+
+        s3.clear()
+        s3.plan = plan
+        with contextlib.suppress(TabloopError):
+            fleet.gather()
+    s3.clear()
+    assert fleet.gather().troubles() == []
+    assert fleet_ids(fleet) == sorted(ids)
+    assert (fleet.project.model_dir / "feedback.jsonl").read_bytes().count(b"\n") == 10
+    assert fleet.log.times_rebuilt == 0
 
 
 def test_a_challenger_moves_the_pointer_unless_somebody_did(released: Workspace, remote: ObjectStore) -> None:

@@ -8,10 +8,13 @@ import pytest
 
 from tabloop.artifacts.store import RunStore
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError, StorageError
+from tabloop.fleet.follower import PointerFollower
+from tabloop.fleet.promote import promote_run
 from tabloop.fleet.remote import open_remote, run_key
 from tabloop.fleet.remote_runs import RemoteRuns
 from tabloop.storage.object_store import ObjectStore
 from tests.conftest import Workspace
+from tests.fleet.more_runs import another_run
 from tests.fleet.s3_server import S3, Fault
 
 
@@ -118,6 +121,61 @@ def test_bad_days_cost_time_and_never_a_byte(
         s3.clear()
         RemoteRuns(remote).pull(run.run_id, here)
     assert here.get(run.run_id).check_hashes() == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(keep_bytes=100), Fault(status=500), Fault(wait_s=0.1), Fault(lose_answer=True)],
+    ids=["truncated", "errors", "slow", "lost"],
+)
+def test_a_run_that_is_pushed_on_a_bad_day_is_whole_or_not_seen(
+    project: Workspace, remote: ObjectStore, s3: S3, tmp_path: Path, fault: Fault
+) -> None:
+    run = RunStore(project.model_dir).require_champion()
+    s3.plan = lambda method, key: fault if len(s3.requests) % 4 == 0 else None
+    for _ in range(20):
+        try:
+            RemoteRuns(remote).push(run)
+            break
+        except (StorageError, HashMismatchError):
+            with_manifest = run_key(run.run_id, "manifest.json") in set(remote.keys())
+            assert not with_manifest or fault.lose_answer
+    s3.clear()
+    pulled = RemoteRuns(remote).pull(run.run_id, RunStore(tmp_path / "elsewhere"))
+    assert pulled.check_hashes() == []
+    assert pulled.files == run.files
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(keep_bytes=100), Fault(status=500), Fault(wait_s=0.1), Fault(keep_bytes=0)],
+    ids=["truncated", "errors", "slow", "empty"],
+)
+def test_a_machine_that_follows_on_a_bad_day_has_one_run_or_the_other(
+    project: Workspace, remote: ObjectStore, s3: S3, tmp_path: Path, fault: Fault
+) -> None:
+    store = RunStore(project.model_dir)
+    first, second = store.require_champion(), another_run(store)
+    for run in (first, second):
+        RemoteRuns(remote).push(run)
+    promote_run(remote, first.run_id, "production", reason="the first")
+    project.change(artifacts={"model_dir": str(tmp_path / "machine")})
+    follower = PointerFollower(project.project(), remote, "production")
+    follower.follow()
+    here = RunStore(tmp_path / "machine")
+    promote_run(remote, second.run_id, "production", reason="better")
+    for asked in (0, 1, 2, 3, 7, len(second.files), len(second.files) + 1):
+        s3.clear()
+        s3.plan = lambda method, key, asked=asked: fault if len(s3.requests) - 1 == asked else None
+        follower._refused = ("", 0.0)  # half a minute later
+        follower.look()
+        champion = here.require_champion()
+        assert champion.check_hashes() == []
+        assert champion.run_id == second.run_id or follower.problem
+    s3.clear()
+    follower._refused = ("", 0.0)
+    follower.look()
+    assert (here.champion_name(), follower.problem) == (second.run_id, None)
 
 
 def test_a_body_that_is_always_cut_is_an_error_and_leaves_nothing(

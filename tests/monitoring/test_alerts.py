@@ -51,6 +51,11 @@ class Receiver(ThreadingHTTPServer):
     def environ(self) -> dict[str, str]:
         return {"HOOK": f"http://127.0.0.1:{self.server_port}/alarms?from=tabloop", "SECRET": KEY}
 
+    def close(self) -> None:
+        self.released.set()
+        self.shutdown()
+        self.server_close()
+
     def ids(self) -> list[str]:
         return [headers["webhook-id"] for headers, _ in self.taken]
 
@@ -87,9 +92,7 @@ def receivers() -> Iterator[list[Receiver]]:
     opened: list[Receiver] = []
     yield opened
     for receiver in opened:
-        receiver.released.set()
-        receiver.shutdown()
-        receiver.server_close()
+        receiver.close()
 
 
 def receive(receivers: list[Receiver], *first: int | str) -> Receiver:

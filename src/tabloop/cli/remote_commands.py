@@ -73,23 +73,24 @@ def pull(settings: Settings, run_id: str | None, pointer: str | None) -> None:
 
 
 @click.command(epilog='Example: tabloop promote 1f2e --to production --reason "two weeks on staging"')
-@click.argument("run_id", metavar="RUN", required=False)
+@click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--to", "pointer", required=True, metavar="POINTER", help="production, say.")
 @click.option("--reason", default="", help="Why; it is kept with the move.")
 @click.option("--history", is_flag=True, help="Only show the moves of the pointer.")
 @needs_extra("remote")
 @with_settings
 def promote(settings: Settings, run_id: str | None, pointer: str, reason: str, history: bool) -> None:
-    """Lead a pointer of the remote to a run that is there and passed its gates.
+    """Lead a pointer of the remote to a run that is there and passed its gates; by default the champion.
 
     Every machine that serves by this pointer follows within seconds. Going back is the same: name the
     earlier run. When two people promote at once, one of them is told to look again.
     """
+    from tabloop.artifacts.store import RunStore
     from tabloop.fleet.pointer import Pointer
     from tabloop.fleet.promote import promote_run
     from tabloop.fleet.remote import open_remote
 
-    if (run_id is None) != history:
+    if run_id is not None and history:
         raise click.UsageError("name a run, or ask for the --history of the pointer")
     project = settings.project()
     remote = open_remote(project)
@@ -102,7 +103,8 @@ def promote(settings: Settings, run_id: str | None, pointer: str, reason: str, h
             why = f": {each.reason}" if each.reason else ""
             click.echo(f"{each.moved_at}  {each.from_run_id or '-'} -> {each.run_id}  {each.moved_by}{why}")
         return
-    move = promote_run(remote, run_id or "", pointer, reason=reason)
+    run_id = run_id or RunStore(project.model_dir).require_champion().run_id
+    move = promote_run(remote, run_id, pointer, reason=reason)
     if settings.as_json:
         write_json(move)
         return

@@ -44,13 +44,17 @@ def retrain(settings: Settings, if_triggered: bool, dry_run: bool, fleet: bool, 
         gathering = open_fleet(project, pointer)
         gathering.gather()
         project = gathering.project
-    with ProgressDisplay() as progress:
-        report = retraining.retrain(
-            project,
-            progress,
-            if_triggered_by=monitor_evidence if if_triggered else None,
-            dry_run=dry_run,
-        )
+    try:
+        with ProgressDisplay() as progress:
+            report = retraining.retrain(
+                project,
+                progress,
+                if_triggered_by=monitor_evidence if if_triggered else None,
+                dry_run=dry_run,
+            )
+    finally:
+        if gathering is not None and not dry_run:
+            gathering.share_retrainings()
     if not settings.as_json:
         _tell(report)
     published = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tabloop.artifacts.documents.document import parse_document
 from tabloop.artifacts.layout import FLEET
@@ -16,8 +16,9 @@ from tabloop.fleet.merged_log import MergedLog
 from tabloop.fleet.merged_outcomes import MergedOutcomes
 from tabloop.fleet.pointer import Pointer
 from tabloop.fleet.promote import promote_run
-from tabloop.fleet.remote import MACHINE, MACHINES
+from tabloop.fleet.remote import MACHINE, MACHINES, machine_key
 from tabloop.fleet.remote_runs import RemoteRuns
+from tabloop.fleet.retrainings import SharedRetrainings
 from tabloop.fleet.shipper import age_s
 from tabloop.storage.object_store import ObjectStore
 
@@ -51,6 +52,13 @@ class MachineState:
     complete_before: str
     waiting_files: int
     run_id: str | None
+
+
+class StoredReport(NamedTuple):
+    """What a machine said, and the version of the object that holds it."""
+
+    report: MachineReport
+    version: str
 
 
 @dataclass(frozen=True)
@@ -120,11 +128,15 @@ class FleetFolder:
         log = project.config.prediction_log.model_copy(update={"ship": False})
         config = project.config.model_copy(update={"artifacts": artifacts, "prediction_log": log})
         self.project = Project(config, project.config_path)
-        self.log = MergedLog(folder, remote)
+        self.log = MergedLog(folder, remote, rotate_bytes=log.rotate_bytes)
         self._outcomes = MergedOutcomes(folder, remote)
         self._store = RunStore(folder)
         self._remote = remote
         self._pointer = Pointer(remote, pointer)
+        self._retrainings = SharedRetrainings(remote, pointer, self._store)
+        #: What machines said that left, and which version of it lay there at the latest look.
+        self._left: dict[str, StoredReport] = {}
+        self._versions: dict[str, str] = {}
 
     def gather(self) -> FleetState:
         """Take in what is new on the remote.
@@ -138,11 +150,13 @@ class FleetFolder:
         HashMismatchError
             If the run that the pointer leads to is not the recorded one.
         """
+        self._retrainings.gather()
         run_id = self._follow_pointer()
-        keys = list(self._remote.keys(f"{MACHINES}/"))
-        reports = [report for key in sorted(keys) if (report := self._report(key)) is not None]
-        # what a machine said is complete was there before it said so: look again after it did
-        keys = list(self._remote.keys(f"{MACHINES}/"))
+        reports = self._read_reports()
+        # what a machine said is complete was there before it said so: look at the files after it did
+        entries = list(self._remote.entries(f"{MACHINES}/"))
+        keys = [key for key, _, _ in entries]
+        self._versions = {key: version for key, _, version in entries if key.endswith(f"/{MACHINE}")}
         machines = [self._state_of(report) for report in reports]
         waited_for = [
             report
@@ -198,12 +212,31 @@ class FleetFolder:
             self._remote, run_id, self._pointer.name, reason="a retraining passed", from_run_id=from_run_id
         )
 
-    def _report(self, key: str) -> MachineReport | None:
-        parts = key.split("/")
-        if len(parts) != 3 or parts[2] != MACHINE:
-            return None
-        found = self._remote.read(key)
-        return None if found is None else parse_document(found.content, MachineReport, key)
+    def share_retrainings(self) -> None:
+        """Let the others of the fleet know what was retrained here, and what came of it.
+
+        Raises
+        ------
+        StorageError
+            If the remote does not answer.
+        """
+        self._retrainings.share()
+
+    def _read_reports(self) -> list[MachineReport]:
+        """Read what each machine said last; of those that left, only where it changed."""
+        reports = []
+        for machine in self._remote.folders(MACHINES):
+            key = machine_key(machine, MACHINE)
+            known = self._left.get(key)
+            if known is None or known.version != self._versions.get(key):
+                found = self._remote.read(key)
+                if found is None:  # somebody removed it: the machine will not come back
+                    continue
+                known = StoredReport(parse_document(found.content, MachineReport, key), found.version)
+                if known.report.left_at is not None:
+                    self._left[key] = known
+            reports.append(known.report)
+        return reports
 
     def _state_of(self, report: MachineReport) -> MachineState:
         silent_s = self.project.config.monitoring.silent_after_s

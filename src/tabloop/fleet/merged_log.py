@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
-
-import zstandard
 
 from tabloop.artifacts.files import json_bytes, open_atomic, sha256_of_file, write_atomic
 from tabloop.artifacts.prediction_log.census import CENSUS
-from tabloop.artifacts.prediction_log.folder import RotatedFile, rotated_files
+from tabloop.artifacts.prediction_log.folder import LIVE_NAME, RotatedFile, rotated_files
 from tabloop.artifacts.prediction_log.lines import ID_SLICE, is_whole
+from tabloop.artifacts.prediction_log.live import Batch, LiveLog
 from tabloop.artifacts.prediction_log.parts import open_rotated
 from tabloop.fleet.remote import MACHINES, PREDICTIONS
 from tabloop.fleet.shipper import PREDICTION_PART
@@ -24,11 +26,14 @@ from tabloop.storage.object_store import ObjectStore
 _INCOMING = "incoming"
 #: Which objects are in the log, wholly or in part.
 _TAKEN = "taken.json"
-_FILE_BYTES = 256 << 20
+#: Rows that are written at once.
+_BATCH_ROWS = 1_000
+#: Files that are copied side by side: it is the store's answers that take long.
+_DOWNLOADS = 16
 
 
 class MergedLog:
-    """Folds shipped files into a log of closed files.
+    """Folds shipped files into one log, written like that of one machine: a live file, and closed ones.
 
     A row that comes from a machine which nobody waited for any more would have its place in the middle: then
     all is folded anew. So the log always is what one machine would have written, up to the row.
@@ -39,6 +44,8 @@ class MergedLog:
         Takes the log; nobody else writes one there.
     remote : ObjectStore
         Where the files are.
+    rotate_bytes : int
+        Size at which the live file is closed.
 
     Attributes
     ----------
@@ -48,8 +55,9 @@ class MergedLog:
         How often all was folded anew.
     """
 
-    def __init__(self, folder: Path, remote: ObjectStore) -> None:
+    def __init__(self, folder: Path, remote: ObjectStore, *, rotate_bytes: int) -> None:
         self._folder = folder
+        self._rotate_bytes = rotate_bytes
         self._incoming = folder / _INCOMING
         self._remote = remote
         self.problems: dict[str, str] = {}
@@ -102,8 +110,17 @@ class MergedLog:
             return None
 
     def _end(self) -> str:
-        files = rotated_files(self._folder)
-        return files[-1].last if files else ""
+        with self._live() as live:
+            live.repair()
+            return live.last_id
+
+    @contextlib.contextmanager
+    def _live(self) -> Iterator[LiveLog]:
+        live = LiveLog(self._folder, rotate_bytes=self._rotate_bytes, rotate_hours=None, is_synced=False)
+        try:
+            yield live
+        finally:
+            live.close()
 
     def _forget(self) -> None:
         (self._folder / _TAKEN).unlink(missing_ok=True)  # first: without it the rest is not believed
@@ -111,25 +128,26 @@ class MergedLog:
         shutil.rmtree(self._incoming, ignore_errors=True)
         for file in rotated_files(self._folder):
             file.path.unlink()
+        (self._folder / LIVE_NAME).unlink(missing_ok=True)
 
     def _downloaded(self, keys: Iterable[str]) -> list[_Part]:
         """Have files here, and give those that are what their names say."""
         self._incoming.mkdir(parents=True, exist_ok=True)
-        here = []
-        for key in sorted(keys):
-            path = self._incoming / key.replace("/", "+")
-            part = _Part(RotatedFile(path, *_name_of(key)[:2]), key)
-            if not path.exists():
-                with open_atomic(path) as file:
-                    self._remote.download(key, file)
-            if (found := sha256_of_file(path)) != _name_of(key)[2]:
-                path.unlink()
-                self.problems[key] = (
-                    f"{self._remote.url}/{key}: got sha256 {found}; remove it to go on without its rows"
-                )
-            else:
-                here.append(part)
-        return here
+        with ThreadPoolExecutor(_DOWNLOADS) as pool:
+            return [part for part in pool.map(self._download, sorted(keys)) if part is not None]
+
+    def _download(self, key: str) -> _Part | None:
+        path = self._incoming / key.replace("/", "+")
+        if not path.exists():
+            with open_atomic(path) as file:
+                self._remote.download(key, file)
+        if (found := sha256_of_file(path)) != _name_of(key)[2]:
+            path.unlink()
+            self.problems[key] = (
+                f"{self._remote.url}/{key}: got sha256 {found}; remove it to go on without its rows"
+            )
+            return None
+        return _Part(RotatedFile(path, *_name_of(key)[:2]), key)
 
     def _lines(self, parts: list[_Part], after: str, before: str) -> Iterator[bytes]:
         """Give the lines of all parts with ids in between, sorted; a part is opened when its turn comes."""
@@ -153,25 +171,15 @@ class MergedLog:
                 heapq.heappush(heap, (following[ID_SLICE], number, following))
 
     def _write(self, lines: Iterator[bytes]) -> None:
-        first = next(lines, None)
-        while first is not None:
-            path = self._folder / ".merged"
-            size, last, following = 0, first, None
-            with path.open("wb") as file:
-                compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
-                with compressor.stream_writer(file, closefd=False) as sink:
-                    for line in _before(first, lines):
-                        if size >= _FILE_BYTES:
-                            following = line
-                            break
-                        size += sink.write(line + b"\n")
-                        last = line
-            names = (first[ID_SLICE].decode(), last[ID_SLICE].decode())
-            target = self._folder / f"prediction_log-{names[0]}-{names[1]}.jsonl.zst"
-            with path.open("rb") as made, open_atomic(target) as file:
-                shutil.copyfileobj(made, file)
-            path.unlink()
-            first = following
+        with self._live() as live:
+            while some := list(islice(lines, _BATCH_ROWS)):
+                _append(live, some)
+
+
+def _append(live: LiveLog, lines: list[bytes]) -> None:
+    first, last = (line[ID_SLICE].decode() for line in (lines[0], lines[-1]))
+    batch = Batch(b"".join(line + b"\n" for line in lines), first, last, len(lines))
+    live.append(lambda _: batch)
 
 
 @dataclass(frozen=True)
@@ -205,11 +213,6 @@ def _is_part(key: str) -> bool:
     parts = PurePosixPath(key).parts
     is_place = len(parts) == 4 and (parts[0], parts[2]) == (MACHINES, PREDICTIONS)
     return is_place and PREDICTION_PART.fullmatch(parts[3]) is not None
-
-
-def _before(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 def _sorted_lines(file: RotatedFile) -> Iterator[bytes]:

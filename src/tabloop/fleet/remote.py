@@ -11,6 +11,7 @@ from tabloop.storage.object_store import ObjectStore
 RUNS = "runs"
 POINTERS = "pointers"
 DECISIONS = "decisions"
+RETRAININGS = "retrainings"
 MACHINES = "machines"
 PREDICTIONS = "predictions"
 OUTCOMES = "outcomes"

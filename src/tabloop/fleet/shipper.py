@@ -42,6 +42,8 @@ OUTCOME_PART = re.compile(r"(\d{15})-(\d{15})-([0-9a-f]{64})\.jsonl\.zst")
 
 _LEVEL = 3
 _OUTCOME_BYTES = 4 << 20
+#: Outcomes wait for so long, unless they are many: each object costs a request, and one to list a thousand.
+_OUTCOMES_WAIT_S = 60.0
 #: Says again that the machine is there, although nothing is new.
 _SIGN_OF_LIFE_S = 15.0
 #: With durability `memory`, rows wait for a second before they are in the log.
@@ -76,6 +78,7 @@ class Shipper:
         self.waiting_files = 0
         self._shipped: set[tuple[str, str]] | None = None
         self._outcomes_end = 0
+        self._outcomes_shipped_at = float("-inf")
         self._said_at = float("-inf")
 
     def look(self, *, is_last: bool = False) -> None:
@@ -104,7 +107,7 @@ class Shipper:
             shipped.add((file.first, file.last))
             write_atomic(self._folder / SHIPPED_NAME, file.last.encode())
             self.waiting_files -= 1
-        is_news = self._ship_outcomes() or is_news
+        is_news = self._ship_outcomes(now=is_last) or is_news
         if is_news or is_last or time.monotonic() - self._said_at >= _SIGN_OF_LIFE_S:
             self._say(complete_before, is_last=is_last)
 
@@ -164,15 +167,16 @@ class Shipper:
             name = f"{file.first}-{file.last}-{sha256_of_file(path)}.jsonl.zst"
             self._remote.put(machine_key(self.machine, PREDICTIONS, name), path)
 
-    def _ship_outcomes(self) -> bool:
+    def _ship_outcomes(self, *, now: bool) -> bool:
         path = self._folder / FEEDBACK
         if not path.exists():
             return False
         with locked(lock_path(path)):
             size = path.stat().st_size  # what stands there now is never taken back
+        is_due = now or time.monotonic() - self._outcomes_shipped_at >= _OUTCOMES_WAIT_S
         is_news = False
         with path.open("rb") as file:
-            while self._outcomes_end < size:
+            while self._outcomes_end < size and (is_due or size - self._outcomes_end >= _OUTCOME_BYTES):
                 file.seek(self._outcomes_end)
                 lines, newline, _ = file.read(min(_OUTCOME_BYTES, size - self._outcomes_end)).rpartition(
                     b"\n"
@@ -184,6 +188,7 @@ class Shipper:
                 name = f"{self._outcomes_end:015d}-{end:015d}-{sha256_of_bytes(content)}.jsonl.zst"
                 self._remote.put(machine_key(self.machine, OUTCOMES, name), content)
                 self._outcomes_end, is_news = end, True
+                self._outcomes_shipped_at = time.monotonic()
         return is_news
 
     def _say(self, complete_before: str, *, is_last: bool) -> None:

@@ -143,6 +143,12 @@ class ObjectStore:
         for key, _, _ in self.entries(below):
             yield key
 
+    def folders(self, below: str) -> list[str]:
+        """Name what lies directly below a path and has objects below itself."""
+        with self._told(below):
+            found = self._api.list_with_delimiter(self._store, below)
+            return sorted(str(each).rpartition("/")[2] for each in found["common_prefixes"])
+
     def remove(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         with self._told(key), contextlib.suppress(FileNotFoundError):

@@ -115,6 +115,11 @@ class LiveLog:
         self._longest_wait_s = _LONGEST_WAIT_S
         self._left: list[int] = []
 
+    @property
+    def last_id(self) -> str:
+        """The newest id that it has seen in the log, at `repair` or `append`; an empty text for none."""
+        return self._last_id
+
     def repair(self) -> None:
         """Open the file, cut off what a dead writer left torn, rotate if it is time.
 
