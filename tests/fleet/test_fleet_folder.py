@@ -21,6 +21,7 @@ from tabloop.fleet.fleet_folder import FleetFolder, FleetState
 from tabloop.fleet.pointer import Pointer
 from tabloop.fleet.promote import promote_run
 from tabloop.fleet.remote_runs import RemoteRuns
+from tabloop.fleet.shipper import Shipper
 from tabloop.monitoring.run_monitor import RunMonitor
 from tabloop.outcomes.store import OutcomeStore
 from tabloop.storage.object_store import ObjectStore
@@ -262,7 +263,7 @@ def test_a_machine_that_will_not_come_back_is_forgotten_and_its_rows_stay(
     fleet.gather()  # of one that left it is seen at the next look
     assert [each.machine for each in fleet.gather().machines] == [two.shipper.machine]
     assert fleet_ids(fleet) == ids
-    two.shipper.look()  # one that left and came back counts again
+    Shipper(two.project, remote).look()  # one that left and came back counts again
     fleet.gather()
     assert [each.standing for each in fleet.gather().machines] == ["ok"]
 
