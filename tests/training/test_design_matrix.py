@@ -15,6 +15,7 @@ from tabloop.contract.feature_table import feature_frame
 from tabloop.training.calibration import scores_of
 from tabloop.training.candidates import build_classifier
 from tabloop.training.design_matrix import fit_design_matrix
+from tabloop.training.family import family_of
 from tabloop.training.preprocessing import build_preprocessor
 
 
@@ -35,9 +36,10 @@ def test_each_kind_gets_the_layout_that_suits_it_and_the_figures_stay(
     candidate: Any = TypeAdapter(Candidate).validate_python(
         {"kind": kind} | ({"n_estimators": 10} if kind == "random_forest" else {})
     )
-    plain = build_preprocessor(PreprocessingConfig(), contract)
+    family = family_of(candidate)
+    plain = build_preprocessor(PreprocessingConfig(), contract, family)
     expected = plain.fit_transform(features, y)
-    preprocessor = build_preprocessor(PreprocessingConfig(), contract)
+    preprocessor = build_preprocessor(PreprocessingConfig(), contract, family)
     matrix = fit_design_matrix(preprocessor, candidate, features, y)
     assert issparse(matrix) == sparse
     assert matrix.dtype == dtype

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
-from tabloop.training.category_codes import CategoryCodes
+from tabloop.training.category_codes import CategoryCodes, OrderedCategories
 from tabloop.training.family import SCALED, Family
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 # A row's own target is no part of its encoding: that is learned on the other folds
 _TARGET_ENCODING_FOLDS = 5
+
+# A narrower column, or one narrower than this share of its values, is moved before it is rounded to float32
+_LEAST_WIDTH = 0.01
+_LEAST_SHARE = 0.001
+_LARGEST = 1e30
 
 
 class ContractFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -118,6 +123,49 @@ class UnscaledNumbers(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
         return numbers
 
 
+class Float32Numbers(UnscaledNumbers):
+    """Hand numbers on as they are, NaN where they are missing, to a model that compares them as float32.
+
+    Attributes
+    ----------
+    offset_, scale_ : ndarray of float64, shape (n_features,)
+        What is taken from each column, and what it is divided by: 0 and 1, but for columns whose values
+        float32 would blur (moments of one day, in seconds since 1970), or whose steps are too small for
+        scikit-learn's trees, which take values less than 1e-7 apart for equal, or too large for float32.
+        Those lie between 0 and 1 afterwards.
+
+    Examples
+    --------
+    >>> numbers = Float32Numbers().fit([[1.5, 1_700_000_000.0], [4.0, 1_700_003_600.0]])
+    >>> numbers.offset_.tolist(), numbers.scale_.tolist()
+    ([0.0, 1700000000.0], [1.0, 3600.0])
+    >>> numbers.transform([[np.nan, 1_700_000_900.0]]).tolist()
+    [[nan, 0.25]]
+    """
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn how wide the values of each column lie."""
+        super().fit(X)
+        numbers = super().transform(X)
+        self.offset_, self.scale_ = np.zeros(numbers.shape[1]), np.ones(numbers.shape[1])
+        for place, column in enumerate(numbers.T):
+            values = column[np.isfinite(column)]
+            low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
+            width, largest = high - low, max(abs(low), abs(high))
+            is_wide = width >= _LEAST_WIDTH and _LEAST_SHARE * largest <= width
+            if low < high and not (is_wide and largest < _LARGEST):
+                self.offset_[place], self.scale_[place] = low, width
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Give the numbers as float64, none beyond the range of float32."""
+        limit = float(np.finfo(np.float32).max)
+        with np.errstate(over="ignore"):  # far beyond what it was fitted on
+            moved = (super().transform(X) - self.offset_) / self.scale_
+        bounded: NDArray[np.float64] = np.clip(moved, -limit, limit)
+        return bounded
+
+
 def build_preprocessor(
     config: PreprocessingConfig, contract: Contract, family: Family = SCALED, *, seed: int = 0
 ) -> ColumnTransformer:
@@ -143,18 +191,35 @@ def build_preprocessor(
     """
     steps: list[tuple[str, Any, list[str]]] = []
     if contract.numeric_features:
-        numeric: Any = UnscaledNumbers() if family.is_native else Pipeline(_scaled(config))
-        steps.append(("numeric", numeric, list(contract.numeric_features)))
+        steps.append(("numeric", _numbers(config, family), list(contract.numeric_features)))
     if config.missing_indicators and (nullable := nullable_features(contract)):
         steps.append(("missing", MissingIndicator(features="all"), nullable))
     if config.target_encoding:
         target = Pipeline(_target_encoded(config, family, seed))
         steps.append(("target", target, list(config.target_encoding)))
     if plain := [name for name in contract.category_features if name not in config.target_encoding]:
-        codes = CategoryCodes(config.min_category_rows, family.max_codes)
-        category = codes if family.is_native else Pipeline(_one_hot(config))
-        steps.append(("category", category, plain))
+        steps.append(("category", _categories(config, family), plain))
     return ColumnTransformer(steps, sparse_threshold=0.0, verbose_feature_names_out=False)
+
+
+def _numbers(config: PreprocessingConfig, family: Family) -> Any:
+    match family.numbers:
+        case "scaled":
+            return Pipeline(_scaled(config))
+        case "native":
+            return UnscaledNumbers()
+        case "float32":
+            return Float32Numbers()
+
+
+def _categories(config: PreprocessingConfig, family: Family) -> Any:
+    match family.categories:
+        case "one_hot":
+            return Pipeline(_one_hot(config))
+        case "sets":
+            return CategoryCodes(config.min_category_rows, family.max_codes)
+        case "ordered":
+            return OrderedCategories(config.min_category_rows)
 
 
 def nullable_features(contract: Contract) -> list[str]:
@@ -163,8 +228,8 @@ def nullable_features(contract: Contract) -> list[str]:
 
 
 def code_places(config: PreprocessingConfig, contract: Contract, family: Family) -> tuple[int, ...]:
-    """Tell which columns of the matrix hold codes of categories; none where categories are one-hot."""
-    if not family.is_native:
+    """Tell which columns of the matrix hold codes that are split into sets; none where there are no sets."""
+    if family.categories != "sets":
         return ()
     n_indicators = len(nullable_features(contract)) if config.missing_indicators else 0
     start = len(contract.numeric_features) + n_indicators + len(config.target_encoding)
@@ -189,7 +254,7 @@ def _target_encoded(config: PreprocessingConfig, family: Family, seed: int) -> l
         ("codes", CategoryCodes(config.min_category_rows)),
         ("encode", TargetEncoder(target_type="binary", cv=folds)),
     ]
-    return steps if family.is_native else [*steps, ("scale", StandardScaler())]
+    return [*steps, ("scale", StandardScaler())] if family.numbers == "scaled" else steps
 
 
 def _one_hot(config: PreprocessingConfig) -> list[tuple[str, Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from onnx import TensorProto
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 from tests.optimization.fitted_pipelines import fit_pipeline, named
 
@@ -97,3 +98,27 @@ def test_the_least_float32_as_a_threshold_stands_for_what_is_missing() -> None:
     output = quantized_tree_scores(graph, features, trees, TreePlan(splits=False, leaves=False))
     got = Predictor(save_model(graph.model(output, "p"))).predict({"x0": x[:, 0], "x1": x[:, 1]})
     assert np.abs(got - classifier.predict_proba(x)[:, 1]).max() < 1e-6
+
+
+@pytest.mark.parametrize("plan", [TreePlan(splits=True, leaves=False), TreePlan(splits=False, leaves=False)])
+def test_missing_values_go_where_each_split_sends_them(plan: TreePlan) -> None:
+    rng = np.random.default_rng(6)
+    x = rng.integers(0, 20, (900, 2)).astype(np.float64)
+    x[rng.random(x.shape) < 0.3] = np.nan
+    y = (np.isnan(x[:, 0]) ^ (x[:, 1] > 12) ^ (rng.random(900) < 0.1)).astype(np.int64)
+    forest = RandomForestClassifier(12, min_samples_leaf=5, random_state=3).fit(x, y)
+    trees = tree_sum_of(forest)
+    assert trees is not None
+    # a split of what is missing from all that is not has an infinite threshold
+    assert max(tree.threshold.max() for tree in trees.trees) == np.inf
+    assert any(
+        tree.missing_left[tree.left >= 0].any() for tree in trees.trees if tree.missing_left is not None
+    )
+    graph = OnnxGraph({"x0": "double", "x1": "double"})
+    features = FeatureTensors(graph.add("Concat", "x0", "x1", axis=1), (frozenset({"x0"}), frozenset({"x1"})))
+    output = quantized_tree_scores(graph, features, trees, plan)
+    asked = np.concatenate([x, [[1e300, -1e300], [np.nan, np.nan]]])
+    got = Predictor(save_model(graph.model(output, "p"))).predict({"x0": asked[:, 0], "x1": asked[:, 1]})
+    limit = float(np.finfo(np.float32).max)
+    expected = forest.predict_proba(np.clip(asked, -limit, limit))[:, 1]
+    assert np.abs(got - expected).max() < 1e-6

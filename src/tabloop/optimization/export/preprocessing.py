@@ -102,12 +102,17 @@ def preprocessing_to_onnx(graph: OnnxGraph, contract: Contract, preprocessor: An
                 finite = _finite(graph, columns, contract, features)
                 nan = graph.constant(np.array([[np.nan]]))
                 blocks.append(graph.add("Where", finite.is_finite, finite.x, nan))
+            case ["Float32Numbers"]:
+                finite = _finite(graph, columns, contract, features)
+                nan = graph.constant(np.array([[np.nan]]))
+                x = graph.add("Where", finite.is_finite, finite.x, nan)
+                blocks.append(_fitted_to_float32(graph, x, parts[0]))
             case ["MissingIndicator"]:
                 is_finite = _finite(graph, columns, contract, features).is_finite
                 blocks.append(graph.add("Cast", graph.add("Not", is_finite), to=TensorProto.DOUBLE))
             case ["CategoryCodes", "TargetEncoder", *rest] if rest in ([], ["StandardScaler"]):
                 blocks.append(_moved(graph, _target_encoded(graph, features, *parts[:2]), parts[2:]))
-            case ["CategoryCodes"]:
+            case ["CategoryCodes"] | ["OrderedCategories"]:
                 codes = _codes(graph, features, parts[0])
                 continue
             case known:
@@ -147,23 +152,36 @@ def _moved(graph: OnnxGraph, x: str, steps: list[Any]) -> str:
         if type(step).__name__ == "OutlierClipper":
             x = graph.add("Min", graph.add("Max", x, _row(graph, step.lower_)), _row(graph, step.upper_))
         else:
-            # The two roundings of scikit-learn, (x - mean) / scale. Turned round, since ONNX Runtime drops a
-            # division by a single number that float32 rounds to 1.
-            x = graph.add("Div", graph.add("Sub", _row(graph, step.mean_), x), _row(graph, -step.scale_))
+            x = _divided(graph, x, step.mean_, step.scale_)
     return x
+
+
+def _divided(graph: OnnxGraph, x: str, offset: NDArray[np.float64], scale: NDArray[np.float64]) -> str:
+    """Add (x - offset) / scale with its two roundings."""
+    # turned round, since ONNX Runtime drops a division by a single number that float32 rounds to 1
+    return graph.add("Div", graph.add("Sub", _row(graph, offset), x), _row(graph, -scale))
+
+
+def _fitted_to_float32(graph: OnnxGraph, x: str, step: Any) -> str:
+    """Add what `Float32Numbers` does; not its bound, since trees treat it as the infinity beyond."""
+    if (step.offset_ == 0).all() and (step.scale_ == 1).all():
+        return x
+    return _divided(graph, x, step.offset_, step.scale_)
 
 
 def _codes(graph: OnnxGraph, features: list[str], coder: Any) -> tuple[CodeColumn, ...]:
     columns = []
-    for name, kept in zip(features, coder.categories_, strict=True):
+    orders = getattr(coder, "codes_", [range(len(kept) + 1) for kept in coder.categories_])
+    for name, kept, order in zip(features, coder.categories_, orders, strict=True):
         texts = ["" if category is None else category for category in kept]
+        *known, others = (int(code) for code in order)
         index = graph.add(
             "LabelEncoder",
             name,
             domain=ML_DOMAIN,
             keys_strings=texts or [""],  # it takes no empty list
-            values_int64s=list(range(len(texts) or 1)),
-            default_int64=len(texts),
+            values_int64s=known or [others],
+            default_int64=others,
         )
         columns.append(CodeColumn(name, index, len(texts) + 1))
     return tuple(columns)

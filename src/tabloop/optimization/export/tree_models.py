@@ -82,9 +82,13 @@ def tree_sum_of(classifier: Any) -> TreeSum | None:
 def _class_tree(tree: Any) -> Tree:
     if tree.value.shape[1:] != (1, 2):
         raise ExportError(f"classifier: got a tree over {tree.value.shape[2]} classes, expected two")
-    # where a missing value goes is left out: the imputer leaves none
     return Tree(
-        tree.feature, tree.threshold, tree.children_left, tree.children_right, tree.value[:, 0, 1].copy()
+        tree.feature,
+        tree.threshold,
+        tree.children_left,
+        tree.children_right,
+        tree.value[:, 0, 1].copy(),
+        tree.missing_go_to_left.astype(np.bool_),
     )
 
 
