@@ -14,18 +14,18 @@ class PreprocessingConfig(Section):
 
     numeric_imputer: Literal["median", "mean", "zero"] = Field(
         "median",
-        description="What stands in for a missing number, for the models that know no missing ones.",
+        description="What stands in for a missing number, for the models that know no missing ones; trees do.",
     )
     categorical_imputer: Literal["most_frequent", "missing"] = Field(
         "most_frequent",
         description="What stands in for a missing category: the commonest, or a category of its own; "
-        "boosters always see one of its own.",
+        "trees and boosters always see one of its own.",
     )
     outlier_factor: StrictFloat | None = Field(
         None,
         gt=0,
         description="Clip numbers this many interquartile ranges beyond the quartiles; null for no clipping. "
-        "Boosters see numbers as they are.",
+        "Trees and boosters see numbers as they are.",
     )
     min_category_rows: StrictInt = Field(
         50, ge=1, description="Categories with fewer training rows are grouped as one."
