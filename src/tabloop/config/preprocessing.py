@@ -14,7 +14,7 @@ class PreprocessingConfig(Section):
 
     numeric_imputer: Literal["median", "mean", "zero"] = Field(
         "median",
-        description="What stands in for a missing number, for the models that know no missing ones; trees do.",
+        description="What stands in for a missing number, for models that know no missing ones; trees do.",
     )
     categorical_imputer: Literal["most_frequent", "missing"] = Field(
         "most_frequent",
