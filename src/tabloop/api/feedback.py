@@ -13,6 +13,7 @@ from tabloop.artifacts.prediction_log.folder import has_log
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.config.loading import Project as Settings
 from tabloop.outcomes.import_file import ImportReport, import_outcomes, require_few_outcomes_refused
+from tabloop.outcomes.log_lookup import LogLookup
 from tabloop.outcomes.store import OutcomeStore
 
 
@@ -26,7 +27,7 @@ def feedback_import(settings: Settings, outcomes: Table, quarantine: str | Path 
             OutcomeStore(model_dir),
             data,
             path,
-            find=None if log is None else log.find,
+            find=None if log is None else LogLookup(log, path, data),
             quarantine_file=quarantine_file,
         )
     require_few_outcomes_refused(report, data)

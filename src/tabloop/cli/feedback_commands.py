@@ -35,6 +35,7 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
     from tabloop.artifacts.prediction_log.folder import has_log
     from tabloop.artifacts.prediction_log.reader import PredictionLogReader
     from tabloop.outcomes.import_file import describe_refused, import_outcomes, require_few_outcomes_refused
+    from tabloop.outcomes.log_lookup import LogLookup
     from tabloop.outcomes.store import OutcomeStore
 
     project = settings.project()
@@ -55,7 +56,7 @@ def feedback_import(settings: Settings, file: Path, quarantine: Path | None) -> 
             store,
             project.config.data,
             file,
-            find=None if log is None else log.find,
+            find=None if log is None else LogLookup(log, file, project.config.data),
             quarantine_file=quarantine_file,
             progress=progress.step,
         )

@@ -111,8 +111,8 @@ class OutcomeParser:
         outcome : Outcome or RefusedOutcome
             The refusal names the first problem.
         """
-        text = prediction_id.strip().lower() if isinstance(prediction_id, str) else ""
-        if not _PREDICTION_ID.fullmatch(text):
+        text = canonical_id(prediction_id)
+        if not text:
             expected = "expected the prediction_id of an answer, a UUID of version 7"
             return RefusedOutcome(
                 row, "prediction_id", f"prediction_id: got {_short(prediction_id)}, {expected}"
@@ -207,6 +207,18 @@ def check_outcomes(
         if outcome.prediction_id in found or others_predict
     ]
     return OutcomeBatch(accepted, sorted([*batch.refused, *unknown], key=lambda refused: refused.row))
+
+
+def canonical_id(prediction_id: Any) -> str:
+    """Write a prediction's id as the log does; the empty text for what is none.
+
+    Examples
+    --------
+    >>> canonical_id(" 0199C2F0-0000-7000-8000-000000000001"), canonical_id("x"), canonical_id(None)
+    ('0199c2f0-0000-7000-8000-000000000001', '', '')
+    """
+    text = prediction_id.strip().lower() if isinstance(prediction_id, str) else ""
+    return text if _PREDICTION_ID.fullmatch(text) else ""
 
 
 def prediction_time_ms(prediction_id: str) -> int:

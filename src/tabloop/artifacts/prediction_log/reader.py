@@ -195,6 +195,35 @@ class PredictionLogReader:
                     found += self._lines_of(live, wanted_bytes, keep)
         return self._decoder.decode(found, LogPosition())
 
+    def scan(self, keep: LineFilter, may_hold: Callable[[str, str], bool]) -> Iterator[LogBatch]:
+        """Read the whole log once for some of its lines, in the order of writing.
+
+        Parameters
+        ----------
+        keep : callable
+            Given lines, gives those to decode; of broken lines it may give any.
+        may_hold : callable
+            Given the least and the largest id of a closed file, tells whether it is to be read.
+
+        Yields
+        ------
+        batch : LogBatch
+            Its `position` means nothing.
+
+        Raises
+        ------
+        ArtifactMissingError
+            If there is no such folder or file.
+        """
+        for part in walk_parts(self._path):
+            closed = parse_rotated(part.path)
+            if closed is not None and not may_hold(closed.first, closed.last):
+                continue
+            with damage_reported(part):
+                for lines in part.chunks():
+                    if kept := keep(lines):
+                        yield self._decoder.decode(kept, LogPosition())
+
     def _lines_of(self, live: LogPart, wanted: set[bytes], keep: LineFilter) -> list[bytes]:
         """Find lines of the live file: some by bisection, many by reading it."""
         if len(wanted) <= _BISECTED_IDS and is_in_order(self._path):
