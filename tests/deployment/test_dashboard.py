@@ -222,6 +222,16 @@ def test_a_feature_is_shown_beside_the_training_rows(busy: Server, browser: Brow
         assert "All tests in the latest window" in seen.text()
     assert "שלום" in seen.text()
     assert "\\u202eevil" in seen.text()
+    segments = "[...document.querySelectorAll('.heat')][1]"
+    assert browser.run(f"return {segments}.querySelectorAll('tbody tr').length") >= 4
+    # Escape closes, and goes back to where it was opened
+    browser.run(f"const one = {segments}.querySelector('button'); one.focus(); one.click()")
+    browser.wait_for("return document.activeElement.id === 'feature'")
+    browser.run(
+        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))"
+    )
+    assert browser.run(f"return document.activeElement === {segments}.querySelector('button')")
+    assert browser.run("return document.getElementById('feature') === null")
     assert "x" * 700 not in browser.run("return document.documentElement.outerHTML")
     assert seen.violations(axe) == []
     seen.check()

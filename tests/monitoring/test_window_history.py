@@ -42,6 +42,28 @@ def test_windows_of_an_hour_are_one_period_with_its_clearest_test(tmp_path: Path
     assert (peak.effect, peak.alarmed_windows, peak.words) == (0.3, 1, "days moved")
 
 
+def test_a_segment_is_told_by_the_feature_that_moved_most_in_it(tmp_path: Path) -> None:
+    def window(stop: int, **effects: float) -> WindowVerdict:
+        tests = tuple(
+            FeatureTest(name, "country = DE", "rank", effect, 0.2, 0.5, effect > 0.2, f"{name} moved")
+            for name, effect in effects.items()
+        )
+        return WindowVerdict(stop - 100, stop, complete=True, tests=tests)
+
+    history = WindowHistory(tmp_path)
+    moment = NOW.replace(minute=30) - timedelta(hours=5)
+    history.add("r", None, window(100, days=0.1, minutes=0.15), iso_utc(moment))
+    history.add("r", None, window(200, days=0.3, minutes=0.25), iso_utc(moment + timedelta(minutes=1)))
+    history.add("r", None, verdict(300, 0.1), iso_utc(moment + timedelta(minutes=2)))
+    history.save()
+    for told_by in (history, WindowHistory(tmp_path)):
+        (period,) = told(told_by)
+        assert list(period.segments) == ["country = DE"]  # of all rows there is no segment
+        peak = period.segments["country = DE"]
+        assert (peak.feature, peak.effect, peak.segment, peak.alarmed_windows) == ("days", 0.3, None, 1)
+        assert period.features["days"].segment == "country = DE"
+
+
 def test_a_monitor_that_starts_again_says_the_same_and_counts_no_window_twice(tmp_path: Path) -> None:
     history = WindowHistory(tmp_path)
     for place in range(30):

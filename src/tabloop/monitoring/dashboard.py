@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 
+from tabloop.artifacts.documents.window_period import FeaturePeak
 from tabloop.artifacts.files import iso_utc, utc_now
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
@@ -39,6 +40,7 @@ from tabloop.retraining.trigger import RetrainingDecision
 #: Whoever asks within this time gets the same overview: several dashboards cost what one does.
 _OVERVIEW_S = 1.0
 _MOST_FEATURES = 60
+_MOST_SEGMENTS = 20
 
 #: What is known of performance, and whether to retrain: seldom made, since it takes long; None before that.
 Figures = tuple[PerformanceAnswer, RetrainingDecision] | None
@@ -180,23 +182,23 @@ class Dashboard:
     def _describe_windows(self, query: HistoryQuery) -> Windows:
         since, until = _stretch(query)
         periods = self._windows.periods(since=since, until=until, most=query.periods)
-        clearest: dict[str, tuple[bool, float]] = {}
-        for period in periods:
-            for name, peak in period.features.items():
-                clearest[name] = max(clearest.get(name, (False, 0.0)), peak.clearness)
-        names = sorted(clearest, key=lambda name: (*(-float(each) for each in clearest[name]), name))
-        shown = set(names[:_MOST_FEATURES])
+        features = _clearest_first(period.features for period in periods)
+        segments = _clearest_first(period.segments for period in periods)
         return Windows(
             since=iso_utc(since),
             until=iso_utc(until),
             periods=[
                 msgspec.structs.replace(
-                    period, features={name: peak for name, peak in period.features.items() if name in shown}
+                    period,
+                    features=_those_of(period.features, features[:_MOST_FEATURES]),
+                    segments=_those_of(period.segments, segments[:_MOST_SEGMENTS]),
                 )
                 for period in periods
             ],
-            features=names[:_MOST_FEATURES],
-            features_left_out=max(0, len(names) - _MOST_FEATURES),
+            features=features[:_MOST_FEATURES],
+            features_left_out=max(0, len(features) - _MOST_FEATURES),
+            segments=segments[:_MOST_SEGMENTS],
+            segments_left_out=max(0, len(segments) - _MOST_SEGMENTS),
             test_window_rows=self._project.config.monitoring.test_window_rows,
         )
 
@@ -211,6 +213,18 @@ class Dashboard:
         answer, _ = figures
         periods = self._windows.periods(since=since, until=until, most=query.periods)
         return describe_performance(answer, following.performance.labelled(), periods)
+
+
+def _clearest_first(periods: Iterable[Mapping[str, FeaturePeak]]) -> list[str]:
+    clearest: dict[str, tuple[bool, float]] = {}
+    for peaks in periods:
+        for name, peak in peaks.items():
+            clearest[name] = max(clearest.get(name, (False, 0.0)), peak.clearness)
+    return sorted(clearest, key=lambda name: (*(-float(each) for each in clearest[name]), name))
+
+
+def _those_of(peaks: Mapping[str, FeaturePeak], names: list[str]) -> dict[str, FeaturePeak]:
+    return {name: peaks[name] for name in names if name in peaks}
 
 
 def _outcomes_of(following: RunMonitor) -> OutcomeIndex:

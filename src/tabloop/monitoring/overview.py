@@ -30,7 +30,7 @@ _ACTIONS = {
     "source if it is wrong; else retrain.",
     "estimated_performance": "Hand in outcomes to see whether it is true; Drift shows what moved.",
     "realized_performance": "Retrain on the outcomes, or go back to an earlier run under Runs.",
-    "promise": "The promised precision does not hold any more: retrain, or go back to an earlier run.",
+    "promise": "What was promised does not hold any more: retrain, or go back to an earlier run.",
     "retraining": "Retrain under Runs, or with `tabloop retrain`.",
     "refused_records": "A sender breaks the contract: `tabloop_refused_rows` in /metrics counts by reason.",
 }
@@ -65,7 +65,7 @@ def describe_overview(
         Alarms that a receiver did not take.
     """
     run = following.run
-    promise = run.metrics.calibration
+    calibration = run.metrics.calibration
     return Overview(
         time=utc_now(),
         run_id=run.run_id,
@@ -81,7 +81,9 @@ def describe_overview(
             training=rule.reference_positive_rate,
             latest_rows=rule.samples_observed,
         ),
-        promised_precision=promise.promised_precision or promise.target_precision,
+        promised_precision=calibration.promised_precision,
+        promise_statement=calibration.promise.sentence(),
+        objective=calibration.objective,
         promise=None
         if performance is None
         else msgspec.convert(performance.promise, PromiseState, from_attributes=True),

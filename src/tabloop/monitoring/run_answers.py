@@ -89,6 +89,7 @@ def describe_run(store: RunStore, run_id: str) -> RunDetail:
         made=[]
         if lineage is None
         else [_made_of("model", lineage.model), _made_of("threshold", lineage.threshold)],
+        promise=run.metrics.calibration.promise.describe() if run.has(METRICS) else None,
         challenged=None if run.retraining is None else run.retraining.champion_run_id,
         variants=[] if tradeoffs is None else _variants(tradeoffs),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -69,7 +69,8 @@ class WindowHistory:
                 rows=verdict.stop - verdict.start,
                 max_abs_z=None if verdict.rule is None else _finite(verdict.rule.drift_score_max_abs_z),
                 positive_rate=None if verdict.rule is None else verdict.rule.predicted_positive_rate,
-                features=_peaks(verdict.tests),
+                features=_clearest(_peaks(verdict.tests)),
+                segments=_clearest(_peaks_of_segments(verdict.tests)),
             )
         )
 
@@ -172,24 +173,36 @@ class WindowHistory:
         return key
 
 
-def _peaks(tests: Iterable[FeatureTest]) -> dict[str, FeaturePeak]:
-    peaks: dict[str, FeaturePeak] = {}
+def _peaks(tests: Iterable[FeatureTest]) -> Iterator[tuple[str, FeaturePeak]]:
     for test in tests:
-        if not all(map(math.isfinite, (test.effect, test.limit, test.p_value))):
-            continue
-        peak = FeaturePeak(
-            statistic=test.statistic,
-            segment=test.segment,
-            effect=test.effect,
-            limit=test.limit,
-            p_value=test.p_value,
-            alarmed_windows=int(test.alarmed),
-            words=test.words if test.alarmed else "",
-        )
-        known = peaks.get(test.feature)
+        if all(map(math.isfinite, (test.effect, test.limit, test.p_value))):
+            yield (
+                test.feature,
+                FeaturePeak(
+                    statistic=test.statistic,
+                    segment=test.segment,
+                    effect=test.effect,
+                    limit=test.limit,
+                    p_value=test.p_value,
+                    alarmed_windows=int(test.alarmed),
+                    words=test.words if test.alarmed else "",
+                ),
+            )
+
+
+def _peaks_of_segments(tests: Iterable[FeatureTest]) -> Iterator[tuple[str, FeaturePeak]]:
+    for feature, peak in _peaks(tests):
+        if peak.segment is not None:
+            yield peak.segment, msgspec.structs.replace(peak, segment=None, feature=feature)
+
+
+def _clearest(peaks: Iterable[tuple[str, FeaturePeak]]) -> dict[str, FeaturePeak]:
+    found: dict[str, FeaturePeak] = {}
+    for name, peak in peaks:
+        known = found.get(name)
         if known is None or peak.clearness > known.clearness:
-            peaks[test.feature] = peak
-    return peaks
+            found[name] = peak
+    return found
 
 
 def _measured(figures: Mapping[str, PerformanceFigure]) -> dict[str, Measured]:

@@ -10,14 +10,16 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FeaturePeak(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The clearest of the tests of one feature; see `FeatureTest`.
+    """The clearest of the tests of one feature, or of those within one segment; see `FeatureTest`.
 
     Attributes
     ----------
     statistic, segment, effect, limit, p_value
         Of that test.
+    feature : str
+        The feature that was tested, where the tests of a segment are meant; else empty.
     alarmed_windows : int
-        The windows in which any test of the feature alarmed.
+        The windows in which any of these tests alarmed.
     words : str
         What moved, in a sentence; empty where nothing alarmed.
     """
@@ -27,6 +29,7 @@ class FeaturePeak(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     limit: float
     p_value: float
     segment: str | None = None
+    feature: str = ""
     alarmed_windows: Count = 0
     words: str = ""
 
@@ -60,8 +63,8 @@ class WindowPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         Complete windows, those with an alarm, and the rows in them.
     max_abs_z, positive_rate : float or None
         The largest z-score of the z-score rule, and the rate of positive decisions at the end.
-    features : dict of str to FeaturePeak
-        By feature.
+    features, segments : dict of str to FeaturePeak
+        By feature; by segment, of whichever feature.
     estimated, realized : dict of str to Measured
         Performance at the last look, without outcomes and with them, by figure.
     coverage : float or None
@@ -79,21 +82,13 @@ class WindowPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     max_abs_z: float | None = None
     positive_rate: float | None = None
     features: dict[str, FeaturePeak] = {}
+    segments: dict[str, FeaturePeak] = {}
     estimated: dict[str, Measured] = {}
     realized: dict[str, Measured] = {}
     coverage: float | None = None
 
     def merged(self, later: WindowPeriod) -> WindowPeriod:
         """Put what was found later behind what was found before."""
-        features = dict(self.features)
-        for name, peak in later.features.items():
-            known = features.get(name)
-            if known is not None:
-                clearer = max(known, peak, key=lambda each: each.clearness)
-                peak = msgspec.structs.replace(
-                    clearer, alarmed_windows=known.alarmed_windows + peak.alarmed_windows
-                )
-            features[name] = peak
         highest = [z for z in (self.max_abs_z, later.max_abs_z) if z is not None]
         return WindowPeriod(
             run_id=later.run_id,
@@ -106,8 +101,22 @@ class WindowPeriod(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
             rows=self.rows + later.rows,
             max_abs_z=max(highest, default=None),
             positive_rate=self.positive_rate if later.positive_rate is None else later.positive_rate,
-            features=features,
+            features=_merged_peaks(self.features, later.features),
+            segments=_merged_peaks(self.segments, later.segments),
             estimated=later.estimated or self.estimated,
             realized=later.realized or self.realized,
             coverage=self.coverage if later.coverage is None else later.coverage,
         )
+
+
+def _merged_peaks(before: dict[str, FeaturePeak], later: dict[str, FeaturePeak]) -> dict[str, FeaturePeak]:
+    peaks = dict(before)
+    for name, peak in later.items():
+        known = peaks.get(name)
+        if known is not None:
+            clearer = max(known, peak, key=lambda each: each.clearness)
+            peak = msgspec.structs.replace(
+                clearer, alarmed_windows=known.alarmed_windows + peak.alarmed_windows
+            )
+        peaks[name] = peak
+    return peaks

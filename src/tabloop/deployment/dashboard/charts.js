@@ -29,6 +29,28 @@ function niceTicks(low, high, wanted = 5) {
   return ticks;
 }
 
+// Ticks with as many decimals as tell them apart, the same for all.
+function tickWriter(ticks) {
+  const decimals = [0, 1, 2, 3, 4, 5].find((n) =>
+    ticks.every((tick) => Math.abs(tick * 10 ** n - Math.round(tick * 10 ** n)) < 1e-6),
+  );
+  const most = Math.max(...ticks.map(Math.abs));
+  if (decimals === undefined || most >= 1e6) return (v) => number(v);
+  return (v) => v.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+}
+
+// Texts along the bottom: one that would run into the one before is left out.
+function bottomLabels(into, ticks, y) {
+  let end = -Infinity;
+  for (const [x, text] of ticks) {
+    const half = textWidth(text, 10.5) / 2;
+    const middle = Math.min(x, WIDTH - half - 2);
+    if (middle - half < end + 6) continue;
+    end = middle + half;
+    into.append(label(middle, y, text, { "text-anchor": "middle" }));
+  }
+}
+
 const MINUTE = 60e3,
   HOUR = 60 * MINUTE,
   DAY = 24 * HOUR;
@@ -179,7 +201,8 @@ export function lineChart(
   if (!fromZero && !(y === "percent" && y0 <= 0)) y0 -= pad;
   const yTicks = niceTicks(y0, y1);
   const write = WRITERS[y];
-  const left = Math.max(...yTicks.map((tick) => textWidth(write(tick), 10.5))) + 12;
+  const writeTick = y === "number" ? tickWriter(yTicks) : write;
+  const left = Math.max(...yTicks.map((tick) => textWidth(writeTick(tick), 10.5))) + 12;
   const entries = [
     ...drawn.map(({ name, colour, dashed }) => ({ name, colour, dashed })),
     ...limits.map((limit) => ({ name: limit.label, colour: limit.colour ?? "limit", dashed: true })),
@@ -192,18 +215,17 @@ export function lineChart(
     for (const tick of yTicks) {
       into.append(
         rule(left, WIDTH - RIGHT, toY(tick), toY(tick), "grid"),
-        label(left - 5, toY(tick) + 3.5, write(tick), { "text-anchor": "end" }),
+        label(left - 5, toY(tick) + 3.5, writeTick(tick), { "text-anchor": "end" }),
       );
     }
     const xTicks =
       x === "time" ? timeTicks(x0, x1) : niceTicks(x0, x1, 4).map((tick) => [tick, WRITERS[x](tick)]);
-    for (const [tick, text] of xTicks) {
-      const half = textWidth(text, 10.5) / 2;
-      into.append(
-        rule(toX(tick), toX(tick), TOP, base, "grid"),
-        label(Math.min(toX(tick), WIDTH - half - 2), base + 15, text, { "text-anchor": "middle" }),
-      );
-    }
+    for (const [tick] of xTicks) into.append(rule(toX(tick), toX(tick), TOP, base, "grid"));
+    bottomLabels(
+      into,
+      xTicks.map(([tick, text]) => [toX(tick), text]),
+      base + 15,
+    );
     into.append(rule(left, WIDTH - RIGHT, base, base));
     for (const mark of marks.filter(({ at }) => at >= x0 && at <= x1)) {
       into.append(
@@ -327,14 +349,11 @@ export function histogram(title, description, edges, groups) {
         }),
       );
     }
-    for (const tick of niceTicks(x0, x1, 4)) {
-      const text = number(tick);
-      into.append(
-        label(Math.min(toX(tick), WIDTH - textWidth(text, 10.5) / 2 - 2), base + 15, text, {
-          "text-anchor": "middle",
-        }),
-      );
-    }
+    bottomLabels(
+      into,
+      niceTicks(x0, x1, 4).map((tick) => [toX(tick), number(tick)]),
+      base + 15,
+    );
     groups.forEach((group, place) => {
       const wide = (toX(edges[1]) - toX(edges[0]) - 1.5) / groups.length;
       group.values.forEach((v, i) =>
@@ -377,13 +396,13 @@ export function barChart(
   description,
   names,
   groups,
-  { write = (v) => percent(v), nameHeader = "value" } = {},
+  { write = (v) => percent(v), nameHeader = "value", nameRoom = 132 } = {},
 ) {
   if (!names.length) return chartFigure(title, description, null);
   const rowHeight = 14 * groups.length + 8;
   const height = names.length * rowHeight + 12;
-  const shownNames = names.map((name) => short(name, 132, 11.5));
-  const left = Math.min(160, Math.max(...shownNames.map((name) => textWidth(name, 12.4))) + 12);
+  const shownNames = names.map((name) => short(name, nameRoom, 11.5));
+  const left = Math.min(nameRoom + 28, Math.max(...shownNames.map((name) => textWidth(name, 12.4))) + 12);
   const values = groups.flatMap((group) => group.values);
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
   const room = 46;
@@ -455,25 +474,27 @@ export function scatter(title, description, xLabel, yLabel, points, { xLog = fal
   const height = 240,
     base = height - 44;
   const yTicks = niceTicks(y0, y1);
-  const left = Math.max(...yTicks.map((tick) => textWidth(number(tick), 10.5))) + 28;
+  const writeTick = tickWriter(yTicks);
+  const left = Math.max(...yTicks.map((tick) => textWidth(writeTick(tick), 10.5))) + 28;
   const toX = (v) => left + ((scaleX(v) - x0) / (x1 - x0)) * (WIDTH - RIGHT - left);
   const toY = (v) => base - ((v - y0) / (y1 - y0)) * (base - TOP);
   const svg = frame(title, height, (into) => {
     for (const tick of yTicks)
       into.append(
         rule(left, WIDTH - RIGHT, toY(tick), toY(tick), "grid"),
-        label(left - 5, toY(tick) + 3.5, number(tick), { "text-anchor": "end" }),
+        label(left - 5, toY(tick) + 3.5, writeTick(tick), { "text-anchor": "end" }),
       );
     const ticks = xLog
-      ? [1, 2, 5]
-          .flatMap((m) => [-3, -2, -1, 0, 1, 2, 3, 4, 5].map((p) => m * 10 ** p))
+      ? [-3, -2, -1, 0, 1, 2, 3, 4, 5, 6]
+          .flatMap((p) => [1, 2, 5].map((m) => m * 10 ** p))
           .filter((v) => scaleX(v) >= x0 && scaleX(v) <= x1)
       : niceTicks(x0, x1, 4);
-    for (const tick of ticks)
-      into.append(
-        rule(toX(tick), toX(tick), TOP, base, "grid"),
-        label(toX(tick), base + 15, number(tick), { "text-anchor": "middle" }),
-      );
+    for (const tick of ticks) into.append(rule(toX(tick), toX(tick), TOP, base, "grid"));
+    bottomLabels(
+      into,
+      ticks.map((tick) => [toX(tick), number(tick)]),
+      base + 15,
+    );
     into.append(
       rule(left, WIDTH - RIGHT, base, base),
       label((left + WIDTH - RIGHT) / 2, base + 32, xLabel, { "text-anchor": "middle", fill: paint("ink") }),

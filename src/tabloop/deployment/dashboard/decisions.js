@@ -6,7 +6,15 @@ import { moment, number, plural } from "./format.js";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const blank = { id: "", since: "", until: "", label: "", min: "", max: "" };
-const state = { wanted: { ...blank }, found: null, lines: [], chosen: null, detail: null, problem: null };
+const state = {
+  wanted: { ...blank },
+  found: null,
+  lines: [],
+  chosen: null,
+  detail: null,
+  problem: null,
+  opener: null,
+};
 
 export const decisions = {
   name: "decisions",
@@ -21,6 +29,12 @@ export const decisions = {
       detail: null,
       problem: null,
     });
+  },
+  close(context) {
+    if (state.chosen === null) return;
+    Object.assign(state, { chosen: null, detail: null });
+    context.redraw();
+    state.opener?.focus();
   },
   async load(ask) {
     state.ask = ask;
@@ -67,6 +81,7 @@ async function guarded(context, act) {
 }
 
 async function choose(context, id) {
+  state.opener = document.activeElement;
   state.chosen = id;
   state.detail = null;
   context.redraw();
@@ -246,11 +261,7 @@ function detail(context) {
       ),
       h("div", null, reasons(one)),
     ),
-    closing(() => {
-      state.chosen = null;
-      state.detail = null;
-      context.redraw();
-    }),
+    closing(() => decisions.close(context)),
   ];
 }
 
@@ -272,7 +283,9 @@ export function contributionChart(explanation, features) {
     .sort(([, a], [, b]) => Math.abs(b) - Math.abs(a))
     .slice(0, 15);
   const names = entries.map(([name]) =>
-    name in features ? `${visible(name, 24)} = ${visible(features[name] ?? "missing", 14)}` : name,
+    name in features
+      ? `${visible(name, 24)} = ${typeof features[name] === "number" ? number(features[name], 4) : visible(features[name] ?? "missing", 14)}`
+      : name,
   );
   const values = entries.map(([, value]) => value);
   return barChart(
@@ -287,7 +300,7 @@ export function contributionChart(explanation, features) {
         values,
       },
     ],
-    { write: (v) => number(v), nameHeader: "column" },
+    { write: (v) => number(v), nameHeader: "column", nameRoom: 180 },
   );
 }
 

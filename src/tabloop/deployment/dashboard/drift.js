@@ -14,6 +14,7 @@ const state = {
   feature: null,
   all: false,
   range: "month",
+  opener: null,
 };
 
 export const drift = {
@@ -22,6 +23,12 @@ export const drift = {
   everySeconds: 30,
   forget() {
     Object.assign(state, { windows: null, drift: null, feature: null, chosen: null, period: null });
+  },
+  close(context) {
+    if (state.chosen === null) return;
+    Object.assign(state, { chosen: null, feature: null });
+    context.redraw();
+    state.opener?.focus();
   },
   async load(ask) {
     const query = { hours: ranges[state.range].hours, periods: window.innerWidth < 600 ? 14 : 48 };
@@ -41,7 +48,7 @@ export const drift = {
       rangeChoice(state, context, ["day", "week", "month"]),
       heat(context),
       detail(context),
-      segments(state.drift),
+      segments(context),
       notMonitored(state.drift),
     ];
   },
@@ -87,7 +94,7 @@ function rule(found) {
 const levelOf = (peak) => {
   if (!peak) return "none";
   if (peak.alarmed_windows) return "alarm";
-  const part = peak.limit > 0 ? peak.effect / peak.limit : 0;
+  const part = partOf(peak);
   return part >= 0.8 ? "3" : part >= 0.5 ? "2" : part >= 0.25 ? "1" : "0";
 };
 
@@ -100,109 +107,132 @@ const LEVEL_WORDS = {
   alarm: "alarm",
 };
 
+function choose(context, name, period) {
+  state.opener = document.activeElement;
+  Object.assign(state, { chosen: name, period, feature: null });
+  context.redraw();
+  context.reload().then(() => document.getElementById("feature")?.focus());
+}
+
+// A table of cells: a line for each name, a column for each stretch of time. `peakOf` gives what a cell tells,
+// `featureOf` the feature that a line or a cell leads to.
+function heatTable(context, { caption, header, names, periods, peakOf, featureOf }) {
+  const few = periods.length <= 5;
+  const every = few ? 1 : Math.max(3, Math.ceil(periods.length / 6));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      { class: few ? "heat few" : "heat" },
+      h("caption", { class: "hidden" }, caption),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          h("th", { scope: "col" }, header),
+          h("th", { scope: "col" }, "alarms"),
+          periods.map((period, place) =>
+            h(
+              "th",
+              { scope: "col", class: "when" },
+              h("span", { class: "hidden" }, moment(period.end)),
+              place % every === 0
+                ? h("span", { "aria-hidden": "true" }, moment(period.end).slice(5, 10))
+                : null,
+            ),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        names.map((name) => {
+          const peaks = periods.map((period) => peakOf(period, name));
+          const alarmed = peaks.reduce((sum, peak) => sum + (peak?.alarmed_windows ?? 0), 0);
+          const clearest = peaks.reduce((best, peak) => (isClearer(peak, best) ? peak : best), null);
+          const feature = featureOf(name, clearest);
+          return h(
+            "tr",
+            { "data-key": name, class: name === state.chosen ? "chosen" : null },
+            h(
+              "th",
+              { scope: "row" },
+              h(
+                "button",
+                {
+                  type: "button",
+                  class: "link",
+                  "aria-pressed": String(state.chosen === feature),
+                  click: () => choose(context, feature, null),
+                },
+                stranger(name, 40),
+              ),
+            ),
+            h("td", { class: "figure" }, alarmed ? whole(alarmed) : ""),
+            peaks.map((peak, place) =>
+              h(
+                "td",
+                {
+                  class: "cell",
+                  "data-level": levelOf(peak),
+                  title: `${visible(name, 60)}, ${moment(periods[place].end)}: ${peakWords(peak)}`,
+                  click: () => choose(context, featureOf(name, peak ?? clearest), place),
+                },
+                h("span", { class: "hidden" }, LEVEL_WORDS[levelOf(peak)]),
+              ),
+            ),
+          );
+        }),
+      ),
+    ),
+  );
+}
+
+const partOf = (peak) => (peak.limit > 0 ? peak.effect / peak.limit : 0);
+const isClearer = (peak, best) =>
+  Boolean(peak) &&
+  (best === null ||
+    (peak.alarmed_windows > 0) - (best.alarmed_windows > 0) > 0 ||
+    (peak.alarmed_windows > 0 === best.alarmed_windows > 0 && partOf(peak) > partOf(best)));
+
+const levels = () =>
+  h(
+    "ul",
+    { class: "levels" },
+    ["0", "1", "2", "3", "alarm", "none"].map((level) =>
+      h(
+        "li",
+        null,
+        h("span", { class: "cell", "data-level": level, "aria-hidden": "true" }),
+        LEVEL_WORDS[level],
+      ),
+    ),
+  );
+
 function heat(context) {
   const { periods: all, features } = state.windows;
   const periods = all.filter((period) => period.windows > 0);
   if (!periods.length || !features.length)
     return empty("No window of rows was complete in this time: the tests say nothing yet.");
   const shown = state.all ? features : features.slice(0, FEW);
-  const choose = (name, period) => {
-    state.chosen = name;
-    state.period = period;
-    state.feature = null;
-    context.redraw();
-    context.reload().then(() => document.getElementById("feature")?.focus());
-  };
   return [
     h(
       "p",
       { class: "small" },
       "Each line is a feature and each column a stretch of time; the fuller a cell, the nearer the distance from the training rows was to its limit. Choose a feature to see it beside the training rows.",
     ),
-    h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Distance of every feature over time" },
-      h(
-        "table",
-        { class: "heat" },
-        h(
-          "caption",
-          { class: "hidden" },
-          "Distance of every feature from the training rows, against its limit, over time",
-        ),
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            h("th", { scope: "col" }, "feature"),
-            h("th", { scope: "col" }, "alarms"),
-            periods.map((period, place) =>
-              h(
-                "th",
-                { scope: "col", class: "when" },
-                h("span", { class: "hidden" }, moment(period.end)),
-                place % Math.ceil(periods.length / 6) === 0
-                  ? h("span", { "aria-hidden": "true" }, moment(period.end).slice(5, 10))
-                  : null,
-              ),
-            ),
-          ),
-        ),
-        h(
-          "tbody",
-          null,
-          shown.map((name) => {
-            const peaks = periods.map((period) => period.features?.[name]);
-            const alarmed = peaks.reduce((sum, peak) => sum + (peak?.alarmed_windows ?? 0), 0);
-            return h(
-              "tr",
-              { "data-key": name, class: state.chosen === name ? "chosen" : null },
-              h(
-                "th",
-                { scope: "row" },
-                h(
-                  "button",
-                  {
-                    type: "button",
-                    class: "link",
-                    "aria-pressed": String(state.chosen === name),
-                    click: () => choose(name, null),
-                  },
-                  stranger(name, 40),
-                ),
-              ),
-              h("td", { class: "figure" }, alarmed ? whole(alarmed) : ""),
-              peaks.map((peak, place) =>
-                h(
-                  "td",
-                  {
-                    class: "cell",
-                    "data-level": levelOf(peak),
-                    title: `${visible(name, 60)}, ${moment(periods[place].end)}: ${peakWords(peak)}`,
-                    click: () => choose(name, place),
-                  },
-                  h("span", { class: "hidden" }, LEVEL_WORDS[levelOf(peak)]),
-                ),
-              ),
-            );
-          }),
-        ),
-      ),
-    ),
-    h(
-      "ul",
-      { class: "levels" },
-      ["0", "1", "2", "3", "alarm", "none"].map((level) =>
-        h(
-          "li",
-          null,
-          h("span", { class: "cell", "data-level": level, "aria-hidden": "true" }),
-          LEVEL_WORDS[level],
-        ),
-      ),
-    ),
+    heatTable(context, {
+      caption: "Distance of every feature from the training rows, against its limit, over time",
+      header: "feature",
+      names: shown,
+      periods,
+      peakOf: (period, name) => period.features?.[name],
+      featureOf: (name) => name,
+    }),
+    levels(),
     features.length > FEW
       ? h(
           "p",
@@ -232,7 +262,7 @@ function heat(context) {
 
 const peakWords = (peak) =>
   peak
-    ? `effect ${number(peak.effect)} of a limit of ${number(peak.limit)}, p ${pValue(peak.p_value)}${peak.alarmed_windows ? `, alarmed in ${plural(peak.alarmed_windows, "window")}` : ""}`
+    ? `${peak.feature ? `${visible(peak.feature, 60)}, ` : ""}effect ${number(peak.effect)} of a limit of ${number(peak.limit)}, p ${pValue(peak.p_value)}${peak.alarmed_windows ? `, alarmed in ${plural(peak.alarmed_windows, "window")}` : ""}`
     : "not tested";
 
 function detail(context) {
@@ -245,11 +275,7 @@ function detail(context) {
   const { feature } = state;
   if (feature === null || feature.feature !== state.chosen)
     return [heading, h("p", null, "Asking the service.")];
-  const close = closing(() => {
-    state.chosen = null;
-    state.feature = null;
-    context.redraw();
-  });
+  const close = closing(() => drift.close(context));
   if (!feature.monitored)
     return [
       heading,
@@ -386,11 +412,13 @@ function tests(feature) {
   ];
 }
 
-function segments(found) {
-  const tests = (found.windowed.latest?.tests ?? []).filter((test) => test.segment !== null);
-  if (!tests.length)
+function segments(context) {
+  const { segments: names, segments_left_out: leftOut, periods: all } = state.windows;
+  const latest = (state.drift.windowed.latest?.tests ?? []).filter((test) => test.segment !== null);
+  const heading = h("h2", null, "Segments");
+  if (!names.length && !latest.length)
     return [
-      h("h2", null, "Segments"),
+      heading,
       h(
         "p",
         null,
@@ -399,25 +427,51 @@ function segments(found) {
         " names columns whose values are.",
       ),
     ];
+  const periods = all.filter((period) => period.windows > 0);
+  return [
+    heading,
+    names.length
+      ? [
+          h(
+            "p",
+            { class: "small" },
+            "Each line is a segment: the feature that moved most within its rows, against its limit. Choose a segment to see that feature.",
+          ),
+          heatTable(context, {
+            caption: "The clearest distance within each segment, against its limit, over time",
+            header: "segment",
+            names,
+            periods,
+            peakOf: (period, name) => period.segments?.[name],
+            featureOf: (_, peak) => peak?.feature,
+          }),
+        ]
+      : null,
+    leftOut
+      ? h("p", { class: "small" }, `${plural(leftOut, "further segment")} moved less and is left out.`)
+      : null,
+    latest.length ? latestOfSegments(latest) : null,
+  ];
+}
+
+function latestOfSegments(tests) {
   const clearest = [...tests]
     .sort((a, b) => b.alarmed - a.alarmed || b.effect / (b.limit || 1) - a.effect / (a.limit || 1))
-    .slice(0, 20);
-  return [
-    h("h2", null, "Segments"),
-    table(
-      "The clearest tests within segments, in the latest window",
-      ["rows", "feature", "test", "effect", "limit", "p-value", "verdict"],
-      clearest.map((test) => [
-        stranger(test.segment),
-        stranger(test.feature),
-        test.statistic,
-        figure(number(test.effect)),
-        figure(number(test.limit)),
-        figure(pValue(test.p_value)),
-        test.alarmed ? "alarm" : "",
-      ]),
-    ),
-  ];
+    .slice(0, 12);
+  return table(
+    "The clearest tests within segments, in the latest window",
+    ["rows", "feature", "test", "effect", "limit", "p-value", "verdict"],
+    clearest.map((test) => [
+      stranger(test.segment),
+      stranger(test.feature),
+      test.statistic,
+      figure(number(test.effect)),
+      figure(number(test.limit)),
+      figure(pValue(test.p_value)),
+      test.alarmed ? "alarm" : "",
+    ]),
+    { hideCaption: false },
+  );
 }
 
 function notMonitored(found) {

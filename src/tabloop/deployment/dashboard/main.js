@@ -185,6 +185,11 @@ function tick() {
 
 document.addEventListener("visibilitychange", tick);
 
+// Escape closes what was opened; in a field it keeps the meaning that the browser gives it.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.target.closest("input, select")) page?.close?.(context);
+});
+
 async function learnAccess() {
   try {
     access = await ask("access");

@@ -76,11 +76,24 @@ function verdict(overview, health) {
   return h("p", { class: "verdict good" }, "No alarm is on. ", promiseWords(overview.promise));
 }
 
+const PROMISED = {
+  precision: "Precision",
+  recall: "Recall",
+  capacity: "Positive in 1,000 rows",
+  costs: "Value of 1,000 rows",
+};
+
+function promisedWords({ objective, promise, promised_precision: precision }) {
+  const promised = objective === "precision" ? precision : promise?.promised;
+  if (promised === null || promised === undefined) return "what is promised stands below";
+  return `promised ${objective === "capacity" ? "at most" : "at least"} ${number(promised)}`;
+}
+
 function promiseWords(promise) {
   if (promise === null) return "The monitor has not looked at outcomes yet.";
-  if (promise.verdict === "supported") return `Outcomes bear out the promised ${promise.objective}.`;
-  if (promise.verdict === "refuted") return `Outcomes refute the promised ${promise.objective}.`;
-  return promise.predicted_positive_rows
+  if (promise.verdict === "supported") return "Outcomes bear out what the threshold promised.";
+  if (promise.verdict === "refuted") return "Outcomes refute what the threshold promised.";
+  return promise.observed !== null
     ? "The outcomes so far do not tell whether the promise holds."
     : "No outcome tells yet whether the promise holds.";
 }
@@ -114,9 +127,9 @@ function tiles(overview, health) {
       `${percent(rate.training)} in training; latest ${whole(rate.latest_rows)} rows`,
     ),
     tile(
-      "Precision",
-      promise?.precision ? promise.precision.toFixed(3) : NONE,
-      `promised ${overview.promised_precision.toFixed(3)}; ${promise?.verdict ?? "not looked at yet"}`,
+      PROMISED[overview.objective],
+      promise ? number(promise.observed) : NONE,
+      `${promisedWords(overview)}; ${promise?.verdict ?? "not looked at yet"}`,
       promise?.verdict === "refuted" ? "bad" : null,
     ),
     tile(
@@ -187,10 +200,7 @@ function champion(overview) {
               : "no decision says so",
           ],
           ["Decides positive from", `a probability of ${number(overview.decision_threshold, 4)}`],
-          [
-            "Promise",
-            `a precision of ${number(overview.promised_precision)}${promise ? ` with confidence ${number(promise.confidence)}` : ""}`,
-          ],
+          ["Promise", prose(overview.promise_statement)],
           ["What outcomes say", prose(promise?.reason || promiseWords(promise))],
           ["Retraining", retraining ? prose(retraining.reason) : "not looked at yet"],
           ["Next step", retraining ? prose(retraining.recommended_action) : NONE],

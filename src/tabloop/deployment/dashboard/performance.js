@@ -137,8 +137,8 @@ function overTime(found, name) {
         point[side][name].high,
       ]);
   const limits = [];
-  if (name === "precision" && found.promise.objective === "precision")
-    limits.push({ at: found.promise.target_precision, label: "promised" });
+  const promised = found.promise.promised ?? found.promise.target_precision;
+  if (name === found.promise.objective && promised !== null) limits.push({ at: promised, label: "promised" });
   if (found.figures[name].at_release)
     limits.push({ at: found.figures[name].at_release.value, label: "at release", colour: "reference" });
   const lines = [

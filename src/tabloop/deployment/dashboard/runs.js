@@ -197,6 +197,8 @@ function list(context) {
   ];
 }
 
+const settingOf = (text) => (text === "null" ? h("em", null, "not set") : stranger(text ?? NONE, 120));
+
 const NAMES = {
   roc_auc: "ROC-AUC",
   average_precision: "average precision",
@@ -235,12 +237,7 @@ function sideBySide(context) {
       ["figure", ...heads],
       [
         ...cells((each) => each.figures, withSpan),
-        [
-          "promised precision",
-          ...details.map((each) =>
-            figure(each.summary.promised_precision === null ? NONE : number(each.summary.promised_precision)),
-          ),
-        ],
+        ["promise", ...details.map((each) => prose(each.promise ?? NONE, 200))],
         ["threshold", ...details.map((each) => figure(number(each.summary.threshold, 6)))],
       ],
       { stacked: false },
@@ -261,7 +258,6 @@ function sideBySide(context) {
           }),
         ]),
       ],
-      { stacked: false },
     ),
     h("h3", null, "Gates"),
     gates.length
@@ -292,7 +288,7 @@ function sideBySide(context) {
               .slice(0, 300)
               .map((name) => [
                 h("code", null, visible(name)),
-                ...details.map((each) => stranger(each.settings[name] ?? NONE, 120)),
+                ...details.map((each) => settingOf(each.settings[name])),
               ]),
           ),
         )

@@ -12,13 +12,15 @@ from tabloop.deployment.dashboard_types.scalars import Count, Moment
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in windows, the oldest first; features beyond the clearest 60 are left out."""
+    """What was found in windows, the oldest first; of the clearest 60 features and 20 segments."""
 
     since: Moment
     until: Moment
     periods: list[WindowPeriod]
     features: Annotated[list[str], Meta(description="The clearest first.")]
     features_left_out: Count
+    segments: Annotated[list[str], Meta(description="The clearest first.")]
+    segments_left_out: Count
     test_window_rows: Count
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from tabloop.artifacts.documents.promise import Objective
 from tabloop.deployment.dashboard_types.performance import Figure, PromiseState
 from tabloop.deployment.dashboard_types.scalars import Count, Moment
 
@@ -75,7 +76,11 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     traffic: TrafficNow
     queue_rows: Count
     positive_rate: PositiveRate
-    promised_precision: float
+    promised_precision: Annotated[
+        float | None, Meta(description="Null where another objective chose the threshold.")
+    ]
+    promise_statement: Annotated[str, Meta(description="What the threshold promises, as a sentence.")]
+    objective: Objective
     promise: Annotated[PromiseState | None, Meta(description="Null before the monitor looked at outcomes.")]
     figures: dict[str, Figure]
     labelled_rows: Count

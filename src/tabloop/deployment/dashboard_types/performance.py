@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from tabloop.artifacts.documents.promise import Objective
 from tabloop.artifacts.documents.window_period import Measured
 from tabloop.deployment.dashboard_types.scalars import Count, Moment
 
@@ -15,7 +16,7 @@ class PromiseState(msgspec.Struct, frozen=True, kw_only=True):
     """What the threshold promised, and what outcomes say of it; bounds hold at every look together."""
 
     verdict: Literal["refuted", "supported", "undecided"]
-    objective: str
+    objective: Objective
     promised: Annotated[
         float | None, Meta(description="Of the objective; null where it is a target precision.")
     ]

@@ -95,6 +95,7 @@ class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
     gates: list[GateVerdict]
     made_of: list[MadeOf]
     made: list[MadeOf]
+    promise: Annotated[str | None, Meta(description="What its threshold promises, as a clause.")]
     challenged: Annotated[str | None, Meta(description="The champion that it had to beat.")]
     variants: list[Variant]
 
