@@ -14,7 +14,7 @@ const short = (text, room, size) => visible(text, Math.max(3, Math.floor(room / 
 
 const WRITERS = {
   number: (v) => number(v),
-  percent: (v) => percent(v, (v * 100) % 1 ? 1 : 0),
+  percent: (v) => percent(v, Math.abs(v * 100 - Math.round(v * 100)) > 1e-6 ? 1 : 0),
   time: (v) => moment(v),
 };
 

@@ -6,6 +6,7 @@ import { moment, number, pValue, percent, plural, whole } from "./format.js";
 import { rangeChoice, ranges } from "./range.js";
 
 const FEW = 15;
+const FIRST = 8;
 const state = {
   windows: null,
   drift: null,
@@ -57,7 +58,8 @@ export const drift = {
 const sentence = (text) => `${visible(text.charAt(0).toUpperCase() + text.slice(1), 400)}.`;
 
 function verdict(found) {
-  const moved = [...new Set(found.alarms.map((test) => test.words))];
+  const ofAll = [...found.alarms].sort((a, b) => (a.segment !== null) - (b.segment !== null));
+  const moved = [...new Set(ofAll.map((test) => test.words))];
   if (!moved.length && !found.should_retrain)
     return h(
       "p",
@@ -69,15 +71,20 @@ function verdict(found) {
   return h(
     "div",
     { class: "verdict bad" },
-    h("p", null, sentence(found.reason)),
+    h(
+      "p",
+      null,
+      moved.length ? `${plural(moved.length, "thing")} moved in the latest windows. ` : "",
+      sentence(found.reason),
+    ),
     moved.length
       ? h(
           "ul",
           { class: "points" },
-          moved.slice(0, 12).map((words) => h("li", null, h("bdi", null, prose(words, 300)))),
+          moved.slice(0, 5).map((words) => h("li", null, h("bdi", null, prose(words, 300)))),
         )
       : null,
-    moved.length > 12 ? h("p", null, `And ${moved.length - 12} more.`) : null,
+    moved.length > 5 ? h("p", null, `And ${moved.length - 5} more, below.`) : null,
     h("p", null, "Next: ", prose(found.recommended_action), "."),
   );
 }
@@ -386,29 +393,35 @@ function history() {
   );
 }
 
+const clearestFirst = (tests) => [...tests].sort((a, b) => b.alarmed - a.alarmed || partOf(b) - partOf(a));
+
 function tests(feature) {
   if (!feature.tests.length) return null;
+  const lines = clearestFirst(feature.tests).map((test) => [
+    test.segment === null ? "all rows" : stranger(test.segment),
+    test.statistic,
+    figure(number(test.effect)),
+    figure(number(test.limit)),
+    figure(pValue(test.p_value)),
+    test.alarmed ? "alarm" : "",
+    h("bdi", null, prose(test.words, 300)),
+  ]);
+  const headers = ["rows", "test", "effect", "limit", "p-value", "verdict", "in words"];
   return [
     h(
       "h3",
       null,
       `All tests in the latest window, rows ${whole(feature.window_start + 1)} to ${whole(feature.window_stop)}`,
     ),
-    table(
-      "Tests of the latest window",
-      ["rows", "test", "effect", "limit", "p-value", "verdict", "in words"],
-      feature.tests
-        .slice(0, 60)
-        .map((test) => [
-          test.segment === null ? "all rows" : stranger(test.segment),
-          test.statistic,
-          figure(number(test.effect)),
-          figure(number(test.limit)),
-          figure(pValue(test.p_value)),
-          test.alarmed ? "alarm" : "",
-          h("bdi", null, prose(test.words, 300)),
-        ]),
-    ),
+    table("Tests of the latest window, the clearest first", headers, lines.slice(0, FIRST)),
+    lines.length > FIRST
+      ? h(
+          "details",
+          null,
+          h("summary", null, plural(lines.length - FIRST, "further test")),
+          table("Further tests of the latest window", headers, lines.slice(FIRST, 60)),
+        )
+      : null,
   ];
 }
 
@@ -455,23 +468,23 @@ function segments(context) {
 }
 
 function latestOfSegments(tests) {
-  const clearest = [...tests]
-    .sort((a, b) => b.alarmed - a.alarmed || b.effect / (b.limit || 1) - a.effect / (a.limit || 1))
-    .slice(0, 12);
-  return table(
-    "The clearest tests within segments, in the latest window",
-    ["rows", "feature", "test", "effect", "limit", "p-value", "verdict"],
-    clearest.map((test) => [
-      stranger(test.segment),
-      stranger(test.feature),
-      test.statistic,
-      figure(number(test.effect)),
-      figure(number(test.limit)),
-      figure(pValue(test.p_value)),
-      test.alarmed ? "alarm" : "",
-    ]),
-    { hideCaption: false },
-  );
+  const clearest = clearestFirst(tests).slice(0, FIRST);
+  return [
+    h("h3", null, "In the latest window"),
+    table(
+      "The clearest tests within segments, in the latest window",
+      ["rows", "feature", "test", "effect", "limit", "p-value", "verdict"],
+      clearest.map((test) => [
+        stranger(test.segment),
+        stranger(test.feature),
+        test.statistic,
+        figure(number(test.effect)),
+        figure(number(test.limit)),
+        figure(pValue(test.p_value)),
+        test.alarmed ? "alarm" : "",
+      ]),
+    ),
+  ];
 }
 
 function notMonitored(found) {

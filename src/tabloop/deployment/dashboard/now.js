@@ -159,7 +159,7 @@ function alarms(overview) {
         cells: [
           stranger(alarm.name),
           alarm.since ? `${moment(alarm.since)}, ${ago(alarm.since)}` : "before the monitor said when",
-          h("bdi", null, prose(alarm.words || "the monitor has not looked again yet", 400)),
+          h("bdi", null, prose(alarm.words || "the monitor has not looked again yet", 220)),
           prose(alarm.action),
         ],
       })),
@@ -202,7 +202,7 @@ function champion(overview) {
           ["Decides positive from", `a probability of ${number(overview.decision_threshold, 4)}`],
           ["Promise", prose(overview.promise_statement)],
           ["What outcomes say", prose(promise?.reason || promiseWords(promise))],
-          ["Retraining", retraining ? prose(retraining.reason) : "not looked at yet"],
+          ["Retraining", retraining ? prose(retraining.reason, 260) : "not looked at yet"],
           ["Next step", retraining ? prose(retraining.recommended_action) : NONE],
         ].map(([name, value]) => [h("dt", null, name), h("dd", null, value)]),
       ),
