@@ -51,7 +51,7 @@ def strange(shared_folders: SharedFolders, students: pl.DataFrame) -> Workspace:
             contract={"columns": columns},
             training={"candidates": {"decision_tree": {"max_depth": 3}}},
             preprocessing={"min_category_rows": 10},
-            monitoring={"test_window_rows": 100, "drift_min_samples": 50, "segments": ["student_country"]},
+            monitoring={"test_window_rows": 100, "drift_min_samples": 15, "segments": ["student_country"]},
         )
         outcome = made.run("run", "--json")
         assert outcome.code == 0, outcome.err

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import textwrap
 
 from tabloop.config.serving import ServingConfig
 from tabloop.deployment.problems import PROBLEMS
 from tests.conftest import ROOT
 from tests.deployment.real_server import Server
+from tests.shown import run_shown_alone
 
 PAGE = ROOT / "docs" / "deployment.md"
 
@@ -32,11 +32,12 @@ def test_its_curl_commands_answer(server: Server) -> None:
 
 
 def test_its_client_of_the_open_inference_protocol_runs(server: Server) -> None:
-    (code,) = re.findall(r"(    import numpy as np, tritonclient.*?\n)\n", PAGE.read_text(), re.S)
-    told = textwrap.dedent(code).replace("localhost:8000", server.url.removeprefix("http://"))
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"\[0\.\d+\] \[[01]\]\n", done.stdout)
+    said = run_shown_alone(
+        "docs/deployment.md",
+        "import numpy as np, tritonclient",
+        instead={"localhost:8000": server.url.removeprefix("http://")},
+    )
+    assert re.fullmatch(r"\[0\.\d+\] \[[01]\]\n", said)
 
 
 def test_every_path_is_in_its_table(server: Server) -> None:

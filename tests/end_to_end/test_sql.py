@@ -17,6 +17,7 @@ import joblib
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from tabloop.config.data import CsvSource
 from tabloop.contract.sampling.sampler import sample_rows
@@ -25,6 +26,7 @@ from tabloop.data.sql.address import parse_address
 from tests.conftest import Workspace, make_workspace
 from tests.data.sql.databases import EVERY, MARIADB, URL_ENV, Database, own_database, require_server
 from tests.repository.test_documentation import run_page
+from tests.shown import shown_block
 
 SINK = {"kind": "sql", "url_env": URL_ENV, "table": "scores", "key": ["id"]}
 
@@ -85,6 +87,35 @@ def test_a_loaded_table_is_scored_into_another(project: Workspace, database: Dat
     np.testing.assert_allclose([row[1] for row in answers], probability, atol=2e-6)
     assert [row[2] for row in answers] == [int(row[1] >= threshold) for row in answers]
     assert database.execute("SELECT DISTINCT run_id FROM scores") == [(report["run_id"],)]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_the_query_of_the_page_reads_the_rows_it_asks_for(
+    trained_copy: Workspace, tmp_path: Path, kind: str
+) -> None:
+    contract = trained_copy.project().contract
+    kinds = {"category": "VARCHAR(8)", "integer": "INTEGER", "number": "DOUBLE PRECISION"}
+    columns = {name: kinds[column.type] for name, column in contract.columns.items()}
+    columns |= {
+        "purchased": "INTEGER",
+        "student_id": "INTEGER",
+        "registered_on": "DATE",
+        "campaign": "VARCHAR(20)",
+    }
+    rows = sample_rows(contract, 40, seed=1).select(list(contract.columns)).rows()
+    with own_database(kind, tmp_path) as database:
+        database.execute(
+            f"CREATE TABLE students ({', '.join(f'{name} {kind}' for name, kind in columns.items())})",
+            *(
+                f"INSERT INTO students VALUES ({', '.join(map(repr, row))}, {place % 3 % 2}, {place}, "
+                f"'202{5 + place % 2}-06-01', '{'spring' if place < 30 else 'autumn'}')"
+                for place, row in enumerate(rows)
+            ),
+        )
+        trained_copy.change(**yaml.safe_load(shown_block("docs/sql.md", "data:\n  source:\n    kind: sql")))
+        outcome = trained_copy.run("data", "check", "--json", environ={"SHOP_URL": database.url})
+        assert outcome.code == 0, outcome.err
+        assert json.loads(outcome.out)["read"] == 15  # of 30 in spring every second registered in 2025
 
 
 @pytest.fixture

@@ -7,12 +7,10 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import signal
 import socketserver
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import ROOT
+from tests.shown import run_shown
 
 from tabloop.config.alerts import AlertsConfig
 from tabloop.errors import ConfigError
@@ -124,10 +122,7 @@ def outbox(folder: Path) -> list[str]:
 
 def documented_check() -> Any:
     """The function that docs/retraining.md gives to receivers."""
-    page = (ROOT / "docs" / "retraining.md").read_text()
-    (snippet,) = re.findall(r"(    import base64.*?\n)(?!    |\n)", page, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(textwrap.dedent(snippet), names)  # noqa: S102 - it is our own page
+    _, names = run_shown("docs/retraining.md", "import base64")
     return names["is_from_tabloop"]
 
 

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from tests.conftest import ROOT, Workspace
+from tests.shown import run_shown, run_shown_alone, shown_block
 
 import tabloop.artifacts.reference
 import tabloop.cli.reference
@@ -100,10 +99,23 @@ def test_the_readme_runs(trained_copy: Workspace) -> None:
     run_page(trained_copy, "README.md")
 
 
+@pytest.mark.soak  # trains the default's candidates on some rows
+def test_the_python_of_the_readme_runs(
+    tmp_path: Path, students: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in QUICK_RUN.items():
+        monkeypatch.setenv(name, value)
+    frame = students.head(2000).rename({"purchased": "churned"})
+    with contextlib.chdir(tmp_path):
+        names = {"frame": frame}
+        exec(shown_block("README.md", "import tabloop as tl"), names)  # noqa: S102 - our own page
+    assert (tmp_path / "artifacts" / "champion").exists()
+
+
 def test_the_quickstart_runs_in_an_empty_folder(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     run_page(workspace, "docs/quickstart.md")
-    run_snippet("quickstart.md", "import joblib", tmp_path)
+    run_shown("docs/quickstart.md", "import joblib", tmp_path)
 
 
 def test_the_python_page_runs_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,41 +123,27 @@ def test_the_python_page_runs_in_an_empty_folder(tmp_path: Path, monkeypatch: py
     run_page(workspace, "docs/python.md")
     for name, value in QUICK_RUN.items():
         monkeypatch.setenv(name, value)
-    assert run_snippet("python.md", "import polars as pl", tmp_path).startswith("True 0.")
+    assert run_shown("docs/python.md", "import polars as pl", tmp_path)[0].startswith("True 0.")
     run_page(workspace, "docs/python.md", after="python")
-    assert "False" in run_snippet(
-        "python.md", "import polars\n    import tabloop as tl\n\n    project", tmp_path
-    )
-    run_snippet("python.md", "from sklearn.base import clone", tmp_path)
+    said, _ = run_shown("docs/python.md", "import polars\nimport tabloop as tl\n\nproject", tmp_path)
+    assert "False" in said
+    run_shown("docs/python.md", "from sklearn.base import clone", tmp_path)
+    _, names = run_shown("docs/python.md", "import pandas", tmp_path)
+    assert list(names["reference"]) == list(names["current"])
+    assert len(names["reference"]) > len(names["test"]) > 0
 
 
 def test_the_chart_of_its_page_is_drawn(tmp_path: Path) -> None:
-    run_snippet("charts.md", "from tabloop.charts.dots import Estimate", tmp_path)
+    run_shown("docs/charts.md", "from tabloop.charts.dots import Estimate", tmp_path)
 
 
 def test_the_exported_model_runs_without_tabloop(trained_copy: Workspace) -> None:
-    shown = run_snippet("onnx.md", "import numpy as np, onnxruntime", trained_copy.folder, alone=True)
+    shown = run_shown_alone("docs/onnx.md", "import numpy as np, onnxruntime", trained_copy.folder)
     probability, decision = shown.split()
     assert 0 < float(probability) < 1
     assert decision in ("True", "False")
     shutil.copy(trained_copy.folder / "data" / "ml_datasource.csv", trained_copy.folder / "students.csv")
     run_page(trained_copy, "docs/onnx.md")
-
-
-def run_snippet(page: str, start: str, folder: Path, *, alone: bool = False) -> str:
-    """Run the Python that a page shows: here, or in a process of its own, which imports all anew."""
-    text = (ROOT / "docs" / page).read_text()
-    (snippet,) = re.findall(rf"(    {re.escape(start)}.*?\n)(?!\n?    )", text, re.S)
-    code = textwrap.dedent(snippet)
-    if alone:
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as said:
-        exec(compile(code, page, "exec"), {"__name__": "__main__"})  # noqa: S102 - our own page
-    return said.getvalue()
 
 
 def test_contributing_names_targets_that_exist() -> None:

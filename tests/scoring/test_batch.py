@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
-import textwrap
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 import polars as pl
 import pyarrow as pa
 import pytest
-from tests.conftest import ROOT, Workspace
+from tests.conftest import Workspace
+from tests.shown import run_shown_alone
 
 from tabloop.api.model import load
 from tabloop.errors import DataError
@@ -83,24 +82,26 @@ def test_columns_that_are_not_the_contracts_are_said(trained: Workspace, visits:
 
 
 @pytest.mark.parametrize(
-    ("library", "start"),
-    [("polars", "import polars as pl"), ("duckdb", "import duckdb"), ("dask", "import dask.dataframe"),
-     ("pyspark", "from pyspark.sql import")],
-)  # fmt: skip
+    ("library", "run"),
+    [
+        ("polars", partial(run_shown_alone, "docs/scale.md", "import polars as pl")),
+        ("duckdb", partial(run_shown_alone, "docs/scale.md", "import duckdb")),
+        ("dask", partial(run_shown_alone, "docs/scale.md", "import dask.dataframe")),
+        ("pyspark", partial(run_shown_alone, "docs/scale.md", "from pyspark.sql import")),
+    ],
+    ids=["polars", "duckdb", "dask", "pyspark"],
+)
 def test_the_page_shows_what_runs_in_other_engines(
-    trained_copy: Workspace, visits: pl.DataFrame, expected: pl.DataFrame, library: str, start: str
+    trained_copy: Workspace,
+    visits: pl.DataFrame,
+    expected: pl.DataFrame,
+    library: str,
+    run: Callable[..., str],
 ) -> None:
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     visits.write_parquet(trained_copy.folder / "visits.parquet")
-    text = (ROOT / "docs" / "scale.md").read_text()
-    (snippet,) = re.findall(rf"(    {re.escape(start)}.*?\n)(?!\n?    )", text, re.S)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(snippet)],
-        cwd=trained_copy.folder, capture_output=True, text=True, check=False,
-        env=os.environ | {"PYSPARK_PYTHON": sys.executable},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    run(trained_copy.folder, environ={"PYSPARK_PYTHON": sys.executable})
     (answered,) = trained_copy.folder.glob("answered*")
     parts = list(answered.glob("*.parquet")) if answered.is_dir() else [answered]
     found = pl.concat([pl.read_parquet(part).select(expected.columns) for part in parts])

@@ -9,7 +9,7 @@ import pandas
 import polars
 import pytest
 from tests.artifacts.prediction_log.log_kit import append, ids, live, open_log
-from tests.conftest import ROOT
+from tests.shown import shown_block
 
 from tabloop.artifacts.prediction_log.folder import is_in_order, rotated_files
 from tabloop.artifacts.prediction_log.ids import PredictionIds
@@ -156,8 +156,8 @@ def test_other_programs_read_it_as_the_page_says(folder: Path, monkeypatch: pyte
     project.mkdir()
     (project / "artifacts").symlink_to(folder)
     monkeypatch.chdir(project)
-    page = (ROOT / "docs" / "prediction-log.md").read_text()
-    pandas_call, polars_call, duckdb_call = page.split("```python\n")[1].split("```")[0].splitlines()
+    shown = shown_block("docs/prediction-log.md", "pandas.read_json(")
+    pandas_call, polars_call, duckdb_call = shown.splitlines()
     n_live = len(live(folder).read_bytes().splitlines())
     assert len(eval(pandas_call, {"pandas": pandas})) == n_live  # noqa: S307 - our own page
     assert eval(polars_call, {"polars": polars}).height == n_live  # noqa: S307
