@@ -41,8 +41,9 @@ def strange(shared_folders: SharedFolders, students: pl.DataFrame) -> Workspace:
     """A workspace with a champion whose categories strangers named."""
 
     def fill(folder: Path) -> None:
-        named = pl.Series([NAMES[place % len(NAMES)] for place in range(600)])
-        made = make_workspace(folder, students.head(600).with_columns(named.alias("student_country")))
+        # most rows have the first name, so that it is a segment
+        named = pl.Series([NAMES[place % len(NAMES) if place % 7 > 4 else 0] for place in range(900)])
+        made = make_workspace(folder, students.head(900).with_columns(named.alias("student_country")))
         settings = made.settings()
         columns = settings["contract"]["columns"]
         columns["student_country"] = {"type": "category", "open": True, "max_length": 20_000}
@@ -51,7 +52,7 @@ def strange(shared_folders: SharedFolders, students: pl.DataFrame) -> Workspace:
             contract={"columns": columns},
             training={"candidates": {"decision_tree": {"max_depth": 3}}},
             preprocessing={"min_category_rows": 10},
-            monitoring={"test_window_rows": 100, "drift_min_samples": 15, "segments": ["student_country"]},
+            monitoring={"test_window_rows": 100, "drift_min_samples": 50, "segments": ["student_country"]},
         )
         outcome = made.run("run", "--json")
         assert outcome.code == 0, outcome.err
@@ -223,7 +224,7 @@ def test_a_feature_is_shown_beside_the_training_rows(busy: Server, browser: Brow
     assert "שלום" in seen.text()
     assert "\\u202eevil" in seen.text()
     segments = "[...document.querySelectorAll('.heat')][1]"
-    assert browser.run(f"return {segments}.querySelectorAll('tbody tr').length") >= 4
+    assert "<script>" in browser.run(f"return {segments}.querySelector('tbody').innerText")
     # Escape closes, and goes back to where it was opened
     browser.run(f"const one = {segments}.querySelector('button'); one.focus(); one.click()")
     browser.wait_for("return document.activeElement.id === 'feature'")

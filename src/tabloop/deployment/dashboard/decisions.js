@@ -1,7 +1,7 @@
 // Decisions: search the prediction log; one decision with its reasons and its outcome.
 
 import { barChart } from "./charts.js";
-import { closing, empty, figure, h, prose, stranger, table, visible } from "./dom.js";
+import { closing, empty, figure, h, prose, stranger, table, visible, wayBack } from "./dom.js";
 import { moment, number, plural } from "./format.js";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -13,7 +13,7 @@ const state = {
   chosen: null,
   detail: null,
   problem: null,
-  opener: null,
+  back: null,
 };
 
 export const decisions = {
@@ -34,7 +34,7 @@ export const decisions = {
     if (state.chosen === null) return;
     Object.assign(state, { chosen: null, detail: null });
     context.redraw();
-    state.opener?.focus();
+    state.back?.();
   },
   async load(ask) {
     state.ask = ask;
@@ -81,7 +81,7 @@ async function guarded(context, act) {
 }
 
 async function choose(context, id) {
-  state.opener = document.activeElement;
+  state.back = wayBack();
   state.chosen = id;
   state.detail = null;
   context.redraw();
@@ -191,6 +191,7 @@ function list(context) {
             {
               type: "button",
               class: "link",
+              "data-open": line.prediction_id,
               "aria-pressed": String(state.chosen === line.prediction_id),
               click: () => choose(context, line.prediction_id),
             },

@@ -107,6 +107,14 @@ export const announce = (text) => {
   document.getElementById("said").textContent = text;
 };
 
+// A way back to what was focused: the element that opens the same, since what was drawn anew may be another.
+export function wayBack() {
+  const opener = document.activeElement;
+  const { open } = opener.dataset;
+  const same = () => [...document.querySelectorAll("[data-open]")].find((each) => each.dataset.open === open);
+  return () => ((open === undefined ? null : same()) ?? opener).focus();
+}
+
 // The button that closes what was opened.
 export function closing(close) {
   return h("p", null, h("button", { type: "button", click: close }, "Close"));

@@ -1,7 +1,7 @@
 // Drift: every feature against its limit, window after window; one feature beside the training rows.
 
 import { barChart, histogram, lineChart } from "./charts.js";
-import { closing, empty, figure, h, prose, stranger, table, visible } from "./dom.js";
+import { closing, empty, figure, h, prose, stranger, table, visible, wayBack } from "./dom.js";
 import { moment, number, pValue, percent, plural, whole } from "./format.js";
 import { rangeChoice, ranges } from "./range.js";
 
@@ -15,7 +15,7 @@ const state = {
   feature: null,
   all: false,
   range: "month",
-  opener: null,
+  back: null,
 };
 
 export const drift = {
@@ -29,7 +29,7 @@ export const drift = {
     if (state.chosen === null) return;
     Object.assign(state, { chosen: null, feature: null });
     context.redraw();
-    state.opener?.focus();
+    state.back?.();
   },
   async load(ask) {
     const query = { hours: ranges[state.range].hours, periods: window.innerWidth < 600 ? 14 : 48 };
@@ -115,7 +115,7 @@ const LEVEL_WORDS = {
 };
 
 function choose(context, name, period) {
-  state.opener = document.activeElement;
+  state.back = wayBack();
   Object.assign(state, { chosen: name, period, feature: null });
   context.redraw();
   context.reload().then(() => document.getElementById("feature")?.focus());
@@ -172,6 +172,7 @@ function heatTable(context, { caption, header, names, periods, peakOf, featureOf
                 {
                   type: "button",
                   class: "link",
+                  "data-open": `${header} ${name}`,
                   "aria-pressed": String(state.chosen === feature),
                   click: () => choose(context, feature, null),
                 },

@@ -120,7 +120,7 @@ function signIn() {
       setKey(null);
       access = { ...access, roles: [] };
     }
-    enter();
+    enter({ byHand: refused === null });
   };
   return [
     h("h1", { id: "title", tabindex: "-1" }, "Sign in"),

@@ -25,7 +25,7 @@ export const now = {
   forget() {
     Object.assign(state, { overview: null, health: null, traffic: null, windows: null });
   },
-  async load(ask) {
+  async load(ask, context) {
     const query = { hours: ranges[state.range].hours, periods: 96 };
     const [overview, health, traffic, windows] = await Promise.all([
       ask("monitoring/overview"),
@@ -33,6 +33,9 @@ export const now = {
       ask("monitoring/traffic", { query }),
       ask("monitoring/windows", { query: { hours: Math.max(24, query.hours), periods: 60 } }),
     ]);
+    const names = (told) => told?.alarms.map((alarm) => alarm.name).join(", ");
+    if (state.overview !== null && names(state.overview) !== names(overview))
+      context.announce(`${plural(overview.alarms.length, "alarm is", "alarms are")} on. ${names(overview)}`);
     Object.assign(state, { overview, health, traffic, windows });
   },
   render(context) {

@@ -240,7 +240,6 @@ function sideBySide(context) {
         ["promise", ...details.map((each) => prose(each.promise ?? NONE, 200))],
         ["threshold", ...details.map((each) => figure(number(each.summary.threshold, 6)))],
       ],
-      { stacked: false },
     ),
     h("h3", null, "Data"),
     table(
@@ -397,7 +396,7 @@ function mayAct(context) {
   if (!context.keysInForce)
     return h(
       "p",
-      { class: "small" },
+      { class: "small screen" },
       "Nobody may act through a service without API keys. On the command line ",
       h("code", null, "tabloop rollback"),
       ", ",
@@ -408,7 +407,7 @@ function mayAct(context) {
     );
   return context.may("operate")
     ? null
-    : h("p", { class: "small" }, "This key sees. Acting takes a key with the role operate.");
+    : h("p", { class: "small screen" }, "This key sees. Acting takes a key with the role operate.");
 }
 
 async function act(context, path, body, said) {
@@ -467,7 +466,7 @@ function operations(context) {
     act(context, "retrain", { reason }, () => "A retraining began; what it says stands below.");
   };
   return [
-    h("h2", null, "Operate"),
+    h("h2", { class: "screen" }, "Operate"),
     problem === null ? null : h("p", { class: "verdict bad", role: "alert" }, prose(problem, 600)),
     done === null ? null : h("p", { class: "verdict good" }, prose(done, 600)),
     refused,

@@ -79,10 +79,11 @@ export const streams = {
           `at most ${whole(consumer.deepest_queue_rows)} waited in the process`,
         ),
       ),
+      h("h2", null, "Since this page is open"),
       h(
         "div",
         { class: "charts" },
-        lineChart("Throughput", "Events a second, since this page is open.", {
+        lineChart("Throughput", "Events a second.", {
           fromZero: true,
           lines: [
             {
@@ -92,7 +93,7 @@ export const streams = {
             },
           ],
         }),
-        lineChart("Lag", "Events that wait in the broker, since this page is open.", {
+        lineChart("Lag", "Events that wait in the broker.", {
           fromZero: true,
           lines: [
             {
