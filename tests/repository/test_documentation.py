@@ -115,7 +115,6 @@ def test_the_python_of_the_readme_runs(
 def test_the_quickstart_runs_in_an_empty_folder(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     run_page(workspace, "docs/quickstart.md")
-    run_shown("docs/quickstart.md", "import joblib", tmp_path)
 
 
 def test_the_python_page_runs_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
