@@ -36,6 +36,14 @@ class Failing(LogisticRegression):
     def fit(self, X, y, sample_weight=None):
         raise ValueError("this one always fails")
 
+class Fragile(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        place = pathlib.Path(__file__).parent / "no-memory-below"
+        if place.exists() and int(place.read_text()) == os.getppid():
+            place.with_name("died").touch()
+            os.kill(os.getpid(), 9)
+        return super().fit(X, y, sample_weight)
+
 class Dying(LogisticRegression):
     def fit(self, X, y, sample_weight=None):
         os._exit(139)
@@ -157,6 +165,19 @@ def test_a_node_that_is_killed_costs_the_tasks_that_ran_there_and_changes_nothin
     assert training.returncode == 0, said
     assert contents(project, "there") == here
     assert len(list(project.folder.glob("begun-*"))) > 2 * len(fits), "no task was lost"
+
+
+@pytest.mark.soak
+def test_a_task_that_one_node_has_no_memory_for_runs_again_on_another(
+    project: Workspace, two_nodes: dict[str, Any]
+) -> None:
+    # the kernel, short of memory, ends a process by SIGKILL
+    project.change(training={"candidates": TREES | {"fragile": own("Fragile")}})
+    here = trained(project, "here")
+    (raylet,) = two_nodes["raylets"]
+    (project.folder / "no-memory-below").write_text(str(raylet))
+    assert trained(project, "there", "--engine", "ray", "--address", two_nodes["address"]) == here
+    assert (project.folder / "died").exists(), "it never ran there"
 
 
 @pytest.mark.soak

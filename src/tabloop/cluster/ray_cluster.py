@@ -129,6 +129,13 @@ def node_lives(ray: Any, node_id: str) -> Any:
     return _pinned(ray, node_id, alive)
 
 
+def preferred(node_id: str) -> Any:
+    """Say, as an option of a task, on which node it is to run as long as that one lives."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node_id, soft=True)
+
+
 def _pinned(ray: Any, node_id: str, function: Callable[[], Any]) -> Any:
     """Run a function on one node, whatever is busy there; give the reference of its answer."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tabloop.cluster.ray_cluster import ClusterNode, here, node_lives
+from tabloop.cluster.ray_cluster import ClusterNode, here, node_lives, preferred
 from tabloop.errors import ClusterError
 from tabloop.progress import PoolState
 from tabloop.training.ray_worker import LaidRows, SentBench, Started, run_there
@@ -34,7 +34,7 @@ class RayEngine:
 
     A task reserves a CPU, the trees of a forest more where some would be idle. Tasks that ran on a node that
     is lost run again elsewhere. One whose process died although its node lives runs again when nothing else
-    does, and has failed when it dies then, too, as it has on one machine.
+    does, on another node where there is one, and has failed when it dies then, too, as it has on one machine.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class RayEngine:
         self, ray: Any, nodes: Sequence[ClusterNode], modules: tuple[str, ...], workers: int | None
     ) -> None:
         cpus = [int(node.cpus) for node in nodes]
-        self._ray = ray
+        self._ray, self._nodes = ray, nodes
         self._cores = max(1, min(sum(cpus), workers or sum(cpus)))
         self._most_threads = max(1, *cpus)
         self._modules = modules
@@ -91,7 +91,9 @@ class RayEngine:
             bench.folder, bench.contract, bench.preprocessing, bench.seed,
             self._lay(bench), here(self._modules), self._modules,
         )  # fmt: skip
-        work = _Work(self._ray, self._task, self._ray.put(sent), bench, schedule, len(tasks), watch)
+        work = _Work(
+            self._ray, self._nodes, self._task, self._ray.put(sent), bench, schedule, len(tasks), watch
+        )
         try:
             work.finish()
         finally:
@@ -124,6 +126,7 @@ class _Work:
     def __init__(
         self,
         ray: Any,
+        nodes: Sequence[ClusterNode],
         task: Any,
         sent: Any,
         bench: Workbench,
@@ -132,12 +135,12 @@ class _Work:
         watch: Watcher | None,
     ) -> None:
         self.outcomes: dict[TaskKey, TaskOutcome] = {}
-        self._ray, self._task, self._sent = ray, task, sent
+        self._ray, self._nodes, self._task, self._sent = ray, nodes, task, sent
         self._bench, self._schedule = bench, schedule
         self._total, self._watch = total, watch
         self._running: dict[Any, _Attempt] = {}
         self._judged: dict[Any, _Attempt] = {}
-        self._suspects: list[Task] = []
+        self._suspects: list[_Attempt] = []
         self._nodes_lost: Counter[TaskKey] = Counter()
 
     def finish(self) -> None:
@@ -171,11 +174,18 @@ class _Work:
         while self._schedule.pending and self._schedule.free_cores > 0:
             self._send(*self._schedule.next())
         if self._suspects and not self._running and not self._judged:
-            self._send(self._suspects.pop(0), 1, is_alone=True)
+            suspect = self._suspects.pop(0)
+            self._send(suspect.task, 1, away_from=suspect.node_id)
 
-    def _send(self, task: Task, threads: int, *, is_alone: bool = False) -> None:
-        stream = self._task.options(num_cpus=threads).remote(self._sent, task, threads)
-        self._running[stream] = _Attempt(task, is_alone)
+    def _send(self, task: Task, threads: int, *, away_from: str | None = None) -> None:
+        """Send a task, one that died on a node to that of the others which has most memory."""
+        options: dict[str, Any] = {"num_cpus": threads}
+        others = [node for node in self._nodes if away_from and node.cpus >= 1 and node.node_id != away_from]
+        if others:
+            roomiest = max(others, key=lambda node: node.memory_bytes)
+            options["scheduling_strategy"] = preferred(roomiest.node_id)
+        stream = self._task.options(**options).remote(self._sent, task, threads)
+        self._running[stream] = _Attempt(task, is_alone=away_from is not None)
         self._schedule.started(task, threads)
 
     def _tell(self) -> None:
@@ -254,7 +264,7 @@ class _Work:
     def _suspect(self, attempt: _Attempt) -> None:
         """Let a task run again when nothing else does; one that was alone already has failed."""
         if not attempt.is_alone:
-            self._suspects.append(attempt.task)
+            self._suspects.append(attempt)
             return
         outcome = TaskOutcome(attempt.task, failure=PROCESS_DIED)
         self.outcomes[attempt.task.key] = outcome
