@@ -1,9 +1,9 @@
 """Training here and on a Ray cluster, on one CPU and on two: what it takes, and whether the results agree.
 
-Students are drawn by the bundled generator. Each engine trains four kinds of candidates: not SVM and k nearest
-neighbours, whose rows are capped. The cluster is one on this machine, or that of `--address`; joining it
-(asking its nodes included) and leaving it are told apart from the training. Processor seconds are those of the
-command and of every process that it started, so that they depend little on what else the machine does.
+Students are drawn by the bundled generator. Each engine trains four kinds of candidates: not SVM and k
+nearest neighbours, whose rows are capped. The cluster is one on this machine, or that of `--address`; joining
+it (asking its nodes included) and leaving it are told apart from the training. Processor seconds are those of
+the command and of every process that it started, so that they depend little on what else the machine does.
 
     python -m benchmarks.training_engines --rows 10000 100000
 """
@@ -109,7 +109,8 @@ def main() -> None:
         found = measure(engine, int(workers), int(rows), given.address)
         print(
             f"| {int(rows):,} | {engine} | {workers} | {found.open_s:.1f} | {found.train_s:.1f} "
-            f"| {found.close_s:.1f} | {found.open_cpu_s:.1f} | {found.train_cpu_s:.1f} | `{found.predictions}` |",
+            f"| {found.close_s:.1f} | {found.open_cpu_s:.1f} | {found.train_cpu_s:.1f} "
+            f"| `{found.predictions}` |",
             flush=True,
         )
         return

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from tests.cluster.two_nodes import kill_node, two_nodes
+from tests.cluster.two_nodes import children, kill_node, two_nodes
 from tests.conftest import Workspace
 from tests.scoring.test_data_set import answers, contents
 
@@ -67,6 +71,44 @@ def test_a_node_that_is_killed_costs_no_row_and_doubles_none(
     assert "visits/day=31/a.parquet: not a Parquet file" in outcome.err
     places = answers(folder / "again")["place"].to_list()
     assert places == [place for place in range(rows.height) if place // 20_000 != 31]
+
+
+@pytest.mark.soak
+def test_a_file_that_its_workers_have_no_memory_for_fails_alone_by_name(data_set: Workspace) -> None:
+    # the kernel, short of memory, ends a process by SIGKILL
+    rows = sample_rows(data_set.project().contract, 400_000, seed=5)
+    (data_set.folder / "visits/day=2026-11-09").mkdir()
+    rows.write_parquet(data_set.folder / "visits/day=2026-11-09/large.parquet")
+    assert data_set.run("score", "visits", "--output", "here").code == 0
+    arguments = ("score", "visits", "--output", "there", "--engine", "ray")
+    driver = subprocess.Popen(
+        [sys.executable, "-c", "from tabloop.cli import main; main()", *arguments],
+        cwd=data_set.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    seen: dict[int, float] = {}
+    while driver.poll() is None:
+        for pid in at_work(driver.pid):
+            # the small files are done sooner
+            if time.monotonic() - seen.setdefault(pid, time.monotonic()) > 0.5:
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    said, _ = driver.communicate()
+    assert driver.returncode == 2, said
+    assert "1 of 7 files could not be scored" in said
+    assert "day=2026-11-09/large.parquet: its worker died 3 times (out of memory" in said
+    again = data_set.run_process(*arguments)
+    assert again.code == 0, again.err
+    assert contents(data_set.folder / "there") == contents(data_set.folder / "here")
+
+
+def at_work(driver: int) -> list[int]:
+    """The workers of a driver that are at a file: Ray names their processes so."""
+    found = []
+    for pid in children(driver):
+        with contextlib.suppress(OSError):
+            if "_Worker.do" in Path(f"/proc/{pid}/cmdline").read_text():
+                found.append(pid)
+    return found
 
 
 def test_a_cluster_that_is_not_there_is_one_clear_error(data_set: Workspace) -> None:
