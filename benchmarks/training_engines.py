@@ -5,7 +5,7 @@ nearest neighbours, whose rows are capped. The cluster is one on this machine, o
 it (asking its nodes included) and leaving it are told apart from the training. Processor seconds are those of
 the command and of every process that it started, so that they depend little on what else the machine does.
 
-    python -m benchmarks.training_engines --rows 10000 100000
+    python -m benchmarks.training_engines --rows 5000 20000
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tabloop.training.engine import open_engine
 from tabloop.training.train import train_model
 
 ROOT = Path(__file__).parents[1]
-CANDIDATES = "{logistic_regression: {}, decision_tree: {}, hist_gradient_boosting: {}, random_forest: {}}"
+CANDIDATES = "{logistic_regression: {}, decision_tree: {}, hist_gradient_boosting: {}, random_forest: {n_estimators: 100}}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _cpu_s() -> float:
 def main() -> None:
     """Measure each case in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[5_000, 20_000])
     parser.add_argument("--address", help="the head of a cluster that runs already")
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
