@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tabloop.cores import cpu_count
@@ -79,11 +78,9 @@ def joined_cluster(address: str | None = None, *, needed_by: str) -> Iterator[An
     require_extra("ray", needed_by)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # there is no GPU, and no word about it
-    found = cluster_address(address)
-    if found:
-        _offer_token()
     import ray
 
+    found = cluster_address(address)
     local: Mapping[str, Any] = {"num_cpus": cpu_count(), "object_store_memory": _LOCAL_OBJECT_STORE_BYTES,
                              "include_dashboard": False}  # fmt: skip
     try:
@@ -94,23 +91,13 @@ def joined_cluster(address: str | None = None, *, needed_by: str) -> Iterator[An
         where = f"Ray at {found}" if found else "a Ray cluster on this machine"
         raise ClusterError(
             f"{where}: cannot be joined: {_first_lines(error)}; `ray status --address {found or 'auto'}` "
-            f"tells more; --address or {_ADDRESS_VARIABLE} names the cluster, RAY_AUTH_TOKEN its token where "
-            "it has one"
+            f"tells more; --address or {_ADDRESS_VARIABLE} names the cluster; where it asks for a token, "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN give it"
         ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
-
-
-def _offer_token() -> None:
-    """Show the token of a cluster where this machine has one: for a named address Ray itself does not.
-
-    `ray start --head` asks for it as soon as there is one, and a cluster on one machine makes one.
-    """
-    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if named or (Path.home() / ".ray" / "auth_token").exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _require_listener(address: str | None) -> None:

@@ -200,7 +200,10 @@ class _Work:
         try:
             said = self._ray.get(next(stream))
         except errors.RayTaskError as error:
-            raise _failed_there(error) from error
+            if not isinstance(error.cause, errors.RayError):
+                raise _failed_there(error) from error
+            self._lost(stream)  # the rows did not get there
+            self._run_again(attempt)
         except errors.OutOfMemoryError:  # its node lives, and is short of memory
             self._lost(stream)
             self._suspect(attempt)
