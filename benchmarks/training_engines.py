@@ -31,7 +31,10 @@ from tabloop.training.engine import open_engine
 from tabloop.training.train import train_model
 
 ROOT = Path(__file__).parents[1]
-CANDIDATES = "{logistic_regression: {}, decision_tree: {}, hist_gradient_boosting: {}, random_forest: {n_estimators: 100}}"
+CANDIDATES = (
+    "{logistic_regression: {}, decision_tree: {}, hist_gradient_boosting: {}, "
+    "random_forest: {n_estimators: 100}}"
+)
 
 
 @dataclass(frozen=True)
