@@ -93,6 +93,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, overrides: list[str], said: str) 
         (["data.weight=days", "seed=1"], "\n  data.weight: days has to be a number"),
         (["data.split={kind: group, column: shop}", "business.capacity=50"], "data.split.kind: group, expected null"),
         (["data.weight=persons", "business.costs={hit: 1, false_alarm: 1}"], "business.costs: got a value with data"),
+        (["data.weight=persons", "training.candidates={knn: {kind: k_neighbors}}"], "candidates.knn: k nearest neighbours take no row weights"),
         (["business.costs={hit: -1, false_alarm: 1}"], "\n  business.costs.hit: got -1, expected at least 0"),
         (["business.costs={hit: 1}"], "\n  business.costs.false_alarm: missing"),
         (["training.search={seconds: 0}"], "\n  training.search.seconds: got 0, expected more than 0"),

@@ -15,10 +15,13 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tabloop.artifacts.documents.evaluation import Evaluation
+from tabloop.artifacts.layout import EVALUATION
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.row_hash import row_hashes
 from tabloop.data.run_data import load_run_data
 from tabloop.errors import DataError
+from tabloop.lifecycle.describe import describe_run
 from tabloop.lifecycle.learning_curve import learning_curve_run
 from tabloop.lifecycle.run_all import run_all
 from tabloop.retraining.data import build_retraining_data, load_judged_rows
@@ -27,6 +30,7 @@ from tests.conftest import ROOT, QuietProgress, Workspace, make_workspace
 from tests.retraining.retraining_kit import Live
 
 NUMBERS = ["days_on_platform", "minutes_watched", "courses_started"]
+NEIGHBOURS = {"kind": "estimator", "import_path": "sklearn.neighbors.KNeighborsClassifier"}
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -225,14 +229,14 @@ def test_weights_count_in_fitting_and_in_the_figures(tmp_path: Path, rows: pl.Da
     workspace = shop(tmp_path / "p", weighted, {"kind": "time", "column": "came"}, columns={})
     workspace.change(
         data={"weight": "persons"},
-        training={"candidates": {"logistic_regression": {}, "k_neighbors": {}, "decision_tree": {}}},
+        training={"candidates": {"logistic_regression": {}, "neighbours": NEIGHBOURS, "decision_tree": {}}},
     )
     trained = workspace.run("train")
     assert trained.code == 0, trained.err
     run = RunStore(workspace.model_dir).runs()[-1]
     metrics = run.metrics
     failed = {each.name: each.failure for each in metrics.cv_ranking if each.failure}
-    assert set(failed) == {"k_neighbors"}
+    assert set(failed) == {"neighbours"}
     assert "takes no row weights" in str(failed)
     in_order = weighted.sort("came")
     train, test = in_order[: -metrics.test_rows], in_order[-metrics.test_rows :]
@@ -259,6 +263,21 @@ def test_weights_count_in_fitting_and_in_the_figures(tmp_path: Path, rows: pl.Da
         assert metrics.precision == pytest.approx(precision_score(y, decided, sample_weight=w_test))
         assert metrics.recall == pytest.approx(recall_score(y, decided, sample_weight=w_test))
     assert metrics.best_model_name == "logistic_regression", figures
+    exported = workspace.run("export")
+    assert exported.code == 0, exported.err
+    run = RunStore(workspace.model_dir).get(run.run_id)
+    describe_run(run, data)
+    evaluation = run.read_as(Evaluation, EVALUATION)
+    assert evaluation.weight_column == "persons"
+    table = evaluation.confusion
+    hit, alarm = table.true_positive.per_1000, table.false_positive.per_1000
+    assert hit / (hit + alarm) == pytest.approx(metrics.precision)
+    assert hit / (hit + table.false_negative.per_1000) == pytest.approx(metrics.recall)
+    assert evaluation.positive_share == pytest.approx(float(np.average(test["purchased"], weights=w_test)))
+    for name in ("average_precision", "f1", "brier_score", "expected_calibration_error"):
+        figure = evaluation.figures[name]
+        assert figure.value == pytest.approx(getattr(metrics, name), abs=1e-6), name
+        assert figure.interval[0] <= figure.value <= figure.interval[1]
 
 
 @pytest.mark.parametrize(

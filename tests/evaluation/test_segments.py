@@ -8,6 +8,7 @@ import pytest
 
 from tabloop.contract.contract import Contract
 from tabloop.evaluation.segments import measure_bands
+from tabloop.statistics.row_marks import RowMarks
 
 CONTRACT = Contract.from_dict(
     {
@@ -45,3 +46,26 @@ def test_bands_are_those_of_the_training_rows_and_count_every_test_row_once() ->
     assert [each.is_small for each in own][-2:] == [True, True]
     assert not own[0].is_small
     assert own[0].is_band
+
+
+def test_bands_of_weighted_rows_are_those_of_rows_that_stand_there_as_often() -> None:
+    rng = np.random.default_rng(5)
+    n = 400
+    test = pl.DataFrame({"constant": [1.0] * n, "age": rng.normal(size=n), "income": rng.normal(size=n)})
+    y_true = (rng.random(n) < 0.5).astype(np.int8)
+    y_proba = np.clip(0.3 * y_true + 0.7 * rng.random(n), 0, 1)
+    weights = rng.integers(0, 4, n)
+    often = np.repeat(np.arange(n), weights)
+    marks = RowMarks(weights=weights.astype(np.float64))
+    weighted = measure_bands(CONTRACT, test, test, y_true, y_proba, 0.5, marks=marks)
+    repeated = measure_bands(CONTRACT, test, test[often], y_true[often], y_proba[often], 0.5)
+    assert len(weighted) == len(repeated) > 4
+    for one, other in zip(weighted, repeated, strict=True):
+        assert one.value == other.value
+        assert one.precision == pytest.approx(other.precision)
+        assert one.recall == pytest.approx(other.recall)
+        assert one.roc_auc == pytest.approx(other.roc_auc)
+        assert one.rows < other.rows
+        assert one.precision_interval is not None
+        assert other.precision_interval is not None
+        assert np.diff(one.precision_interval)[0] > np.diff(other.precision_interval)[0]

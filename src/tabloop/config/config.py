@@ -24,7 +24,7 @@ from tabloop.config.retraining import RetrainingConfig
 from tabloop.config.scoring import ScoringConfig
 from tabloop.config.serving import ServingConfig
 from tabloop.config.streaming import StreamConfig
-from tabloop.config.training import TrainingConfig
+from tabloop.config.training import KNeighborsCandidate, TrainingConfig
 from tabloop.contract.columns import CategoryColumn, IntegerColumn, NumberColumn, TimestampColumn
 from tabloop.contract.columns.text_like import TextLikeColumn
 from tabloop.contract.contract import Contract, ContractConfig, name_problem
@@ -164,6 +164,17 @@ class Config(Section):
                 f"{asked[0]}: got a value with {why}, expected null: only a precision can be promised of "
                 "rows that have groups or weights; leave out data.weight and split rows by hash or time to "
                 "promise this"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _candidates_take_weights(self) -> Config:
+        candidates = self.training.candidates
+        without = [name for name, each in candidates.items() if isinstance(each, KNeighborsCandidate)]
+        if self.data.weight is not None and without:
+            raise ValueError(
+                f"training.candidates.{without[0]}: k nearest neighbours take no row weights, and "
+                f"data.weight is {self.data.weight}; leave this candidate out of training.candidates"
             )
         return self
 

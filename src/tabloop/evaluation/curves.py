@@ -14,22 +14,31 @@ from tabloop.artifacts.documents.evaluation import (
     ReliabilityBin,
     ScoreHistogram,
 )
+from tabloop.statistics.effective_counts import count_effectively, share_interval
 from tabloop.statistics.intervals import exact_interval
+from tabloop.statistics.row_marks import RowMarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _POINTS = 200
+#: Where no negative weighs anything there is no rate of theirs, and nothing to divide by.
+_LEAST = float(np.finfo(np.float64).tiny)
 _RELIABILITY_BINS, _HISTOGRAM_BINS = 10, 25
 
 
-def rate_curve(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> tuple[RatePoint, ...]:
+def rate_curve(
+    y_true: NDArray[np.int8], y_proba: NDArray[np.float64], marks: RowMarks | None = None
+) -> tuple[RatePoint, ...]:
     """Walk down the scores and count; ROC, precision-recall, gain and lift are all read from it.
 
     Parameters
     ----------
     y_true, y_proba : ndarray of shape (n_rows,)
         Labels, 0 or 1, both there, and probabilities.
+    marks : RowMarks, optional
+        Groups, which the intervals count as far as their rows are alike, and weights, by which the rates are
+        weighted.
 
     Returns
     -------
@@ -51,6 +60,8 @@ def rate_curve(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> tuple[
         by_rows = np.searchsorted(ends, np.linspace(0, rows - 1, _POINTS // 2))
         by_hits = np.searchsorted(hits[ends], np.linspace(1, positives, _POINTS // 2))
         ends = ends[np.unique(np.concatenate([by_rows, by_hits, [len(ends) - 1]]).clip(0, len(ends) - 1))]
+    if marks is not None and marks.count_differently:
+        return _marked_curve(y_true[order], scores, ends, marks.take(order))
     found, taken = hits[ends], ends + 1
     recall_low, recall_high = _exact_intervals(found, np.full(len(ends), positives))
     precision_low, precision_high = _exact_intervals(found, taken)
@@ -58,6 +69,7 @@ def rate_curve(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> tuple[
         RatePoint(
             threshold=float(scores[end]),
             predicted_positive_rows=int(taken[i]),
+            predicted_positive_share=float(taken[i] / rows),
             true_positive_rate=float(found[i] / positives),
             false_positive_rate=float((taken[i] - found[i]) / max(1, rows - positives)),
             precision=float(found[i] / taken[i]),
@@ -66,6 +78,34 @@ def rate_curve(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> tuple[
         )
         for i, end in enumerate(ends)
     )
+
+
+def _marked_curve(
+    y_true: NDArray[np.int8], scores: NDArray[np.float64], ends: NDArray[np.intp], marks: RowMarks
+) -> tuple[RatePoint, ...]:
+    """Give the points of rows that have groups or weights, in the order of their scores."""
+    is_positive = y_true == 1
+    weights = np.ones(len(y_true)) if marks.weights is None else marks.weights
+    decided = count_effectively(is_positive, marks)
+    of_positives = marks.take(is_positive)
+    total, positive = float(weights.sum()), float(weights[is_positive].sum())
+    points = []
+    for end in ends.tolist():
+        hits = float(decided.weighted_hits[end])
+        taken = np.arange(len(y_true)) <= end
+        points.append(
+            RatePoint(
+                threshold=float(scores[end]),
+                predicted_positive_rows=end + 1,
+                predicted_positive_share=float(decided.weight[end]) / total,
+                true_positive_rate=hits / positive,
+                false_positive_rate=(float(decided.weight[end]) - hits) / max(total - positive, _LEAST),
+                precision=float(decided.share[end]),
+                true_positive_interval=share_interval(taken[is_positive], of_positives),
+                precision_interval=exact_interval(float(decided.hits[end]), float(decided.trials[end])),
+            )
+        )
+    return tuple(points)
 
 
 def _exact_intervals(
@@ -77,11 +117,16 @@ def _exact_intervals(
     return low, high
 
 
-def reliability(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> tuple[ReliabilityBin, ...]:
+def reliability(
+    y_true: NDArray[np.int8], y_proba: NDArray[np.float64], marks: RowMarks | None = None
+) -> tuple[ReliabilityBin, ...]:
     """Compare probabilities with what became of the rows, in up to ten bins of about equally many rows.
 
-    Rows of equal probability stay in one bin, so there are fewer bins where few probabilities occur.
+    Rows of equal probability stay in one bin, so there are fewer bins where few probabilities occur. Weights
+    of `marks` weigh both; a bin whose rows all weigh nothing is left out.
     """
+    marks = marks or RowMarks()
+    weights = np.ones(len(y_true)) if marks.weights is None else marks.weights
     edges = np.unique(np.quantile(y_proba, np.linspace(0, 1, _RELIABILITY_BINS + 1)))
     places = (
         np.searchsorted(edges[1:-1], y_proba, side="right") if len(edges) > 2 else np.zeros(len(y_proba), int)
@@ -89,20 +134,21 @@ def reliability(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> tuple
     bins = []
     for place in np.unique(places):
         inside = places == place
-        hits, rows = int(y_true[inside].sum()), int(inside.sum())
+        if not weights[inside].any():
+            continue
         bins.append(
             ReliabilityBin(
-                rows=rows,
-                mean_probability=float(y_proba[inside].mean()),
-                observed_rate=hits / rows,
-                interval=exact_interval(hits, rows),
+                rows=int(inside.sum()),
+                mean_probability=float(np.average(y_proba[inside], weights=weights[inside])),
+                observed_rate=float(np.average(y_true[inside], weights=weights[inside])),
+                interval=share_interval(y_true[inside] == 1, marks.take(inside)),
             )
         )
     return tuple(bins)
 
 
 def score_histogram(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> ScoreHistogram:
-    """Count rows by probability and class, in 25 bins over [0, 1]."""
+    """Count rows, whatever they weigh, by probability and class, in 25 bins over [0, 1]."""
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
     negative, positive = (np.histogram(y_proba[y_true == label], edges)[0] for label in (0, 1))
     return ScoreHistogram(
@@ -112,8 +158,15 @@ def score_histogram(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> S
     )
 
 
-def confusion(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold: float) -> Confusion:
+def confusion(
+    y_true: NDArray[np.int8],
+    y_proba: NDArray[np.float64],
+    threshold: float,
+    marks: RowMarks | None = None,
+) -> Confusion:
     """Count decisions against the truth, and say what they make of 1,000 rows.
+
+    Where rows have weights, the counts are of rows and what they make of 1,000 is weighted.
 
     Examples
     --------
@@ -122,11 +175,13 @@ def confusion(y_true: NDArray[np.int8], y_proba: NDArray[np.float64], threshold:
     (500.0, 0)
     """
     decided, is_positive = y_proba >= threshold, y_true == 1
+    marks = marks or RowMarks()
+    weights = np.ones(len(y_true)) if marks.weights is None else marks.weights
 
     def count(chosen: NDArray[np.bool_]) -> Outcome:
-        rows = int(chosen.sum())
-        low, high = exact_interval(rows, len(y_true))
-        return Outcome(rows=rows, per_1000=1000 * rows / len(y_true), interval=(1000 * low, 1000 * high))
+        low, high = share_interval(chosen, marks)
+        share = float(weights[chosen].sum() / weights.sum())
+        return Outcome(rows=int(chosen.sum()), per_1000=1000 * share, interval=(1000 * low, 1000 * high))
 
     return Confusion(
         threshold=threshold,

@@ -13,7 +13,9 @@ import polars as pl
 from tabloop.artifacts.documents.evaluation import Segment
 from tabloop.contract.columns.boolean import BooleanColumn
 from tabloop.contract.contract import Contract
-from tabloop.statistics.intervals import exact_interval, roc_auc, roc_auc_interval
+from tabloop.statistics.effective_counts import share_interval
+from tabloop.statistics.intervals import roc_auc, roc_auc_interval
+from tabloop.statistics.row_marks import RowMarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +34,7 @@ def measure_segments(
     threshold: float,
     *,
     order: Sequence[str] = (),
+    marks: RowMarks | None = None,
 ) -> tuple[tuple[Segment, ...], int]:
     """Measure a model by the commonest values of its categories, and by truth values.
 
@@ -47,6 +50,8 @@ def measure_segments(
         Of the decisions.
     order : sequence of str, default=()
         Columns, those that matter most first.
+    marks : RowMarks, optional
+        Groups and weights of the measured rows, for figures and intervals.
 
     Returns
     -------
@@ -68,7 +73,9 @@ def measure_segments(
         shown = counts[name].to_list()[:_MOST_VALUES] if place < _MOST_COLUMNS else []
         left_out += counts.height - len(shown)
         texts = values.to_numpy().astype(object)
-        segments += [_segment(name, value, texts == value, y_true, y_proba, threshold) for value in shown]
+        segments += [
+            _segment(name, value, texts == value, y_true, y_proba, threshold, marks) for value in shown
+        ]
     return tuple(segments), left_out
 
 
@@ -81,6 +88,7 @@ def measure_bands(
     threshold: float,
     *,
     order: Sequence[str] = (),
+    marks: RowMarks | None = None,
 ) -> tuple[Segment, ...]:
     """Measure a model by bands of its numbers, cut at the quartiles of the training rows.
 
@@ -96,6 +104,8 @@ def measure_bands(
         Of the decisions.
     order : sequence of str, default=()
         Columns, those that matter most first.
+    marks : RowMarks, optional
+        Groups and weights of the measured rows, for figures and intervals.
 
     Returns
     -------
@@ -124,10 +134,10 @@ def measure_bands(
             inside &= True if high is None else values <= high
             if inside.any():
                 words = _band_words(low, high)
-                own = _segment(name, words, inside, y_true, y_proba, threshold)
+                own = _segment(name, words, inside, y_true, y_proba, threshold, marks)
                 segments.append(msgspec.structs.replace(own, is_band=True, low=low, high=high))
         if (missing := ~np.isfinite(values)).any():
-            own = _segment(name, "", missing, y_true, y_proba, threshold)
+            own = _segment(name, "", missing, y_true, y_proba, threshold, marks)
             segments.append(msgspec.structs.replace(own, is_band=True))
     return tuple(segments)
 
@@ -150,23 +160,27 @@ def _segment(
     y_true: NDArray[np.int8],
     y_proba: NDArray[np.float64],
     threshold: float,
+    marks: RowMarks | None,
 ) -> Segment:
     labels, scores = y_true[inside], y_proba[inside]
+    own = (marks or RowMarks()).take(inside)
+    weights = np.ones(len(labels)) if own.weights is None else own.weights
     rows, positives = len(labels), int(labels.sum())
-    decided = scores >= threshold
-    predicted, hits = int(decided.sum()), int((decided & (labels == 1)).sum())
-    both = 0 < positives < rows
+    decided, is_positive = scores >= threshold, labels == 1
+    both = 0.0 < weights[is_positive].sum() < weights.sum()
+    hits = float(weights[decided & is_positive].sum())
+    taken, there = float(weights[decided].sum()), float(weights[is_positive].sum())
     return Segment(
         column=column,
         value=value,
         rows=rows,
         positive_rows=positives,
-        predicted_positive_rows=predicted,
-        precision=hits / predicted if predicted else None,
-        recall=hits / positives if positives else None,
-        roc_auc=roc_auc(labels, scores) if both else None,
-        precision_interval=exact_interval(hits, predicted) if predicted else None,
-        recall_interval=exact_interval(hits, positives) if positives else None,
-        roc_auc_interval=roc_auc_interval(labels, scores) if both else None,
+        predicted_positive_rows=int(decided.sum()),
+        precision=hits / taken if taken else None,
+        recall=hits / there if there else None,
+        roc_auc=roc_auc(labels, scores, own.weights) if both else None,
+        precision_interval=share_interval(is_positive[decided], own.take(decided)) if taken else None,
+        recall_interval=share_interval(decided[is_positive], own.take(is_positive)) if there else None,
+        roc_auc_interval=roc_auc_interval(labels, scores, marks=own) if both else None,
         is_small=rows < FEW_ROWS or positives < _FEW_POSITIVES,
     )

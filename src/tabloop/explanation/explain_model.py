@@ -14,6 +14,7 @@ from tabloop.explanation.partial_dependence import measure_dependence
 from tabloop.inference.predictor import Predictor
 from tabloop.statistics.intervals import roc_auc
 from tabloop.statistics.related_features import most_related
+from tabloop.statistics.row_marks import RowMarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +32,7 @@ def explain_model(
     y_true: NDArray[np.int8],
     *,
     seed: int,
+    marks: RowMarks | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Explanation:
     """Measure importances, and the partial dependence of the most important columns.
@@ -51,17 +53,20 @@ def explain_model(
         Labels, both there.
     seed : int
         Of the draws and shuffles: the same rows give the same figures.
+    marks : RowMarks, optional
+        Groups and weights of the rows: figures are weighted, and intervals count groups.
     progress : callable, optional
         Told the fraction done of the importances.
     """
     numeric = {n: np.asarray(v, dtype=np.float64) for n, v in columns.items() if v.dtype != np.object_}
     texts = {n: np.unique(v, return_inverse=True)[1] for n, v in columns.items() if v.dtype == np.object_}
     names = most_related(numeric, texts, predictor.predict(columns), _MOST_COLUMNS)
+    marks = marks or RowMarks()
     places = draw_rows(y_true, rows_to_draw(len(names), len(y_true)), seed=seed)
     drawn = {name: values[places] for name, values in columns.items()}
     measured = [name for name in columns if name in names]
     importances = measure_importances(
-        predictor, drawn, y_true[places], measured, seed=seed, progress=progress
+        predictor, drawn, y_true[places], measured, seed=seed, marks=marks.take(places), progress=progress
     )
     # as they come, not by class: a mean probability does depend on the share of the classes
     few = np.sort(np.random.default_rng(seed).permutation(len(y_true))[:_DEPENDENCE_ROWS])
@@ -73,10 +78,10 @@ def explain_model(
         dependence_rows=len(few),
         repeats=REPEATS,
         columns_left_out=len(columns) - len(measured),
-        roc_auc=roc_auc(y_true[places], predictor.predict(drawn)),
+        roc_auc=roc_auc(y_true[places], predictor.predict(drawn), marks.take(places).weights),
         importances=importances,
         dependences=tuple(
-            measure_dependence(predictor, contract, sample, each.column)
+            measure_dependence(predictor, contract, sample, each.column, marks.take(few))
             for each in importances[:_DEPENDENCES]
         ),
     )

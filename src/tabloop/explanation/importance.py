@@ -11,6 +11,7 @@ from scipy import stats
 from tabloop.artifacts.documents.explanation import Importance
 from tabloop.inference.predictor import Predictor
 from tabloop.statistics.intervals import roc_auc_difference
+from tabloop.statistics.row_marks import RowMarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +60,7 @@ def measure_importances(
     measured: Sequence[str],
     *,
     seed: int,
+    marks: RowMarks | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[Importance, ...]:
     """Shuffle one column after the other and measure what the ROC-AUC loses.
@@ -77,6 +79,8 @@ def measure_importances(
         The columns to shuffle.
     seed : int
         Of the shuffles.
+    marks : RowMarks, optional
+        Groups and weights, for the ROC-AUC and its interval.
     progress : callable, optional
         Told the fraction done.
 
@@ -94,7 +98,7 @@ def measure_importances(
         losses, variances = [], []
         for _ in range(REPEATS):
             shuffled = dict(columns) | {name: columns[name][rng.permutation(len(y_true))]}
-            loss, (low, high) = roc_auc_difference(y_true, base, predictor.predict(shuffled))
+            loss, (low, high) = roc_auc_difference(y_true, base, predictor.predict(shuffled), marks=marks)
             losses.append(loss)
             variances.append(((high - low) / 2 / float(stats.norm.isf(0.025))) ** 2)
         loss = float(np.mean(losses))

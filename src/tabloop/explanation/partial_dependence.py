@@ -14,6 +14,8 @@ from scipy import stats
 from tabloop.artifacts.documents.explanation import DependencePoint, PartialDependence
 from tabloop.contract.contract import Contract
 from tabloop.inference.predictor import Predictor
+from tabloop.statistics.figure_intervals import mean_interval
+from tabloop.statistics.row_marks import RowMarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +24,11 @@ _NUMBERS, _CATEGORIES = 12, 8
 
 
 def measure_dependence(
-    predictor: Predictor, contract: Contract, columns: Mapping[str, NDArray[Any]], name: str
+    predictor: Predictor,
+    contract: Contract,
+    columns: Mapping[str, NDArray[Any]],
+    name: str,
+    marks: RowMarks | None = None,
 ) -> PartialDependence:
     """Set one column to one value after the other in all rows, and average the probability.
 
@@ -39,6 +45,8 @@ def measure_dependence(
         Inputs of the graph.
     name : str
         The column.
+    marks : RowMarks, optional
+        Groups and weights of the rows, for the mean and its interval.
 
     Returns
     -------
@@ -51,18 +59,25 @@ def measure_dependence(
     for value in _categories(values) if is_category else _numbers(values):
         same = np.full(len(values), value, dtype=values.dtype)
         found = predictor.predict(dict(columns) | {name: same})
-        mean = float(found.mean())
-        spread = float(found.std(ddof=1)) if len(found) > 1 else 0.0
-        reach = float(stats.norm.isf(0.025)) * spread / math.sqrt(len(found))
+        mean, interval = _mean(found, marks)
         points.append(
             DependencePoint(
                 value=None if is_category else float(value),
                 text=_text(contract, name, value),
                 probability=mean,
-                interval=(max(0.0, mean - reach), min(1.0, mean + reach)),
+                interval=interval,
             )
         )
     return PartialDependence(column=name, is_category=is_category, points=tuple(points))
+
+
+def _mean(found: NDArray[np.float64], marks: RowMarks | None) -> tuple[float, tuple[float, float]]:
+    if marks is not None and marks.count_differently and (marks.weights is None or marks.weights.any()):
+        return float(np.average(found, weights=marks.weights)), mean_interval(found, marks)
+    mean = float(found.mean())
+    spread = float(found.std(ddof=1)) if len(found) > 1 else 0.0
+    reach = float(stats.norm.isf(0.025)) * spread / math.sqrt(len(found))
+    return mean, (max(0.0, mean - reach), min(1.0, mean + reach))
 
 
 def _numbers(values: NDArray[Any]) -> list[Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tabloop.artifacts.documents.evaluation import Evaluation
 from tabloop.artifacts.documents.explanation import Explanation
 from tabloop.artifacts.layout import DISTRIBUTIONS, EVALUATION, EXPLANATION, QUARANTINE
@@ -22,7 +24,6 @@ from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.export import require_exported
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -46,7 +47,14 @@ def describe_run(
     columns = columns_of_frame(contract, test)
     y_true = test[contract.target.name].to_numpy()
     explanation = explain_model(
-        predictor, run.served_model, contract, columns, y_true, seed=data.config.seed, progress=progress
+        predictor,
+        run.served_model,
+        contract,
+        columns,
+        y_true,
+        seed=data.config.seed,
+        marks=data.split.test_marks,
+        progress=progress,
     )
     write_report_document(run, EXPLANATION, explanation)
     evaluate_run(run, data, predictor.predict(columns), explanation)
@@ -79,20 +87,27 @@ def evaluate_run(
     contract, test = data.contract, data.split.test
     y_true = test[contract.target.name].to_numpy()
     threshold, metrics = run.threshold, run.metrics
-    order = [each.column for each in explanation.importances]
-    segments, left_out = measure_segments(contract, test, y_true, y_proba, threshold, order=order)
-    bands = measure_bands(contract, data.split.train, test, y_true, y_proba, threshold, order=order)
+    order, marks = [each.column for each in explanation.importances], data.split.test_marks
+    segments, left_out = measure_segments(
+        contract, test, y_true, y_proba, threshold, order=order, marks=marks
+    )
+    bands = measure_bands(
+        contract, data.split.train, test, y_true, y_proba, threshold, order=order, marks=marks
+    )
+    weights = marks.weights
     evaluation = Evaluation(
         model=run.served_model,
         rows=len(y_true),
         positive_rows=int(y_true.sum()),
-        curve=rate_curve(y_true, y_proba),
-        reliability=reliability(y_true, y_proba),
+        positive_share=float(np.average(y_true, weights=weights)),
+        weight_column=data.config.data.weight,
+        curve=rate_curve(y_true, y_proba, marks),
+        reliability=reliability(y_true, y_proba, marks),
         histogram=score_histogram(y_true, y_proba),
-        confusion=confusion(y_true, y_proba, threshold),
+        confusion=confusion(y_true, y_proba, threshold, marks),
         segments=(*segments, *bands),
         segments_left_out=left_out,
         candidates=compare_candidates(metrics),
-        figures=bounded_figures(y_true, y_proba, threshold),
+        figures=bounded_figures(y_true, y_proba, threshold, marks),
     )
     write_report_document(run, EVALUATION, evaluation)

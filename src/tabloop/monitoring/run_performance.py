@@ -160,6 +160,7 @@ class RunPerformance:
         self._promise = msgspec.structs.replace(
             run.metrics.calibration.promise, confidence=config.business.confidence
         )
+        self._weight_column = run.metrics.weight_column
         self._reference = _rated_reference(reference, set(not_monitored))
         self._log = PredictionLogReader(project.model_dir, [])
         self._not_in_log: set[str] = set()
@@ -239,17 +240,26 @@ class RunPerformance:
         *,
         predictions: PredictionWindow | None = None,
     ) -> PromiseDecision:
-        """Test what was promised again, on all that is known."""
+        """Test what was promised again, on all that is known; not where the promise is one of weights."""
         labelled = self.labelled() if labelled is None else labelled
         n_windows = len(labelled) // self._test_window_rows
         stop = n_windows * self._test_window_rows
-        return decide_objective(
+        decision = decide_objective(
             self._promise,
             _counts_of(labelled),
             _counts_of(labelled.rows(stop - self._test_window_rows, stop)) if n_windows else None,
             n_windows,
             predictions=predictions,
         )
+        if self._weight_column is None:
+            return decision
+        # every outcome counts once here, and what was promised is of weights
+        said = (
+            f"the promise weighs rows by {self._weight_column}, and outcomes count each row once: "
+            f"{decision.true_positive_rows:,} of {decision.predicted_positive_rows:,} positive decisions "
+            "were right"
+        )
+        return replace(decision, verdict="undecided", reason=said)
 
     def decide_degradation(self, figures: PerformanceEstimate | RealizedPerformance) -> DegradationDecision:
         """Decide whether figures are worse than those at release."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tabloop.artifacts.documents.evaluation import Evaluation
+from tabloop.artifacts.documents.evaluation import Evaluation, RatePoint
 from tabloop.artifacts.documents.metrics import Calibration, Metrics
 from tabloop.artifacts.documents.promise import OBJECTIVE_NAMES
 from tabloop.charts.bars import Bars, histogram_chart
@@ -15,8 +15,17 @@ from tabloop.charts.lines import Line, line_chart
 from tabloop.charts.plot_area import Limit
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import number_text
-from tabloop.report.page import Figures, Listing, Section, Text
+from tabloop.report.page import Block, Figures, Listing, Section, Text
 from tabloop.report.run_documents import RunDocuments
+
+_WEIGHTED = (
+    "Figures, curves, segments and importances are weighted by {column}; their intervals are approximate. "
+    "Numbers of rows, the histogram of the probabilities, the chart of what every threshold does, the "
+    "distributions of the columns, drift and what the monitor says of outcomes count each row once."
+)
+
+#: Where nothing of a class is there, there is no rate of it, and nothing to divide by.
+_LEAST = 1e-300
 
 _FIGURES = {
     "roc_auc": "ROC-AUC", "average_precision": "average precision", "precision": "precision",
@@ -28,8 +37,10 @@ _FIGURES = {
 def quality_section(run: RunDocuments) -> Section:
     """Show the test figures and every curve behind them."""
     found = run.evaluation
-    blocks = [Listing(figures_table(run.metrics, found), f"On {run.metrics.test_rows:,} test rows, "
-                      f"{run.metrics.test_positive_rows:,} of them positive.")]  # fmt: skip
+    said = f"On {run.metrics.test_rows:,} test rows, {run.metrics.test_positive_rows:,} of them positive."
+    blocks: list[Block] = [Listing(figures_table(run.metrics, found), said)]
+    if run.metrics.weight_column is not None:
+        blocks.append(Text(_WEIGHTED.format(column=run.metrics.weight_column)))
     if found is None:
         return Section(
             "quality", "How good it is", (*blocks, Text("No data yet: the curves need an exported model."))
@@ -56,6 +67,17 @@ def quality_section(run: RunDocuments) -> Section:
     return Section("quality", "How good it is", (*blocks, Figures(charts)))
 
 
+def _base(found: Evaluation) -> float:
+    """Give the rate of positives, weighted where rows have weights."""
+    return found.positive_rows / found.rows if found.positive_share is None else found.positive_share
+
+
+def _decided(point: RatePoint, found: Evaluation) -> float:
+    """Give the share that a threshold decides positive, weighted where rows have weights."""
+    share = point.predicted_positive_share
+    return point.predicted_positive_rows / found.rows if share is None else share
+
+
 def figures_table(metrics: Metrics, found: Evaluation | None) -> Table:
     """List the test figures with their intervals, where they have one.
 
@@ -77,8 +99,9 @@ def roc_chart(runs: Sequence[tuple[str, Evaluation]]) -> Chart:
     for place, (name, found) in enumerate(runs):
         colour = series_colour(place) if len(runs) > 1 else "model"
         table = found.confusion
-        alarms = table.false_positive.rows / max(1, found.rows - found.positive_rows)
-        hits = table.true_positive.rows / found.positive_rows
+        hit, alarm = table.true_positive.per_1000, table.false_positive.per_1000
+        alarms = alarm / max(alarm + table.true_negative.per_1000, _LEAST)
+        hits = hit / max(hit + table.false_negative.per_1000, _LEAST)
         said = "at the threshold" if len(runs) == 1 else f"at its threshold, {name}"
         decided.append(Line(said, [alarms], [hits], colour, dots=True))
         lows = [0.0, *(p.true_positive_interval[0] for p in found.curve)]
@@ -117,7 +140,7 @@ def precision_recall_chart(found: Evaluation, metrics: Metrics) -> Chart:
     return line_chart(
         "Precision against recall",
         f"Thresholds that decide ten rows or more positive. Without a model the precision would be "
-        f"{found.positive_rows / found.rows:.1%}.",
+        f"{_base(found):.1%}.",
         Axis(f"found of {found.positive_rows:,} positives (recall)", "percent", low=0.0, high=1.0),
         Axis("right of those decided positive", "percent", low=0.0, high=1.0),
         [
@@ -141,12 +164,12 @@ def mistakes_chart(found: Evaluation) -> Chart:
     """Draw both ways to be wrong by threshold, in 1,000 rows: who knows their prices finds the cheapest."""
     # lower thresholds than that are nobody's choice, and would press all others to the floor
     points = sorted(
-        (p for p in found.curve if p.predicted_positive_rows * (1 - p.precision) <= 2 * found.positive_rows),
+        (p for p in found.curve if _decided(p, found) * (1 - p.precision) <= 2 * _base(found)),
         key=lambda point: point.threshold,
     )
     thresholds = [p.threshold for p in points]
-    positives = 1000 * found.positive_rows / found.rows
-    decided = [1000 * p.predicted_positive_rows / found.rows for p in points]
+    positives = 1000 * _base(found)
+    decided = [1000 * _decided(p, found) for p in points]
     return line_chart(
         "Being wrong, by threshold",
         "A lower threshold finds more positives and decides more rows wrongly; what one of each costs you "
@@ -240,7 +263,7 @@ def gain_chart(found: Evaluation) -> Chart:
             Line("by chance", [0.0, 1.0], [0.0, 1.0], "reference", dashed=True),
             Line(
                 "by the model",
-                [0.0, *(p.predicted_positive_rows / found.rows for p in found.curve)],
+                [0.0, *(_decided(p, found) for p in found.curve)],
                 [0.0, *(p.true_positive_rate for p in found.curve)],
                 "model",
                 [0.0, *(p.true_positive_interval[0] for p in found.curve)],
@@ -252,7 +275,7 @@ def gain_chart(found: Evaluation) -> Chart:
 
 def lift_chart(found: Evaluation) -> Chart:
     """Draw how much richer in positives the highest scores are than all rows."""
-    base = found.positive_rows / found.rows
+    base = _base(found)
     curve = [p for p in found.curve if p.predicted_positive_rows >= 10] or list(found.curve)
     return line_chart(
         "Lift: how much richer the first rows are",
@@ -262,7 +285,7 @@ def lift_chart(found: Evaluation) -> Chart:
         [
             Line(
                 "lift",
-                [p.predicted_positive_rows / found.rows for p in curve],
+                [_decided(p, found) for p in curve],
                 [p.precision / base for p in curve],
                 "model",
                 [p.precision_interval[0] / base for p in curve],

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tabloop.statistics.row_marks import RowMarks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -60,7 +62,12 @@ def expected_calibration_error(
 
 
 def calibration_error_interval(
-    y_true: NDArray[np.int8], y_proba: NDArray[np.float64], *, n_bins: int = 10, confidence: float = 0.95
+    y_true: NDArray[np.int8] | NDArray[np.bool_],
+    y_proba: NDArray[np.float64],
+    *,
+    n_bins: int = 10,
+    confidence: float = 0.95,
+    marks: RowMarks | None = None,
 ) -> tuple[float, float]:
     r"""Bound an expected calibration error; rather too wide than too narrow.
 
@@ -70,11 +77,13 @@ def calibration_error_interval(
         As in `expected_calibration_error`.
     confidence : float, default=0.95
         Two-sided.
+    marks : RowMarks, optional
+        Groups, whose rows are summed before they are squared, and weights.
 
     Returns
     -------
     interval : (float, float)
-        Within [0, 1]; the whole of it of fewer than two rows.
+        Within [0, 1]; the whole of it of fewer than two rows or groups.
 
     Notes
     -----
@@ -97,14 +106,35 @@ def calibration_error_interval(
     n = len(y_true)
     if n < 2:
         return 0.0, 1.0
-    bins, errors = _bins(y_proba, n_bins), y_proba - y_true
-    gaps = np.bincount(bins, weights=errors, minlength=n_bins) / n
-    variances = (np.bincount(bins, weights=errors**2, minlength=n_bins) / n - gaps**2) / (n - 1)
+    bins, errors = _bins(y_proba, n_bins), y_proba - y_true.astype(np.float64)
+    if marks is not None and marks.count_differently:
+        gaps, variances = _marked_gaps(bins, errors, marks, n_bins)
+    else:
+        gaps = np.bincount(bins, weights=errors, minlength=n_bins) / n
+        variances = (np.bincount(bins, weights=errors**2, minlength=n_bins) / n - gaps**2) / (n - 1)
     draws = np.random.default_rng(_SEED).standard_normal((_DRAWS, n_bins))
     off = np.abs(draws) @ np.sqrt(np.maximum(variances, 0.0))
     reach = float(np.quantile(off, confidence))
     error = float(np.abs(gaps).sum())
     return max(0.0, error - reach), min(1.0, error + reach)
+
+
+def _marked_gaps(
+    bins: NDArray[np.int64], errors: NDArray[np.float64], marks: RowMarks, n_bins: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the bins' shares of the weighted mean error, and their variances over groups or rows."""
+    weights = np.ones(len(errors)) if marks.weights is None else marks.weights
+    units = np.arange(len(errors)) if marks.groups is None else marks.groups
+    _, unit = np.unique(units, return_inverse=True)
+    n_units = int(unit.max()) + 1
+    gaps = np.bincount(bins, weights=weights * errors, minlength=n_bins) / weights.sum()
+    weight = np.bincount(unit, weights=weights) / weights.sum()
+    variances = np.empty(n_bins)
+    for place in range(n_bins):
+        own = np.bincount(unit, weights=weights * errors * (bins == place), minlength=n_units)
+        pulls = own / weights.sum() - weight * gaps[place]
+        variances[place] = float(pulls @ pulls) * n_units / max(1, n_units - 1)
+    return gaps, variances if n_units > 1 else np.ones(n_bins)
 
 
 def _bins(y_proba: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:

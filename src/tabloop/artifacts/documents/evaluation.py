@@ -16,10 +16,13 @@ class RatePoint(msgspec.Struct, frozen=True, kw_only=True):
         The cut.
     predicted_positive_rows : int
         Rows at or above it.
+    predicted_positive_share : float or None
+        Of all rows, weighted where they have weights; None where an older version measured.
     true_positive_rate, false_positive_rate, precision : float
         Of the decisions; the first is the recall.
     true_positive_interval, precision_interval : (float, float)
-        Two-sided 95% Clopper-Pearson intervals.
+        Two-sided 95% Clopper-Pearson intervals; approximate, by effective counts, where rows have groups or
+        weights.
     """
 
     threshold: float
@@ -29,6 +32,7 @@ class RatePoint(msgspec.Struct, frozen=True, kw_only=True):
     precision: float
     true_positive_interval: tuple[float, float]
     precision_interval: tuple[float, float]
+    predicted_positive_share: float | None = None
 
 
 class ReliabilityBin(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +45,7 @@ class ReliabilityBin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScoreHistogram(msgspec.Struct, frozen=True, kw_only=True):
-    """Test rows by probability, in bins of equal width over [0, 1]."""
+    """Test rows by probability, in bins of equal width over [0, 1]; counted, whatever they weigh."""
 
     edges: tuple[float, ...]
     negative_rows: tuple[int, ...]
@@ -49,7 +53,10 @@ class ScoreHistogram(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell of the confusion table: test rows, and what they make of 1,000 rows, with a 95% interval."""
+    """One cell of the confusion table: test rows, and what they make of 1,000 rows, with a 95% interval.
+
+    The first is a count, the others are weighted where rows have weights.
+    """
 
     rows: int
     per_1000: float
@@ -160,6 +167,10 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         In the order of the ranking, without those that failed.
     figures : dict of str to BoundedFigure
         Average precision, F1, Brier score and calibration error; less where an older version measured.
+    positive_share : float or None
+        Of the test part, weighted where rows have weights; None where an older version measured.
+    weight_column : str or None
+        By which rates and figures are weighted; counts are of rows all the same.
     """
 
     model: str
@@ -173,4 +184,6 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     segments_left_out: int
     candidates: tuple[CandidateComparison, ...]
     figures: dict[str, BoundedFigure] = msgspec.field(default_factory=dict)
+    positive_share: float | None = None
+    weight_column: str | None = None
     format_version: int = FORMAT_VERSION
