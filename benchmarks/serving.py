@@ -2,11 +2,13 @@
 
     python -m benchmarks.serving                    # trains the bundled default first
     python -m benchmarks.serving --project FOLDER     # a folder with config.yaml and a champion
+    python -m benchmarks.serving --explain            # /predict with and without /explain beside it, no more
 
 In one run, in turns, several times: the no-op; the service as it is by default (log, checks, metrics); the
 same without micro-batching; the same with each durability. Closed loop: every connection asks again as soon
 as it is answered. Open loop: requests come at random moments, and latency counts from when each was due. The
-load comes from this process, so both cores are busy; what counts are the ratios.
+load comes from this process, so both cores are busy; what counts are the ratios. The load of /explain comes
+from a process of its own, and is on and off in turns.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import argparse
 import contextlib
 import csv
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one load")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--durability", action="store_true", help="also measure what each durability costs")
+    parser.add_argument("--explain", action="store_true", help="measure /predict beside /explain alone")
     options = parser.parse_args()
     console = Console(width=120)
     with contextlib.ExitStack() as stack:
@@ -70,6 +74,10 @@ def main() -> None:
         project = load_project(folder / "config.yaml")
         rows = _rows(project, options.rows or folder / "data" / "ml_datasource.csv")
         requests = [post("/predict", json.dumps(row).encode()) for row in rows]
+        if options.explain:
+            server = stack.enter_context(_service(folder, "tabloop"))
+            console.print(_beside_explain(server.port, rows, requests, options.repeats, options.seconds))
+            return
         servers = [
             stack.enter_context(_noop(folder)),
             stack.enter_context(_service(folder, "tabloop")),
@@ -101,6 +109,62 @@ def main() -> None:
                 f"{server.name}: ready {server.ready_s:.2f} s after its start; "
                 f"worker {_worker_rss_mb(server.pid):.0f} MB resident"
             )
+
+
+def _beside_explain(
+    port: int, rows: list[dict[str, Any]], requests: list[bytes], repeats: int, seconds: float
+) -> Table:
+    """Load /predict with and without two connections that ask /explain all the time, in turns."""
+    explained = [post("/explain", json.dumps(row).encode()) for row in rows]
+    until = time.monotonic() + 60.0  # the monitor, which explains, is ready after the service
+    while closed_loop(port, explained, connections=1, seconds=0.5).statuses.get(200, 0) == 0:
+        if time.monotonic() > until:
+            raise SystemExit("/explain did not answer for 60 s; is the extra `monitor` installed?")
+    closed_loop(port, requests, connections=16, seconds=1.0)
+    loads: dict[tuple[str, str], list[Load]] = {}
+    for _ in range(repeats):
+        for kind in ("closed 16", "closed 1", "open"):
+            for beside in ("alone", "beside /explain"):
+                with contextlib.ExitStack() as stack:
+                    if beside != "alone":
+                        stack.enter_context(_asking(port, explained, seconds + 60.0))
+                    if kind == "open":
+                        rate = 0.3 * loads["closed 16", "alone"][-1].per_s
+                        load = open_loop(port, requests, connections=64, per_s=rate, seconds=seconds)
+                    else:
+                        n = int(kind.split()[1])
+                        load = closed_loop(port, requests, connections=n, seconds=seconds)
+                    loads.setdefault((kind, beside), []).append(load)
+    table = Table(title="POST /predict, with and without POST /explain on two connections; medians")
+    for name in ("load", "", "requests/s", "p50, ms", "p99, ms", "p99 ratio", "statuses"):
+        table.add_column(name, justify="left" if name in ("load", "", "statuses") else "right")
+    for (kind, beside), found in loads.items():
+        tail = statistics.median(
+            each.quantile_ms(0.99) / base.quantile_ms(0.99)
+            for each, base in zip(found, loads[kind, "alone"], strict=True)
+        )
+        table.add_row(
+            kind, beside, f"{statistics.median(load.per_s for load in found):,.0f}",
+            f"{statistics.median(load.quantile_ms(0.5) for load in found):.2f}",
+            f"{statistics.median(load.quantile_ms(0.99) for load in found):.2f}", f"{tail:.2f}",
+            str(sorted({status for load in found for status in load.statuses})),
+        )  # fmt: skip
+    return table
+
+
+@contextlib.contextmanager
+def _asking(port: int, requests: list[bytes], seconds: float) -> Iterator[None]:
+    """Ask in a process of its own until the block is left."""
+    process = multiprocessing.get_context("fork").Process(
+        target=closed_loop, args=(port, requests), kwargs={"connections": 2, "seconds": seconds}
+    )
+    process.start()
+    time.sleep(0.5)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
 
 
 def _table(servers: Sequence[Server]) -> Table:

@@ -18,6 +18,7 @@ from tabloop.config.loading import Project
 from tabloop.contract.contract import Contract
 from tabloop.errors import MissingExtraError
 from tabloop.lifecycle.lineage import library_versions
+from tabloop.statistics.intervals import roc_auc
 from tabloop.training.candidates import require_libraries
 from tabloop.training.catboost_classifier import CatBoostClassifier
 from tabloop.training.early_stopping import rows_set_aside
@@ -82,6 +83,25 @@ def test_balanced_classes_weigh_the_same(
         for weight in (None, "balanced")
     )
     assert balanced.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean() + 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_row_weights_count_in_the_trees_and_in_their_number(
+    kind: Any, table: tuple[NDArray[np.float64], NDArray[np.int64]]
+) -> None:
+    """Of rows that say the opposite of the others, those count that weigh something."""
+    X, y = table
+    is_false = np.arange(len(y)) % 2 == 0
+    told = np.where(is_false, 1 - y, y)
+    fitted = {
+        weighty: kind({"learning_rate": 0.2}, n_estimators=80, early_stopping_rounds=10, categories=(5,)).fit(
+            X, told, sample_weight=np.where(is_false, 2.0 - weighty, weighty)
+        )
+        for weighty in (1.9, 0.1)
+    }
+    right, wrong = (roc_auc(y, each.predict_proba(X)[:, 1]) for each in fitted.values())
+    assert right > 0.8
+    assert wrong < 0.2
 
 
 def test_a_class_too_small_to_divide_means_no_early_stopping() -> None:
