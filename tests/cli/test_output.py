@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import Workspace
 
 PRINTING = """
 import os, subprocess, sys, time
@@ -75,8 +76,12 @@ def test_what_workers_print_does_not_reach_the_json(tmp_path: Path) -> None:
             timeout=300,
         )  # fmt: skip
 
-    tabloop("data", "synthesize", "--rows", "600", "--output", "students.csv")
-    tabloop("init", "students.csv", "--target", "purchased")
+    here = Workspace(tmp_path)
+    for arguments in (
+        ("data", "synthesize", "--rows", "600", "--output", "students.csv"),
+        ("init", "students.csv", "--target", "purchased"),
+    ):
+        assert here.run(*arguments).code == 0
     candidates = {"chatty": {"kind": "estimator", "import_path": "chatty.Chatty", "report_only": True},
                   "decision_tree": {}}  # fmt: skip
     quick = (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tabloop.artifacts.layout import CHAMPION
 from tabloop.artifacts.store import RunStore
@@ -36,6 +37,20 @@ def answers(server: Server, student: dict[str, Any]) -> None:
         assert client.post("/predict", json=student).status_code == 200
 
 
+def test_a_worker_that_hangs_is_replaced_and_the_other_answers(
+    deployed: Workspace, student: dict[str, Any]
+) -> None:
+    with serving(deployed, "--workers", "2", prelude=SHORT_LIMITS) as server:
+        stopped, well = server.workers()
+        os.kill(stopped, signal.SIGSTOP)
+        answers(server, student)
+        wait_until(lambda: not Path(f"/proc/{stopped}").exists(), timeout_s=60)
+        wait_until(lambda: figure(server, "tabloop_hung_processes_total", process="worker") == 1)
+        assert well in server.workers()
+        assert server.client.get("/health").json()["status"] == "degraded"
+
+
+@pytest.mark.soak
 def test_what_hangs_is_replaced_and_the_others_answer(
     deployed: Workspace, tmp_path: Path, student: dict[str, Any]
 ) -> None:

@@ -22,12 +22,19 @@ def document(server: Server) -> dict[str, Any]:
     return loaded
 
 
-def test_schemathesis_finds_no_failure(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "phases",
+    [
+        pytest.param(["examples,coverage"], id="limits"),  # of each value and just beyond
+        pytest.param(["fuzzing", "--max-examples", "50"], marks=pytest.mark.soak, id="random"),
+    ],
+)
+def test_schemathesis_finds_no_failure(server: Server, tmp_path: Path, phases: list[str]) -> None:
     config = Path(__file__).with_name("schemathesis.toml")
     done = subprocess.run(
         [Path(sys.executable).with_name("schemathesis"), "--config-file", config, "--no-color",
-         "run", f"{server.url}/openapi.json", "--phases", "examples,coverage,fuzzing", "--max-examples", "10"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+         "run", f"{server.url}/openapi.json", "--phases", *phases],
+        cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(describe_operations())} selected" in done.stdout

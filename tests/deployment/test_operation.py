@@ -224,6 +224,7 @@ def test_spans_go_to_a_collector_as_part_of_the_callers_trace(
     assert "/predict" in span.name
 
 
+@pytest.mark.soak
 def test_a_collector_that_is_gone_keeps_nobody_waiting(serve: Serve, student: dict[str, Any]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
@@ -290,6 +291,10 @@ def test_an_open_door_is_mentioned(deployed: Workspace) -> None:
         first = server.log_path.read_text().splitlines()[0]
         assert "anybody who reaches 0.0.0.0 may ask" in first
         assert server.client.get("/health/live").status_code == 200
+
+
+@pytest.mark.soak
+def test_a_door_with_keys_is_not_mentioned(deployed: Workspace) -> None:
     (deployed.folder / "keys.txt").write_text("predict,read 0123456789abcdef\n")
     with serving(deployed, "--host", "0.0.0.0", "--set", "serving.api_keys_file=keys.txt") as server:  # noqa: S104
         assert "anybody" not in server.log_path.read_text()
@@ -301,6 +306,7 @@ def test_it_binds_to_loopback_unless_told(server: Server) -> None:
     assert f"0100007F:{server.port:04X} 00000000:0000 0A" in inodes
 
 
+@pytest.mark.soak  # `test_state_folder.py` asks a service that may open few
 def test_a_worker_may_open_as_many_connections_as_it_should(serve: Serve) -> None:
     server = serve("serving.max_connections=3000")
     (worker,) = server.workers()

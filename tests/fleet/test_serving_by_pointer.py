@@ -37,6 +37,7 @@ def answered_by(server: Server) -> str:
     return str(answer.json()["run_id"])
 
 
+@pytest.mark.soak
 def test_a_machine_follows_the_pointer_and_refuses_what_is_broken(
     project: Workspace, remote: ObjectStore, s3: S3, tmp_path: Path
 ) -> None:

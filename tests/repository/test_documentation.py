@@ -117,6 +117,7 @@ def test_the_quickstart_runs_in_an_empty_folder(tmp_path: Path) -> None:
     run_page(workspace, "docs/quickstart.md")
 
 
+@pytest.mark.soak  # it trains three times
 def test_the_python_page_runs_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path)
     run_page(workspace, "docs/python.md")

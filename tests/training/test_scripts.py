@@ -33,6 +33,10 @@ def test_a_script_without_a_guard_trains_once_and_releases_on_a_running_event_lo
     workspace: Workspace,
 ) -> None:
     (workspace.folder / "script.py").write_text(_SCRIPT)
+    workspace.change(
+        training={"candidates": {"logistic_regression": {}, "decision_tree": {}}},
+        monitoring={"reference_rows": 100},  # of so few rows no drift is looked for
+    )
 
     done = subprocess.run(
         [sys.executable, "script.py"],
