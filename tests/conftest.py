@@ -58,15 +58,17 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def few_drift_windows() -> Iterator[None]:
-    """Play a tenth of the windows through for a run's table of drift alarms, and half for the limits.
+    """Play a twentieth of the windows through for a run's table of drift alarms, and few rows of few for limits.
 
-    They would take half of a small training. `tests/drift` takes all of them, and so do the processes that
-    tests start.
+    They would take more than half of a small training or release. `tests/drift` takes all of them, and so do
+    the processes that tests start. Quantisation is timed for a moment.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tabloop.drift.operating_table._QUIET_WINDOWS", 200)
-        patch.setattr("tabloop.drift.operating_table._SHIFTED_WINDOWS", 20)
-        patch.setattr("tabloop.drift.limits._WINDOWS_PER_ALARM", 18)
+        patch.setattr("tabloop.drift.operating_table._QUIET_WINDOWS", 100)
+        patch.setattr("tabloop.drift.operating_table._SHIFTED_WINDOWS", 10)
+        patch.setattr("tabloop.drift.limits._WINDOWS_PER_ALARM", 10)
+        patch.setattr("tabloop.drift.limits._MOST_DRAWN_ROWS", 500)
+        patch.setattr("tabloop.optimization.int8.report.TIMED_S", 0.05)
         yield
 
 
@@ -177,7 +179,7 @@ def make_workspace(folder: Path, rows: pl.DataFrame) -> Workspace:
     settings["cv"] = {"n_splits": 3}
     settings["benchmarking"] = {"in_run": "none", "repeated_runs": 3}  # its own tests measure
     # how long rows wait is up to what else the machine does; the gate's own tests ask
-    settings["release"] |= {"load_test_s": 0.3, "max_wait_p99_ms": 60_000.0}
+    settings["release"] |= {"load_test_s": 0.1, "max_wait_p99_ms": 60_000.0}
     (folder / "data").mkdir()
     rows.write_csv(folder / "data" / "ml_datasource.csv")
     (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))

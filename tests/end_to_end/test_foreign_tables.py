@@ -143,7 +143,7 @@ def test_init_and_run_make_a_champion(
         "cv.n_splits=3",
         "benchmarking.repeated_runs=3",
         f"benchmarking.in_run={'quick' if table in MEASURED else 'none'}",
-        "release.load_test_s=0.3",
+        "release.load_test_s=0.1",
         "release.max_wait_p99_ms=60000",  # up to what else the machine does
     )
     quick = [word for setting in settings for word in ("--set", setting)]
