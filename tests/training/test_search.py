@@ -28,7 +28,7 @@ from tabloop.training.train import TrainingResult, train_model
 from tests.training.test_train import configured
 
 TREE_AND_LINE: dict[str, Any] = {"decision_tree": {}, "logistic_regression": {}}
-TRIALS = 13
+TRIALS = 18
 
 
 def searching(project: Project, settings: dict[str, Any] | None = None, **search: Any) -> Config:

@@ -29,6 +29,7 @@ from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.data.dataset import Dataset, read_dataset, require_both_classes, require_quarantine_limit
+from tabloop.data.open_source import file_of
 from tabloop.data.run_data import RunData, split
 from tabloop.drift.baseline import build_drift_baseline
 from tabloop.drift.operating_table import build_operating_table
@@ -38,6 +39,7 @@ from tabloop.lifecycle.lineage import describe_lineage
 from tabloop.lifecycle.metrics import describe_metrics, scores_of
 from tabloop.progress import Progress
 from tabloop.training.model_card import render_model_card
+from tabloop.training.worker_server import start_early
 
 if TYPE_CHECKING:
     from tabloop.training.train import TrainingResult
@@ -90,6 +92,8 @@ def _fit(
     retraining: RetrainingRecord | None,
     address: str | None,
 ) -> tuple[Dataset, RunData, TrainingResult]:
+    if project.config.training.engine != "ray":
+        start_early(file_of(project.config.data.source, project.folder))
     # only here: a release or a rollback does not wait for scikit-learn
     from tabloop.optimization.export.pipeline import graph_check
     from tabloop.training.candidates import require_libraries

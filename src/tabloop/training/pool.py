@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from types import FrameType
 
 from tabloop.cores import cpu_count
 from tabloop.progress import PoolState
 from tabloop.training.schedule import Follower, Schedule, Watcher
 from tabloop.training.task import PROCESS_DIED, Task, TaskKey, TaskOutcome, Workbench, run_task
+from tabloop.training.worker_server import start_worker_server
 
 _log = logging.getLogger(__name__)
 
@@ -74,17 +74,6 @@ class LocalEngine:
             alone = [suspects.pop(0)] if suspects else None
             suspects += _run_until_broken(bench, schedule, outcomes, n_workers, len(tasks), watch, alone)
         return [outcomes[task.key] for task in tasks if task.key in outcomes]
-
-
-def _start_server() -> None:
-    """Start the server of workers deaf to interrupts: a terminal sends them to every process."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -170,10 +159,7 @@ def _run_until_broken(
     alone: list[Task] | None,
 ) -> list[Task]:
     """Run what is pending (or one suspect alone); give back what was running when a process died."""
-    context = multiprocessing.get_context("forkserver")
-    # the server imports the libraries once; every worker is a fork of it
-    context.set_forkserver_preload(["tabloop.training.task"])
-    _start_server()
+    context = start_worker_server()
     try:
         executor = ProcessPoolExecutor(
             1 if alone else n_workers, mp_context=context, initializer=_start_worker
