@@ -93,7 +93,9 @@ function rule(found) {
   return h(
     "p",
     { class: "small" },
-    `The z-score rule looks at the latest ${whole(found.samples_observed)} rows: its largest z-score is ${number(found.drift_score_max_abs_z)}, and ${percent(found.predicted_positive_rate)} of the decisions are positive, ${percent(found.training_positive_rate)} in training. `,
+    found.samples_observed === 0
+      ? ""
+      : `The z-score rule looks at the latest ${whole(found.samples_observed)} rows: its largest z-score is ${number(found.drift_score_max_abs_z)}, and ${percent(found.predicted_positive_rate)} of the decisions are positive, ${percent(found.training_positive_rate)} in training. `,
     `The tests below look at windows of ${whole(found.windowed.test_window_rows)} rows; the next is complete after ${plural(found.windowed.rows_until_next, "more row")}.`,
   );
 }
@@ -430,18 +432,27 @@ function segments(context) {
   const { segments: names, segments_left_out: leftOut, periods: all } = state.windows;
   const latest = (state.drift.windowed.latest?.tests ?? []).filter((test) => test.segment !== null);
   const heading = h("h2", null, "Segments");
+  const periods = all.filter((period) => period.windows > 0);
+  if (!names.length && !latest.length && !periods.length)
+    return [
+      heading,
+      empty([
+        "No window was complete in this time. The values of the columns that ",
+        h("code", null, "monitoring.segments"),
+        " names are tested in each window, where they have rows enough.",
+      ]),
+    ];
   if (!names.length && !latest.length)
     return [
       heading,
       h(
         "p",
         null,
-        "No segment is watched on its own; ",
+        "No segment was tested on its own; ",
         h("code", null, "monitoring.segments"),
-        " names columns whose values are.",
+        " names columns whose values are, those with at least 500 training rows.",
       ),
     ];
-  const periods = all.filter((period) => period.windows > 0);
   return [
     heading,
     names.length

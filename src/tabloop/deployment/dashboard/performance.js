@@ -115,7 +115,9 @@ function tiles(found) {
     tile(
       "Delay of outcomes",
       duration(found.label_delay_p50_s),
-      `the slowest tenth takes ${duration(found.label_delay_p90_s)} or more`,
+      found.label_delay_p90_s === null
+        ? "no outcome is known"
+        : `the slowest tenth takes ${duration(found.label_delay_p90_s)} or more`,
     ),
   );
 }
