@@ -34,7 +34,7 @@ from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.errors import HashMismatchError
 from tabloop.lifecycle.parity import parity_run
 from tabloop.lifecycle.run_all import run_stages
-from tabloop.release import gates
+from tabloop.release.drift_monitor_gate import judge_drift_monitor
 from tabloop.release.prune import prune_datasets, prune_runs
 from tabloop.release.release import release
 from tabloop.release.rollback import rollback
@@ -267,7 +267,7 @@ def test_the_drift_gate_looks_as_often_at_many_features_as_at_few(
         return check(test, rows)
 
     monkeypatch.setattr(WindowedDriftTest, "check", counted)
-    gate = gates.judge_drift_monitor(project.config, run, load_run_data(project, run))
+    gate = judge_drift_monitor(project.config, run, load_run_data(project, run))
     assert gate.passed
     assert gate.evidence["windowed"]["features"] > 2
     assert len(looks) == 2

@@ -38,6 +38,8 @@ GONE_SETTINGS = {
     "serving.champion_check_s": f"{_CONSTANT}. A worker looks for a new champion every 0.5 s",
     "stream.invalid_window_events": f"{_CONSTANT}. The latest 1,000 events count; "
     "stream.max_invalid_fraction says how many may be invalid",
+    "stream.simulation.burst_rows": f"{_CONSTANT}. A burst is 100 events; stream.simulation.rate_rows_per_s "
+    "says how many bursts come",
 }
 
 

@@ -180,7 +180,6 @@ class SimulationConfig(Section):
         None, gt=0, description="Mean rate of arrivals; by default `release.expected_rows_per_s`."
     )
     duration_s: StrictFloat = Field(3.0, gt=0, le=3600, description="How long events arrive.")
-    burst_rows: StrictInt = Field(100, ge=1, description="Events of one burst, which arrive at once.")
     jitter_ms: StrictFloat = Field(
         0.0,
         ge=0,

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tabloop.artifacts.documents.gates import Gate
-from tabloop.artifacts.layout import DRIFT_REFERENCE, FP32_MODEL
+from tabloop.artifacts.documents.gates import Gate, evidence_number
+from tabloop.artifacts.layout import FP32_MODEL
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.config.config import Config
 from tabloop.contract.contract_diff import diff_contracts
-from tabloop.contract.feature_table import feature_frame, typed_columns
+from tabloop.contract.feature_table import typed_columns
 from tabloop.data.run_data import RunData, comparable_marks, split_setting_of
 from tabloop.data.split import in_test_part
-from tabloop.drift.reference import DriftReference
-from tabloop.drift.window import DriftWindow
-from tabloop.drift.windowed_test import WindowedDriftTest
-from tabloop.drift.zscore_rule import check_drift
 from tabloop.errors import MachineBusyError, TabloopError
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
@@ -32,19 +28,9 @@ from tabloop.inference.scoring_service import (
 )
 from tabloop.progress import Progress
 from tabloop.release.comparison import foresee_comparison, judge_comparison, next_step, too_few_to_compare
+from tabloop.release.drift_monitor_gate import judge_drift_monitor
 from tabloop.release.queue_gate import judge_queue
 from tabloop.statistics.paired_bootstrap import compare_paired
-from tabloop.training.folds import forward_folds
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-# Twice what the z-score rule calls drift
-_PLANTED_SHIFT = 2.0
-# seconds for minutes
-_PLANTED_UNIT = 60.0
-# of fewer training rows the windowed tests say nothing
-_LEAST_REFERENCE_ROWS = 100
 
 
 def judge(
@@ -157,105 +143,9 @@ def judge_schema(config: Config, run: RunFolder) -> Gate:
         tolerance = config.benchmarking.parity_abs_tolerance
     if not difference <= tolerance:
         problems.append(f"self-test rows differ by {difference:g}, at most {tolerance:g} is tolerable")
-    evidence = {"inputs": dict(predictor.input_types), "self_test_max_abs_diff": _number(difference)}
+    evidence = {"inputs": dict(predictor.input_types), "self_test_max_abs_diff": evidence_number(difference)}
     said = f"graph and contract agree; self-test rows differ by {difference:.1g}"
     return Gate("schema", not problems, "; ".join(problems) or said, evidence)
-
-
-def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
-    """Check that drift can be computed, that the run's own rows show none, and that planted drift is seen.
-
-    The z-score rule is shown a shift in each feature, the windowed tests a unit error in each with a unit.
-    """
-    baseline = run.drift_baseline
-    service = load_service(run, released_only=False)
-    typed = _reference_rows(data).head(max(5_000, config.monitoring.drift_min_samples))
-    frame = feature_frame(data.contract, typed)
-    features = {name: frame[name].to_numpy() for name in data.contract.numeric_features}
-    labels = service.decide(columns_of_frame(data.contract, typed)).label
-    quiet = check_drift(baseline, features, labels, config.monitoring)
-    rule = config.monitoring.model_copy(update={"drift_min_features": 1, "drift_min_samples": 1})
-    shifted = {}  # all at once: each feature is judged by its own values, so one look is enough for all
-    for name, values in features.items():
-        mean, std = baseline.numeric[name].mean, baseline.numeric[name].std
-        if mean is None or std is None:
-            continue  # it never had a value: nothing can be planted
-        # a constant has no spread to measure in: any move that is more than rounding has to be seen
-        unit = std if std > 0 else 1e-6 * max(1.0, abs(mean))
-        shifted[name] = values + _PLANTED_SHIFT * rule.drift_zscore_threshold * unit
-    seen = set(check_drift(baseline, features | shifted, labels, rule).drifted_features)
-    unseen = [name for name in shifted if name not in seen]
-    problems = []
-    if quiet.covariate_shift:
-        problems.append(f"it calls its own training rows drift: {', '.join(quiet.drifted_features)}")
-    if unseen:
-        problems.append(f"it does not see a shift planted in {', '.join(unseen)}")
-    windowed = _try_windowed_tests(config, run, frame)
-    problems += windowed["problems"]
-    said = (
-        f"its own rows score at most {quiet.drift_score_max_abs_z:.2f}; "
-        f"a shift planted in each of {len(features)} features is seen; {windowed['said']}"
-    )
-    evidence = {
-        "samples": quiet.samples_observed,
-        "max_abs_z_on_training_rows": _number(quiet.drift_score_max_abs_z),
-        "planted_shift_std": _PLANTED_SHIFT * rule.drift_zscore_threshold,
-        "features": len(features),
-        "unseen": unseen,
-        "windowed": windowed,
-    }
-    return Gate("drift_monitor", not problems, "; ".join(problems) or said, evidence)
-
-
-def _reference_rows(data: RunData) -> pl.DataFrame:
-    """Give the training rows that the drift reference is made of: of a split by time not the earliest."""
-    times = data.split.train_marks.times
-    if times is None:
-        return data.split.train
-    return data.split.train.filter(pl.Series(forward_folds(times, data.config.cv.n_splits).scored))
-
-
-def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> dict[str, Any]:
-    """Let the windowed tests look at the run's own rows, and at a window of them with a unit error."""
-    reference = DriftReference.load(run.read(DRIFT_REFERENCE))
-    report: dict[str, Any] = {"reference_rows": reference.n_rows, "problems": [], "unseen": []}
-    n_rows = min(frame.height, config.monitoring.test_window_rows)
-    if reference.n_rows < _LEAST_REFERENCE_ROWS or n_rows < config.monitoring.drift_min_samples:
-        return report | {"said": f"{reference.n_rows} reference rows are too few to try the windowed tests"}
-    lost = set(frame.columns).symmetric_difference(
-        {*reference.numeric_features, *reference.category_features}
-    )
-    if lost:
-        report["problems"].append(f"the reference does not fit the contract: {', '.join(sorted(lost))}")
-        return report | {"said": ""}
-    test = WindowedDriftTest(reference, config.monitoring, seed=config.seed)
-    test.prepare((frame.height, n_rows))
-    features = {name: frame[name].to_numpy() for name in reference.numeric_features}
-    categories = {name: frame[name].to_list() for name in reference.category_features}
-
-    def alarms(now: dict[str, NDArray[np.float64]], rows: int) -> list[str]:
-        window = DriftWindow(reference, rows)
-        # out-of-fold: what the fitted model says of its own training rows is not what it says of others
-        probability = np.resize(reference.y_proba, frame.height)
-        window.update(now, categories, probability, np.zeros(frame.height, dtype=np.int8))
-        return [alarm.feature for alarm in test.check(window.latest(rows)).alarms]
-
-    if quiet := alarms(features, frame.height):
-        report["problems"].append(f"the windowed tests call its own training rows drift: {', '.join(quiet)}")
-    planted = [
-        name
-        for name, values in zip(reference.numeric_features, reference.numeric.T, strict=True)
-        # where most values are zero, or all are one, no unit makes a difference that has to be seen
-        if np.mean(np.nan_to_num(values) != 0) >= 0.5 and np.nanmin(values) < np.nanmax(values)
-    ]
-    mistaken = {name: features[name] * _PLANTED_UNIT for name in planted}
-    seen = set(alarms(features | mistaken, n_rows)) if planted else set()
-    report["unseen"] = [name for name in planted if name not in seen]
-    if report["unseen"]:
-        said = ", ".join(report["unseen"])
-        report["problems"].append(f"the windowed tests do not see a unit error planted in {said}")
-    said = f"a unit error planted in each of {len(planted)} of them is seen in {n_rows:,} rows"
-    return report | {"window_rows": n_rows, "features": len(planted), "said": said}
 
 
 def judge_quality(
@@ -395,8 +285,3 @@ def _why_few(config: Config, champion: Config) -> str:
     if ours == theirs:
         return ""
     return f" (seed {theirs[0]} and data.test_size {theirs[1]:g}, as the champion's, would leave it more)"
-
-
-def _number(value: float) -> float | str:
-    """JSON has no infinity."""
-    return value if np.isfinite(value) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -41,3 +42,14 @@ class Gates(msgspec.Struct, frozen=True):
 
     passed: bool
     gates: tuple[Gate, ...]
+
+
+def evidence_number(value: float) -> float | str:
+    """Give a number as evidence holds it: JSON has no infinity.
+
+    Examples
+    --------
+    >>> evidence_number(0.5), evidence_number(float("inf"))
+    (0.5, 'inf')
+    """
+    return value if math.isfinite(value) else str(value)

@@ -96,7 +96,7 @@ def simulate_stream(project: Project, progress: Progress) -> SimulationReport:
         progress.step(f"{wanted.arrivals} arrivals, {rate:g} events/s for {wanted.duration_s:g} s")
         stream = simulator.arriving(
             wanted.arrivals, rate_rows_per_s=rate, duration_s=wanted.duration_s,
-            burst_rows=wanted.burst_rows, jitter_s=wanted.jitter_ms / 1e3,
+            jitter_s=wanted.jitter_ms / 1e3,
         )  # fmt: skip
     backlog = None
     if wanted.mode != "stream" or wanted.search or (wanted.workers and wanted.queue_rows):
