@@ -24,7 +24,7 @@ import resource
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -40,8 +40,9 @@ from numpy.typing import NDArray
 
 import tabloop as tl
 from tabloop.statistics.intervals import roc_auc, roc_auc_difference, roc_auc_interval
-from tabloop.training.pool import Follower
-from tabloop.training.task import Task, Workbench, run_task
+from tabloop.training.pool import LocalEngine
+from tabloop.training.schedule import Follower
+from tabloop.training.task import Task, TaskOutcome, Workbench, run_task
 
 #: What is searched: a linear model, a forest and the boosters that FLAML tries, too.
 CANDIDATES = {
@@ -160,7 +161,7 @@ def _tabloop(path: Path, settings: dict[str, object]) -> _Result:
     begun = _cpu_s()
     with (
         patch("tabloop.training.study.time", SimpleNamespace(monotonic=time.process_time)),
-        patch("tabloop.training.search.run_tasks", _run_here),
+        patch.object(LocalEngine, "run", _run),
     ):
         run = tl.train(path, config, progress=False)
     cpu_s = _cpu_s() - begun
@@ -169,13 +170,25 @@ def _tabloop(path: Path, settings: dict[str, object]) -> _Result:
     return _Result(train, test, np.asarray(proba, dtype=np.float64), cpu_s)
 
 
-def _run_here(
-    bench: Workbench, tasks: list[Task], *, follow: Follower, until: float | None, **_: object
-) -> None:
-    """Run what a search asks for in this process, whose CPU time is its budget."""
+_run_in_processes = LocalEngine.run
+
+
+def _run(
+    engine: LocalEngine,
+    bench: Workbench,
+    tasks: Sequence[Task],
+    *,
+    follow: Follower | None = None,
+    until: float | None = None,
+    **more: Any,
+) -> list[TaskOutcome]:
+    """Run what a search asks for in this process, whose CPU time is its budget; all else as ever."""
+    if follow is None:
+        return _run_in_processes(engine, bench, tasks, until=until, **more)
     pending = list(tasks)
     while pending and (until is None or time.process_time() < until):
         pending += follow(run_task(bench, pending.pop(0)))
+    return []
 
 
 def _flaml(train: pl.DataFrame, test: pl.DataFrame, seconds: float) -> _Result:
