@@ -3,8 +3,8 @@
     python -m benchmarks.scaling --max-rows 1000000 --seconds 120 --chart scaling.png
 
 Sizes go up by about three, from 10,000 rows; a stage stops where the next size would take longer than
-`--seconds` of processor time. Every measurement is a process of its own, which has done the same stage on
-2,000 rows before, so that imports do not count. `fit NAME` is what training repeats: a candidate fitted on
+`--seconds` of processor time. Every stage has a process of its own, which does it on 2,000 rows first, so
+that imports do not count. `fit NAME` is what training repeats: a candidate fitted on
 four of five folds and scored on the fifth, on one thread. CPU time hardly depends on what else runs, wall
 time does; exponents are of CPU time. They are slopes of a least squares line through the logarithms, with a
 95% interval by Student's t; the last column is the slope between the two largest sizes alone, where fixed
@@ -79,39 +79,30 @@ def growth_of(points: Sequence[Point]) -> Growth | None:
     return Growth(float(line.slope), float(line.slope) - half, float(line.slope) + half, last)
 
 
-def measure(stage: str, folder: Path, warm: Path, rows: int) -> Point:
-    """Run a stage in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scaling_stages", stage, str(folder), str(warm)],
-        stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
-    return Point(stage, rows, **json.loads(done.stdout.splitlines()[-1]))
-
-
-def measure_all(names: Sequence[str], max_rows: int, seconds: float, folder: Path) -> list[Point]:
-    """Measure stages size by size, each as far as it goes in time."""
+def measure_all(names: Sequence[str], sizes: Sequence[int], seconds: float, folder: Path) -> list[Point]:
+    """Measure stages, each size by size and as far as it goes in time."""
     make_project(folder / "project")
-    warm = folder / "warm"
-    shutil.copytree(folder / "project", warm, symlinks=True)
-    write_inputs(warm, WARM_ROWS)
-    points: list[Point] = []
-    left = list(names)
-    for rows in (size for size in SIZES if size <= max_rows):
-        if not left:
-            break
-        inputs = folder / f"rows-{rows}"
-        shutil.copytree(folder / "project", inputs, symlinks=True)
-        write_inputs(inputs, rows)
-        for stage in list(left):
-            point = measure(stage, inputs, warm, rows)
-            points.append(point)
-            print(
-                f"{stage:<28}{rows:>12,}{point.cpu_s:>10.2f}{point.wall_s:>10.2f}{point.peak_mb:>10,.0f}",
-                flush=True,
-            )
-            if point.cpu_s * 3.3 > seconds:
-                left.remove(stage)
-        shutil.rmtree(inputs)
+    folders = []
+    for rows in (WARM_ROWS, *sizes):
+        folders.append(folder / f"rows-{rows}")
+        shutil.copytree(folder / "project", folders[-1], symlinks=True)
+        write_inputs(folders[-1], rows)
+    points = []
+    for stage in names:
+        with subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.scaling_stages", stage, str(seconds), *map(str, folders)],
+            stdout=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            for rows, line in zip(sizes, process.stdout, strict=False):
+                point = Point(stage, rows, **json.loads(line))
+                points.append(point)
+                print(
+                    f"{stage:<28}{rows:>12,}{point.cpu_s:>10.2f}{point.wall_s:>10.2f}{point.peak_mb:>10,.0f}",
+                    flush=True,
+                )
+        if process.returncode:
+            raise SystemExit(f"{stage} ended with {process.returncode}")
     return points
 
 
@@ -155,7 +146,8 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{'stage':<28}{'rows':>12}{'CPU, s':>10}{'wall, s':>10}{'MiB':>10}")
     with tempfile.TemporaryDirectory(prefix="tabloop-scaling-") as name:
-        points = measure_all(options.stages, options.max_rows, options.seconds, Path(name))
+        sizes = [rows for rows in SIZES if rows <= options.max_rows]
+        points = measure_all(options.stages, sizes, options.seconds, Path(name))
     print(f"\n{'stage':<28}{'exponent':>10}{'95% interval':>18}{'last':>8}")
     for stage in options.stages:
         found = growth_of([point for point in points if point.stage == stage])

@@ -1,7 +1,8 @@
 """The stages that `benchmarks.scaling` measures, each on inputs of any number of rows.
 
-`python -m benchmarks.scaling_stages STAGE FOLDER WARM_FOLDER` runs one stage in a process of its own: first
-on the few rows of the second folder, which imports what it needs, then on the first. It prints what it took.
+`python -m benchmarks.scaling_stages STAGE SECONDS WARM_FOLDER FOLDER...` runs one stage in a process of its
+own: first on the few rows of the warm folder, which imports what it needs, then on one folder after the
+other, up to the one after which the next would take longer. It prints a line of what each took.
 """
 
 from __future__ import annotations
@@ -173,17 +174,14 @@ def _feedback(folder: Path) -> Prepared:
     return join
 
 
-def measure(stage: str, folder: Path, warm_folder: Path) -> dict[str, float]:
-    """Run a stage on few rows, then measure it: the least of some repeats where it is short.
+def measure(work: Prepared) -> dict[str, float]:
+    """Measure a call: the least of some repeats where it is short.
 
     Returns
     -------
     measured : dict of str to float
         `cpu_s`, `wall_s`, and `peak_mb`: the largest resident size of the process while it ran, in MiB.
     """
-    prepare = stages()[stage]
-    prepare(warm_folder)()
-    work = prepare(folder)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     best: dict[str, float] = {}
@@ -200,6 +198,17 @@ def measure(stage: str, folder: Path, warm_folder: Path) -> dict[str, float]:
     return {**best, "peak_mb": peak_kib / 1024}
 
 
+def main(stage: str, seconds: float, warm_folder: Path, folders: list[Path]) -> None:
+    """Run a stage on few rows, then measure it size by size; print a line each."""
+    prepare = stages()[stage]
+    prepare(warm_folder)()
+    for folder in folders:
+        measured = measure(prepare(folder))
+        print(json.dumps(measured), flush=True)
+        if measured["cpu_s"] * 3.3 > seconds:
+            return
+
+
 if __name__ == "__main__":
-    stage, folder, warm_folder = sys.argv[1:]
-    print(json.dumps(measure(stage, Path(folder), Path(warm_folder))))
+    stage, seconds, warm_folder, *folders = sys.argv[1:]
+    main(stage, float(seconds), Path(warm_folder), [Path(folder) for folder in folders])
