@@ -20,7 +20,7 @@ from tabloop.extras import missing_extra
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and, elsewhere than Amazon, AWS_ENDPOINT_URL",
     "gs": "GOOGLE_SERVICE_ACCOUNT or GOOGLE_APPLICATION_CREDENTIALS",
-    "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
 }
 #: Schemes of web servers, whose files are public and can only be read.
 WEB_SCHEMES = ("https", "http")
@@ -53,7 +53,7 @@ class ObjectStore:
     Parameters
     ----------
     url : str
-        `s3://BUCKET/PATH`, `gs://BUCKET/PATH` or `az://ACCOUNT/CONTAINER/PATH`.
+        `s3://BUCKET/PATH`, `gs://BUCKET/PATH` or `az://CONTAINER/PATH`.
     patience_s : float, default=60.0
         How long lost connections and answers of 5xx are tried again, with growing pauses.
     web : bool, default=False

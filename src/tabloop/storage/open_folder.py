@@ -15,7 +15,7 @@ def open_folder(where: str) -> Folder:
     Parameters
     ----------
     where : str
-        A path of this machine, `s3://BUCKET/PATH`, `gs://BUCKET/PATH`, `az://ACCOUNT/CONTAINER/PATH`, or
+        A path of this machine, `s3://BUCKET/PATH`, `gs://BUCKET/PATH`, `az://CONTAINER/PATH`, or
         `https://HOST/PATH`, which is read only.
 
     Raises
