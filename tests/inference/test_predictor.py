@@ -146,3 +146,11 @@ def test_the_runtime_reports_to_nobody() -> None:
         [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
     )
     assert done.stdout == "1\n"
+
+
+def test_chunks_side_by_side_change_no_bit() -> None:
+    columns = small_columns(4 * CHUNK_ROWS + 7)
+    alone, together = (Predictor(small_model(), calls=calls).predict(columns) for calls in (1, 3))
+    assert len(alone) == 4 * CHUNK_ROWS + 7
+    assert len(np.unique(alone)) > CHUNK_ROWS
+    assert (alone == together).all()

@@ -19,7 +19,7 @@ from tabloop.evaluation.curves import confusion, rate_curve, reliability, score_
 from tabloop.evaluation.figures import bounded_figures
 from tabloop.evaluation.segments import measure_bands, measure_segments
 from tabloop.explanation.explain_model import explain_model
-from tabloop.inference.predictor import Predictor
+from tabloop.inference.predictor import UNTIMED_CALLS, Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.export import require_exported
 
@@ -43,7 +43,7 @@ def describe_run(
     """
     require_exported(run)
     contract, test = data.contract, data.split.test
-    predictor = Predictor(run.read(run.served_model))
+    predictor = Predictor(run.read(run.served_model), calls=UNTIMED_CALLS)
     columns = columns_of_frame(contract, test)
     y_true = test[contract.target.name].to_numpy()
     explanation = explain_model(

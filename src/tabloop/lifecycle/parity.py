@@ -15,7 +15,7 @@ from tabloop.config.config import Config
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.data.run_data import RunData
 from tabloop.errors import ParityError
-from tabloop.inference.predictor import Predictor
+from tabloop.inference.predictor import UNTIMED_CALLS, Predictor
 from tabloop.lifecycle.export import load_pipeline, require_exported
 from tabloop.optimization.parity.check import EXACT_TOLERANCE, check_parity
 
@@ -52,7 +52,7 @@ def parity_run(run: RunFolder, data: RunData, config: Config, pipeline: Any = No
     sampled = sample_rows(data.contract, _SAMPLED_ROWS, seed=data.config.seed).select(columns)
     found = check_parity(
         load_pipeline(run, PIPELINE) if pipeline is None else pipeline,
-        Predictor(run.read(name)),
+        Predictor(run.read(name), calls=UNTIMED_CALLS),
         data.contract,
         pl.concat([real, sampled]),
         threshold=run.threshold,

@@ -255,7 +255,8 @@ def rows_folder(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_an_onnx_worker_imports_no_training_library(models: Models, rows_folder: Path) -> None:
     with WorkerProcess("onnx_fp32", models.folder / "tree.onnx", rows_folder, Path("/nowhere")) as worker:
         worker.answer(Started, timeout_s=60)
-        imported = set(worker.ask("load", Loaded, timeout_s=60).imported)
+        worker.begin("load")
+        imported = set(worker.answer(Loaded, timeout_s=60).imported)
     assert "onnxruntime" in imported
     assert not imported & {"sklearn", "polars", "scipy", "joblib", "pydantic", "matplotlib", "onnx"}
 
@@ -264,8 +265,13 @@ def test_a_worker_that_dies_says_how(models: Models, rows_folder: Path) -> None:
     with WorkerProcess("onnx_fp32", models.folder / "tree.onnx", rows_folder, Path("/nowhere")) as worker:
         worker.answer(Started, timeout_s=60)
         os.kill(worker._process.pid, signal.SIGKILL)
+
+        def load() -> None:  # it may say so when it is told, or when it should answer
+            worker.begin("load")
+            worker.answer(Loaded, timeout_s=60)
+
         with pytest.raises(WorkerFailedError, match="SIGKILL"):
-            worker.ask("load", Loaded, timeout_s=60)
+            load()
 
 
 def test_a_worker_that_is_too_slow_is_given_up(models: Models, rows_folder: Path) -> None:
@@ -283,10 +289,10 @@ def test_energy_is_reported_where_the_machine_counts_it(
         (tmp_path / "intel-rapl:0" / file).write_text(f"{text}\n")
     with WorkerProcess("onnx_fp32", models.folder / "tree.onnx", rows_folder, tmp_path) as worker:
         worker.answer(Started, timeout_s=60)
-        worker.ask("load", Loaded, timeout_s=60)
-        answer = worker.ask(
-            "time", Timed, timeout_s=60, batch_size=8, calls=2, warm_up=True, seed=[1], limit_s=5.0
-        )
+        worker.begin("load")
+        worker.answer(Loaded, timeout_s=60)
+        worker.begin("time", batch_size=8, calls=2, warm_up=True, seed=[1], limit_s=5.0)
+        answer = worker.answer(Timed, timeout_s=60)
     assert answer.energy_j == 0.0  # a counter that stands still
     assert len(answer.ns) == 2
 
@@ -304,11 +310,13 @@ class ScriptedWorker:
     def __init__(self, kind: str, path: Path, rows_folder: Path, powercap: Path) -> None:
         self.name = path.name
 
-    def answer(self, kind: type[Started], *, timeout_s: float) -> Started:
-        return Started(0.1, Memory())
-
-    def ask(self, do: str, kind: type[Any], *, timeout_s: float, **values: Any) -> Any:
+    def begin(self, do: str, **values: Any) -> None:
         self.asked.append((self.name, {"do": do, **values}))
+
+    def answer(self, kind: type[Any], *, timeout_s: float) -> Any:
+        if kind is Started:
+            return Started(0.1, Memory())
+        values = next(asked for name, asked in reversed(self.asked) if name == self.name)
         if kind is Loaded:
             return Loaded(0.1, Memory())
         if kind is Scored:
@@ -407,3 +415,26 @@ def test_answers_that_are_no_probabilities_fail(
     monkeypatch.setattr(np, "linspace", lambda *_: np.full(600, np.nan))
     report = run_benchmark(VARIANTS[:1], models.rows, CONFIG, full=False, seed=3)
     assert report.variants[0].failure == "answered something else than 600 probabilities"
+
+
+def test_models_are_loaded_one_by_one_and_score_side_by_side(
+    models: Models, scripted: type[ScriptedWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: dict[str, str] = {}
+    together: dict[str, int] = {}
+
+    class Counted(ScriptedWorker):
+        def begin(self, do: str, **values: Any) -> None:
+            super().begin(do, **values)
+            waiting[self.name] = do
+            together[do] = max(together.get(do, 0), len(waiting))
+
+        def answer(self, kind: type[Any], *, timeout_s: float) -> Any:
+            waiting.pop(self.name, None)
+            return super().answer(kind, timeout_s=timeout_s)
+
+    monkeypatch.setattr(benchmark, "WorkerProcess", Counted)
+    monkeypatch.setattr(benchmark, "cpu_count", lambda: 3)
+    variants = [Variant(name, "onnx_fp32", Path(name)) for name in "abcde"]
+    run_benchmark(variants, models.rows, CONFIG, full=False, seed=7)
+    assert together == {"load": 1, "score": 3, "time": 1}

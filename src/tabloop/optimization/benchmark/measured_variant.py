@@ -98,12 +98,25 @@ class MeasuredVariant:
 
     def ask(self, do: str, kind: type[Answer], **values: Any) -> Answer | None:
         """Ask the worker; None and a noted failure when it cannot answer, now or ever again."""
+        self.begin(do, **values)
+        return self.answer(kind)
+
+    def begin(self, do: str, **values: Any) -> None:
+        """Have the worker begin, without waiting for its answer."""
+        if self.process is None:
+            return
+        try:
+            self.process.begin(do, **values)
+        except WorkerFailedError as error:
+            self.fail(str(error))
+
+    def answer(self, kind: type[Answer]) -> Answer | None:
+        """Wait for the answer to what was begun; see `ask`."""
         if self.process is None:
             return None
         try:
-            if kind is Started:
-                return self.process.answer(kind, timeout_s=_START_TIMEOUT_S)
-            return self.process.ask(do, kind, timeout_s=_ANSWER_TIMEOUT_S, **values)
+            timeout_s = _START_TIMEOUT_S if kind is Started else _ANSWER_TIMEOUT_S
+            return self.process.answer(kind, timeout_s=timeout_s)
         except WorkerFailedError as error:
             self.fail(str(error))
             return None

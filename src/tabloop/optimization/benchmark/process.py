@@ -61,13 +61,13 @@ class WorkerProcess:
         )  # fmt: skip
         self._received = b""
 
-    def ask(self, do: str, kind: type[Answer], *, timeout_s: float, **values: Any) -> Answer:
-        """Send a command and wait for its answer, of the type that the command's method gives.
+    def begin(self, do: str, **values: Any) -> None:
+        """Send a command, whose answer `answer` waits for.
 
         Raises
         ------
         WorkerFailedError
-            If the worker is dead, dies or does not answer in time; it says what the worker said last.
+            If the worker is dead; it says what the worker said last.
         """
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         try:
@@ -75,10 +75,15 @@ class WorkerProcess:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise WorkerFailedError(self._last_words()) from error
-        return self.answer(kind, timeout_s=timeout_s)
 
     def answer(self, kind: type[Answer], *, timeout_s: float) -> Answer:
-        """Wait for the next answer; see `ask`."""
+        """Wait for the next answer, of the type that the command's method gives.
+
+        Raises
+        ------
+        WorkerFailedError
+            If the worker dies or does not answer in time; it says what the worker said last.
+        """
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         end = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from tabloop.artifacts.documents.benchmark import BenchmarkReport, Omission
 from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.benchmarking import BenchmarkingConfig
 from tabloop.contract.contract import Contract
+from tabloop.cores import cpu_count
 from tabloop.errors import TooFewRowsError
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.benchmark.machine import describe_machine, library_versions
@@ -120,14 +120,15 @@ def run_benchmark(
         raise TooFewRowsError(f"the {len(y_true)} rows to measure on hold one class of the target only")
     machine = describe_machine()  # before the benchmark itself is the load
     cells = plan_cells(variants, config.batch_sizes, config.batch_size, full=full)
-    total = 2 * len(variants) + len(cells) * (1 + config.repeated_runs)
+    total = 3 * len(variants) + len(cells) * (1 + config.repeated_runs)
     steps = _Steps(progress, total)
     running = [MeasuredVariant(variant) for variant in variants]
     with scratch_folder("benchmark") as folder:
         try:
             _write_rows(rows, folder)
             _start(running, folder, steps)
-            _load(running, folder, len(y_true), config.batch_size, steps)
+            _load(running, steps)
+            _score(running, folder, len(y_true), config.batch_size, steps)
             remaining = _TOTAL_S[full] - (time.monotonic() - begun)
             budget_s = max(_LEAST_TIMED_S[full], remaining)
             plan, omitted = _warm_up(running, cells, config, budget_s, seed, steps)
@@ -189,32 +190,53 @@ def _write_rows(rows: BenchmarkRows, folder: Path) -> None:
 
 def _start(running: list[MeasuredVariant], folder: Path, steps: _Steps) -> None:
     """Start every worker, as many at a time as there are cores: importing is not what is compared."""
-    at_once = min(4, os.cpu_count() or 1)
-    for i in range(len(running) + at_once):
-        if i < len(running):
-            each = running[i]
-            each.process = WorkerProcess(each.variant.kind, each.variant.path.absolute(), folder, POWERCAP)
-        if i >= at_once:
-            each = running[i - at_once]
-            each.started = each.ask("started", Started)
-            steps.advance(f"started {each.name}")
+
+    def begin(each: MeasuredVariant) -> None:
+        each.process = WorkerProcess(each.variant.kind, each.variant.path.absolute(), folder, POWERCAP)
+
+    for each in _side_by_side(running, begin):
+        each.started = each.answer(Started)
+        steps.advance(f"started {each.name}")
 
 
-def _load(running: list[MeasuredVariant], folder: Path, n_rows: int, batch_size: int, steps: _Steps) -> None:
-    """Load every model and let it answer all test rows, one after the other."""
-    for i, each in enumerate(running):
+def _load(running: list[MeasuredVariant], steps: _Steps) -> None:
+    """Load every model, one after the other: that is timed."""
+    for each in running:
         with contextlib.suppress(OSError):
             each.file_bytes = each.variant.path.stat().st_size
         each.loaded = each.ask("load", Loaded)
-        output = folder / f"{i}.npy"
-        each.scored = each.ask("score", Scored, output=str(output), batch_size=batch_size)
+        steps.advance(f"loaded {each.name}")
+
+
+def _score(running: list[MeasuredVariant], folder: Path, n_rows: int, batch_size: int, steps: _Steps) -> None:
+    """Let every model answer all test rows, as many at a time as there are cores: that is not timed."""
+    outputs = {id(each): folder / f"{i}.npy" for i, each in enumerate(running)}
+
+    def begin(each: MeasuredVariant) -> None:
+        each.begin("score", output=str(outputs[id(each)]), batch_size=batch_size)
+
+    for each in _side_by_side(running, begin):
+        each.scored = each.answer(Scored)
         if each.scored is not None:
-            proba = np.load(output)
+            proba = np.load(outputs[id(each)])
             if proba.shape == (n_rows,) and np.all((proba >= 0) & (proba <= 1)):
                 each.proba = proba
             else:
                 each.fail(f"answered something else than {n_rows} probabilities")
-        steps.advance(f"loaded {each.name}")
+        steps.advance(f"scored {each.name}")
+
+
+def _side_by_side(
+    running: list[MeasuredVariant], begin: Callable[[MeasuredVariant], None]
+) -> Iterator[MeasuredVariant]:
+    """Have workers begin, one more each time that an answer was waited for; give them in their order."""
+    at_once = min(4, cpu_count())
+    for each in running[:at_once]:
+        begin(each)
+    for i, each in enumerate(running):
+        yield each
+        if i + at_once < len(running):
+            begin(running[i + at_once])
 
 
 def _warm_up(

@@ -15,7 +15,7 @@ from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.artifacts.documents.quantize import QuantizedModel, QuantizeStatus, TechniqueTrial
 from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.sampling.sampler import sample_rows
-from tabloop.inference.predictor import Predictor
+from tabloop.inference.predictor import UNTIMED_CALLS, Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame, input_types
 from tabloop.optimization.export.classifiers import add_score_map, inner_classifier, without_threshold
 from tabloop.optimization.export.graph import OnnxGraph, dense
@@ -209,7 +209,7 @@ def judge_quantized(
     rivals = (Rival("fp32", fp32), *(() if control is None else (Rival("float32", control),)))
     trained = np.asarray(pipeline.predict_proba(checked)[:, 1], dtype=np.float64)
     parity = check_parity(
-        _Known(pipeline, trained), Predictor(save_model(model)), contract, checked,
+        _Known(pipeline, trained), _untimed(model), contract, checked,
         threshold=threshold,
         abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
     )  # fmt: skip
@@ -252,12 +252,16 @@ def _confirmed(
     drawn = sample_rows(contract, _DRAWN_ROWS, seed=_SEED)
     columns = list(contract.columns)
     rows = pl.concat([_spread(train, _TRAINING_ROWS).select(columns), drawn.select(columns)])
-    exact = Predictor(save_model(fp32)).predict(columns_of_frame(contract, rows))
+    exact = _untimed(fp32).predict(columns_of_frame(contract, rows))
     return check_parity(
-        _Known(pipeline, exact), Predictor(save_model(model)), contract, rows,
+        _Known(pipeline, exact), _untimed(model), contract, rows,
         threshold=threshold,
         abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
     )  # fmt: skip
+
+
+def _untimed(model: onnx.ModelProto) -> Predictor:
+    return Predictor(save_model(model), calls=UNTIMED_CALLS)
 
 
 class _Known:
