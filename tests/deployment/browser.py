@@ -21,6 +21,12 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--window-size=1200,1700",
 )  # fmt: skip
 
+#: What has to have a name, by its role in the tree that screen readers are given.
+_NAMED = {
+    "button", "link", "textbox", "searchbox", "combobox", "checkbox", "spinbutton", "image", "table", "region",
+    "navigation", "heading", "columnheader", "log", "DateTime",
+}  # fmt: skip
+
 
 class Browser:
     """One window."""
@@ -58,6 +64,21 @@ class Browser:
         """What the page complained about."""
         found = self._post("/se/log", type="browser")
         return [entry["message"] for entry in found if entry["level"] == "SEVERE"]
+
+    def unnamed(self) -> list[str]:
+        """Give the roles of what a screen reader meets on the page and cannot call by a name."""
+        tree = self._post("/goog/cdp/execute", cmd="Accessibility.getFullAXTree", params={})["nodes"]
+        met = [
+            (node["role"]["value"], node.get("name", {}).get("value")) for node in tree if not node["ignored"]
+        ]
+        assert {"main", "navigation", "heading", "link"} <= {role for role, _ in met}
+        return [role for role, name in met if role in _NAMED and not name]
+
+    def press(self, key: str, code: int) -> None:
+        """Press a key of the keyboard, such as `Tab` (9)."""
+        for kind in ("keyDown", "keyUp"):
+            self._post("/goog/cdp/execute", cmd="Input.dispatchKeyEvent",
+                       params={"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code})  # fmt: skip
 
     def _post(self, path: str, **body: Any) -> Any:
         answer = self._client.post(path, json=body)

@@ -138,6 +138,24 @@ class Dashboard:
         assert self.browser.run("return [...document.querySelectorAll('script')].every(s => s.src)")
         assert self.browser.console_errors() == []
 
+    def check_tab_order(self, page: str) -> None:
+        """Tab walks from the skip link over everything that acts, in the order of the page, in plain sight."""
+        self.browser.run("document.activeElement.blur(); document.getElementById('skip').focus()")
+        last = -1
+        for _ in range(14):
+            self.browser.press("Tab", 9)
+            place, ring = self.browser.run(
+                "const all = [...document.querySelectorAll('*')]; const at = document.activeElement;"
+                "const { outlineStyle, outlineWidth } = getComputedStyle(at);"
+                "const inside = at.matches('[type=datetime-local]');"
+                "return [at === document.body ? -1 : all.indexOf(at), inside || (outlineStyle !== 'none' && outlineWidth !== '0px')]"
+            )
+            if place < 0:
+                return  # behind the last one
+            assert place >= last, page
+            assert ring, page
+            last = place
+
     def violations(self, axe: str | None) -> list[Any]:
         if axe is None:
             return []
@@ -199,6 +217,8 @@ def test_pages_of_strangers_names_with_keys_and_two_workers(
             assert browser.run("return document.documentElement.scrollWidth") <= width, (page, width)
             assert seen.violations(axe) == [], page
         seen.check()
+        assert browser.unnamed() == [], page
+        seen.check_tab_order(page)
     browser.run("document.querySelector('#session button').click()")
     assert browser.wait_for("return document.getElementById('key')")
     assert "minutes_watched" not in seen.text()

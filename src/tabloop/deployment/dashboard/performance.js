@@ -5,6 +5,7 @@ import { empty, figure, h, prose, stranger, table, tile } from "./dom.js";
 import { NONE, bounded, duration, number, percent, plural, whole } from "./format.js";
 import { rangeChoice, ranges } from "./range.js";
 
+const KINDS = { recall: "recall", capacity: "positive in 1,000 rows", costs: "value of 1,000 rows" };
 const NAMES = { precision: "Precision", recall: "Recall", roc_auc: "ROC-AUC" };
 const state = { found: null, range: "month" };
 
@@ -101,7 +102,7 @@ function tiles(found) {
       "The promise under test",
       promise.verdict,
       promise.objective !== "precision"
-        ? `${promise.objective} of ${number(promise.promised)} promised, ${promise.observed === null ? "none" : number(promise.observed)} seen; bounds ${number(promise.lower_bound)} and ${number(promise.upper_bound)}`
+        ? `${KINDS[promise.objective]}: ${number(promise.promised)} promised, ${promise.observed === null ? "none" : number(promise.observed)} seen; bounds ${number(promise.lower_bound)} and ${number(promise.upper_bound)}`
         : promise.precision === null
           ? `a precision of ${number(promise.target_precision)} was promised`
           : `${whole(promise.true_positive_rows)} of ${whole(promise.predicted_positive_rows)} right; bounds ${promise.lower_bound.toFixed(3)} and ${promise.upper_bound.toFixed(3)}`,
