@@ -184,7 +184,7 @@ def test_a_target_installs_what_it_needs_and_no_more(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text()
-    pictures = re.findall(r'<img src="([^"]+)" width="\d+%" alt="[^"]+"', text)
+    pictures = re.findall(r'<img src="([^"]+)" width="\d+%"(?: align="top")? alt="[^"]+"', text)
     assert len(pictures) == text.count("<img ")
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + pictures:
         assert "://" in target or (page.parent / target).exists(), target
