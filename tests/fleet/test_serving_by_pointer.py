@@ -17,6 +17,8 @@ from tests.deployment.conftest import STUDENT
 from tests.deployment.real_server import Server, serving, wait_until
 from tests.fleet.more_runs import another_run
 from tests.fleet.s3_server import S3
+from tests.fleet.shipped import shipped_lines
+from tests.fleet.test_shipper import write_rows
 
 
 def machine(project: Workspace, folder: Path) -> Workspace:
@@ -81,6 +83,19 @@ def test_a_machine_follows_the_pointer_and_refuses_what_is_broken(
     moves = [(d["run_id"], d["move"], d["reason"]) for d in decisions if "pointer" in d]
     assert [move for _, move, _ in moves] == [1, 2, 4, 5]
     assert moves[0] == (first.run_id, 1, "the first")
+
+
+def test_a_machine_that_is_stopped_as_soon_as_it_answers_ships_what_lay_there(
+    project: Workspace, remote: ObjectStore, tmp_path: Path
+) -> None:
+    run = RunStore(project.model_dir).require_champion()
+    RemoteRuns(remote).push(run)
+    promote_run(remote, run.run_id, "production", reason="the first")
+    folder = machine(project, tmp_path / "machine")
+    ids = write_rows(folder.project(), 5)  # as one that was killed left them
+    with serving(folder, "--pointer", "production", "--set", "prediction_log.ship=true"):
+        pass
+    assert [line["prediction_id"] for line in shipped_lines(remote, "predictions")] == ids
 
 
 def test_a_machine_that_has_the_run_starts_while_the_store_is_away(

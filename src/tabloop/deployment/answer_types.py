@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi.responses import Response
 from msgspec import UNSET, Meta, UnsetType
+from starlette.responses import Response
 
 from tabloop.artifacts.documents.lineage import RowCounts
 from tabloop.artifacts.documents.promise import Objective

@@ -4,50 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
-from fastapi.routing import APIRoute
-from fastapi_offline import FastAPIOffline
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
-from tabloop import __version__
 from tabloop.contract.checks.record import shown_text
 from tabloop.deployment import metrics
 from tabloop.deployment.answer_types import json_response
 from tabloop.deployment.dashboard_paths import add_dashboard_paths
-from tabloop.deployment.edge import Edge, Send, problem_body
+from tabloop.deployment.documentation import Documentation
+from tabloop.deployment.edge import Edge, problem_body
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.open_inference import INFER_PATHS, OpenInference
-from tabloop.deployment.openapi_document import describe_operations, describe_service
+from tabloop.deployment.paths import Paths
 from tabloop.deployment.problems import MEDIA_TYPE, HttpProblem, problem_of
-from tabloop.deployment.request_body import Receive, Scope
 from tabloop.errors import TabloopError
-
-Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class LeanRoute(APIRoute):
-    """A route that FastAPI documents and finds, and whose handler speaks ASGI itself.
-
-    FastAPI's way through request objects, dependencies and two exit stacks costs as much as the model.
-    """
-
-    def __init__(self, path: str, endpoint: Handler, **settings: Any) -> None:
-        super().__init__(path, endpoint=_documented(endpoint), **settings)
-
-        self.app = endpoint
-
-
-def _documented(endpoint: Handler) -> Callable[[Request], Awaitable[Response]]:
-    async def documented(request: Request) -> Response:  # never called: `app` above answers
-        raise AssertionError
-
-    documented.__name__, documented.__doc__ = endpoint.__name__, endpoint.__doc__
-    return documented
 
 
 def create_app(
@@ -71,109 +45,94 @@ def create_app(
     Returns
     -------
     edge : Edge
-        The ASGI application to serve: FastAPI's, behind what every request passes.
+        The ASGI application to serve: Starlette's, behind what every request passes.
     """
-    app = FastAPIOffline(
-        title=f"tabloop: {service.model.contract.target.name}",
-        version=__version__,
-        redoc_url=None,
+    paths = add_paths(service)
+    documentation = Documentation(paths.described, service)
+    app = Starlette(
+        routes=[*paths.routes, *documentation.routes()],
         lifespan=lifespan,
-        redirect_slashes=False,  # behind a proxy that does TLS they would lead to the wrong scheme
-        swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
+        exception_handlers=_error_answers(),
     )
+    app.router.redirect_slashes = False  # behind a proxy that does TLS they would lead to the wrong scheme
+    return Edge(app, routes=paths.lean_routes(), keys=service.keys, hosts=hosts, request_log=request_log)
+
+
+def add_paths(service: Service) -> Paths:
+    """Give every path of the service, but for those of its own description."""
     open_inference = OpenInference(service)
-    operations = describe_operations()
-    lean: list[tuple[str, Handler]] = [
-        ("/predict", service.predict),
-        ("/batch_predict", service.batch_predict),
-        ("/explain", service.explain),
-        ("/feedback", service.feedback),
-        ("/promote", service.promote),
-        ("/rollback", service.rollback),
-        ("/retrain", service.retrain),
-        *((path, open_inference.infer) for path in INFER_PATHS),
-    ]
-    for path, handler in lean:
-        route = LeanRoute(path, handler, methods=["POST"], response_model=None, **operations[path])
-        app.router.routes.append(route)
-    _add_reading_paths(app, service, open_inference, operations)
-    _add_error_answers(app)
-    app.openapi = lambda: describe_service(  # type: ignore[method-assign]
-        app, service.model, model_name=open_inference.model_name, asks_for_keys=service.keys is not None
-    )
-    routes = {
-        route.path: route.app
-        for route in app.routes
-        if isinstance(route, LeanRoute) and "{" not in route.path
-    }
-    return Edge(app, routes=routes, keys=service.keys, hosts=hosts, request_log=request_log)
+    paths = Paths()
+    paths.post("/predict", service.predict)
+    paths.post("/batch_predict", service.batch_predict)
+    paths.post("/explain", service.explain)
+    paths.post("/feedback", service.feedback)
+    paths.post("/promote", service.promote)
+    paths.post("/rollback", service.rollback)
+    paths.post("/retrain", service.retrain)
+    for path in INFER_PATHS:
+        paths.post(path, open_inference.infer)
+    _add_reading_paths(paths, service)
+    open_inference.add_reading_paths(paths.get)
+    add_dashboard_paths(paths, service)
+    return paths
 
 
-def _add_reading_paths(
-    app: FastAPI, service: Service, open_inference: OpenInference, operations: dict[str, Any]
-) -> None:
-    def get(path: str) -> Decorator:
-        return app.get(path, response_model=None, **operations[path])
+def _add_reading_paths(paths: Paths, service: Service) -> None:
+    get = paths.get
 
     @get("/health")
-    async def health() -> Response:
+    async def health(_: Request) -> Response:
         """Say how the service is."""
         return json_response(await service.health())
 
     @get("/health/live")
-    async def health_live() -> Any:
+    async def health_live(_: Request) -> Response:
         """Answer as long as the process runs."""
-        return {"live": True}
+        return json_response({"live": True})
 
     @get("/health/ready")
-    async def health_ready() -> Any:
+    async def health_ready(_: Request) -> Response:
         """Answer 200 when requests can be answered."""
         await service.require_ready()
-        return {"ready": True, "run_id": service.model.run_id}
+        return json_response({"ready": True, "run_id": service.model.run_id})
 
     @get("/model")
-    async def model() -> Response:
+    async def model(_: Request) -> Response:
         """Describe the model that answers: card, promise, hashes, contract."""
         return json_response(service.model.description)
 
     @get("/metrics")
-    async def read_metrics() -> Response:
+    async def read_metrics(_: Request) -> Response:
         """Give every figure, exact across workers, in Prometheus' text format."""
         rendered = await asyncio.to_thread(metrics.render)
         return Response(rendered, media_type=metrics.CONTENT_TYPE.decode())
 
     @get("/monitoring/drift")
-    async def drift() -> Response:
+    async def drift(_: Request) -> Response:
         """Compare the latest predictions with the training rows."""
         return await _monitored(service, "drift")
 
     @get("/monitoring/retraining_trigger")
-    async def retraining_trigger() -> Response:
+    async def retraining_trigger(_: Request) -> Response:
         """Say whether to train again, and why."""
         return await _monitored(service, "retraining_trigger")
-
-    open_inference.add_reading_paths(get)
-    add_dashboard_paths(app, get, service)
 
 
 async def _monitored(service: Service, question: str) -> Response:
     return Response(await service.monitor.ask(question), media_type="application/json")
 
 
-def _add_error_answers(app: FastAPI) -> None:
+def _error_answers() -> dict[Any, Any]:
     def answer(request: Request, problem: HttpProblem) -> Response:
         body = problem_body(problem, request.scope)
         return Response(body, problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE.decode())
 
-    @app.exception_handler(HttpProblem)
     async def http_problem(request: Request, error: HttpProblem) -> Response:
         return answer(request, error)
 
-    @app.exception_handler(TabloopError)
     async def tabloop_error(request: Request, error: TabloopError) -> Response:
         return answer(request, problem_of(error))
 
-    @app.exception_handler(HTTPException)
     async def http_exception(request: Request, error: HTTPException) -> Response:
         path = shown_text(request.url.path)
         match error.status_code:  # of the router's own
@@ -186,6 +145,12 @@ def _add_error_answers(app: FastAPI) -> None:
                 raise error
         return answer(request, problem)
 
-    @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:
         return answer(request, HttpProblem("defect", "the service failed; its log tells more"))
+
+    return {
+        HttpProblem: http_problem,
+        TabloopError: tabloop_error,
+        HTTPException: http_exception,
+        Exception: defect,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from fastapi.responses import Response
+from starlette.responses import Response
 
 from tabloop.charts.colours import css_variables
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
-
 import msgspec
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from tabloop.deployment.answer_types import json_response
 from tabloop.deployment.dashboard_files import dashboard_file, dashboard_files
 from tabloop.deployment.dashboard_types.now import Access
 from tabloop.deployment.edge import roles_of
 from tabloop.deployment.handlers import Service
+from tabloop.deployment.paths import Paths, Reader
 from tabloop.deployment.queries import QUERIES, read_query
-
-Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 #: The question to the monitor that answers a path.
 _QUESTIONS = {
@@ -34,22 +30,20 @@ _QUESTIONS = {
 }
 
 
-def add_dashboard_paths(app: FastAPI, get: Callable[[str], Decorator], service: Service) -> None:
+def add_dashboard_paths(paths: Paths, service: Service) -> None:
     """Add the paths.
 
     Parameters
     ----------
-    app : FastAPI
-        The application.
-    get : callable
-        Given a path, decorates its handler.
+    paths : Paths
+        Takes them.
     service : Service
         Asks the monitor.
     """
     for path in dashboard_files():
-        app.get(path, include_in_schema=False, response_model=None)(_file_handler(path))
+        paths.read(path, _file_handler(path))
 
-    @get("/access")
+    @paths.get("/access")
     async def access(request: Request) -> Response:
         """Say whether keys are in force, and what the asker's key allows."""
         keys = service.keys
@@ -59,19 +53,17 @@ def add_dashboard_paths(app: FastAPI, get: Callable[[str], Decorator], service: 
         )
 
     for path, (question, said) in _QUESTIONS.items():
-        get(path)(_monitored(service, question, said, QUERIES.get(path)))
+        paths.get(path)(_monitored(service, question, said, QUERIES.get(path)))
 
 
-def _file_handler(path: str) -> Callable[[], Any]:
-    async def file() -> Response:
+def _file_handler(path: str) -> Reader:
+    async def file(_: Request) -> Response:
         return dashboard_file(path)
 
     return file
 
 
-def _monitored(
-    service: Service, question: str, said: str, kind: type[msgspec.Struct] | None
-) -> Callable[[Request], Any]:
+def _monitored(service: Service, question: str, said: str, kind: type[msgspec.Struct] | None) -> Reader:
     async def monitored(request: Request) -> Response:
         if kind is None:
             body = msgspec.json.encode(request.path_params)

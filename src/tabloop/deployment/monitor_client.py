@@ -18,6 +18,9 @@ from tabloop.errors import (
 )
 
 _LONGEST_ANSWER_BYTES = 64 << 20
+#: A monitor that does not listen yet may be starting: it takes a second or two.
+_STARTING_S = 5.0
+_LOOK_AGAIN_S = 0.05
 #: The errors that keep their class on the way from the monitor; any other is a `MonitorError` here.
 _KEPT = {
     each.__name__: each
@@ -70,7 +73,7 @@ class MonitorClient:
             raise MonitorError(self.absent)
         try:
             async with asyncio.timeout(self._timeout_s):
-                reader, writer = await asyncio.open_unix_connection(self._path, limit=_LONGEST_ANSWER_BYTES)
+                reader, writer = await self._connect()
                 try:
                     writer.write(
                         json.dumps({"question": question, "bytes": len(body)}).encode() + b"\n" + body
@@ -90,3 +93,14 @@ class MonitorClient:
         if failed is not None:
             raise _KEPT.get(failed, MonitorError)(answer.decode())
         return answer
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _STARTING_S
+        while True:
+            try:
+                return await asyncio.open_unix_connection(self._path, limit=_LONGEST_ANSWER_BYTES)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(_LOOK_AGAIN_S)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from fastapi import Request
-from fastapi.responses import Response
 from msgspec import UNSET
+from starlette.requests import Request
+from starlette.responses import Response
 
 from tabloop import __version__
 from tabloop.contract.checks.record import shown, shown_text
@@ -27,6 +27,7 @@ from tabloop.deployment.answer_types import (
     json_response,
 )
 from tabloop.deployment.edge import Send, send_body
+from tabloop.deployment.paths import Decorator
 from tabloop.deployment.problems import HttpProblem
 from tabloop.deployment.request_body import Receive, Scope
 from tabloop.deployment.served_model import Prediction, ServedModel
@@ -61,26 +62,24 @@ class OpenInference:
         """The name of the one model there is."""
         return self._service.config.model_name or self._service.model.contract.target.answer_name
 
-    def add_reading_paths(
-        self, get: Callable[[str], Callable[[Callable[..., Any]], Callable[..., Any]]]
-    ) -> None:
+    def add_reading_paths(self, get: Callable[[str], Decorator]) -> None:
         """Add the paths that describe."""
 
         @get("/v2")
-        async def server_metadata() -> Response:
+        async def server_metadata(_: Request) -> Response:
             """Describe the server."""
             return json_response(ServerMetadata("tabloop", __version__, ["binary_tensor_data"]))
 
         @get("/v2/health/live")
-        async def server_live() -> Any:
+        async def server_live(_: Request) -> Response:
             """Answer as long as the process runs."""
-            return {"live": True}
+            return json_response({"live": True})
 
         @get("/v2/health/ready")
-        async def server_ready() -> Any:
+        async def server_ready(_: Request) -> Response:
             """Answer 200 when requests can be answered."""
             await self._service.require_ready()
-            return {"ready": True}
+            return json_response({"ready": True})
 
         @get("/v2/models/{name}")
         @get("/v2/models/{name}/versions/{version}")
@@ -91,11 +90,11 @@ class OpenInference:
 
         @get("/v2/models/{name}/ready")
         @get("/v2/models/{name}/versions/{version}/ready")
-        async def model_ready(request: Request) -> Any:
+        async def model_ready(request: Request) -> Response:
             """Answer 200 when the model can be asked."""
             self._require_model(request.scope, self._service.model)
             await self._service.require_ready()
-            return {"name": self.model_name, "ready": True}
+            return json_response({"name": self.model_name, "ready": True})
 
     def describe(self) -> ModelMetadata:
         """Describe the model's tensors."""

@@ -9,11 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from fastapi import FastAPI
-
 from tabloop.config.loading import Project, load_project
 from tabloop.contract.columns.column import JsonSchema
-from tabloop.deployment.app import create_app
+from tabloop.deployment.app import add_paths
+from tabloop.deployment.documentation import Documentation
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.problems import PROBLEMS
 
@@ -56,7 +55,8 @@ def describe_students() -> JsonSchema:
     posts = ("predict", "batch_predict", "explain", "feedback", "promote", "rollback", "retrain")
     handlers = {name: getattr(Service, name) for name in posts}
     service = SimpleNamespace(model=_NoModel(project), config=config, keys=None, **handlers)
-    return cast("FastAPI", create_app(cast("Service", service)).app).openapi()
+    described = add_paths(cast("Service", service)).described
+    return Documentation(described, cast("Service", service)).application().openapi()
 
 
 class _NoModel:

@@ -148,7 +148,11 @@ def serve(
         agents = []
         if remote is not None:
             link = {**shared, "remote": remote.url, "pointer": remote.pointer}
-            agents = [Child("the agent", AGENT_MODULE, link, environ=_CHILD_ENVIRON, needed=False)]
+            agents = [
+                Child(
+                    "the agent", AGENT_MODULE, link, environ=_CHILD_ENVIRON, needed=False, has_last_duty=True
+                )
+            ]
         shown = f"[{host}]" if ":" in host else host
         address = Address(f"http://{shown}:{listener.getsockname()[1]}", run_id, os.getpid())
         supervisor = Supervisor(

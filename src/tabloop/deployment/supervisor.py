@@ -20,6 +20,8 @@ from tabloop.errors import CheckFailedError, ServingError
 
 _log = logging.getLogger("tabloop.serving")
 
+#: Runs the module of a child.
+_START_MODULE = "tabloop.deployment.start"
 _TICK_S = 0.05
 #: A child that lived this long was well; the next one starts at once.
 _WELL_AFTER_S = 10.0
@@ -40,7 +42,7 @@ class Child:
     name : str
         The process's name in the log.
     module : str
-        The module that it runs, by `python -m`.
+        The module whose `main` it runs.
     settings : mapping
         JSON-ready; the child reads it as the first line of its standard input. That stays open: its end
         tells the child that its parent is gone.
@@ -49,9 +51,12 @@ class Child:
     environ : mapping
         Environment variables added.
     needed : bool
-        Whether the service is only ready when this child is.
+        Whether the service is only ready when this child is. The others start after those, for which they
+        leave the cores.
     longest_silence_s : float
         How long it may give no sign of life before it is killed and replaced.
+    has_last_duty : bool
+        Whether it has something to do at the end: it is told to stop once it is ready, and hears it.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Child:
     environ: Mapping[str, str] = field(default_factory=dict)
     needed: bool = True
     longest_silence_s: float = 30.0
+    has_last_duty: bool = False
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     is_ready: bool = False
     was_ready: bool = False
@@ -91,6 +97,7 @@ class Supervisor:
         self._drain_timeout_s = drain_timeout_s
         self._prepare = prepare
         self._selector = selectors.DefaultSelector()
+        self._is_ready = False
         self._stop = False
         self._read_again = False
 
@@ -111,7 +118,6 @@ class Supervisor:
         CheckFailedError
             If a child cannot start since a check said no: a hash of the champion, for instance.
         """
-        told = False
         turn_began = time.monotonic()
         with self._signals():
             try:
@@ -123,8 +129,10 @@ class Supervisor:
                     turn_began = now
                     self._bury()
                     self._pass_on()
-                    if not told and all(child.is_ready for child in self._children if child.needed):
-                        told = True
+                    needed = [child for child in self._children if child.needed]
+                    if not self._is_ready and all(child.is_ready for child in needed):
+                        self._is_ready = True
+                        self._start_due()
                         ready()
             finally:
                 stopping()
@@ -135,7 +143,7 @@ class Supervisor:
     def _start_due(self) -> None:
         now = time.monotonic()
         for child in self._children:
-            if child.process is None and now >= child.start_after:
+            if child.process is None and now >= child.start_after and (child.needed or self._is_ready):
                 self._start(child)
 
     def _start(self, child: Child) -> None:
@@ -145,7 +153,7 @@ class Supervisor:
             _log.error("%s starts without room for its counters: %s", child.name, error)
         reads, writes = os.pipe()
         child.process = subprocess.Popen(
-            [sys.executable, "-m", child.module],
+            [sys.executable, "-m", _START_MODULE, child.module],
             stdin=subprocess.PIPE,
             pass_fds=(*child.keeps_fds, writes),
             env=os.environ | child.environ,
@@ -227,6 +235,7 @@ class Supervisor:
         killed = []
         for module in dict.fromkeys(child.module for child in reversed(self._children)):
             alive = [c for c in self._children if c.module == module and c.process is not None]
+            self._hear_of(alive)
             for child in alive:
                 assert child.process is not None  # noqa: S101
                 child.process.terminate()
@@ -241,6 +250,15 @@ class Supervisor:
                     killed.append(child.name)
                 self._forget(child)
         return killed
+
+    def _hear_of(self, children: list[Child]) -> None:
+        """Wait for those that just started and have a last duty: a signal before they are ready ends them."""
+        until = time.monotonic() + self._drain_timeout_s
+        while time.monotonic() < until and any(
+            child.has_last_duty and not child.is_ready and child.process and child.process.poll() is None
+            for child in children
+        ):
+            self._listen()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -24,6 +24,7 @@ from tabloop.deployment.app import create_app
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
 from tabloop.deployment.descriptors import allow_descriptors
 from tabloop.deployment.edge import App, own_hosts
+from tabloop.deployment.freed_memory import give_back
 from tabloop.deployment.handlers import Service
 from tabloop.deployment.http_protocol import guarded_protocol, sweep_connections
 from tabloop.deployment.monitor_client import MonitorClient
@@ -87,7 +88,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         # a scored batch does not wait long for a loop that is reading or writing
         sys.setswitchinterval(_SWITCH_S)
         # what was loaded stays: the collector need not look at it again and again
-        gc.collect()
+        give_back()
         gc.freeze()
         tasks.append(loop.create_task(settings.tell_ready()))
         try:
@@ -132,6 +133,7 @@ async def follow_champion(champion: ChampionFollower[ServedModel], interval_s: f
         await asyncio.sleep(interval_s)
         if champion.has_moved:
             await loading.result()
+            await asyncio.to_thread(give_back)
             metrics.champion_changes.labels("refused" if champion.problem else "served").inc()
             if champion.problem is None:
                 metrics.answers_since.labels(champion.held.run_id).set_to_current_time()

@@ -17,6 +17,7 @@ from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.deployment import metrics
+from tabloop.deployment.freed_memory import give_back
 from tabloop.deployment.runtime_snapshots import RuntimeSnapshots
 from tabloop.errors import (
     MalformedBodyError,
@@ -131,6 +132,7 @@ class ServiceMonitor:
                 _LOG.exception("the monitor could not look; it tries again")
             if is_first:
                 self._following.census.save()  # whatever ends this process, the next one need not count again
+                give_back()
                 os.nice(_NICENESS)
                 is_first = False
             await asyncio.sleep(_TICK_S)
