@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tabloop.config.config import Config
 from tabloop.config.loading import Project
+from tabloop.deployment.json_log import log_as_json
+from tabloop.deployment.supervisor import CHECK_FAILED
 from tabloop.errors import CheckFailedError, TabloopError
 
-#: Stands before the reason where a check said no: a hash, for instance.
-CHECK_FAILED = b"check failed\n"
 #: How often a process says that its loop turns.
 _SIGN_OF_LIFE_S = 1.0
 
@@ -81,30 +79,3 @@ def stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) 
 
     os.set_blocking(0, False)
     loop.add_reader(0, look)
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        described = {
-            "time": moment.replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            "pid": record.process,
-            **getattr(record, "request", {}),
-        }
-        if record.exc_info:
-            described["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(described, ensure_ascii=True)
-
-
-def log_as_json(level: int = logging.INFO) -> None:
-    """Write this process's log to standard error, one JSON object a line."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
-from tabloop.deployment.child_process import log_as_json
 from tabloop.deployment.descriptors import check_descriptors
+from tabloop.deployment.json_log import log_as_json
 from tabloop.deployment.state_folder import monitor_socket, open_state_folder
 from tabloop.deployment.supervisor import Child, Supervisor
 from tabloop.errors import MissingExtraError, ServingError

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tabloop.deployment.child_process import CHECK_FAILED
 from tabloop.errors import CheckFailedError, ServingError
 
 _log = logging.getLogger("tabloop.serving")
 
+#: Stands before the reason where a check said no: a hash, for instance.
+CHECK_FAILED = b"check failed\n"
 #: Runs the module of a child.
 _START_MODULE = "tabloop.deployment.start"
 _TICK_S = 0.05
