@@ -42,8 +42,8 @@ OUTCOME_PART = re.compile(r"(\d{15})-(\d{15})-([0-9a-f]{64})\.jsonl\.zst")
 
 _LEVEL = 3
 _OUTCOME_BYTES = 4 << 20
-#: Outcomes wait for so long, unless they are many: each object costs a request, and one to list a thousand.
-_OUTCOMES_WAIT_S = 60.0
+#: How old outcomes get before they are shipped, where no file is closed by its age.
+_OUTCOMES_WAIT_HOURS = 0.1
 #: Says again that the machine is there, although nothing is new.
 _SIGN_OF_LIFE_S = 15.0
 #: With durability `memory`, rows wait for a second before they are in the log.
@@ -173,7 +173,9 @@ class Shipper:
             return False
         with locked(lock_path(path)):
             size = path.stat().st_size  # what stands there now is never taken back
-        is_due = now or time.monotonic() - self._outcomes_shipped_at >= _OUTCOMES_WAIT_S
+        # as often as files are closed: each object costs requests, and its prediction is not there sooner
+        wait_s = 3600 * (self._config.rotate_hours or _OUTCOMES_WAIT_HOURS)
+        is_due = now or time.monotonic() - self._outcomes_shipped_at >= wait_s
         is_news = False
         with path.open("rb") as file:
             while self._outcomes_end < size and (is_due or size - self._outcomes_end >= _OUTCOME_BYTES):
