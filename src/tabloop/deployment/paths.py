@@ -22,6 +22,7 @@ class LeanRoute(Route):
 
     def __init__(self, path: str, handler: Handler, *, methods: list[str]) -> None:
         super().__init__(path, _not_called, methods=methods)
+        self.methods = set(methods)  # Starlette adds HEAD, which never comes here
         self.app = handler
 
 
@@ -69,7 +70,9 @@ class Paths:
 
     def read(self, path: str, reader: Reader) -> None:
         """Add a path that is read and not described."""
-        self.routes.append(Route(path, reader, methods=["GET"]))
+        route = Route(path, reader, methods=["GET"])
+        route.methods = {"GET"}
+        self.routes.append(route)
 
     def lean_routes(self) -> dict[str, Handler]:
         """Give the handlers of those that take a body and have no part that varies, by path."""
