@@ -133,6 +133,11 @@ def test_machines_that_follow_ship_drain_and_die_lose_and_double_nothing(
         one, two = (
             running.enter_context(serving(folder, "--pointer", "production", *SHIPPING)) for folder in folders
         )
+        # outcomes are taken by the monitors, which start when the workers answer
+        wait_until(
+            lambda: all(each.client.get("/monitoring/drift").status_code == 200 for each in (one, two)),
+            timeout_s=60.0,
+        )
         load = Load([one, two], rows)
         with load.running():
             # what the machines copy, there and back, meets errors, slowness and bodies cut short
