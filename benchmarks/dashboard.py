@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.http_load import closed_loop, post
-from benchmarks.serving import _rows, _service
+from benchmarks.servers import read_rows, service
 from tabloop.config.loading import load_project
 
 _NOW = (
@@ -77,10 +77,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     project = load_project(options.project / "config.yaml")
-    rows = _rows(project, options.project / "data" / "ml_datasource.csv")
+    rows = read_rows(project, options.project / "data" / "ml_datasource.csv")
     requests = [post("/predict", json.dumps(row).encode()) for row in rows]
     ratios = []
-    with _service(options.project, "tabloop") as server:
+    with service(options.project, "tabloop") as server:
         url = f"http://127.0.0.1:{server.port}"
         _tell_openings(url)
         for turn in range(options.repeats):

@@ -15,20 +15,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import json
 import multiprocessing
-import os
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +27,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.http_load import Load, closed_loop, open_loop, post
+from benchmarks.servers import Server, resident_mb, service, trained, uvicorn_app, worker_pid
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project, load_project
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
 
-ROOT = Path(__file__).parents[1]
 _BATCH_RECORDS = 1000
-
-
-@dataclass
-class Server:
-    """A running server and what was measured of it."""
-
-    name: str
-    port: int
-    pid: int
-    ready_s: float
-    loads: dict[str, list[Load]] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -70,24 +50,24 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(width=120)
     with contextlib.ExitStack() as stack:
-        folder = options.project or stack.enter_context(_trained(console))
+        folder = options.project or stack.enter_context(trained(console))
         project = load_project(folder / "config.yaml")
-        rows = _rows(project, options.rows or folder / "data" / "ml_datasource.csv")
+        rows = readread_rows(project, options.rows or folder / "data" / "ml_datasource.csv")
         requests = [post("/predict", json.dumps(row).encode()) for row in rows]
         if options.explain:
-            server = stack.enter_context(_service(folder, "tabloop"))
+            server = stack.enter_context(service(folder, "tabloop"))
             console.print(_beside_explain(server.port, rows, requests, options.repeats, options.seconds))
             return
         servers = [
-            stack.enter_context(_noop(folder)),
-            stack.enter_context(_service(folder, "tabloop")),
-            stack.enter_context(_service(folder, "row by row", "serving.max_batch_rows=1")),
+            stack.enter_context(uvicorn_app(folder, "benchmarks.serving_noop:app", "no-op")),
+            stack.enter_context(service(folder, "tabloop")),
+            stack.enter_context(service(folder, "row by row", "serving.max_batch_rows=1")),
         ]
         if options.durability:
             for durability in ("memory", "process", "power"):
                 name = f"durability {durability}"
                 servers.append(
-                    stack.enter_context(_service(folder, name, f"prediction_log.durability={durability}"))
+                    stack.enter_context(service(folder, name, f"prediction_log.durability={durability}"))
                 )
         for server in servers:  # each has seen every row before anything counts
             closed_loop(server.port, requests, connections=16, seconds=1.0)
@@ -107,7 +87,7 @@ def main() -> None:
         for server in servers[1:2]:
             console.print(
                 f"{server.name}: ready {server.ready_s:.2f} s after its start; "
-                f"worker {_worker_rss_mb(server.pid):.0f} MB resident"
+                f"worker {resident_mb(worker_pid(server.pid)):.0f} MB resident"
             )
 
 
@@ -215,95 +195,6 @@ def _batches(project: Project, port: int, rows: list[dict[str, Any]], repeats: i
     ratio = statistics.median(a / b for a, b in zip(over_http, kernel, strict=True))
     table.add_row("over HTTP, checked and logged", f"{statistics.median(over_http):,.0f}", f"{ratio:.2f}")
     return table
-
-
-@contextlib.contextmanager
-def _trained(console: Console) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copy(ROOT / "config.yaml", folder)
-        shutil.copytree(ROOT / "data", folder / "data")
-        console.print("training the bundled default ...")
-        command = [sys.executable, "-c", "from tabloop.cli import main; main()", "run"]
-        command += ["--set", "benchmarking.in_run=none"]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        yield folder
-
-
-def _rows(project: Project, path: Path) -> list[dict[str, Any]]:
-    """Read rows as JSON has them; varied ones, since a row that is asked for again is in the cache."""
-    contract = project.contract
-    kinds = {"integer": int, "number": float}
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {
-                name: kinds.get(column.type, str)(text)
-                for name, column in contract.columns.items()
-                if (text := row[name]) != ""
-            }
-            for row in csv.DictReader(file)
-        ][:8000]
-
-
-@contextlib.contextmanager
-def _noop(folder: Path) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "uvicorn", "benchmarks.serving_noop:app", "--port", str(port),
-        "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
-        "--timeout-keep-alive", "75",
-    ]  # fmt: skip
-    environ = os.environ | {"TABLOOP_BENCHMARK_CONFIG": str(folder / "config.yaml")}
-    environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "src"), environ.get("PYTHONPATH", "")])
-    started = time.perf_counter()
-    process = subprocess.Popen(command, env=environ)
-    try:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.02)
-        yield Server("no-op", port, process.pid, time.perf_counter() - started)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextlib.contextmanager
-def _service(folder: Path, name: str, *settings: str) -> Iterator[Server]:
-    command = [sys.executable, "-c", "from tabloop.cli import main; main()", "serve", "--port", "0", "--json"]
-    for setting in settings:
-        command += ["--set", setting]
-    # a folder of its own: services on one log would each read what the others answered
-    own = folder.parent / f"{folder.name}-{name.replace(' ', '-')}"
-    shutil.copytree(folder, own, symlinks=True, ignore=shutil.ignore_patterns("prediction_log*"))
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        assert process.stdout is not None
-        text = ""
-        while not text.rstrip().endswith("}"):
-            text += process.stdout.readline().decode()
-        ready_s = time.perf_counter() - started
-        url = json.loads(text)["url"]
-        yield Server(name, int(url.rpartition(":")[2]), process.pid, ready_s)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-        shutil.rmtree(own)
-
-
-def _worker_rss_mb(supervisor: int) -> float:
-    """Find the largest resident size among a supervisor's workers."""
-    sizes = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):
-            facts = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-            command = (status.parent / "cmdline").read_bytes()
-            if facts["PPid"] == str(supervisor) and b"deployment.worker" in command:
-                sizes.append(int(facts["VmRSS"].split()[0]) / 1024)
-    return max(sizes, default=float("nan"))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ OPERATE_PATHS = frozenset({"/promote", "/rollback", "/retrain"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ASKING_FOR_KEYS = {"www-authenticate": "Bearer"}
-_SECURITY_HEADERS = [
+SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
@@ -76,7 +76,7 @@ class Edge:
         self._hosts = hosts
         self._logs_all = request_log == "all"
         self._logs_errors = request_log != "none"
-        self._prefix = secrets.token_hex(6)
+        self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,18 +87,18 @@ class Edge:
         started = perf_counter()
         if scope["method"] == "HEAD":  # answered as GET; uvicorn leaves the body out
             scope = {**scope, "method": "GET"}
-        request_id = trace = b""
+        given = trace = b""
         foreign_host: bytes | None = None
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                request_id = value
-            elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
-                trace = value
+                given = value
+            elif name == b"traceparent":
+                trace = traced_by(value) or trace
             elif name == b"host" and self._hosts is not None and not self._hosts.fullmatch(value):
                 foreign_host = value
-        request_id = request_id or b"%s-%x" % (self._prefix.encode(), next(self._numbers))
+        request_id = self.request_id(given)
         scope["request_id"] = request_id.decode()
-        own = [*_SECURITY_HEADERS, (b"x-request-id", request_id)]
+        own = [*SECURITY_HEADERS, (b"x-request-id", request_id)]
         if trace:
             own.append((b"traceparent", trace))
         status = 0
@@ -124,17 +124,42 @@ class Edge:
         except HttpProblem as problem:
             await send_problem(problem, scope, send_with_headers)
         except TabloopError as error:
-            answer = problem_of(error)
-            if answer.status == 500:
-                _log.exception("a defect of the service", extra={"request": _described(scope, 500, trace)})
-            await send_problem(answer, scope, send_with_headers)
+            await send_problem(self.problem_of_failure(error, scope, trace), scope, send_with_headers)
         except Exception:  # answered with 500 already; told here, with the request's name
             _log.exception("a defect of the service", extra={"request": _described(scope, status, trace)})
             if not status:
                 raise
-        self._note(scope, status, perf_counter() - started, trace)
+        self.note(scope, status, perf_counter() - started, trace)
 
-    def _note(self, scope: Scope, status: int, seconds: float, trace: bytes) -> None:
+    def request_id(self, given: bytes | None) -> bytes:
+        """Give a request its name: the one it came with where that is a name, else a new one."""
+        if given and _REQUEST_ID.fullmatch(given):
+            return given
+        return b"%s-%x" % (self._prefix, next(self._numbers))
+
+    def admits(self, found: Mapping[bytes, bytes], headers: Sequence[tuple[bytes, bytes]], path: str) -> bool:
+        """Tell whether a POST may pass, by its headers as a mapping and as they came."""
+        if self._hosts is not None and not self._hosts.fullmatch(found.get(b"host", b"")):
+            return False
+        if self._keys is not None:
+            try:
+                _require_key(self._keys, {"method": "POST", "path": path, "headers": headers})
+            except HttpProblem:
+                return False
+        return True
+
+    def problem_of_failure(self, error: BaseException, scope: Scope, trace: bytes = b"") -> HttpProblem:
+        """Say how an error is answered; a defect is logged."""
+        problem = HttpProblem("defect", "the service failed; its log tells more")
+        if isinstance(error, TabloopError):
+            problem = problem_of(error)
+        if problem.status == 500:
+            described = _described(scope, 500, trace)
+            _log.error("a defect of the service", extra={"request": described}, exc_info=error)
+        return problem
+
+    def note(self, scope: Scope, status: int, seconds: float, trace: bytes) -> None:
+        """Count a request that was answered, and log it where that is wanted."""
         path = scope["path"]
         if path not in self._routes:
             path = getattr(scope.get("route"), "path", "other")
@@ -145,6 +170,11 @@ class Edge:
             _log.log(
                 logging.INFO if status < 500 else logging.WARNING, "answered", extra={"request": described}
             )
+
+
+def traced_by(traceparent: bytes | None) -> bytes:
+    """Give the trace that a request is part of, as its header said it; empty where it said none."""
+    return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else b""
 
 
 def _described(scope: Scope, status: int, trace: bytes) -> dict[str, Any]:

@@ -10,12 +10,14 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tabloop.deployment import metrics
+from tabloop.deployment.direct_path import PATH, DirectPath, Headers
 from tabloop.deployment.problems import MEDIA_TYPE, HttpProblem
 
 _MOST_HEAD_BYTES = 32_768
 _SWEEP_S = 0.5
 #: A service that stops still takes the next request of a connection for so long.
 _LAST_REQUEST_S = 1.0
+_DIRECT_TARGET = PATH.encode()
 _ABSOLUTE_TARGET = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
@@ -30,7 +32,11 @@ class GuardedProtocol(HttpToolsProtocol):
     #: Set by `guarded_protocol`.
     receive_timeout_s: float
     max_connections: int
+    direct: DirectPath | None = None
 
+    #: The pieces of a body whose request may go the short way, if the rest of it comes in the same read.
+    _held: list[bytes] | None = None
+    _head: Headers
     #: When a request, or on a new connection the wait for it, began; None when it is whole.
     _receiving_since: float | None = None
     _idle_since = 0.0
@@ -68,8 +74,11 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self._feed(data)
         except HttpProblem as problem:
+            self._held = None
             self._refuse(problem)
             return
+        if self._held is not None:
+            self._go_the_long_way()
         if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(_head_too_large())
 
@@ -103,8 +112,10 @@ class GuardedProtocol(HttpToolsProtocol):
         return version.encode()
 
     def on_message_begin(self) -> None:
-        """Note when a request begins."""
-        super().on_message_begin()
+        """Note when a request begins; its scope is made when it is known to need one."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._receiving_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
@@ -117,11 +128,40 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._settle_host()
+        if (
+            self.direct is not None
+            and self.url == _DIRECT_TARGET
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused
+        ):
+            self._held = []
+            self._head = self.headers
+            self.headers = []
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Hand the request to the application."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
         super().on_headers_complete()
         if self._is_ending:
             self.cycle.keep_alive = False
         # the request keeps its list; what the parser calls headers from now on are trailers
         self.headers = []
+
+    def _go_the_long_way(self) -> None:
+        pieces = self._held or []
+        self._held = None
+        self.headers = self._head
+        self._begin()
+        for piece in pieces:
+            super().on_body(piece)
 
     def _settle_host(self) -> None:
         """Require one host; that of a target such as `http://host/predict` holds in place of the header's."""
@@ -140,7 +180,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Note that the body goes on."""
         self._head_bytes = 0
-        super().on_body(body)
+        if self._held is not None:
+            self._held.append(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
@@ -148,6 +191,11 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._receiving_since = None
         self._head_bytes = 0
+        if self._held is not None:
+            if self.direct is not None and self.direct.take(self, self._head, b"".join(self._held)):
+                self._held = None
+                return
+            self._go_the_long_way()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -231,10 +279,12 @@ def _head_too_large() -> HttpProblem:
     return HttpProblem("head-too-large", said)
 
 
-def guarded_protocol(receive_timeout_s: float, max_connections: int) -> type[GuardedProtocol]:
-    """Give the protocol with its limits."""
-    limits: dict[str, Any] = {"receive_timeout_s": receive_timeout_s, "max_connections": max_connections}
-    return type("GuardedProtocol", (GuardedProtocol,), limits)
+def guarded_protocol(
+    receive_timeout_s: float, max_connections: int, direct: DirectPath | None = None
+) -> type[GuardedProtocol]:
+    """Give the protocol with its limits and, where there is one, the short way."""
+    given: dict[str, Any] = {"receive_timeout_s": receive_timeout_s, "max_connections": max_connections}
+    return type("GuardedProtocol", (GuardedProtocol,), given | {"direct": direct})
 
 
 async def sweep_connections(connections: set[Any]) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from tabloop.deployment.mapped_figures import MappedFigure, MappedHistogram
+
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 _PLACE = os.environ.get("TABLOOP_PLACE")
@@ -29,11 +31,11 @@ request_seconds = Histogram(
     "tabloop_request_seconds", "From a request's headers to its answer.", ["path"], buckets=_SECONDS
 )
 predictions = Counter("tabloop_predictions", "Rows decided, by decision.", ["label"])
-batches = Counter("tabloop_batches", "Calls of the model; predictions by batches is the mean batch.")
+_batches = Counter("tabloop_batches", "Calls of the model; predictions by batches is the mean batch.")
 refused_rows = Counter("tabloop_refused_rows", "Rows refused by the contract, by reason.", ["reason"])
 invalid_rows = Counter("tabloop_invalid_rows", "Rows refused by the contract, each once.")
 queue_refused_rows = Counter("tabloop_queue_refused_rows", "Rows answered 503 since the queue was full.")
-queue_rows = Gauge(
+_queue_rows = Gauge(
     "tabloop_queue_rows",
     "Rows that went on waiting when the latest batch was taken.",
     multiprocess_mode="livesum",
@@ -79,7 +81,10 @@ realized_performance = Gauge(
 )
 feedback_rows = Counter("tabloop_feedback_rows", "Outcomes handed in, by what became of them.", ["outcome"])
 
-_positive, _negative = predictions.labels("1"), predictions.labels("0")
+#: Set and counted with every batch.
+queue_rows = MappedFigure(_queue_rows._value)
+_batch_figure = MappedFigure(_batches._value)
+_positive, _negative = (MappedFigure(predictions.labels(label)._value) for label in ("1", "0"))
 champion_changes = Counter("tabloop_champion_changes", "New champions, by what became of them.", ["outcome"])
 worker_starts = Counter("tabloop_worker_starts", "Worker processes started.")
 hung_processes = Counter(
@@ -95,7 +100,7 @@ hung_at = Gauge(
 
 def count_decisions(labels: Sequence[int]) -> None:
     """Count one scored batch."""
-    batches.inc()
+    _batch_figure.inc()
     positives = sum(labels)
     if positives:
         _positive.inc(positives)
@@ -164,15 +169,15 @@ def samples() -> Iterable[tuple[str, dict[str, str], float]]:
 
 
 @lru_cache(maxsize=256)
-def request_counter(path: str, status: int) -> Counter:
-    """Give the counter of one path and status; looking it up in the library costs more than counting."""
-    return requests.labels(path, str(status))
+def request_counter(path: str, status: int) -> MappedFigure:
+    """Give the counter of one path and status."""
+    return MappedFigure(requests.labels(path, str(status))._value)
 
 
 @lru_cache(maxsize=64)
-def request_timer(path: str) -> Histogram:
+def request_timer(path: str) -> MappedHistogram:
     """Give the histogram of one path."""
-    return request_seconds.labels(path)
+    return MappedHistogram(request_seconds.labels(path))
 
 
 def _registry() -> CollectorRegistry:

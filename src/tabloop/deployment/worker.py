@@ -23,6 +23,7 @@ from tabloop.deployment.api_keys import ApiKeys, load_keys
 from tabloop.deployment.app import create_app
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
 from tabloop.deployment.descriptors import allow_descriptors
+from tabloop.deployment.direct_path import DirectPath
 from tabloop.deployment.edge import App, own_hosts
 from tabloop.deployment.freed_memory import give_back
 from tabloop.deployment.handlers import Service
@@ -104,11 +105,15 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     hosts = own_hosts(config.host_names) if is_private else None
     edge = create_app(service, hosts=hosts, request_log=config.request_log, lifespan=lifespan)
     served: App = edge
+    direct: DirectPath | None = None
     if config.opentelemetry:
         from tabloop.deployment.tracing import traced
 
         served = traced(edge)
-    protocol = guarded_protocol(config.receive_timeout_s, max_connections)
+    elif config.request_log != "all" and project.config.prediction_log.durability != "power":
+        # an answer that waits for the disk, a span or a line for each request: those go the long way
+        direct = DirectPath(champion, edge, config.max_body_bytes)
+    protocol = guarded_protocol(config.receive_timeout_s, max_connections, direct)
     server = uvicorn.Server(
         uvicorn.Config(
             served,

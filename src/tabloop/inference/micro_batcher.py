@@ -7,17 +7,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar, cast
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 from tabloop.errors import QueueFullError
 
 Row = TypeVar("Row")
 Score = TypeVar("Score")
 Answer = TypeVar("Answer")
+Given = TypeVar("Given")
 
 # Put off by this many turns of the loop, a flush finds the requests that are being read at the moment: about
 # three times as many rows as at the first chance, and a row that came alone is not kept waiting.
 _TURNS_BEFORE_FLUSH = 2
+#: A coroutine submits a turn of the loop after its request was read, who puts rows in at once one earlier.
+_TURNS_AFTER_READING = 1
 
 
 @dataclass
@@ -38,12 +41,25 @@ class QueueCounts:
     deepest_rows: int = 0
 
 
+class Receiver(Protocol[Given]):
+    """Takes the answers to some rows, as an `asyncio.Future` does."""
+
+    def done(self) -> bool:
+        """Tell whether nobody waits for them any more."""
+
+    def set_result(self, result: list[Given], /) -> None:
+        """Take the answers."""
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Take why there are none."""
+
+
 class _Submission(Generic[Row, Answer]):
     """Some caller's rows, the answers they have so far, and whom to give them."""
 
     __slots__ = ("answers", "future", "missing", "rows", "taken")
 
-    def __init__(self, rows: Sequence[Row], future: asyncio.Future[list[Answer]]) -> None:
+    def __init__(self, rows: Sequence[Row], future: Receiver[Answer]) -> None:
         self.rows = rows
         self.future = future
         self.taken = 0
@@ -133,25 +149,52 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         QueueFullError
             If the rows do not fit into the queue; nothing was scored.
         """
-        if self._waiting_rows + len(rows) > self._max_queue_rows:
+        loop = asyncio.get_running_loop()
+        answers: asyncio.Future[list[Answer]] = loop.create_future()
+        if not self.has_room(len(rows)):
             self.counts.refused_rows += len(rows)
             raise QueueFullError(
                 f"{self._waiting_rows} rows are waiting and {len(rows)} more do not fit into a queue of "
                 f"{self._max_queue_rows}; try again later"
             )
-        loop = asyncio.get_running_loop()
-        answers: asyncio.Future[list[Answer]] = loop.create_future()
-        self._waiting.append(_Submission(rows, answers))
+        if self._append(rows, answers):
+            self._flush_unless_others_come(_TURNS_BEFORE_FLUSH)
+        return await answers
+
+    def has_room(self, n_rows: int) -> bool:
+        """Tell whether so many rows fit into the queue."""
+        return self._waiting_rows + n_rows <= self._max_queue_rows
+
+    def put(self, rows: Sequence[Row], receiver: Receiver[Answer]) -> None:
+        """Score rows as `submit` does, and hand the answers over where they come about, without a task.
+
+        Parameters
+        ----------
+        rows : sequence
+            The rows, at least one, for which there is room.
+        receiver : Receiver
+            Takes the answers, or the error of `score` or `finish`, on the event loop.
+        """
+        if self._append(rows, receiver):
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._flush_unless_others_come, _TURNS_BEFORE_FLUSH + _TURNS_AFTER_READING)
+
+    def _append(self, rows: Sequence[Row], receiver: Receiver[Answer]) -> bool:
+        """Have rows wait; tell whether the caller has to see to their being scored."""
+        self._waiting.append(_Submission(rows, receiver))
         self._waiting_rows += len(rows)
         self.counts.accepted_rows += len(rows)
         self.counts.deepest_rows = max(self.counts.deepest_rows, self._waiting_rows)
-        if not self._flush_is_due and not self._is_busy:
-            self._flush_is_due = True
-            if self._is_alone is not None and self._is_alone():
-                self._flush()
-            else:
-                loop.call_soon(self._flush_later, _TURNS_BEFORE_FLUSH - 1)
-        return await answers
+        if self._flush_is_due or self._is_busy:
+            return False
+        self._flush_is_due = True
+        return True
+
+    def _flush_unless_others_come(self, turns: int) -> None:
+        if self._is_alone is not None and self._is_alone():
+            self._flush()
+        else:
+            asyncio.get_running_loop().call_soon(self._flush_later, turns - 1)
 
     def _flush_later(self, turns: int) -> None:
         if turns and self._waiting_rows < self._max_batch_rows:

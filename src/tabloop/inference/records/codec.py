@@ -124,6 +124,20 @@ class RecordCodec:
             return self._explain_record(body)
         return record if self._settle([record], body, 0) else self._explain_record(body)
 
+    def plain_record(self, body: bytes) -> Record | None:
+        """Decode a body that is one record and plainly valid.
+
+        Returns
+        -------
+        record : Record or None
+            None where only `decode_record` can tell whether and why not.
+        """
+        try:
+            record: Record = self._decode(body)
+        except _UNDECIDED:
+            return None
+        return record if self._settle([record], body, 0) else None
+
     def decode_records(self, body: bytes) -> list[Record]:
         """Decode a body that is `{"records": [...]}`.
 
