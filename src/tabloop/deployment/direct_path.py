@@ -2,9 +2,9 @@
 
 What ASGI puts in between (a scope, a task, messages, futures) costs several times what reading and answering
 one record do. Here a request that came whole and plain is decoded where its last byte was parsed, joins the
-batch, and is answered by one write where the batch is done. Whatever is not plain takes the long way, as if this
-were not there: a body in pieces or too large, a record that has to be explained, a full queue, an unknown key.
-So there is one place that says what is wrong with a request.
+batch, and is answered by one write where the batch is done. Whatever is not plain takes the long way, as if
+this were not there: a body in pieces or too large, a record that has to be explained, a full queue, an
+unknown key. So there is one place that says what is wrong with a request.
 """
 
 from __future__ import annotations

@@ -63,9 +63,19 @@ class _Submission(Generic[Row, Answer]):
         self.rows = rows
         self.future = future
         self.taken = 0
-        # a batch may be answered before an earlier one that is still finished: each has its place
-        self.answers: list[Answer | None] = [None] * len(rows)
         self.missing = len(rows)
+        self.answers: list[Answer | None] = []
+
+    def give(self, answers: list[Answer], place: int) -> None:
+        """Take the answers to the rows from `place` on; they are handed over when all are there."""
+        self.missing -= len(answers)
+        if len(answers) < len(self.rows):
+            # a batch may be answered before an earlier one that is still finished: each has its place
+            self.answers = self.answers or [None] * len(self.rows)
+            self.answers[place : place + len(answers)] = answers
+            answers = cast("list[Answer]", self.answers)
+        if not self.missing and not self.future.done():
+            self.future.set_result(answers)
 
 
 #: Submissions, from which of its rows on each is in the batch, and with how many.
@@ -269,8 +279,5 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         self.counts.batches += 1
         start = 0
         for submission, place, step in batch:
-            submission.answers[place : place + step] = answers[start : start + step]
-            submission.missing -= step
+            submission.give(answers[start : start + step], place)
             start += step
-            if not submission.missing and not submission.future.done():
-                submission.future.set_result(cast("list[Answer]", submission.answers))

@@ -118,6 +118,15 @@ class Predictor:
         with ThreadPoolExecutor(self._calls) as pool:
             return np.concatenate(list(pool.map(self._run, chunks)))
 
+    def run(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Score what `RecordCodec.feed_of` gives of at most `CHUNK_ROWS` records, unchecked.
+
+        Returns
+        -------
+        probability : ndarray of float64, shape (n_rows,)
+        """
+        return self._run(feed)[:, 0]
+
     def _run(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
         found: NDArray[np.float64] = self._session.run(self._outputs, feed)[0]
         return found

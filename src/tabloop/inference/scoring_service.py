@@ -76,7 +76,13 @@ class ScoringService:
         -------
         decisions : Decisions
         """
-        probability = self.predictor.predict(columns)
+        return self._decided(self.predictor.predict(columns))
+
+    def decide_fed(self, feed: dict[str, NDArray[Any]]) -> Decisions:
+        """Score checked rows as `RecordCodec.feed_of` made them, at most `CHUNK_ROWS`; see `decide`."""
+        return self._decided(self.predictor.run(feed))
+
+    def _decided(self, probability: NDArray[np.float64]) -> Decisions:
         return Decisions(probability, (probability >= self.threshold).astype(np.int8))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.export import sklearn_graft
 from tabloop.optimization.export.graph import OnnxGraph
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
+from tabloop.optimization.export.tree_models import tree_sum_of
+from tabloop.optimization.export.tree_sum import Tree
+from tabloop.optimization.export.trees import turn_to_likelier
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +141,51 @@ def test_a_converter_of_ones_own_is_used(
     model = export_pipeline(pipeline, contract, exporter=constant)
     rows = columns_of_frame(contract, typed_columns(contract, students.head(5)))
     assert Predictor(model.SerializeToString()).predict(rows).tolist() == [0.25] * 5
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_turned_comparisons_lead_every_row_to_the_leaf_where_it_was(single: bool) -> None:
+    kind: Any = np.float32 if single else np.float64
+    tiny, huge = np.finfo(kind).smallest_subnormal, np.finfo(kind).max
+    splits = np.array([0.0, -0.0, tiny, -tiny, 1.5, -1.5, huge, -huge, np.inf, -np.inf], dtype=kind)
+    with np.errstate(over="ignore"):
+        near = [np.nextafter(splits, kind(to)) for to in (-np.inf, np.inf)]
+    values = np.concatenate([splits, *near, [kind(np.nan)]])
+    n_turned = 0
+    for split, goes_left in itertools.product(splits.astype(np.float64), (False, True)):
+        tree = Tree(
+            np.array([0, -1, -1]), np.array([split, 0.0, 0.0]), np.array([1, -1, -1]), np.array([2, -1, -1]),
+            np.array([0.0, 0.25, 0.75]), np.full(3, goes_left), rows=np.array([9, 8, 1]),
+        )  # fmt: skip
+        turned = turn_to_likelier(tree, 1, single=single)
+        n_turned += turned is not tree
+        both = np.stack([values, -values], axis=1)
+        for row in both:
+            ends = [
+                each.left[0]
+                if row[each.feature[0]] <= kind(each.threshold[0])
+                or (np.isnan(row[0]) and each.missing_left is not None and each.missing_left[0])
+                else each.right[0]
+                for each in (tree, turned)
+            ]
+            assert ends[0] == ends[1], (split, row)
+    assert n_turned == 12  # no number is below the least
+
+
+def test_most_rows_take_the_false_side_and_the_sum_is_the_same(
+    contract: Contract, students: pl.DataFrame, target: NDArray[Any]
+) -> None:
+    pipeline = fit_pipeline(contract, students, target, named("random_forest") | {"n_estimators": 20})
+    require_parity(pipeline, contract, students.drop("purchased"), most=0.0)
+    model = tree_sum_of(pipeline[-1])
+    assert model is not None
+    taken = np.zeros(2)
+    for tree in model.trees:
+        turned = turn_to_likelier(tree, 1000, single=False)
+        inner = turned.left >= 0
+        assert turned.rows is not None
+        taken += [turned.rows[side[inner]].sum() for side in (turned.left, turned.right)]
+        # no column is nullable, so a missing value needs no node to say where it goes
+        assert turned.missing_left is not None
+        assert not turned.missing_left[inner].any()
+    assert taken[1] > 4 * taken[0]

@@ -54,6 +54,7 @@ class LineEncoder:
 
     def __init__(self, config: PredictionLogConfig, environ: Mapping[str, str] | None = None) -> None:
         self._encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+        self._named, self._named_for = b"", ("", float("nan"))
         self._omit = config.omit
         self._hash = config.hash
         self._key = _read_key(config, os.environ if environ is None else environ) if config.hash else b""
@@ -105,7 +106,10 @@ class LineEncoder:
         threshold : float
             The decision threshold of that run.
         """
-        named = self._encode({"run_id": run_id, "threshold": threshold})[1:-1].replace(b"%", b"%%")
+        if (run_id, threshold) != self._named_for:
+            self._named = self._encode({"run_id": run_id, "threshold": threshold})[1:-1].replace(b"%", b"%%")
+            self._named_for = (run_id, threshold)
+        named = self._named
         start = b'%b%b%%08x","time":"%b",%b,' % (LINE_START, prefix.encode(), time.encode(), named)
         lines = [start % sequence + body for sequence, body in enumerate(bodies, first)]
         return b"".join([b'%b,"crc32":"%08x"}\n' % (line, crc32(line)) for line in lines])

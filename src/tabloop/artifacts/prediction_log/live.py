@@ -10,8 +10,8 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tabloop.artifacts.files import sync_folder
 from tabloop.artifacts.prediction_log.folder import (
@@ -43,8 +43,7 @@ _LOCK_PAUSE_S = 0.0001
 _ROOM_BYTES = 1 << 16
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Whole lines that are appended together or not at all.
 
     Attributes

@@ -40,6 +40,9 @@ from tabloop.inference.records.record_type import Record, RecordField, make_reco
 
 #: Up to so many records a rule is quicker row by row than with NumPy.
 _FEW_RECORDS = 4
+#: Texts of a column that are known to be valid; a country is not looked at letter by letter every time.
+_MOST_KNOWN_TEXTS = 256
+_DTYPES = {"string": np.dtype(object), "double": np.dtype(np.float64), "int64": np.dtype(np.int64)}
 _UNDECIDED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -92,10 +95,19 @@ class RecordCodec:
 
         self._optional = [field for field in self._fields if field.column.nullable]
         readers = [(field, self._checker.readers[field.name]) for field in self._fields]
-        self._texts = [(f, read) for f, read in readers if isinstance(f.column, TextLikeColumn)]
+        known: list[set[str | None]] = [set() for _ in readers]
+        self._texts = [
+            (f, read, texts)
+            for (f, read), texts in zip(readers, known, strict=True)
+            if isinstance(f.column, TextLikeColumn)
+        ]
         self._moments = [(f, read) for f, read in readers if isinstance(f.column, TimestampColumn)]
         self._rules = [(rule, [self._by_name[name] for name in rule.columns]) for rule in contract.rules]
         self._inputs = [(self._by_name[name], kind) for name, kind in input_types(contract).items()]
+        self._cells = [
+            (field.name, field.get, _DTYPES.get(kind, np.dtype(np.bool_)), field.column)
+            for field, kind in self._inputs
+        ]
         self._names_have_colons = any(":" in name for name in contract.columns)
         self._n_colons = sum(1 + name.count(":") for name in contract.columns)
 
@@ -237,6 +249,23 @@ class RecordCodec:
                 columns[field.name] = np.array(values, dtype=np.int64 if kind == "int64" else np.bool_)
         return columns
 
+    def feed_of(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
+        """Turn records into what `Predictor.run` takes: `columns_of`, each of shape (n_rows, 1)."""
+        if len(records) != 1:
+            return {name: values.reshape(-1, 1) for name, values in self.columns_of(records).items()}
+        feed: dict[str, NDArray[Any]] = {}
+        record = records[0]
+        for name, get, dtype, column in self._cells:
+            cell = np.empty((1, 1), dtype)
+            value = get(record)
+            if value is None:
+                value = "" if dtype.kind == "O" else np.nan
+            elif dtype.kind == "f" and type(value) is str:  # a timestamp
+                value = column.formula_value(value)
+            cell[0, 0] = value
+            feed[name] = cell
+        return feed
+
     def _settle(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
         """Do what the decoder cannot: absent fields, repeated keys, texts, timestamps, rules.
 
@@ -244,10 +273,13 @@ class RecordCodec:
         """
         if not self._settle_fields(records, body, n_outer_colons):
             return False
-        for field, read in self._texts:
-            for text in set(map(field.get, records)):
-                if read(text) != text:
-                    return False
+        for field, read, known in self._texts:
+            for text in {field.get(records[0])} if len(records) == 1 else set(map(field.get, records)):
+                if text not in known:
+                    if read(text) != text:
+                        return False
+                    if len(known) < _MOST_KNOWN_TEXTS:
+                        known.add(text)
         for field, read in self._moments:
             for record, text in zip(records, field.of(records), strict=True):
                 moment = read(text)
@@ -281,7 +313,7 @@ class RecordCodec:
             return True
         if b"\\u003a" in body or b"\\u003A" in body:
             return False
-        for field, _ in (*self._texts, *self._moments):
+        for field in (*(field for field, _, _ in self._texts), *(field for field, _ in self._moments)):
             n_colons += sum(text.count(":") for text in field.of(records) if text)
         return found == n_colons
 

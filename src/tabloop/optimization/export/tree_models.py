@@ -23,6 +23,8 @@ from tabloop.optimization.export.xgboost_trees import xgboost_sum
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
 #: Readers of other libraries' models, by the class names of their classifiers: nothing is imported.
 _READERS: dict[str, Callable[[Any], TreeSum]] = {
     "LGBMClassifier": lightgbm_sum,
@@ -82,16 +84,16 @@ def tree_sum_of(classifier: Any) -> TreeSum | None:
 def _class_tree(tree: Any) -> Tree:
     if tree.value.shape[1:] != (1, 2):
         raise ExportError(f"classifier: got a tree over {tree.value.shape[2]} classes, expected two")
-    return Tree(
-        tree.feature,
-        tree.threshold,
-        tree.children_left,
-        tree.children_right,
-        tree.value[:, 0, 1].copy(),
-        tree.missing_go_to_left.astype(np.bool_),
-    )
+    goes_left = tree.missing_go_to_left.astype(np.bool_)
+    return _tree(tree, tree.value[:, 0, 1].copy(), goes_left)
 
 
 def _scaled_tree(tree: Any, learning_rate: float) -> Tree:
-    scaled = learning_rate * tree.value[:, 0, 0]
-    return Tree(tree.feature, tree.threshold, tree.children_left, tree.children_right, scaled)
+    return _tree(tree, learning_rate * tree.value[:, 0, 0], None)
+
+
+def _tree(tree: Any, value: NDArray[np.float64], missing_left: NDArray[np.bool_] | None) -> Tree:
+    return Tree(
+        tree.feature, tree.threshold, tree.children_left, tree.children_right, value, missing_left,
+        rows=tree.n_node_samples,
+    )  # fmt: skip

@@ -24,6 +24,9 @@ class Tree:
         Where NaN goes left; None for nowhere, or because there is no NaN.
     category_set : ndarray of int64, shape (n_nodes,), or None
         Which of the model's sets of categories is tested in place of the threshold; -1 for none.
+    rows : ndarray of int64, shape (n_nodes,), or None
+        The training rows that came through each node, if that is known. Then no NaN comes where
+        `missing_left` is None.
     """
 
     feature: NDArray[np.int64]
@@ -33,6 +36,7 @@ class Tree:
     value: NDArray[np.float64]
     missing_left: NDArray[np.bool_] | None = None
     category_set: NDArray[np.int64] | None = None
+    rows: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
