@@ -7,8 +7,8 @@
 The limit of `/predict` is one over the sum of two times: that of a bare ASGI application on uvicorn, which
 decodes the same body into a msgspec struct and answers a constant (`limits_bare.py`), and that of the bare
 kernel for one row, in batches of the size that occurred. The limit of batches and streams is the bare kernel
-on arrays that are there already. All are measured in turns, in one run; the ratios are taken within a turn, and
-shown as the median with the least and the most. The first of two ratios compares rates by the clock, the
+on arrays that are there already. All are measured in turns, in one run; the ratios are taken within a turn,
+and shown as the median with the least and the most. The first of two ratios compares rates by the clock, the
 second processor time, the serving process's against what the limit takes: on a machine that does other work,
 only the second means something.
 """

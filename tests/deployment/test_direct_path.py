@@ -50,7 +50,7 @@ def without_names(answer: bytes) -> bytes:
 def short_only(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Serve a real champion, with an application for the long way that always fails; give the port."""
     workspace = copy_of(trained, tmp_path_factory.mktemp("short") / "project")
-    project = load_project(workspace.config)
+    project = load_project(workspace.config_path)
     config = project.config.serving
     log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
     champion = ChampionFollower(

@@ -15,6 +15,7 @@ from tabloop.streaming.event_log import EventLog
 from tabloop.streaming.events import Delivery, RefusedEvent
 from tabloop.streaming.live_service import LiveService
 from tabloop.streaming.ports import DecisionSink, EventSource
+from tabloop.streaming.prompt_switches import prompt_switches
 from tabloop.streaming.stream_report import StreamMeter, StreamReport
 
 # How long one pull waits for the first event: so long, at most, is a stop not noticed
@@ -111,7 +112,8 @@ class StreamConsumer:
         try:
             await self._answered(self._source.open)
             await self._answered(self._sink.open)
-            await self._consume(stop)
+            with prompt_switches():
+                await self._consume(stop)
             self.meter.lag = await self._answered(self._source.lag)
         except TabloopError as error:
             error.report = self.meter.report()

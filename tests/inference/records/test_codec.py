@@ -73,6 +73,7 @@ def test_a_wrong_field_is_named(codec: RecordCodec, written: bytes, field: str, 
         codec.decode_record(body)
     assert (field, code, got) in [(p.field, p.code, p.got) for p in error.value.problems]
     assert {p.row for p in error.value.problems} == {None}
+    assert codec.plain_record(body) is None
 
 
 def test_a_colon_in_a_text_hides_no_repeated_key() -> None:
@@ -182,6 +183,42 @@ def test_arrays_of_the_students_are_those_of_the_table(
         found = codec.columns_of(records)[name]
         assert found.dtype == array.dtype
         np.testing.assert_array_equal(found, array)
+
+
+def test_a_plain_record_is_what_decoding_gives_and_feeds_the_same_numbers(
+    codec: RecordCodec, contract: Contract, students: pl.DataFrame
+) -> None:
+    for row in students.select(list(contract.columns)).head(200).rows(named=True):
+        record = codec.decode_record(encoded(row))
+        assert codec.plain_record(encoded(row)) == record
+        _require_equal_feed(codec, [record])
+    for broken in ({"practice_exams_passed": 3}, {"student_country": "usa"}, {"student_country": ""}):
+        assert codec.plain_record(encoded(STUDENT | broken)) is None
+
+
+def test_nulls_moments_and_truths_feed_the_same_numbers() -> None:
+    codec = RecordCodec(Contract.from_dict({
+        "columns": {
+            "age": {"type": "integer", "nullable": True}, "since": {"type": "timestamp", "nullable": True},
+            "paid": {"type": "boolean"}, "note": {"type": "category", "open": True, "nullable": True},
+            "a": {"type": "number"}, "b": {"type": "integer", "nullable": True},
+        },
+        "rules": ["b <= a"], "target": {"name": "t"},
+    }))  # fmt: skip
+    full = {"age": 3, "since": "2026-01-31T12:00:00.25Z", "paid": True, "note": "x", "a": 2.5, "b": 2}
+    for row in (full, full | {"age": None, "since": None, "note": None, "b": None, "paid": False}):
+        record = codec.decode_record(encoded(row))
+        assert codec.plain_record(encoded(row)) == record
+        _require_equal_feed(codec, [record])
+        _require_equal_feed(codec, [record, record])
+    assert codec.plain_record(encoded(full | {"b": 3})) is None
+
+
+def _require_equal_feed(codec: RecordCodec, records: list[Any]) -> None:
+    feed = codec.feed_of(records)
+    for name, values in codec.columns_of(records).items():
+        assert feed[name].dtype == values.dtype
+        np.testing.assert_array_equal(feed[name], values.reshape(-1, 1))
 
 
 def test_a_record_of_values_is_checked(codec: RecordCodec) -> None:

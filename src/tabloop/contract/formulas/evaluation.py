@@ -65,7 +65,8 @@ if TYPE_CHECKING:
 Row: TypeAlias = Mapping[str, float | bool | str | None]
 
 # Python's and NumPy's operators agree on all of these, for floats as for arrays.
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+#: What each sign of a comparison says of two numbers.
+COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -255,7 +256,7 @@ def _row_condition(node: ConditionNode, row: Row) -> bool:
         case Column(name):
             return row[name] == 1
         case Comparison(sign, left, right):
-            return bool(_COMPARE[sign](_row_number(left, row), _row_number(right, row)))
+            return bool(COMPARE[sign](_row_number(left, row), _row_number(right, row)))
         case Logical(sign, left, right):
             if sign == "and":
                 return _row_condition(left, row) and _row_condition(right, row)
@@ -364,7 +365,7 @@ def _table_condition(node: ConditionNode, values: Mapping[str, NDArray[Any]]) ->
         case Column(name):
             return cast("_Bools", values[name] == 1)
         case Comparison(sign, left, right):
-            return cast("_Bools", _COMPARE[sign](_table_number(left, values), _table_number(right, values)))
+            return cast("_Bools", COMPARE[sign](_table_number(left, values), _table_number(right, values)))
         case Logical(sign, left, right):
             join = np.logical_and if sign == "and" else np.logical_or
             return cast("_Bools", join(_table_condition(left, values), _table_condition(right, values)))

@@ -23,7 +23,7 @@ from tabloop.contract.checks.record import (
     shown_text,
 )
 from tabloop.contract.checks.strict_json import RepeatedKeysObject, read_json
-from tabloop.contract.columns import RecordValue, TextLikeColumn, TimestampColumn
+from tabloop.contract.columns import Reader, RecordValue, TextLikeColumn, TimestampColumn
 from tabloop.contract.contract import Contract
 from tabloop.contract.formula_inputs import input_of_values
 from tabloop.contract.formulas.evaluation import evaluate_table
@@ -35,14 +35,14 @@ from tabloop.errors import (
     RecordProblem,
     TooManyRecordsError,
 )
-from tabloop.inference.records.frame_columns import input_types
+from tabloop.inference.records.graph_inputs import GraphInputs
+from tabloop.inference.records.plain_rules import plain_comparisons
 from tabloop.inference.records.record_type import Record, RecordField, make_record_type, record_fields
 
 #: Up to so many records a rule is quicker row by row than with NumPy.
 _FEW_RECORDS = 4
 #: Texts of a column that are known to be valid; a country is not looked at letter by letter every time.
 _MOST_KNOWN_TEXTS = 256
-_DTYPES = {"string": np.dtype(object), "double": np.dtype(np.float64), "int64": np.dtype(np.int64)}
 _UNDECIDED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -103,12 +103,15 @@ class RecordCodec:
         ]
         self._moments = [(f, read) for f, read in readers if isinstance(f.column, TimestampColumn)]
         self._rules = [(rule, [self._by_name[name] for name in rule.columns]) for rule in contract.rules]
-        self._inputs = [(self._by_name[name], kind) for name, kind in input_types(contract).items()]
-        self._cells = [
-            (field.name, field.get, _DTYPES.get(kind, np.dtype(np.bool_)), field.column)
-            for field, kind in self._inputs
-        ]
+        self._inputs = GraphInputs(self._by_name, contract)
+        self._comparisons = plain_comparisons(contract.rules, self._by_name)
         self._names_have_colons = any(":" in name for name in contract.columns)
+        self._is_plain = (
+            len(self._comparisons) == len(self._rules)
+            and not self._optional
+            and not self._moments
+            and not self._names_have_colons
+        )
         self._n_colons = sum(1 + name.count(":") for name in contract.columns)
 
     def decode_record(self, body: bytes) -> Record:
@@ -148,7 +151,18 @@ class RecordCodec:
             record: Record = self._decode(body)
         except _UNDECIDED:
             return None
-        return record if self._settle([record], body, 0) else None
+        if not self._is_plain:
+            return record if self._settle([record], body, 0) else None
+        if body.count(b":") != self._n_colons:  # see `_settle_fields`
+            return None
+        for field, read, known in self._texts:
+            text = field.get(record)
+            if text not in known and not _is_valid(text, read, known):
+                return None
+        for compare, left, right in self._comparisons:
+            if not compare(float(left(record)), float(right(record))):
+                return None
+        return record
 
     def decode_records(self, body: bytes) -> list[Record]:
         """Decode a body that is `{"records": [...]}`.
@@ -237,34 +251,11 @@ class RecordCodec:
         columns : dict of str to ndarray of shape (n_rows,)
             As `tabloop.inference.records.frame_columns.columns_of_frame` gives them for the same rows.
         """
-        columns: dict[str, NDArray[Any]] = {}
-        for field, kind in self._inputs:
-            values = field.of(records)
-            if kind == "string":
-                texts = [text or "" for text in values] if field.column.nullable else values
-                columns[field.name] = np.array(texts, dtype=object)
-            elif kind == "double":
-                columns[field.name] = input_of_values(field.column, values)
-            else:
-                columns[field.name] = np.array(values, dtype=np.int64 if kind == "int64" else np.bool_)
-        return columns
+        return self._inputs.columns(records)
 
     def feed_of(self, records: Sequence[Record]) -> dict[str, NDArray[Any]]:
         """Turn records into what `Predictor.run` takes: `columns_of`, each of shape (n_rows, 1)."""
-        if len(records) != 1:
-            return {name: values.reshape(-1, 1) for name, values in self.columns_of(records).items()}
-        feed: dict[str, NDArray[Any]] = {}
-        record = records[0]
-        for name, get, dtype, column in self._cells:
-            cell = np.empty((1, 1), dtype)
-            value = get(record)
-            if value is None:
-                value = "" if dtype.kind == "O" else np.nan
-            elif dtype.kind == "f" and type(value) is str:  # a timestamp
-                value = column.formula_value(value)
-            cell[0, 0] = value
-            feed[name] = cell
-        return feed
+        return self._inputs.feed(records)
 
     def _settle(self, records: list[Record], body: bytes, n_outer_colons: int) -> bool:
         """Do what the decoder cannot: absent fields, repeated keys, texts, timestamps, rules.
@@ -274,12 +265,9 @@ class RecordCodec:
         if not self._settle_fields(records, body, n_outer_colons):
             return False
         for field, read, known in self._texts:
-            for text in {field.get(records[0])} if len(records) == 1 else set(map(field.get, records)):
-                if text not in known:
-                    if read(text) != text:
-                        return False
-                    if len(known) < _MOST_KNOWN_TEXTS:
-                        known.add(text)
+            for text in set(map(field.get, records)):
+                if text not in known and not _is_valid(text, read, known):
+                    return False
         for field, read in self._moments:
             for record, text in zip(records, field.of(records), strict=True):
                 moment = read(text)
@@ -382,6 +370,15 @@ class RecordCodec:
                 f"got {len(records)} records, expected at most {self._max_records}: send several requests"
             )
         return records
+
+
+def _is_valid(text: str | None, read: Reader, known: set[str | None]) -> bool:
+    """Tell whether a text is valid as it is; note it where there is room."""
+    if read(text) != text:
+        return False
+    if len(known) < _MOST_KNOWN_TEXTS:
+        known.add(text)
+    return True
 
 
 def _kind(value: Any) -> str:
