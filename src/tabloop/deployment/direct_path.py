@@ -169,7 +169,7 @@ class DirectPath:
 
     def _finish(self, request: DirectRequest, status: int, answer: bytes) -> None:
         connection = request.connection
-        request.response_complete = True
+        request.response_started = request.response_complete = True
         connection.transport.write(answer)
         if not request.keep_alive:
             connection.transport.close()

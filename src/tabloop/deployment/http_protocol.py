@@ -130,6 +130,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._settle_host()
         if (
             self.direct is not None
+            and not self._is_ending
             and self.url == _DIRECT_TARGET
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
