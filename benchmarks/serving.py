@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.http_load import Load, closed_loop, open_loop, post
-from benchmarks.servers import Server, resident_mb, service, trained, uvicorn_app, worker_pid
+from benchmarks.servers import Server, read_rows, resident_mb, service, trained, uvicorn_app, worker_pid
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project, load_project
 from tabloop.inference.records.codec import RecordCodec
@@ -52,7 +52,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = options.project or stack.enter_context(trained(console))
         project = load_project(folder / "config.yaml")
-        rows = readread_rows(project, options.rows or folder / "data" / "ml_datasource.csv")
+        rows = read_rows(project, options.rows or folder / "data" / "ml_datasource.csv")
         requests = [post("/predict", json.dumps(row).encode()) for row in rows]
         if options.explain:
             server = stack.enter_context(service(folder, "tabloop"))

@@ -134,6 +134,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         self._waiting: deque[_Submission[Row, Answer]] = deque()
         self._waiting_rows = 0
         self._flush_is_due = False
+        self._latest_submissions = 0
         self.counts = QueueCounts()
 
     @property
@@ -201,7 +202,9 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         return True
 
     def _flush_unless_others_come(self, turns: int) -> None:
-        if self._is_alone is not None and self._is_alone():
+        # who was answered together with others asks again together with them, as a rule
+        was_alone = self._latest_submissions <= 1 and len(self._waiting) == 1
+        if was_alone and self._is_alone is not None and self._is_alone():
             self._flush()
         else:
             asyncio.get_running_loop().call_soon(self._flush_later, turns - 1)
@@ -230,6 +233,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
             self._waiting_rows -= step
             if step == rest:
                 self._waiting.popleft()
+        self._latest_submissions = len(batch)
         if self._thread_rows is not None and len(together) >= self._thread_rows:
             self._flush_is_due = False
             self._score_in_thread(batch, together)
