@@ -14,7 +14,6 @@ import numpy as np
 
 from tabloop.config.streaming import StreamConfig
 from tabloop.errors import InvalidEventsError
-from tabloop.inference.predictor import CHUNK_ROWS
 from tabloop.inference.scoring_service import Decisions, ScoringService
 from tabloop.streaming.broker_retry import BrokerRetry
 from tabloop.streaming.dead_letter import DeadLetter
@@ -221,11 +220,8 @@ class BatchDecider:
 
     def _score(self, batch: ScoredBatch) -> Decisions:
         started_s = perf_counter()
-        records = [event.record for event in batch.scored]
-        if len(records) > CHUNK_ROWS:
-            decisions = batch.service.decide(batch.codec.records.columns_of(records))
-        else:
-            decisions = batch.service.decide_fed(batch.codec.records.feed_of(records))
+        columns = batch.codec.records.columns_of([event.record for event in batch.scored])
+        decisions = batch.service.decide(columns)
         arrived_s = [event.delivery.arrived_s for event in batch.scored]
         self._meter.note_scored(batch.service.run_id, arrived_s, started_s)
         return decisions
