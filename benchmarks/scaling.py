@@ -1,6 +1,6 @@
 """How the cost of each stage grows with the rows: time, memory, and the exponent with its interval.
 
-    python -m benchmarks.scaling --max-rows 1000000 --seconds 120 --chart scaling.png
+    python -m benchmarks.scaling --max-rows 1000000 --seconds 120 --charts docs/images
 
 Sizes go up by about three, from 10,000 rows; a stage stops where the next size would take longer than
 `--seconds` of processor time. Every stage has a process of its own, which does it on 2,000 rows first, so
@@ -133,6 +133,15 @@ def chart_of(points: Sequence[Point]) -> Chart:
     )
 
 
+def write_charts(points: Sequence[Point], folder: Path) -> None:
+    """Write a picture of the fits, and one of the other stages."""
+    for name, fits in (("growth-stages", False), ("growth-fits", True)):
+        own = [point for point in points if point.stage.startswith("fit ") == fits]
+        drawing = chart_of(own).drawing if own else None
+        if drawing is not None:
+            (folder / f"{name}.png").write_bytes(to_png(drawing))
+
+
 def main() -> None:
     """Print the measurements and the exponents."""
     parser = argparse.ArgumentParser(
@@ -141,7 +150,7 @@ def main() -> None:
     parser.add_argument("--max-rows", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=120.0, help="most CPU time of one measurement")
     parser.add_argument("--stages", nargs="+", default=list(stages()), choices=list(stages()))
-    parser.add_argument("--chart", type=Path, help="a .png or .svg file")
+    parser.add_argument("--charts", type=Path, help="a folder for growth-stages.png and growth-fits.png")
     parser.add_argument("--json", type=Path, help="where to write every measurement")
     options = parser.parse_args()
     print(f"{'stage':<28}{'rows':>12}{'CPU, s':>10}{'wall, s':>10}{'MiB':>10}")
@@ -161,13 +170,8 @@ def main() -> None:
         )
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(point) for point in points], indent=1))
-    if options.chart is not None:
-        chart = chart_of(points)
-        assert chart.drawing is not None
-        if options.chart.suffix == ".svg":
-            options.chart.write_text(chart.svg)
-        else:
-            options.chart.write_bytes(to_png(chart.drawing))
+    if options.charts is not None:
+        write_charts(points, options.charts)
 
 
 if __name__ == "__main__":

@@ -38,11 +38,11 @@ from tabloop.training.folds import assign_folds
 from tabloop.training.preprocessing import ContractFeatures
 from tabloop.training.task import Task, TaskOutcome, Workbench, run_task
 
-#: Candidates of training, with what `init` writes for them; the two that are capped come last.
+#: Candidates of training, as `init` writes them for large tables; the two whose rows are capped come last.
 CANDIDATES = {
     "logistic_regression": {"max_iter": 2000},
     "decision_tree": {"max_depth": 8, "min_samples_leaf": 10},
-    "random_forest": {"n_estimators": 100, "min_samples_leaf": 2},
+    "random_forest": {"n_estimators": 100, "min_samples_leaf": 2, "max_samples": 10_000},
     "hist_gradient_boosting": {},
     "svm": {},
     "k_neighbors": {"n_neighbors": 7},
