@@ -109,7 +109,7 @@ def measure_all(names: Sequence[str], sizes: Sequence[int], seconds: float, fold
 def chart_of(points: Sequence[Point]) -> Chart:
     """Draw CPU time a row by rows: a level line is linear growth."""
     names = list(dict.fromkeys(point.stage for point in points))
-    lines = []
+    lines: list[Line] = []
     for name in names:
         own = [point for point in points if point.stage == name]
         lines.append(

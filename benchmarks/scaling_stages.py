@@ -134,7 +134,7 @@ def _export(folder: Path) -> Prepared:
 
     def export() -> bytes:
         fitted = joblib.load(path)
-        whole = Pipeline([("features", ContractFeatures(bench.contract)), *fitted.steps])
+        whole = Pipeline([("features", ContractFeatures(bench.contract.to_dict())), *fitted.steps])
         return save_model(export_pipeline(whole, bench.contract))
 
     return export

@@ -58,7 +58,10 @@ def training_rows(
     """Give contract, `min_category_rows`, features and targets of the training part, as of `init`."""
     with tempfile.TemporaryDirectory() as folder:
         config = tl.init(path, target=target, positive="1")
-        settings = {"training.candidates": {"logistic_regression": {}}, "artifacts.model_dir": folder}
+        settings: dict[str, Any] = {
+            "training.candidates": {"logistic_regression": {}},
+            "artifacts.model_dir": folder,
+        }
         for name in categories:
             settings |= {f"contract.columns.{name}.{k}": v for k, v in (("open", True), ("type", "category"))}
         config.update(settings)

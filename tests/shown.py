@@ -22,7 +22,7 @@ def shown_block(page: str, start: str) -> str:
     indented = re.findall(r"(?:(?<=\n\n)|(?<=-->\n))((?:    .*\n|\n(?=    ))+)", text)
     fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S)
     blocks = [*map(textwrap.dedent, indented), *fenced]
-    (found,) = [block for block in blocks if block.startswith(start)]
+    (found,) = [str(block) for block in blocks if block.startswith(start)]
     return found
 
 

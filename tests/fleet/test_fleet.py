@@ -121,8 +121,8 @@ def test_machines_that_follow_ship_drain_and_die_lose_and_double_nothing(
     project: Workspace, remote: ObjectStore, s3: S3, tmp_path: Path, away_s: float
 ) -> None:
     project.change(monitoring={"test_window_rows": 100, "window_rows": 300})
-    rows = pl.read_csv(project.folder / "data" / "ml_datasource.csv", null_values=[]).drop("purchased")
-    rows = rows.with_columns(pl.col("minutes_watched") * 3).to_dicts()  # something to find
+    students = pl.read_csv(project.folder / "data" / "ml_datasource.csv", null_values=[]).drop("purchased")
+    rows = students.with_columns(pl.col("minutes_watched") * 3).to_dicts()  # something to find
     store = RunStore(project.model_dir)
     first, second = store.require_champion(), another_run(store)
     for run in (first, second):

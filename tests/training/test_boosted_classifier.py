@@ -99,7 +99,7 @@ def test_row_weights_count_in_the_trees_and_in_their_number(
         )
         for weighty in (1.9, 0.1)
     }
-    right, wrong = (roc_auc(y, each.predict_proba(X)[:, 1]) for each in fitted.values())
+    right, wrong = (roc_auc(y.astype(np.int8), each.predict_proba(X)[:, 1]) for each in fitted.values())
     assert right > 0.8
     assert wrong < 0.2
 

@@ -49,7 +49,10 @@ class Pool:
 
     cores = 1
 
-    def run(self, bench: Any, tasks: list[Any], *, follow: Any, watch: Any, until: Any, **_: Any) -> None:
+    def run(
+        self, bench: Any, tasks: Any, *, n_rows: int, n_features: int,
+        expected: Any = None, watch: Any = None, follow: Any = None, until: float | None = None,
+    ) -> list[Any]:  # fmt: skip
         pending = list(tasks)
         while pending and (until is None or time.monotonic() < until):
             if self.done == self._left:
@@ -58,6 +61,7 @@ class Pool:
             self.done += 1
             pending += follow(run_task(bench, task))
             watch(PoolState(0, 0, ()))
+        return []
 
 
 def search(
