@@ -249,7 +249,7 @@ def bare_node(two_nodes: dict[str, Any], bare_python: Path) -> Iterator[None]:
     for pid in [*children(node.pid), node.pid]:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-    node.wait()
+    node.communicate()
 
 
 @pytest.mark.soak

@@ -202,6 +202,8 @@ class _Work:
         except errors.RayTaskError as error:
             if not isinstance(error.cause, errors.RayError):
                 raise _failed_there(error) from error
+            if isinstance(error.cause, errors.RaySystemError):  # what was sent could not be read there
+                raise _lacking(error) from error
             self._lost(stream)  # the rows did not get there
             self._run_again(attempt)
         except errors.OutOfMemoryError:  # its node lives, and is short of memory
@@ -277,10 +279,12 @@ class _Work:
 def _failed_there(error: Any) -> BaseException:
     """Say what an error of a worker means: a task has none, it is part of its outcome."""
     cause: BaseException = error.as_instanceof_cause()
-    if isinstance(cause, ImportError):
-        said = str(error.cause).strip().splitlines()[-1]
-        return ClusterError(
-            f"a node lacks what the work needs: {said}; pip install 'tabloop[train,ray]' and the libraries "
-            "of the candidates on every node"
-        )
-    return cause
+    return _lacking(error) if isinstance(cause, ImportError) else cause
+
+
+def _lacking(error: Any) -> ClusterError:
+    said = str(error.cause).strip().splitlines()[-1]
+    return ClusterError(
+        f"a node lacks what the work needs: {said}; pip install 'tabloop[train,ray]' and the libraries "
+        "of the candidates on every node"
+    )
