@@ -122,7 +122,7 @@ def test_machines_that_follow_ship_drain_and_die_lose_and_double_nothing(
 ) -> None:
     project.change(monitoring={"test_window_rows": 100, "window_rows": 300})
     students = pl.read_csv(project.folder / "data" / "ml_datasource.csv", null_values=[]).drop("purchased")
-    rows = students.with_columns(pl.col("minutes_watched") * 3).to_dicts()  # something to find
+    rows = students.with_columns(pl.col("minutes_watched") * 50).to_dicts()  # something to find
     store = RunStore(project.model_dir)
     first, second = store.require_champion(), another_run(store)
     for run in (first, second):

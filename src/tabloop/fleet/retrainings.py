@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from tabloop.artifacts.files import append_line, json_bytes
 from tabloop.artifacts.layout import DECISIONS
@@ -45,7 +44,7 @@ class SharedRetrainings:
             if key not in here and (found := self._remote.read(key)) is not None:
                 append_line(self._store.model_dir / DECISIONS, json.loads(found.content))
 
-    def _here(self) -> dict[str, dict[str, Any]]:
+    def _here(self) -> dict[str, object]:
         return {
             f"{self._below}/{decision['time'].replace(':', '')}-{decision['run_id']}.json": decision
             for decision in self._store.decisions()
