@@ -284,7 +284,7 @@ def guarded_protocol(
     receive_timeout_s: float, max_connections: int, direct: DirectPath | None = None
 ) -> type[GuardedProtocol]:
     """Give the protocol with its limits and, where there is one, the short way."""
-    given: dict[str, Any] = {"receive_timeout_s": receive_timeout_s, "max_connections": max_connections}
+    given: dict[str, object] = {"receive_timeout_s": receive_timeout_s, "max_connections": max_connections}
     return type("GuardedProtocol", (GuardedProtocol,), given | {"direct": direct})
 
 
