@@ -123,11 +123,15 @@ def test_without_a_log_there_are_no_answers(serve: Serve, blocked: Path, student
         assert answer.json()["type"] == "urn:tabloop:problem:log-unwritable"
         assert str(blocked.parent) not in answer.text
         assert int(answer.headers["retry-after"]) >= 1
+    behind_a_proxy = QUIET | {"x-forwarded-for": "203.0.113.7"}
+    assert server.client.post("/predict", json=student, headers=behind_a_proxy).status_code == 503
+    told_of = [line["client"] for line in server.log() if line.get("path") == "/predict"]
+    assert (told_of[0], told_of[-1]) == ("127.0.0.1", "203.0.113.7")
     for told in health_of_each_worker(server):
         assert told["status"] == "degraded"
-        assert told["prediction_log"] == {"writable": False, "dropped_rows": 0, "refused_rows": 3}
+        assert told["prediction_log"] == {"writable": False, "dropped_rows": 0, "refused_rows": 4}
         assert told["troubles"]
-    assert figure(server, "tabloop_log_refused_rows_total") == 3
+    assert figure(server, "tabloop_log_refused_rows_total") == 4
     assert figure(server, "tabloop_log_unwritable") == 1
     blocked.rmdir()
 

@@ -9,9 +9,11 @@ unknown key. So there is one place that says what is wrong with a request.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tabloop.deployment import metrics
@@ -32,6 +34,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 class Connection(Protocol):
     """What the short way needs of a connection."""
 
+    config: Any
     cycle: Any
     client: Any
     transport: Any
@@ -64,12 +67,19 @@ class DirectRequest:
     body = bytearray()
 
     def __init__(
-        self, path: DirectPath, connection: Connection, model: ServedModel, request_id: bytes, trace: bytes
+        self,
+        path: DirectPath,
+        connection: Connection,
+        model: ServedModel,
+        headers: Headers,
+        request_id: bytes,
+        trace: bytes,
     ) -> None:
         self.path = path
         self.connection = connection
         self.model = model
         self.request_id = request_id
+        self.headers = headers
         self.trace = trace
         self.started = perf_counter()
 
@@ -137,7 +147,7 @@ class DirectPath:
             return False
         request_id = self._edge.request_id(found.get(b"x-request-id"))
         trace = traced_by(found.get(b"traceparent"))
-        request = DirectRequest(self, connection, model, request_id, trace)
+        request = DirectRequest(self, connection, model, headers, request_id, trace)
         connection.cycle = request
         model.batcher.put([record], request)
         return True
@@ -198,7 +208,17 @@ class DirectPath:
         return traced + (b"\r\n" if request.keep_alive else b"\r\nconnection: close\r\n")
 
     def _scope(self, request: DirectRequest) -> dict[str, Any]:
-        return {
-            "method": "POST", "path": PATH, "client": request.connection.client,
-            "request_id": request.request_id.decode(),
+        """Describe a request that failed as the long way does, with the client that a trusted proxy named."""
+        connection = request.connection
+        scope: Any = {
+            "type": "http", "scheme": "http", "method": "POST", "path": PATH, "headers": request.headers,
+            "client": connection.client, "request_id": request.request_id.decode(),
         }  # fmt: skip
+
+        async def stop_here(*_: Any) -> None:
+            """Take the scope as it is: the middleware has put the client into it."""
+
+        behind = ProxyHeadersMiddleware(stop_here, trusted_hosts=connection.config.forwarded_allow_ips or "")
+        with suppress(StopIteration):  # it waits for nothing
+            behind(scope, None, None).send(None)  # type: ignore[arg-type]
+        return dict(scope)
