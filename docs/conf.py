@@ -35,6 +35,7 @@ html_css_files = ["site.css"]
 html_js_files = ["entry.js"]
 html_search_scorer = str(Path(__file__).with_name("_static") / "scorer.js")
 html_show_sourcelink = False
+html_domain_indices = False  # of two modules
 html_copy_source = False
 html_context = {"default_mode": "auto"}
 html_sidebars = {page: [] for page in ("index", "troubleshooting", "decisions", "glossary", "search")}
