@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import time
 from collections.abc import Sequence
@@ -161,7 +162,12 @@ def open_loop(
     port: int, requests: Sequence[bytes], *, connections: int, per_s: float, seconds: float, seed: int = 0
 ) -> Load:
     """Ask at random moments whether or not earlier ones are answered; latency counts from when it was due."""
-    return uvloop.run(_open_loop(port, requests, connections, per_s, seconds, seed))
+    gc.collect()
+    gc.disable()  # a collection among ten thousands of requests takes as long as a hundred of them
+    try:
+        return uvloop.run(_open_loop(port, requests, connections, per_s, seconds, seed))
+    finally:
+        gc.enable()
 
 
 async def _open_loop(
@@ -182,12 +188,14 @@ async def _open_loop(
         await connection.ask(request, due=started + moment)
         free.put_nowait(connection)
 
-    tasks = []
+    under_way: set[asyncio.Future[None]] = set()
     for moment, request in zip(due.tolist(), itertools.cycle(requests), strict=False):
         pause = started + moment - time.perf_counter()
         if pause > 0:
             await asyncio.sleep(pause)
-        tasks.append(asyncio.ensure_future(one(await free.get(), request, moment)))
-    await asyncio.gather(*tasks)
+        asking = asyncio.ensure_future(one(await free.get(), request, moment))
+        under_way.add(asking)
+        asking.add_done_callback(under_way.discard)
+    await asyncio.gather(*under_way)
     load.seconds = time.perf_counter() - started
     return load
