@@ -152,6 +152,7 @@ def test_two_nodes_say_what_one_process_says(logged: Workspace, two_nodes: dict[
     assert (driver.returncode, said) == (0, here.out)
 
 
+@pytest.mark.soak
 def test_a_cluster_that_starts_here_says_the_same(logged: Workspace) -> None:
     here, there = (logged.run_process(*VERIFY, *more) for more in ((), ("--engine", "ray")))
     assert (there.out, there.code) == (here.out, here.code), there.err

@@ -22,6 +22,7 @@ def unfinished(live: Live) -> list[str]:
     return [path.name for path in (live.model_dir / "datasets").glob(".*")]
 
 
+@pytest.mark.soak
 def test_killed_again_and_again_it_comes_out_in_the_end(live: Live, tmp_path: Path) -> None:
     copy = live.copy(tmp_path / "p")
     champion = copy.champion().run_id

@@ -21,6 +21,7 @@ from tabloop.contract.sampling.sampler import sample_rows
 __all__ = ["two_nodes"]  # a fixture
 
 
+@pytest.mark.soak
 def test_a_cluster_writes_the_same_bytes_and_a_poisoned_file_fails_alone(data_set: Workspace) -> None:
     (data_set.folder / "visits/day=2026-11-02/c.parquet").write_bytes(b"poison")
     assert data_set.run("score", "visits", "--output", "here").code == 2

@@ -122,6 +122,7 @@ def until(condition: Any, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.soak
 def test_a_cluster_finds_what_one_machine_finds_and_candidates_fail_as_there(project: Workspace) -> None:
     candidates = TREES | {"failing": own("Failing"), "dying": own("Dying")}
     project.change(
