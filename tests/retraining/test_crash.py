@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
 from tests.conftest import QuietProgress
 from tests.retraining.doomed import run_until_killed
 from tests.retraining.retraining_kit import Live
