@@ -64,7 +64,8 @@ def test_what_busier_processes_take_is_seen() -> None:
             each.wait()
     assert contention.taken_s is not None
     assert wall_s > 0.075
-    assert contention.taken_s == pytest.approx(wall_s - 0.05, rel=0.3)
+    # what else runs beside this test is counted, too
+    assert contention.taken_s >= 0.7 * (wall_s - 0.05)
 
 
 def test_own_threads_that_wait_for_each_other_are_nobody_elses_fault(tmp_path: Path) -> None:
