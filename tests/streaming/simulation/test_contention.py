@@ -39,7 +39,7 @@ from tabloop.streaming.simulation.contention import Contention
 os.nice(10)
 begun = time.monotonic()
 with Contention() as contention:
-    end = time.thread_time() + 0.05
+    end = time.thread_time() + 0.2
     while time.thread_time() < end:
         pass
 print(contention.taken_s, time.monotonic() - begun)
@@ -58,8 +58,8 @@ def test_what_busier_processes_take_is_seen() -> None:
             each.kill()
             each.wait()
     taken_s, wall_s = map(float, told.stdout.split())
-    assert wall_s > 0.075
-    assert taken_s == pytest.approx(wall_s - 0.05, rel=0.3)
+    assert wall_s > 1.5 * 0.2
+    assert taken_s == pytest.approx(wall_s - 0.2, rel=0.3)
 
 
 def test_own_threads_that_wait_for_each_other_are_nobody_elses_fault(tmp_path: Path) -> None:
