@@ -1,14 +1,16 @@
 /* Coming from the search, show its words in the page, and go to the row of a table that holds them: as they were
    written, or else most of them. The theme loads the search on every page, which keeps Sphinx from showing them. */
-window.addEventListener("load", () => {
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#search-results a");
   const query = new URLSearchParams(location.search).get("q");
-  if (document.querySelector("#search-results")) {
-    if (query) localStorage.setItem("searched", query.toLowerCase());
-    return;
-  }
-  const searched = localStorage.getItem("searched");
-  if (!searched || !localStorage.getItem("sphinx_highlight_terms")) return;
-  localStorage.removeItem("searched");
+  if (!link || !query) return;
+  const target = new URL(link.href); // in the address, for a page from a file may see what another stored too late
+  target.searchParams.set("highlight", query.toLowerCase());
+  link.href = target;
+}, true);
+window.addEventListener("load", () => {
+  const searched = new URLSearchParams(location.search).get("highlight");
+  if (document.querySelector("#search-results") || !searched) return;
   SphinxHighlight.highlightSearchWords();
   const words = searched.split(/\s+/).filter(Boolean);
   const held = (row) => {
