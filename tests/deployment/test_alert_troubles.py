@@ -16,7 +16,7 @@ def test_an_alarm_that_was_refused_degrades_health_until_it_arrives(
     trained: Workspace, tmp_path: Path
 ) -> None:
     workspace = copy_of(trained, tmp_path / "project")
-    workspace.change(alerts={"url_env": "HOOK", "secret_env": "SECRET"})
+    workspace.change(alerts={"url_env": "HOOK"})
     (name,) = PredictionIds().take(1)
     waiting = workspace.model_dir / OUTBOX / f"{name}.json"  # as a service that was stopped left it
     waiting.parent.mkdir(parents=True)
@@ -24,7 +24,7 @@ def test_an_alarm_that_was_refused_degrades_health_until_it_arrives(
     receiver = Receiver(401)
     try:
         environ = receiver.environ
-        assert environ["SECRET"] == KEY
+        assert environ["TABLOOP_ALERTS_SECRET"] == KEY
         with serving(workspace, environ=environ) as server:
             said = "1 alarm was not delivered; `tabloop monitor` says why"
             wait_until(lambda: said in server.client.get("/health").json()["troubles"])

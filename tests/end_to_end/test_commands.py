@@ -18,6 +18,7 @@ import pytest
 
 from tabloop.artifacts.store import RunStore
 from tabloop.optimization.benchmark import plan as benchmark_plan
+from tabloop.optimization.benchmark import run_benchmark as benchmark
 from tests.conftest import Outcome, Workspace
 
 
@@ -251,11 +252,12 @@ def test_a_sealed_run_is_measured_beside_its_folder(
 ) -> None:
     # what is measured and where it goes is the subject: a few calls of each will do
     monkeypatch.setattr(benchmark_plan, "_MOST_CALLS", 5)
+    monkeypatch.setattr(benchmark, "_BATCH_SIZES", (1, 64))
     workspace.change(training={"candidates": {"logistic_regression": {}}})
     assert workspace.run("run").code == 0
     run = RunStore(workspace.model_dir).require_champion()
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
-    quick = ["--set", "benchmarking.repeated_runs=3", "--set", "benchmarking.batch_sizes=[1, 64]"]
+    quick = ["--set", "benchmarking.repeated_runs=3"]
     measured = workspace.run("benchmark", run.run_id, "--json", *quick)
     assert measured.code == 0, measured.err
     kinds = {(v["candidate"], v["kind"]) for v in json.loads(measured.out)["variants"]}

@@ -30,7 +30,7 @@ RECORD = {
 #: Every stage of a run, each with little to do.
 QUICK = (
     "training.candidates={logistic_regression: {}}", "cv.n_splits=2", "release.load_test_s=0.1",
-    "benchmarking.repeated_runs=3", "benchmarking.batch_size=16", "benchmarking.batch_sizes=[1]",
+    "benchmarking.repeated_runs=3", "benchmarking.batch_size=16",
 )  # fmt: skip
 
 

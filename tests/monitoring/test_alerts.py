@@ -47,7 +47,10 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def environ(self) -> dict[str, str]:
-        return {"HOOK": f"http://127.0.0.1:{self.server_port}/alarms?from=tabloop", "SECRET": KEY}
+        return {
+            "HOOK": f"http://127.0.0.1:{self.server_port}/alarms?from=tabloop",
+            "TABLOOP_ALERTS_SECRET": KEY,
+        }
 
     def close(self) -> None:
         self.released.set()
@@ -102,7 +105,7 @@ QUICK = Patience(first_retry_s=0.02, max_retry_s=0.05)
 
 
 def config(**settings: Any) -> AlertsConfig:
-    return AlertsConfig.model_validate({"url_env": "HOOK", "secret_env": "SECRET"} | settings)
+    return AlertsConfig.model_validate({"url_env": "HOOK"} | settings)
 
 
 def open_alerts(folder: Path, environ: dict[str, str], patience: Patience = QUICK, **settings: Any) -> Alerts:
@@ -229,7 +232,7 @@ def test_nobody_waits_for_a_receiver_that_does_not_answer(receivers: list[Receiv
 
 
 def test_what_was_not_delivered_survives_a_restart(receivers: list[Receiver], tmp_path: Path) -> None:
-    nobody = {"HOOK": "http://127.0.0.1:1/", "SECRET": KEY}
+    nobody = {"HOOK": "http://127.0.0.1:1/", "TABLOOP_ALERTS_SECRET": KEY}
     with open_alerts(tmp_path, nobody) as alerts:
         names = [alerts.send({"n": n}) for n in range(3)]
         wait_for(lambda: alerts.undelivered == 3)
@@ -249,13 +252,13 @@ import os, signal, sys
 from pathlib import Path
 from tabloop.config.alerts import AlertsConfig
 from tabloop.monitoring.alerts import Alerts
-config = AlertsConfig(url_env="HOOK", secret_env="SECRET")
+config = AlertsConfig(url_env="HOOK")
 print(Alerts(config, Path(sys.argv[1])).send({"name": "a"}), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
-        env=os.environ | {"HOOK": "http://127.0.0.1:1/", "SECRET": KEY},
+        env=os.environ | {"HOOK": "http://127.0.0.1:1/", "TABLOOP_ALERTS_SECRET": KEY},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -266,7 +269,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_the_queue_is_bounded_and_the_oldest_gives_way(tmp_path: Path) -> None:
-    nobody = {"HOOK": "http://127.0.0.1:1/", "SECRET": KEY}
+    nobody = {"HOOK": "http://127.0.0.1:1/", "TABLOOP_ALERTS_SECRET": KEY}
     with open_alerts(tmp_path, nobody, Patience(max_waiting=3)) as alerts:
         names = [alerts.send({"n": n}) for n in range(5)]
         assert alerts.waiting == 3
@@ -275,7 +278,7 @@ def test_the_queue_is_bounded_and_the_oldest_gives_way(tmp_path: Path) -> None:
 
 
 def test_an_alarm_is_given_up_when_it_is_too_old(receivers: list[Receiver], tmp_path: Path) -> None:
-    nobody = {"HOOK": "http://127.0.0.1:1/", "SECRET": KEY}
+    nobody = {"HOOK": "http://127.0.0.1:1/", "TABLOOP_ALERTS_SECRET": KEY}
     with open_alerts(tmp_path, nobody, Patience(0.02, 0.05, keep_hours=0.3 / 3600)) as alerts:
         alerts.send({"n": 1})
         wait_for(lambda: not alerts.waiting)
@@ -303,7 +306,7 @@ def test_an_outbox_that_cannot_be_written_loses_nothing_while_the_process_lives(
         ({"HOOK": "ftp://example.org"}, "HOOK holds no http or https URL"),
         ({"HOOK": "https://example.org:99999"}, "HOOK holds no http or https URL"),
         ({"HOOK": "https://example.org"}, "SECRET holds 0 characters, expected at least 16"),
-        ({"HOOK": "https://example.org", "SECRET": "whsec_?"}, "SECRET is no base64"),
+        ({"HOOK": "https://example.org", "TABLOOP_ALERTS_SECRET": "whsec_?"}, "SECRET is no base64"),
     ],
 )
 def test_a_webhook_that_cannot_work_is_an_error_at_the_start(

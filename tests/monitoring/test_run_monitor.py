@@ -113,8 +113,8 @@ def test_a_question_in_the_middle_of_catching_up_counts_no_row_twice(
 def test_rows_logged_while_a_column_was_hashed_do_not_stop_the_monitor(
     trained_copy: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained_copy.change(prediction_log={"hash": ["minutes_watched"], "hash_key_env": "KEY_OF_THIS_TEST"})
-    monkeypatch.setenv("KEY_OF_THIS_TEST", "a key of some length")
+    trained_copy.change(prediction_log={"hash": ["minutes_watched"]})
+    monkeypatch.setenv("TABLOOP_LOG_KEY", "a key of some length")
     hidden = Traffic(trained_copy)
     hidden.send(students_like_the_training(trained_copy, 60, 9))
     hidden.log.close()

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
+from tabloop.streaming.simulation import simulate_stream
 from tests.conftest import Workspace
 from tests.streaming.servers import require_answer, wait_until
 from tests.streaming.stream_kit import Broker, assert_once, event_bodies
@@ -91,20 +92,18 @@ def test_too_many_invalid_events_end_with_exit_code_1(workspace: Workspace, rows
     assert b"21 invalid events in a row" in done.stderr
 
 
-def test_the_simulation_tells_everything_as_json_and_draws_it(workspace: Workspace) -> None:
+def test_the_simulation_tells_everything_as_json_and_draws_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # both are quick to try and large enough to see: no timing is asserted
-    sets = [
-        "simulation.workers=[1]",
-        "simulation.queue_rows=[64]",
-        "max_batch_rows=64",
-        "simulation.jitter_ms=2",
-    ]
-    done = run(
-        workspace, "--simulate", "--rate", "200", "--duration", "0.5", "--rows", "sampled", "--arrivals",
-        "bursts", "--json", *[word for each in sets for word in ("--set", f"stream.{each}")],
+    monkeypatch.setattr(simulate_stream, "_WORKERS", (1,))
+    monkeypatch.setattr(simulate_stream, "_QUEUE_ROWS", (64,))
+    done = workspace.run(
+        "stream", "--simulate", "--rate", "200", "--duration", "0.5", "--rows", "sampled", "--arrivals",
+        "bursts", "--jitter", "2", "--set", "stream.max_batch_rows=64", "--json",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    told: dict[str, Any] = json.loads(done.out)
     assert told["produced"] == told["consumed"] > 0
     assert told["dropped"] == 0
     assert told["throughput_rows_per_s"] > 0
@@ -116,8 +115,10 @@ def test_the_simulation_tells_everything_as_json_and_draws_it(workspace: Workspa
     assert (workspace.folder / told["plot"]).read_bytes().startswith(b"\x89PNG")
     assert not (workspace.model_dir / "prediction_log.jsonl").exists()  # nobody asked for these predictions
 
-    batch = run(workspace, "--simulate", "--mode", "batch", "--no-search", "--json", "--duration", "0.2")
-    told = json.loads(batch.stdout)
+    batch = workspace.run(
+        "stream", "--simulate", "--mode", "batch", "--no-search", "--json", "--duration", "0.2"
+    )
+    told = json.loads(batch.out)
     assert set(told["modes"]) == {"batch"}
     assert told["highest_rate"] is None
     assert told["produced"] == told["consumed"] == 5120
@@ -127,6 +128,14 @@ def test_options_of_the_simulation_need_it(workspace: Workspace) -> None:
     done = run(workspace, "--rate", "5")
     assert done.returncode == 2
     assert b"--rate needs --simulate" in done.stderr
+
+
+def test_a_simulation_that_cannot_be_is_an_error(workspace: Workspace) -> None:
+    done = workspace.run("stream", "--simulate", "--rate", "0", "--duration", "3601", "--jitter", "-1")
+    assert done.code == 2
+    assert "rate: got 0 rows per second, expected more than 0" in done.err
+    assert "duration: got 3601 s, expected more than 0, at most 3600" in done.err
+    assert "jitter: got -1 ms, expected 0 or more" in done.err
 
 
 def test_a_broker_that_is_not_there_is_named(workspace: Workspace) -> None:

@@ -406,12 +406,15 @@ class Project:
             publish_made(self._settings, self._store.get(report.release.run_id))
         return report
 
-    def stream_simulate(self, *, progress: bool | None = None) -> SimulationReport:
-        """Put the load of `stream.simulation` on an in-process broker and measure."""
-        from tabloop.streaming.simulation.simulate_stream import simulate_stream
+    def stream_simulate(self, *, progress: bool | None = None, **wanted: Any) -> SimulationReport:
+        """Put a made-up load on an in-process broker and measure.
+
+        It takes what `tabloop stream --simulate` takes, such as ``rate_rows_per_s=500.0, duration_s=1.0``.
+        """
+        from tabloop.streaming.simulation.simulate_stream import SimulationPlan, simulate_stream
 
         with shown(progress) as watcher:
-            return simulate_stream(self._settings, watcher)
+            return simulate_stream(self._settings, SimulationPlan(**wanted), watcher)
 
     def log_verify(self, path: str | Path | None = None) -> LogReport:
         """Check that every line of the prediction log is whole and every row there once.

@@ -25,17 +25,40 @@ if TYPE_CHECKING:
 )
 @click.option("--simulate", is_flag=True, help="Put a made-up load on the in-process broker and measure.")
 @click.option(
-    "--mode", type=click.Choice(["batch", "stream", "both"]), help="With --simulate: stream.simulation.mode."
+    "--mode",
+    type=click.Choice(["batch", "stream", "both"]),
+    help="With --simulate: in full batches, as events arrive, or one after the other (the default).",
 )
 @click.option(
     "--arrivals",
     type=click.Choice(["constant", "poisson", "bursts"]),
-    help="With --simulate: stream.simulation.arrivals.",
+    help="With --simulate: how events follow each other; poisson by default.",
 )
-@click.option("--rate", type=float, metavar="ROWS_PER_S", help="With --simulate: mean rate of arrivals.")
-@click.option("--duration", type=float, metavar="S", help="With --simulate: how long events arrive.")
 @click.option(
-    "--rows", type=click.Choice(["real", "sampled"]), help="With --simulate: stream.simulation.rows."
+    "--rate",
+    "rate_rows_per_s",
+    type=float,
+    metavar="ROWS_PER_S",
+    help="With --simulate: mean rate of arrivals; release.expected_rows_per_s by default.",
+)
+@click.option(
+    "--duration",
+    "duration_s",
+    type=float,
+    metavar="S",
+    help="With --simulate: how long events arrive; 3 s by default.",
+)
+@click.option(
+    "--jitter",
+    "jitter_ms",
+    type=float,
+    metavar="MS",
+    help="With --simulate: events are late by up to this and overtake each other.",
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["real", "sampled"]),
+    help="With --simulate: rows of data.source (the default), or rows drawn from the contract.",
 )
 @click.option("--no-search", is_flag=True, help="With --simulate: only the load itself; no search, no plot.")
 @click.option("--plot", type=LocalPath(dir_okay=False), help="With --simulate: a PNG file.")
@@ -52,11 +75,12 @@ def stream(
     """
     if context.invoked_subcommand is not None:
         return
-    given = [name for name, value in wanted.items() if value] + ["plot"] * (plot is not None)
-    if not simulate and given:
-        raise click.UsageError(f"--{given[0].replace('_', '-')} needs --simulate")
+    given = {name: value for name, value in wanted.items() if value is not None and value is not False}
+    if not simulate and (given or plot is not None):
+        option = next((each for each in context.command.params if each.name in given), None)
+        raise click.UsageError(f"{'--plot' if option is None else option.opts[0]} needs --simulate")
     if simulate:
-        _simulate(settings, plot, **wanted)
+        _simulate(settings, plot, search=not given.pop("no_search", False), **given)
         return
     from tabloop.scoring.events import consume_events
 
@@ -91,37 +115,23 @@ def _tell(settings: Settings, report: StreamReport) -> None:
         )
 
 
-def _simulate(
-    settings: Settings,
-    plot: Path | None,
-    *,
-    mode: str | None,
-    arrivals: str | None,
-    rate: float | None,
-    duration: float | None,
-    rows: str | None,
-    no_search: bool,
-) -> None:
+def _simulate(settings: Settings, plot: Path | None, *, search: bool, **wanted: Any) -> None:
     from tabloop.artifacts.files import write_atomic
-    from tabloop.streaming.simulation.simulate_stream import simulate_stream
+    from tabloop.streaming.simulation.simulate_stream import SimulationPlan, simulate_stream
 
-    options: dict[str, Any] = {
-        "mode": mode, "arrivals": arrivals, "rate_rows_per_s": rate, "duration_s": duration, "rows": rows,
-        **({"search": "false", "workers": "[]"} if no_search else {}),
-    }  # fmt: skip
-    overrides = tuple(f"stream.simulation.{name}={value}" for name, value in options.items() if value)
-    project = Settings(settings.config, settings.overrides + overrides, settings.as_json).project()
+    plan = SimulationPlan(**wanted, search=search)
+    project = settings.project()
     with ProgressDisplay() as progress:
-        report = simulate_stream(project, progress)
+        report = simulate_stream(project, plan, progress)
     path = plot or project.model_dir / SIMULATION_PLOT
-    if not no_search or plot is not None:
+    if search or plot is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, report.png())
     if settings.as_json:
-        write_json(report.to_dict(), {} if no_search and plot is None else {"plot": str(path)})
+        write_json(report.to_dict(), {"plot": str(path)} if search or plot is not None else {})
         return
     _show(report)
-    if not no_search or plot is not None:
+    if search or plot is not None:
         click.echo(f"\nplot: {path}")
 
 

@@ -15,13 +15,8 @@ class AlertsConfig(Section):
     url_env: str | None = Field(
         None,
         pattern=_NAME,
-        description="Environment variable that holds the URL of a webhook to post alarms to; null for none.",
-    )
-    secret_env: str = Field(
-        "TABLOOP_ALERTS_SECRET",
-        pattern=_NAME,
-        description="Environment variable that holds the secret they are signed with, at least 16 "
-        "characters, or `whsec_` and base64.",
+        description="Environment variable that holds the URL of a webhook to post alarms to; null for none. "
+        "They are signed with the secret in `TABLOOP_ALERTS_SECRET`.",
     )
     apprise_env: str | None = Field(
         None,

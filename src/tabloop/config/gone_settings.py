@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _CONSTANT = "it is a constant now; leave it out"
+_OPTION = "its successor is an option of `tabloop stream --simulate`:"
 
 #: Each setting that went, as a person wrote it, with its successor or the reason why it went.
 GONE_SETTINGS = {
@@ -12,7 +13,10 @@ GONE_SETTINGS = {
     "alerts.keep_hours": f"{_CONSTANT}. An alarm that nobody took for 72 hours is given up",
     "alerts.max_retry_s": f"{_CONSTANT}. Two tries are at most 300 s apart",
     "alerts.max_waiting": f"{_CONSTANT}. At most 1,000 alarms wait",
+    "alerts.secret_env": f"{_CONSTANT}. The variable TABLOOP_ALERTS_SECRET holds the secret",
     "alerts.timeout_s": f"{_CONSTANT}. An answer is awaited for 5 s",
+    "benchmarking.batch_sizes": f"{_CONSTANT}. Batches of 1, 16, 256 and 4,096 rows are measured; "
+    "benchmarking.batch_size is measured as well",
     "benchmarking.confidence": f"{_CONSTANT}. Intervals have a confidence of 0.95",
     "data.limits.quarantine_bytes": f"{_CONSTANT}. The file of refused rows does not pass 256 MiB; "
     "data.limits.quarantine_rows says how many rows it takes",
@@ -27,6 +31,7 @@ GONE_SETTINGS = {
     "prediction_log.durability says what an answered row survives",
     "prediction_log.flush_interval_s": f"{_CONSTANT}. Rows are written after 1 s at the latest; "
     "prediction_log.durability says what an answered row survives",
+    "prediction_log.hash_key_env": f"{_CONSTANT}. The variable TABLOOP_LOG_KEY holds the key",
     "retraining.brier_margin": "release.brier_margin is its successor, for every release",
     "retraining.confidence": "release.confidence is its successor, for every release",
     "retraining.replay_rows": f"{_CONSTANT}. The latest 20,000 decisions are taken again; "
@@ -38,8 +43,18 @@ GONE_SETTINGS = {
     "serving.champion_check_s": f"{_CONSTANT}. A worker looks for a new champion every 0.5 s",
     "stream.invalid_window_events": f"{_CONSTANT}. The latest 1,000 events count; "
     "stream.max_invalid_fraction says how many may be invalid",
-    "stream.simulation.burst_rows": f"{_CONSTANT}. A burst is 100 events; stream.simulation.rate_rows_per_s "
-    "says how many bursts come",
+    "stream.simulation.arrivals": f"{_OPTION} --arrivals",
+    "stream.simulation.burst_rows": f"{_CONSTANT}. A burst is 100 events; the option --rate of "
+    "`tabloop stream --simulate` says how many bursts come",
+    "stream.simulation.duration_s": f"{_OPTION} --duration",
+    "stream.simulation.jitter_ms": f"{_OPTION} --jitter",
+    "stream.simulation.latency_limit_ms": "release.max_wait_p99_ms is its successor",
+    "stream.simulation.mode": f"{_OPTION} --mode",
+    "stream.simulation.queue_rows": f"{_CONSTANT}. Queues of 256, 1,024 and 4,096 rows are compared",
+    "stream.simulation.rate_rows_per_s": f"{_OPTION} --rate",
+    "stream.simulation.rows": f"{_OPTION} --rows",
+    "stream.simulation.search": f"{_OPTION} --no-search",
+    "stream.simulation.workers": f"{_CONSTANT}. One and two workers are compared",
 }
 
 
@@ -62,8 +77,10 @@ def without_gone_settings(settings: Any) -> Any:
 def _without(value: Any, prefix: str) -> Any:
     if not isinstance(value, dict):
         return value
-    return {
-        key: _without(each, f"{prefix}{key}.")
+    left = {
+        key: (each, _without(each, f"{prefix}{key}."))
         for key, each in value.items()
         if f"{prefix}{key}" not in GONE_SETTINGS
     }
+    # a section of which nothing is left is gone itself
+    return {key: kept for key, (recorded, kept) in left.items() if not (recorded and kept == {})}

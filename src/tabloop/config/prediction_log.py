@@ -48,12 +48,9 @@ class PredictionLogConfig(Section):
     )
     omit: tuple[str, ...] = Field((), description="Columns that are left out of the log.")
     hash: tuple[str, ...] = Field(
-        (), description="Columns of which the log holds a keyed hash (BLAKE2b) instead of the value."
-    )
-    hash_key_env: str = Field(
-        "TABLOOP_LOG_KEY",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Environment variable that holds the key of those hashes, at least 16 characters.",
+        (),
+        description="Columns of which the log holds a keyed hash (BLAKE2b) instead of the value. The "
+        "environment variable `TABLOOP_LOG_KEY` holds the key, at least 16 characters.",
     )
 
     @model_validator(mode="after")

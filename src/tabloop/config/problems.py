@@ -67,6 +67,10 @@ def describe_problems(
     told: dict[tuple[str, ...], str] = {}
     for problem in error.errors():
         path, model = _walk(problem["loc"])
+        section = problem["input"]
+        if problem["type"] == "extra_forbidden" and isinstance(section, dict) and _is_gone_section(path):
+            told |= {(*path, key): _unknown((*path, key), []) for key in section}
+            continue
         said = _describe(problem, path, model)
         if not path:  # of two sections that do not fit: the sentence begins with the setting
             named, _, rest = said.partition(": ")
@@ -87,11 +91,7 @@ def describe_problems(
 def _describe(problem: Any, path: tuple[str, ...], model: type[BaseModel] | None) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
-        gone = GONE_SETTINGS.get(".".join(path))
-        if gone is not None:
-            return f"this setting is gone: {gone}"
-        known = list(model.model_fields) if model is not None else []
-        return f"unknown setting{suggestion(path[-1], known)}"
+        return _unknown(path, list(model.model_fields) if model is not None else [])
     if kind == "missing":
         description = model.model_fields[path[-1]].description if model is not None else None
         return f"missing; it says: {description}" if description else "missing"
@@ -109,6 +109,16 @@ def _describe(problem: Any, path: tuple[str, ...], model: type[BaseModel] | None
     if expected is None:
         return f"got {_shown(got)}: {problem['msg']}"
     return f"got {_shown(got)}, expected {expected.format(**context)}"
+
+
+def _unknown(path: tuple[str, ...], known: list[str]) -> str:
+    gone = GONE_SETTINGS.get(".".join(path))
+    return f"this setting is gone: {gone}" if gone else f"unknown setting{suggestion(path[-1], known)}"
+
+
+def _is_gone_section(path: tuple[str, ...]) -> bool:
+    """Tell whether the settings that are gone lie in a section of this path, which is gone with them."""
+    return any(name.startswith(".".join(path) + ".") for name in GONE_SETTINGS)
 
 
 def _shown(value: Any) -> str:

@@ -67,7 +67,7 @@ def _tables(prefix: str, section: type[BaseModel]) -> Iterator[str]:
             yield f"### `{place}` of every type\n\n" + _table("", place, shared)
         for member in _members(field):
             tag_name, tag = _tag(member)
-            own = {n: f for n, f in member.model_fields.items() if n != tag_name and n not in shared}
+            own = {n: f for n, f in member.model_fields.items() if n not in shared and not _is_fixed(f)}
             yield (
                 f"### `{place}` with `{tag_name}: {tag}`\n\n{_sentence(member)}\n\n"
                 + _table("", f"{place}[{tag}]", own)
@@ -168,6 +168,11 @@ def _shared(members: list[type[BaseModel]]) -> dict[str, FieldInfo]:
         if field.description
         and all(name in fields and fields[name].description == field.description for fields in others)
     }
+
+
+def _is_fixed(field: FieldInfo) -> bool:
+    """Tell whether a field has one possible value, such as the tag of its kind: nobody can set it."""
+    return get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
 
 
 def _tag(member: type[BaseModel]) -> tuple[str, str]:

@@ -1,10 +1,10 @@
-"""The `stream` section: where events come from, where decisions go, and what a simulation tries."""
+"""The `stream` section: where events come from and where decisions go."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import Field, StrictFloat, StrictInt, model_validator
 
 from tabloop.contract.section import Section
 
@@ -167,41 +167,6 @@ DEFAULT_URLS = {
 }
 
 
-class SimulationConfig(Section):
-    """What `tabloop stream --simulate` tries, through the in-process broker."""
-
-    mode: Literal["batch", "stream", "both"] = Field(
-        "both", description="Back to back in full batches, as events arrive, or one after the other."
-    )
-    arrivals: Literal["constant", "poisson", "bursts"] = Field(
-        "poisson", description="How events follow each other."
-    )
-    rate_rows_per_s: StrictFloat | None = Field(
-        None, gt=0, description="Mean rate of arrivals; by default `release.expected_rows_per_s`."
-    )
-    duration_s: StrictFloat = Field(3.0, gt=0, le=3600, description="How long events arrive.")
-    jitter_ms: StrictFloat = Field(
-        0.0,
-        ge=0,
-        description="Each event is late by a random time up to this, so that they overtake each other.",
-    )
-    rows: Literal["real", "sampled"] = Field(
-        "real", description="Rows of `data.source`, or rows drawn from the contract."
-    )
-    latency_limit_ms: StrictFloat | None = Field(
-        None,
-        gt=0,
-        description="End-to-end p99 that the highest rate has to keep; by default `release.max_wait_p99_ms`.",
-    )
-    search: StrictBool = Field(True, description="Whether the highest rate within the limit is searched.")
-    workers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
-        (1, 2), description="Numbers of workers to compare; empty for no comparison."
-    )
-    queue_rows: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (256, 1024, 4096), description="Queue sizes to compare; empty for no comparison."
-    )
-
-
 class StreamConfig(Section):
     """Where events come from, how they are decided and where the decisions go."""
 
@@ -228,9 +193,6 @@ class StreamConfig(Section):
     )
     reconnect_s: StrictFloat = Field(
         60.0, ge=0, description="How long a broker that does not answer is tried again."
-    )
-    simulation: SimulationConfig = Field(
-        default_factory=lambda: SimulationConfig.model_validate({}), description="What a simulation tries."
     )
 
 

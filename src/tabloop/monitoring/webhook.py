@@ -20,6 +20,9 @@ from tabloop.monitoring.outbox import DeliveryError
 _PREFIX = "whsec_"
 _LEAST_SECRET_CHARACTERS = 16
 
+#: Names the environment variable that holds the secret, or `whsec_` and the secret in base64.
+SECRET_VARIABLE = "TABLOOP_ALERTS_SECRET"  # noqa: S105 - its name
+
 
 def sign(secret: bytes, message_id: str, timestamp: str, body: bytes) -> str:
     """Sign a message.
@@ -107,13 +110,13 @@ class Webhook:
             problems.append(f"alerts.url_env: {config.url_env} holds no http or https URL")
         secret = b""
         try:
-            secret = read_secret(environ.get(config.secret_env, ""))
+            secret = read_secret(environ.get(SECRET_VARIABLE, ""))
         except (binascii.Error, ValueError):
-            problems.append(f"alerts.secret_env: what follows whsec_ in {config.secret_env} is no base64")
+            problems.append(f"what follows whsec_ in {SECRET_VARIABLE} is no base64")
         else:
             if len(secret) < _LEAST_SECRET_CHARACTERS:
                 problems.append(
-                    f"alerts.secret_env: {config.secret_env} holds {len(secret)} characters, "
+                    f"{SECRET_VARIABLE} holds {len(secret)} characters, "
                     f"expected at least {_LEAST_SECRET_CHARACTERS}"
                 )
         if problems:

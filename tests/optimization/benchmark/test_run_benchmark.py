@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,14 @@ from tabloop.optimization.benchmark.worker import Loaded, Memory, Scored, Starte
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 from tabloop.training.preprocessing import ContractFeatures, build_preprocessor
 
-CONFIG = BenchmarkingConfig.model_validate({"repeated_runs": 3, "batch_size": 16, "batch_sizes": [1, 64]})
+CONFIG = BenchmarkingConfig.model_validate({"repeated_runs": 3, "batch_size": 16})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_batch_sizes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "_BATCH_SIZES", (1, 64))
+        yield
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ RUN_ID_START = 109
 #: `,"crc32":"1a2b3c4d"}` ends it.
 CHECKSUM_BYTES = 20
 
+_KEY_VARIABLE = "TABLOOP_LOG_KEY"
 _MIN_KEY_CHARACTERS = 16
 
 
@@ -126,11 +127,11 @@ class LineEncoder:
 
 
 def _read_key(config: PredictionLogConfig, environ: Mapping[str, str]) -> bytes:
-    key = environ.get(config.hash_key_env, "")
+    key = environ.get(_KEY_VARIABLE, "")
     if len(key) < _MIN_KEY_CHARACTERS:
         raise ConfigError(
             f"prediction_log.hash: needs a key of at least {_MIN_KEY_CHARACTERS} characters in the "
-            f"environment variable {config.hash_key_env}, got {len(key)}; "
+            f"environment variable {_KEY_VARIABLE}, got {len(key)}; "
             "without it anybody could find the values by trying"
         )
     return hashlib.blake2b(key.encode()).digest()

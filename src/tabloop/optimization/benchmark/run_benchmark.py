@@ -43,6 +43,7 @@ BenchmarkProgress = Callable[[int, int, str], None]
 
 POWERCAP = Path("/sys/class/powercap")
 
+_BATCH_SIZES = (1, 16, 256, 4096)
 _MOST_TEST_ROWS = {False: 20_000, True: 200_000}
 _TOTAL_S = {False: 28.0, True: 180.0}
 _LEAST_TIMED_S = {False: 8.0, True: 60.0}
@@ -119,7 +120,7 @@ def run_benchmark(
     if len(np.unique(y_true)) < 2:
         raise TooFewRowsError(f"the {len(y_true)} rows to measure on hold one class of the target only")
     machine = describe_machine()  # before the benchmark itself is the load
-    cells = plan_cells(variants, config.batch_sizes, config.batch_size, full=full)
+    cells = plan_cells(variants, _BATCH_SIZES, config.batch_size, full=full)
     total = 3 * len(variants) + len(cells) * (1 + config.repeated_runs)
     steps = _Steps(progress, total)
     running = [MeasuredVariant(variant) for variant in variants]

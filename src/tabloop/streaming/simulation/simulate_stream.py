@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.store import RunStore
@@ -11,13 +11,68 @@ from tabloop.config.loading import Project
 from tabloop.contract.feature_table import typed_columns
 from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.data.dataset import read_dataset
+from tabloop.errors import ConfigError
 from tabloop.inference.scoring_service import ScoringService, load_service
 from tabloop.progress import Progress
+from tabloop.streaming.simulation.arrivals import ArrivalProcess
 from tabloop.streaming.simulation.load_simulator import LoadSimulator, SimulatedLoad
 from tabloop.streaming.simulation.saturation import HighestRate, SizeTrial, compare_sizes, find_highest_rate
 from tabloop.streaming.simulation.simulation_plot import render_png
 
 _ROWS = 20_000
+_LONGEST_S = 3_600.0
+# what the comparison of sizes tries
+_WORKERS, _QUEUE_ROWS = (1, 2), (256, 1_024, 4_096)
+
+
+@dataclass(frozen=True)
+class SimulationPlan:
+    """What a simulation tries, through the in-process broker.
+
+    Attributes
+    ----------
+    mode : {"batch", "stream", "both"}
+        Back to back in full batches, as events arrive, or one after the other.
+    arrivals : {"constant", "poisson", "bursts"}
+        How events follow each other.
+    rate_rows_per_s : float, optional
+        Mean rate of arrivals; by default `release.expected_rows_per_s`.
+    duration_s : float, default=3.0
+        How long events arrive, an hour at most.
+    jitter_ms : float, default=0.0
+        Each event is late by a random time up to this, so that they overtake each other.
+    rows : {"real", "sampled"}
+        Rows of `data.source`, or rows drawn from the contract.
+    search : bool, default=True
+        Whether the highest rate that keeps `release.max_wait_p99_ms` is searched, and numbers of workers and
+        sizes of the queue are compared.
+
+    Raises
+    ------
+    ConfigError
+        If a number is out of range.
+    """
+
+    mode: Literal["batch", "stream", "both"] = "both"
+    arrivals: ArrivalProcess = "poisson"
+    rate_rows_per_s: float | None = None
+    duration_s: float = 3.0
+    jitter_ms: float = 0.0
+    rows: Literal["real", "sampled"] = "real"
+    search: bool = True
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.rate_rows_per_s is not None and not self.rate_rows_per_s > 0:
+            problems.append(f"rate: got {self.rate_rows_per_s:g} rows per second, expected more than 0")
+        if not 0 < self.duration_s <= _LONGEST_S:
+            problems.append(
+                f"duration: got {self.duration_s:g} s, expected more than 0, at most {_LONGEST_S:g}"
+            )
+        if not 0 <= self.jitter_ms <= _LONGEST_S * 1e3:
+            problems.append(f"jitter: got {self.jitter_ms:g} ms, expected 0 or more")
+        if problems:
+            raise ConfigError("the simulation cannot be run\n  " + "\n  ".join(problems))
 
 
 @dataclass(frozen=True)
@@ -71,13 +126,15 @@ class SimulationReport:
         return render_png(self.highest, self.sizes)
 
 
-def simulate_stream(project: Project, progress: Progress) -> SimulationReport:
-    """Simulate what `stream.simulation` describes, with the sizes and the policy of `stream`.
+def simulate_stream(project: Project, wanted: SimulationPlan, progress: Progress) -> SimulationReport:
+    """Simulate a load, with the sizes and the policy of `stream`.
 
     Parameters
     ----------
     project : Project
         Its champion scores; its data are the events, or rows drawn from its contract.
+    wanted : SimulationPlan
+        What is tried.
     progress : Progress
         Told what is going on.
 
@@ -85,10 +142,10 @@ def simulate_stream(project: Project, progress: Progress) -> SimulationReport:
     -------
     report : SimulationReport
     """
-    config, wanted = project.config.stream, project.config.stream.simulation
+    config = project.config.stream
     service = load_service(RunStore(project.model_dir).require_champion())
     progress.step("reading rows")
-    simulator = LoadSimulator(service, _records(project, service), config, seed=project.config.seed)
+    simulator = LoadSimulator(service, _records(project, service, wanted), config, seed=project.config.seed)
     rate = wanted.rate_rows_per_s or project.config.release.expected_rows_per_s
 
     stream = None
@@ -99,7 +156,7 @@ def simulate_stream(project: Project, progress: Progress) -> SimulationReport:
             jitter_s=wanted.jitter_ms / 1e3,
         )  # fmt: skip
     backlog = None
-    if wanted.mode != "stream" or wanted.search or (wanted.workers and wanted.queue_rows):
+    if wanted.mode != "stream" or wanted.search:
         progress.step("working off a backlog")
         n_rows = max(20 * config.max_batch_rows, round(rate * wanted.duration_s))
         backlog = simulator.waiting(n_rows, policy="block")
@@ -108,14 +165,13 @@ def simulate_stream(project: Project, progress: Progress) -> SimulationReport:
         progress.step("searching the highest rate")
         highest = find_highest_rate(
             simulator,
-            limit_ms=wanted.latency_limit_ms or project.config.release.max_wait_p99_ms,
+            limit_ms=project.config.release.max_wait_p99_ms,
             capacity_rows_per_s=backlog.stream.throughput_rows_per_s,
             told=progress.fraction,
         )
-    if wanted.workers and wanted.queue_rows and backlog is not None:
         progress.step("comparing workers and queue sizes")
         sizes = compare_sizes(
-            simulator, workers=wanted.workers, queue_rows=wanted.queue_rows,
+            simulator, workers=_WORKERS, queue_rows=_QUEUE_ROWS,
             rate_rows_per_s=backlog.stream.throughput_rows_per_s, told=progress.fraction,
         )  # fmt: skip
     return SimulationReport(
@@ -130,10 +186,10 @@ def simulate_stream(project: Project, progress: Progress) -> SimulationReport:
     )
 
 
-def _records(project: Project, service: ScoringService) -> list[dict[str, Any]]:
+def _records(project: Project, service: ScoringService, wanted: SimulationPlan) -> list[dict[str, Any]]:
     """Give rows as a producer would send them."""
     config = project.config
-    if config.stream.simulation.rows == "sampled":
+    if wanted.rows == "sampled":
         frame = sample_rows(service.contract, min(_ROWS, 5_000), seed=config.seed)
     else:
         frame = read_dataset(config.data, project.contract, project.folder).frame.head(_ROWS)
