@@ -22,6 +22,7 @@ from tabloop.training.boosted_classifier import trees_of
 from tabloop.training.calibration import gives_probabilities, scores_of
 from tabloop.training.design_matrix import fit_design_matrix
 from tabloop.training.folds import Folds
+from tabloop.training.forest import fit_forest
 from tabloop.training.row_sample import max_rows_of, sample_groups, sample_rows
 from tabloop.training.steps import build_steps
 
@@ -345,14 +346,13 @@ def _fit(
     classifier = pipeline["classifier"]
     if isinstance(candidate, RandomForestCandidate) and candidate.max_samples is not None:
         classifier.set_params(max_samples=min(candidate.max_samples, len(y)))
-    if uses_threads(candidate):
-        classifier.set_params(n_jobs=threads)
-    if weights is None:
+    if isinstance(candidate, RandomForestCandidate):
+        fit_forest(classifier, matrix, y, sample_weight=weights, threads=threads)
+        classifier.set_params(n_jobs=1)  # the sum over the trees would depend on which thread is first
+    elif weights is None:
         classifier.fit(matrix, y)
     elif has_fit_parameter(classifier, "sample_weight"):
         classifier.fit(matrix, y, sample_weight=weights)
     else:
         raise ValueError("it takes no row weights (data.weight); leave it out of training.candidates")
-    if uses_threads(candidate):
-        classifier.set_params(n_jobs=1)  # the sum over the trees would depend on which thread is first
     return None if sample is None else len(sample)
