@@ -47,12 +47,17 @@ def test_the_forest_is_that_of_scikit_learn(
     X, y = rows(missing=missing)
     weights = np.random.default_rng(1).random(len(y)) if weighted else None
     theirs = RandomForestClassifier(12, random_state=3, **settings).fit(X, y, weights)
-    grown = []
+    grown: list[int] = []
     make = forest_module._grower
 
     def noted(*given: Any) -> Any:
         grow = make(*given)
-        return lambda seed: grown.append(seed) or grow(seed)
+
+        def grow_noted(seed: int) -> Any:
+            grown.append(seed)
+            return grow(seed)
+
+        return grow_noted
 
     monkeypatch.setattr(forest_module, "_grower", noted)
     ours = fit_forest(
