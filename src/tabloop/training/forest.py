@@ -116,6 +116,11 @@ def _grower(forest: RandomForestClassifier, X: NDArray[np.float32], y: NDArray[n
 def _equal(one: Any, other: Any) -> bool:
     """Tell whether two trees have the same nodes and the same values."""
     nodes, others = one.__getstate__()["nodes"], other.__getstate__()["nodes"]
-    return np.array_equal(one.value, other.value) and all(  # field by field: there are gaps between them
-        np.array_equal(nodes[field], others[field]) for field in nodes.dtype.names
+    if len(nodes) != len(others) or not np.array_equal(one.value, other.value):
+        return False
+    # field by field, as there are gaps between them; where missing values go is not set in a leaf
+    inner = {"missing_go_to_left": one.children_left >= 0}
+    return all(
+        np.array_equal(nodes[field][inner.get(field, ...)], others[field][inner.get(field, ...)])
+        for field in nodes.dtype.names
     )
