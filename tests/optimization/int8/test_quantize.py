@@ -155,7 +155,7 @@ def test_a_gain_that_float32_brings_is_none_of_8_bits(
     fit: Fit, contract: Contract, rows: QuantizeRows
 ) -> None:
     report = json_values(_quantize(fit, "random_forest", contract, rows).report)
-    assert report["bytes"]["int8"] < report["bytes"]["fp32"]
+    assert report["bytes"]["int8"] < 0.9 * report["bytes"]["fp32"]
     assert report["compared"]["fp32"]["gains"] == ["bytes"]
     assert report["compared"]["float32"]["gains"] == []
     assert "float32 without any 8-bit number brings the same" in report["reason"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,15 +51,13 @@ def tree_sum_to_onnx(graph: OnnxGraph, features: FeatureTensors, model: TreeSum)
     of memory that the processor has at hand. A forest of 400 trees takes less than half the time.
     """
     numeric = with_category_bits(graph, features, model)
-    x, trees = numeric.x, numeric.model.trees
+    x = numeric.x
+    trees: Sequence[Tree] = numeric.model.trees
     if model.rounds_to_float32:
         x = graph.add("Cast", x, to=TensorProto.FLOAT)
         if not model.adds_float32:
             x = graph.add("Cast", x, to=TensorProto.DOUBLE)
-    turned = [turn_to_likelier(tree, numeric.n_columns, single=model.adds_float32) for tree in trees]
-    if any(new is not old for new, old in zip(turned, trees, strict=True)):
-        trees = tuple(turned)
-        x = graph.add("Concat", x, graph.add("Neg", x), axis=1)
+    x, trees = turned(graph, x, trees, numeric.n_columns, single=model.adds_float32)
     if model.start != 0:
         trees = (_constant_tree(model.start), *trees)
     attributes = ensemble_attributes(trees)
@@ -204,6 +202,36 @@ def _on_bits(tree: Tree, found: NDArray[np.int64], starts: dict[int, int]) -> Tr
     feature[on_set] = found[on_set] + [starts[int(place)] for place in tree.feature[on_set]]
     threshold[on_set] = 0.5
     return replace(tree, feature=feature, threshold=threshold, category_set=None)
+
+
+def turned(
+    graph: OnnxGraph, x: str, trees: Sequence[Tree], n_columns: int, *, single: bool
+) -> tuple[str, Sequence[Tree]]:
+    """Turn the comparisons of all trees, see `turn_to_likelier`, and add the negatives that they compare.
+
+    Parameters
+    ----------
+    graph : OnnxGraph
+        The graph that the nodes are added to.
+    x : str
+        A tensor of shape (N, n_columns), as the trees compare it.
+    trees : sequence of Tree
+        They test numbers only.
+    n_columns : int
+        The width of the matrix.
+    single : bool
+        Whether `x` is float32.
+
+    Returns
+    -------
+    x : str
+        As it was given where nothing is turned, else of shape (N, 2 * n_columns).
+    trees : sequence of Tree
+    """
+    found = [turn_to_likelier(tree, n_columns, single=single) for tree in trees]
+    if all(new is old for new, old in zip(found, trees, strict=True)):
+        return x, trees
+    return graph.add("Concat", x, graph.add("Neg", x), axis=1), found
 
 
 def turn_to_likelier(tree: Tree, n_columns: int, *, single: bool) -> Tree:

@@ -16,6 +16,7 @@ from tabloop.optimization.export.trees import (
     add_sigmoid,
     ensemble_attributes,
     narrow,
+    turned,
     with_category_bits,
 )
 
@@ -128,7 +129,8 @@ def quantized_tree_scores(graph: OnnxGraph, features: FeatureTensors, model: Tre
     trees = [replace(tree, value=(tree.value - low) / step) for tree in trees]
     if plan.leaves:
         trees = [replace(tree, value=np.rint(tree.value)) for tree in trees]
-    attributes = ensemble_attributes(trees)
+    x, found = turned(graph, x, trees, numeric.n_columns, single=in_float32)
+    attributes = ensemble_attributes(found)
     if in_float32:
         narrow(attributes)
     total = graph.add_large("TreeEnsemble", x, domain=ML_DOMAIN, **attributes)
