@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from tabloop.contract.contract import Contract
 
 #: Seconds that timing may take at each batch size.
-TIMED_S = 1.2
+TIMED_S = 0.6
+_LEAST_ROUNDS = 10
 
 _INTEGER_OPERATORS = {
     "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv",
@@ -156,11 +157,11 @@ def measure_latency(
     batch_size : int
         Rows of a call.
     rounds : int
-        At most 20 times as many; time may end them earlier, but not before three.
+        At most 20 times as many; time may end them earlier, but not before ten.
     confidence : float
         The confidence level of the intervals.
     timed_s : float
-        No round begins after as many seconds, but for the first three.
+        No round begins after as many seconds, but for the first ten.
 
     Returns
     -------
@@ -192,7 +193,7 @@ def measure_latency(
         found.clear()
     begun = time.perf_counter()
     done = 0
-    while done < 3 or (done < 20 * rounds and time.perf_counter() - begun < timed_s):
+    while done < _LEAST_ROUNDS or (done < 20 * rounds and time.perf_counter() - begun < timed_s):
         one_round()
         done += 1
     medians = {
