@@ -2,33 +2,46 @@
 
     python -m benchmarks.dashboard --project FOLDER     # config.yaml and a champion; best with a month
 
-A dashboard asks what its page Now asks, as often as it does: overview, health, traffic and windows every
-five seconds. With and without take turns on one service; what counts is the ratio. The month of history is
-made by `benchmarks.production_month`. It also tells how long the answers take that open a page on 30 days.
+A dashboard asks what its page Now asks, as often as it does and with the same headers: overview and health
+every five seconds, traffic and windows every thirty. The three are a process of their own, as browsers are,
+whose clock stands still while none is open. Short loads with and without take turns, A B B A, on one
+service. Four of them give one ratio; told is the median of these with its 95% interval (by order
+statistics), and beside it the processor time that each process of the service took a request, which hardly
+depends on what else runs. `--dashboards 300` shows how that grows. The month of history is made by
+`benchmarks.production_month`. It also tells how long the answers take that open a page on 30 days.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import json
 import os
+import select
 import statistics
-import threading
+import subprocess
+import sys
 import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from scipy import stats
 
 from benchmarks.http_load import closed_loop, post
-from benchmarks.servers import read_rows, service
+from benchmarks.servers import Server, children, cpu_s, read_rows, service
 from tabloop.config.loading import load_project
 
-_NOW = (
-    "/monitoring/overview",
-    "/health",
-    "/monitoring/traffic?hours=24&periods=96",
-    "/monitoring/windows?hours=24&periods=60",
-)
+#: What the page Now asks by the clock, and every how many seconds: `deployment/dashboard/now.js`.
+_NOW = {
+    "/monitoring/overview": 5.0,
+    "/health": 5.0,
+    "/monitoring/traffic?hours=24&periods=96": 30.0,
+    "/monitoring/windows?hours=24&periods=60": 30.0,
+}
 _MONTH = (
     "/monitoring/overview",
     "/monitoring/traffic?hours=720&periods=96",
@@ -37,63 +50,159 @@ _MONTH = (
     "/predictions?limit=25",
     "/runs",
 )
-_EVERY_S = 5.0
+_SETTLE_S = 10.0
 
 
 class Dashboards:
-    """Pages that are open: each asks in a thread of its own."""
+    """Pages that are open now and then, in a process of their own."""
 
-    def __init__(self, url: str, number: int) -> None:
-        self._url = url
-        self._closed = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(place * _EVERY_S / number,)) for place in range(number)
-        ]
+    def __init__(self, port: int, number: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.dashboard", "--pages", str(number), "--port", str(port)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._tell("")
 
-    def _ask(self, begin_s: float) -> None:
-        with httpx.Client(base_url=self._url, timeout=30) as client:
-            self._closed.wait(begin_s)
-            while not self._closed.is_set():
-                for path in _NOW:
-                    client.get(path)
-                self._closed.wait(_EVERY_S)
+    def _tell(self, word: str) -> str:
+        """Say a word, and wait until it is heard."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if word:
+            print(word, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline().strip()
 
-    def __enter__(self) -> Dashboards:
-        for thread in self._threads:
-            thread.start()
-        return self
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Have them open."""
+        self._tell("open")
+        yield
+        self._tell("close")
 
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        for thread in self._threads:
-            thread.join()
+    def end(self) -> str:
+        """End the process; say how many answers it got."""
+        answers = self._tell("end")
+        self._process.wait()
+        return answers
+
+
+def show_pages(number: int, port: int) -> None:
+    """Be the dashboards: ask while they are open, as told on standard input."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    # each page began at another moment of the five seconds
+    due = sorted(
+        (page * 5.0 / number + (every_s - 5.0) * page / number, every_s, path)
+        for page in range(number)
+        for path, every_s in _NOW.items()
+    )
+    clock_s, is_open = 0.0, False
+    statuses: Counter[int] = Counter()
+    print("ready", flush=True)
+    looked = time.perf_counter()
+    while True:
+        if select.select([sys.stdin], [], [], 0.02)[0]:
+            word = sys.stdin.readline().strip()
+            if word == "end":
+                said = ", ".join(f"{n} of {status}" for status, n in sorted(statuses.items()))
+                print(said, flush=True)
+                return
+            is_open = word == "open"
+            print("heard", flush=True)
+        moment = time.perf_counter()
+        clock_s += moment - looked if is_open else 0.0
+        looked = moment
+        while is_open and due[0][0] <= clock_s:
+            at_s, every_s, path = due.pop(0)
+            connection.request("GET", path, headers={"Cache-Control": f"max-age={every_s:.0f}"})
+            answer = connection.getresponse()
+            answer.read()
+            statuses[answer.status] += 1
+            due = sorted([*due, (at_s + every_s, every_s, path)])
+
+
+@dataclass
+class Side:
+    """What was measured with dashboards, or without: seconds, answers, processor time by process."""
+
+    seconds: float = 0.0
+    answers: int = 0
+    cpu_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def of(self, name: str) -> float:
+        """Give the processor time a request, in microseconds."""
+        return self.cpu_s[name] / self.answers * 1e6
+
+
+def median_with_interval(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """Give the median, and the ends of an interval that holds it with 95% confidence, by order statistics.
+
+    Examples
+    --------
+    >>> median_with_interval([0.95, 0.96, 0.97, 0.98, 0.99, 1.0, 1.01])
+    (0.98, 0.95, 1.01)
+    """
+    ordered = sorted(ratios)
+    place = max(0, int(stats.binom.ppf(0.025, len(ordered), 0.5)) - 1)
+    return statistics.median(ordered), ordered[place], ordered[-1 - place]
 
 
 def main() -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--project", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of one load")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--project", type=Path)
+    parser.add_argument("--dashboards", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of one load")
+    parser.add_argument("--repeats", type=int, default=30, help="times four loads, A B B A")
+    parser.add_argument("--pages", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.pages is not None:
+        show_pages(options.pages, options.port)
+        return
+    if options.project is None:
+        parser.error("--project FOLDER is needed")
     project = load_project(options.project / "config.yaml")
     rows = read_rows(project, options.project / "data" / "ml_datasource.csv")
     requests = [post("/predict", json.dumps(row).encode()) for row in rows]
-    ratios = []
     with service(options.project, "tabloop") as server:
-        url = f"http://127.0.0.1:{server.port}"
-        _tell_openings(url)
-        for turn in range(options.repeats):
-            rates = {}
-            for watched in (False, True) if turn % 2 == 0 else (True, False):
-                with Dashboards(url, 3 if watched else 0):
-                    load = closed_loop(server.port, requests, connections=16, seconds=options.seconds)
-                rates[watched] = load.per_s
-            ratios.append(rates[True] / rates[False])
-            print(
-                f"without {rates[False]:,.0f}/s, with three dashboards {rates[True]:,.0f}/s: {ratios[-1]:.3f}"
-            )
-    print(f"median {statistics.median(ratios):.3f}; load average {os.getloadavg()[0]:.1f}")
+        _tell_openings(f"http://127.0.0.1:{server.port}")
+        closed_loop(server.port, requests, connections=16, seconds=3 * options.seconds)
+        time.sleep(_SETTLE_S)
+        _compare(server, requests, options.dashboards, options.repeats, options.seconds)
+
+
+def _compare(
+    server: Server, requests: Sequence[bytes], dashboards: int, repeats: int, seconds: float
+) -> None:
+    pids = {"supervisor": server.pid, **children(server.pid)}
+    pages = Dashboards(server.port, dashboards)
+    sides = {False: Side(), True: Side()}
+    ratios = []
+    for turn in range(repeats):
+        answers = {False: 0, True: 0}
+        for watched in (False, True, True, False) if turn % 2 == 0 else (True, False, False, True):
+            before = {name: cpu_s(pid) for name, pid in pids.items()}
+            with pages.opened() if watched else contextlib.nullcontext():
+                load = closed_loop(server.port, requests, connections=16, seconds=seconds)
+            side = sides[watched]
+            side.seconds += load.seconds
+            side.answers += len(load.latencies_s)
+            answers[watched] += len(load.latencies_s)
+            for name, pid in pids.items():
+                side.cpu_s[name] += cpu_s(pid) - before[name]
+        ratios.append(answers[True] / answers[False])
+    asked = pages.end()
+    without, watched_side = sides[False], sides[True]
+    median, low, high = median_with_interval(ratios)
+    print(f"\nwithout {without.answers / without.seconds:,.0f} requests/s, ", end="")
+    print(f"with {dashboards} dashboards {watched_side.answers / watched_side.seconds:,.0f}/s")
+    print(f"ratio {median:.3f}, 95% interval {low:.3f} to {high:.3f}, of {repeats} times A B B A")
+    print(f"\n{'processor time':<16}{'without':>14}{'with':>14}{'ratio':>8}")
+    for name in (*pids, "all"):
+        if name == "all":
+            for side in sides.values():
+                side.cpu_s["all"] = sum(side.cpu_s[each] for each in pids)
+        then, now = without.of(name), watched_side.of(name)
+        print(f"{name:<16}{then:>11.2f} us{now:>11.2f} us{now / then:>8.3f}")
+    print(f"\nanswers to the dashboards in {watched_side.seconds:.0f} s: {asked}; ", end="")
+    print(f"load average {os.getloadavg()[0]:.1f}")
 
 
 def _tell_openings(url: str) -> None:

@@ -120,13 +120,20 @@ def service(folder: Path, name: str, *settings: str) -> Iterator[Server]:
 
 def worker_pid(supervisor: int) -> int:
     """Find a worker of a supervisor."""
+    return children(supervisor)["worker"]
+
+
+def children(supervisor: int) -> dict[str, int]:
+    """Find the processes of a service, by what they are: `worker` (one, if there are several), `monitor`."""
+    found = {}
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
             if f"\nPPid:\t{supervisor}\n" in status.read_text():
-                pid = int(status.parent.name)
-                if b"deployment.worker" in (status.parent / "cmdline").read_bytes():
-                    return pid
-    raise ProcessLookupError(f"process {supervisor} has no worker")
+                said = (status.parent / "cmdline").read_bytes()
+                for name, module in (("worker", b"deployment.worker"), ("monitor", b"monitor_process")):
+                    if module in said:
+                        found[name] = int(status.parent.name)
+    return found
 
 
 def cpu_s(pid: int) -> float:

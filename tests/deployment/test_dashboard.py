@@ -267,6 +267,7 @@ def test_pages_without_data(trained: Workspace, browser: Browser, tmp_path: Path
             assert "undefined" not in seen.text()
             assert "NaN" not in seen.text()
             seen.check()
+        _check_what_the_clock_asks(seen)
         with behind_prefix(server, "/models/students") as url:
             browser.open(f"{url}/models/students/#/now")
             seen.settle()
@@ -282,6 +283,37 @@ def test_pages_without_data(trained: Workspace, browser: Browser, tmp_path: Path
         assert "unsafe" not in index.headers["content-security-policy"]
         assert 'src="/' not in index.text  # else it would not work behind the prefix of a proxy
         assert 'href="/' not in index.text
+
+
+def _check_what_the_clock_asks(seen: Dashboard) -> None:
+    """What stays for a while is not asked again, what another was told will do, and a hidden page asks nothing."""
+    seen.open("now")
+    seen.browser.run("""
+        window.asked = []; window.later = 0;
+        const fetched = window.fetch, wait = window.setTimeout, now = Date.now;
+        window.fetch = (url, options) => {
+          const path = new URL(url).pathname, said = new Headers(options.headers).get('cache-control');
+          window.asked.push(path + ' ' + said);
+          return fetched(url, options);
+        };
+        window.setTimeout = (act, ms) => wait(act, ms / 100);
+        Date.now = () => now() + window.later;
+        document.dispatchEvent(new Event('visibilitychange'));
+    """)
+    count = "return window.asked.filter(each => each === %r).length"
+    seen.browser.wait_for((count % "/monitoring/overview max-age=5") + " > 2")
+    asked = set(seen.browser.run("return window.asked"))
+    often = ("/monitoring/overview", "/health")
+    assert asked == {
+        f"{path} {said}" for path in often for said in ("null", "max-age=5")
+    }  # by hand, by the clock
+    seen.browser.run("window.later = 30000")
+    seen.browser.wait_for(count % "/monitoring/traffic max-age=30")
+    seen.browser.run("Object.defineProperty(document, 'visibilityState', {value: 'hidden'})")
+    time.sleep(0.3)  # what was under way
+    seen.browser.run("window.asked = []")
+    time.sleep(0.2)  # four turns of this clock
+    assert seen.browser.run("return window.asked") == []
 
 
 def test_a_decision_is_found_and_explained(busy: Server, browser: Browser, axe: str | None) -> None:
@@ -370,6 +402,8 @@ def test_who_sends_no_key_sees_the_files_and_nothing_else(busy: Server) -> None:
     assert busy.client.get("/access").json()["roles"] == ["operate", "predict", "read"]
     for path in ("/monitoring/overview", "/monitoring/windows", "/monitoring/traffic"):
         assert busy.client.get(path, headers=bare).status_code == 401
+        assert busy.client.get(path, headers={"cache-control": "max-age=60"}).status_code == 200
+        assert busy.client.get(path, headers=bare | {"cache-control": "max-age=60"}).status_code == 401
         assert busy.client.get(path, headers={"authorization": f"Bearer {READ}"}).status_code == 200
 
 

@@ -25,6 +25,7 @@ from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.feature_table import feature_frame, typed_columns
+from tabloop.errors import MonitorUnavailableError
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
 from tabloop.monitoring.log_drift import drift_of_log
@@ -491,3 +492,32 @@ def test_questions_are_answered_while_estimates_are_made(
     assert json_values(drift)["rows_since_live"] == 2_100
     assert waited == [True] * 3  # two windows, and the latest rows
     assert json_values(monitor.answer("performance", b"{}"))["rows"] == 2_100
+
+
+def test_the_overview_is_told_under_a_flood_of_rows_but_not_before_the_log_was_read_once(
+    trained_copy: Workspace,
+    traffic: Traffic,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    traffic.send(students_like_the_training(trained_copy, 300, 5))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path_factory.mktemp("metrics")))
+    # no time to read while somebody waits
+    monkeypatch.setattr("tabloop.monitoring.service_monitor._CATCH_UP_S", -1.0)
+    monkeypatch.setattr("tabloop.monitoring.run_monitor._BATCH_ROWS", 100)
+    monkeypatch.setattr("tabloop.monitoring.dashboard._OVERVIEW_S", 0.0)
+    monitor = ServiceMonitor(traffic.project)
+    with pytest.raises(MonitorUnavailableError, match="still reads the prediction log"):
+        monitor.answer("overview", b"")
+    asyncio.run(monitor.look())
+    assert json_values(monitor.answer("overview", b""))["rows_since_live"] == 300
+    traffic.send(students_like_the_training(trained_copy, 400, 6))
+    told = json_values(monitor.answer("overview", b""))["rows_since_live"]
+    assert 300 <= told < 700
+    with pytest.raises(MonitorUnavailableError):  # who asks for the drift, is told of every row or of none
+        monitor.answer("drift", b"")
+    asyncio.run(monitor.look())
+    monkeypatch.setattr("tabloop.monitoring.service_monitor._LONGEST_LAG_S", 0.0)
+    traffic.send(students_like_the_training(trained_copy, 400, 7))
+    with pytest.raises(MonitorUnavailableError):
+        monitor.answer("overview", b"")

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -71,23 +70,6 @@ def json_bytes(value: Any) -> bytes:
     b'{\n  "a": null,\n  "b": 1\n}\n'
     """
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def finite_or_null(value: Any) -> Any:
-    """Replace what JSON has no word for.
-
-    Examples
-    --------
-    >>> finite_or_null({"mean": float("inf"), "rows": [1, float("nan")]})
-    {'mean': None, 'rows': [1, None]}
-    """
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite_or_null(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite_or_null(each) for each in value]
-    return value
 
 
 def require_other_file(output: Path, *inputs: Path) -> None:

@@ -81,9 +81,9 @@ def _add_reading_paths(paths: Paths, service: Service) -> None:
     get = paths.get
 
     @get("/health")
-    async def health(_: Request) -> Response:
+    async def health(request: Request) -> Response:
         """Say how the service is."""
-        return json_response(await service.health())
+        return await service.shared.respond(request, service.health_json)
 
     @get("/health/live")
     async def health_live(_: Request) -> Response:
@@ -108,18 +108,14 @@ def _add_reading_paths(paths: Paths, service: Service) -> None:
         return Response(rendered, media_type=metrics.CONTENT_TYPE.decode())
 
     @get("/monitoring/drift")
-    async def drift(_: Request) -> Response:
+    async def drift(request: Request) -> Response:
         """Compare the latest predictions with the training rows."""
-        return await _monitored(service, "drift")
+        return await service.shared.respond(request, lambda: service.monitor.ask("drift"))
 
     @get("/monitoring/retraining_trigger")
     async def retraining_trigger(_: Request) -> Response:
         """Say whether to train again, and why."""
-        return await _monitored(service, "retraining_trigger")
-
-
-async def _monitored(service: Service, question: str) -> Response:
-    return Response(await service.monitor.ask(question), media_type="application/json")
+        return Response(await service.monitor.ask("retraining_trigger"), media_type="application/json")
 
 
 def _error_answers() -> dict[Any, Any]:

@@ -69,7 +69,7 @@ def _monitored(service: Service, question: str, said: str, kind: type[msgspec.St
             body = msgspec.json.encode(request.path_params)
         else:
             body = msgspec.json.encode(read_query(request.query_params.multi_items(), kind))
-        return Response(await service.monitor.ask(question, body), media_type="application/json")
+        return await service.shared.respond(request, lambda: service.monitor.ask(question, body))
 
     monitored.__name__, monitored.__doc__ = question, said
     return monitored

@@ -25,6 +25,7 @@ from tabloop.deployment.problems import HttpProblem
 from tabloop.deployment.readiness import Readiness
 from tabloop.deployment.request_body import BodyReader, Receive, Scope
 from tabloop.deployment.served_model import Prediction, ServedModel
+from tabloop.deployment.shared_answers import SharedAnswers
 from tabloop.errors import LogUnwritableError, MalformedBodyError, QueueFullError, RecordError
 from tabloop.inference.champion import ChampionFollower
 
@@ -76,6 +77,7 @@ class Service:
         self.folders = [f"{folder}/" for folder in folders]
         self.bodies = BodyReader(config.max_body_bytes)
         self.readiness = Readiness(log)
+        self.shared = SharedAnswers()
         self.started_at = time.time()
         self._explaining = 0
         self._agent_state = agent_state
@@ -205,6 +207,10 @@ class Service:
         problem = await self.readiness.problem()
         if problem is not None:
             raise HttpProblem("log-unwritable", self._without_folders(f"the prediction log {problem}"))
+
+    async def health_json(self) -> bytes:
+        """Say how the service is, as JSON."""
+        return msgspec.json.encode(await self.health())
 
     async def health(self) -> Health:
         """Say how the service is."""

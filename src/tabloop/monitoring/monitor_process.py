@@ -16,8 +16,7 @@ import logging
 import signal
 from pathlib import Path
 
-from tabloop.artifacts.documents.document import json_values
-from tabloop.artifacts.files import finite_or_null
+from tabloop.artifacts.documents.document import answer_bytes
 from tabloop.deployment import metrics
 from tabloop.deployment.child_process import ChildSettings, starting, stop_with_parent
 from tabloop.errors import TabloopError
@@ -31,9 +30,7 @@ _LONGEST_QUESTION_BYTES = 64 << 20
 def _answered(monitor: ServiceMonitor, question: str, body: bytes) -> tuple[dict[str, str | int], bytes]:
     """Answer a question; an error is answered with its class and its message."""
     try:
-        # JSON has no word for a figure that is not finite but null
-        answer = finite_or_null(json_values(monitor.answer(question, body)))
-        text = json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()
+        text = answer_bytes(monitor.answer(question, body))  # a figure that is not finite becomes null
         return {"bytes": len(text)}, text
     except TabloopError as error:
         text = str(error).encode("utf-8", "backslashreplace")

@@ -55,6 +55,8 @@ _FIRST_FIGURES_S = 2.0
 _ALARMS_OF_FIGURES = ("estimated_performance", "realized_performance", "promise", "retraining")
 #: A question waits about this long for rows that were just logged; a longer log is read between questions.
 _CATCH_UP_S = 0.3
+#: So old may be what the overview tells when more rows come than are read.
+_LONGEST_LAG_S = 60.0
 #: A run that could not be followed is tried again after this time.
 _TRY_AGAIN_S = 30.0
 #: Outcomes that were refused and are told one by one.
@@ -114,6 +116,7 @@ class ServiceMonitor:
         self._alarms = AlarmBoard(project.model_dir, self._alerts)
         self._dashboard = Dashboard(project, self._snapshots, self._alarms)
         self._following = self._follow(self._served_run_id())
+        self._caught_up_at: float | None = None  # when the log was read to its end; None: not yet
         self._of_figures: dict[str, str] = {}
         self._figures: tuple[PerformanceAnswer, RetrainingDecision] | None = None
         self._explainer: RecordExplainer | None = None
@@ -144,6 +147,7 @@ class ServiceMonitor:
         for _ in self._following.catching_up():
             metrics.monitor_looked_at.set_to_current_time()
             await asyncio.sleep(0)  # questions are answered while a long log is read
+        self._caught_up_at = time.monotonic()
         metrics.monitor_looked_at.set_to_current_time()
         now = time.monotonic()
         if now - self._figures_at >= (_FIGURES_EVERY_S if self._figures else _FIRST_FIGURES_S):
@@ -198,6 +202,8 @@ class ServiceMonitor:
                 return replace(self._current().describe_drift(), refused=self._refusals.latest)
             case "retraining_trigger":
                 return self._current().decide_retraining()
+            case "overview":
+                return self._dashboard.answer(question, body, self._known, self._figures)
             case _:
                 return self._dashboard.answer(question, body, self._current, self._figures)
 
@@ -224,6 +230,15 @@ class ServiceMonitor:
                 )
             is_late = time.monotonic() > until
         return self._following
+
+    def _known(self) -> RunMonitor:
+        """Give the same, or what was known a moment ago where more rows come just now than can be read."""
+        try:
+            return self._current()
+        except MonitorUnavailableError:
+            if self._caught_up_at is None or time.monotonic() - self._caught_up_at > _LONGEST_LAG_S:
+                raise
+            return self._following
 
     def _follow(self, run_id: str) -> RunMonitor:
         return RunMonitor(self.project, self._store.get(run_id), on_window=self._dashboard.note_window)
@@ -256,7 +271,7 @@ class ServiceMonitor:
                 self._unfollowed = (served, time.monotonic(), problem)
                 _LOG.error(problem)
             else:
-                self._of_figures, self._figures = {}, None
+                self._of_figures, self._figures, self._caught_up_at = {}, None, None
                 self._figures_at = time.monotonic()
                 self._unfollowed = ("", 0.0, "")
                 return

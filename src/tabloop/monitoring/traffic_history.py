@@ -182,5 +182,4 @@ def _bounded(ms: float | None) -> float | None:
 
 
 def _moment(key: str) -> datetime:
-    form = "%Y-%m-%dT%H:%M" if len(key) == _MINUTE else "%Y-%m-%dT%H"
-    return datetime.strptime(key, form).replace(tzinfo=UTC)
+    return datetime.fromisoformat(key).replace(tzinfo=UTC)

@@ -214,4 +214,4 @@ def _finite(value: float) -> float | None:
 
 
 def _moment(hour: str) -> datetime:
-    return datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC) + timedelta(minutes=30)
+    return datetime.fromisoformat(hour).replace(tzinfo=UTC) + timedelta(minutes=30)

@@ -16,13 +16,15 @@ export class Refusal extends Error {
   }
 }
 
-export async function ask(path, { query = {}, body, signal } = {}) {
+// With `maxAge` the answer may be one that another page was given so many seconds ago: the service makes it once.
+export async function ask(path, { query = {}, body, signal, maxAge } = {}) {
   const url = new URL(path.replace(/^\//, ""), base);
   for (const [name, value] of Object.entries(query)) {
     if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
   }
   const headers = {};
   if (key !== null) headers.authorization = `Bearer ${key}`;
+  if (maxAge !== undefined) headers["cache-control"] = `max-age=${maxAge}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   let answer;
   try {

@@ -147,7 +147,9 @@ function signIn() {
   ];
 }
 
-async function reload() {
+// What the clock asks for may be what another dashboard was told in the meantime: the service then makes it once
+// for all of them. Who does something by hand sees what is so now.
+async function reload({ byClock = false } = {}) {
   clearTimeout(timer);
   asking?.abort();
   if (access.keys_in_force && !access.roles.includes("read")) {
@@ -159,7 +161,11 @@ async function reload() {
   try {
     await about.load(
       (path, options = {}) =>
-        ask(path, { ...options, signal: options.body === undefined ? own.signal : undefined }),
+        ask(path, {
+          ...options,
+          maxAge: byClock ? (options.maxAge ?? about.everySeconds) : undefined,
+          signal: options.body === undefined ? own.signal : undefined,
+        }),
       context,
     );
     if (own.signal.aborted) return;
@@ -175,15 +181,15 @@ async function reload() {
     problem = error;
   }
   redraw();
-  timer = setTimeout(tick, 1000 * (problem === null ? about.everySeconds : 5));
+  timer = setTimeout(() => tick({ byClock: true }), 1000 * (problem === null ? about.everySeconds : 5));
 }
 
 // A page in the background asks nothing; it asks at once when it comes back to the front.
-function tick() {
-  if (document.visibilityState === "visible") reload();
+function tick(how) {
+  if (document.visibilityState === "visible") reload(how);
 }
 
-document.addEventListener("visibilitychange", tick);
+document.addEventListener("visibilitychange", () => tick());
 
 // Escape closes what was opened; in a field it keeps the meaning that the browser gives it.
 document.addEventListener("keydown", (event) => {

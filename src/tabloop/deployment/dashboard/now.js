@@ -16,23 +16,37 @@ import {
 } from "./format.js";
 import { rangeChoice, ranges } from "./range.js";
 
-const state = { overview: null, health: null, traffic: null, windows: null, range: "day" };
+const state = { overview: null, health: null, traffic: null, windows: null, range: "day", past: null };
+
+// What is told of the past grows by a line a minute; it is asked for again after so long.
+const PAST_SECONDS = 30;
 
 export const now = {
   name: "now",
   title: "Now",
   everySeconds: 5,
   forget() {
-    Object.assign(state, { overview: null, health: null, traffic: null, windows: null });
+    Object.assign(state, { overview: null, health: null, traffic: null, windows: null, past: null });
   },
   async load(ask, context) {
-    const query = { hours: ranges[state.range].hours, periods: 96 };
+    const { range, past } = state;
+    const asked = Date.now();
+    const known = past?.range === range && asked - past.asked < 1000 * PAST_SECONDS;
+    const { hours } = ranges[range];
     const [overview, health, traffic, windows] = await Promise.all([
       ask("monitoring/overview"),
       ask("health"),
-      ask("monitoring/traffic", { query }),
-      ask("monitoring/windows", { query: { hours: Math.max(24, query.hours), periods: 60 } }),
+      known
+        ? state.traffic
+        : ask("monitoring/traffic", { query: { hours, periods: 96 }, maxAge: PAST_SECONDS }),
+      known
+        ? state.windows
+        : ask("monitoring/windows", {
+            query: { hours: Math.max(24, hours), periods: 60 },
+            maxAge: PAST_SECONDS,
+          }),
     ]);
+    if (!known) state.past = { range, asked };
     const names = (told) => told?.alarms.map((alarm) => alarm.name).join(", ");
     if (state.overview !== null && names(state.overview) !== names(overview))
       context.announce(`${plural(overview.alarms.length, "alarm is", "alarms are")} on. ${names(overview)}`);
