@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,41 @@ def two_nodes() -> Iterator[dict[str, Any]]:
         for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> Path:
+    """A Python that has what this one has, but for tabloop."""
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    for folder in map(Path, sys.path):
+        if folder.name == "site-packages":
+            for entry in folder.iterdir():
+                link = libraries / entry.name
+                if "tabloop" not in entry.name and entry.suffix != ".pth" and not link.exists():
+                    link.symlink_to(entry)
+    venv.create(tmp_path / "bare", symlinks=True)
+    (found,) = (tmp_path / "bare/lib").glob("python*/site-packages")
+    (found / "libraries.pth").write_text(f"{libraries}\n")
+    return tmp_path / "bare/bin/python"
+
+
+@pytest.fixture
+def bare_node(two_nodes: dict[str, Any], bare_python: Path) -> Iterator[None]:
+    """One more node, without tabloop."""
+    host = two_nodes["address"].partition(":")[0]
+    node = subprocess.Popen(
+        [str(bare_python), "-m", "ray.scripts.scripts", "start", "--address", two_nodes["address"], "--num-cpus=8",
+         "--object-store-memory=100000000", "--node-ip-address", host, "--block"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )  # fmt: skip
+    assert node.stdout is not None
+    for line in node.stdout:
+        if "Ray runtime started" in line:
+            break
+    yield
+    for pid in [*children(node.pid), node.pid]:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    node.communicate()

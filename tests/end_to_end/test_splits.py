@@ -194,7 +194,9 @@ def test_by_group_the_figures_are_those_of_scikit_learn_on_the_same_groups(
 def test_by_group_the_learning_curve_holds_out_groups(by_group: Workspace) -> None:
     project = by_group.project()
     run = RunStore(by_group.model_dir).require_champion()
-    curve = learning_curve_run(run, load_run_data(project, run), QuietProgress())
+    curve = learning_curve_run(
+        run, load_run_data(project, run), QuietProgress(), here=project.config.training
+    )
     assert curve.points[-1].roc_auc == pytest.approx(run.metrics.cv_ranking[0].roc_auc, abs=0.05)
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.cluster.two_nodes import children, kill_node, two_nodes
+from tests.cluster.two_nodes import bare_node, bare_python, children, kill_node, two_nodes
 from tests.conftest import Workspace
 from tests.scoring.test_data_set import answers, contents
 
 from tabloop.contract.sampling.sampler import sample_rows
 
-__all__ = ["two_nodes"]  # a fixture
+__all__ = ["bare_node", "bare_python", "two_nodes"]  # fixtures
 
 
 @pytest.mark.soak
@@ -72,6 +72,25 @@ def test_a_node_that_is_killed_costs_no_row_and_doubles_none(
     assert "visits/day=31/a.parquet: not a Parquet file" in outcome.err
     places = answers(folder / "again")["place"].to_list()
     assert places == [place for place in range(rows.height) if place // 20_000 != 31]
+
+
+@pytest.mark.soak
+def test_a_node_that_joins_later_without_the_package_is_one_clear_error(
+    data_set: Workspace, two_nodes: dict[str, Any], bare_node: None
+) -> None:
+    # the first look at the nodes misses it, as one that joins when all were asked
+    missed = (
+        "import tabloop.cluster.ray_cluster as c; asked = c.version_problems; looks = []; "
+        "c.version_problems = lambda *given: asked(*given) if looks else looks.append(1) or []; "
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", f"{missed}from tabloop.cli import main; main()", "score", "visits", "--output", "there",
+         "--engine", "ray", "--address", two_nodes["address"]],
+        cwd=data_set.folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert outcome.returncode == 2, outcome.stderr
+    assert "has no tabloop; pip install 'tabloop[train,ray]' there" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
 
 
 @pytest.mark.soak

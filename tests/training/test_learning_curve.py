@@ -31,6 +31,18 @@ def test_the_command_says_whether_more_rows_would_help(trained_copy: Workspace) 
     assert "known: logistic_regression, svm, random_forest" in wrong.err
 
 
+@pytest.mark.soak
+def test_a_cluster_measures_the_same_curve(trained_copy: Workspace) -> None:
+    curves = []
+    for engine in ("local", "ray"):
+        told = trained_copy.run_process(
+            "learning-curve", "--candidate", "random_forest", "--engine", engine, "--json"
+        )
+        assert told.code == 0, told.err
+        curves.append(json.loads(told.out))
+    assert curves[0] == curves[1]
+
+
 @pytest.mark.parametrize(
     ("interval", "verdict", "said"),
     [

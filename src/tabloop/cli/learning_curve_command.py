@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tabloop.cli.cluster_options import trained_by, with_training_engine
 from tabloop.cli.options import Settings, needs_extra, with_settings
 from tabloop.cli.output import ProgressDisplay, write_json, write_table
 
@@ -11,9 +12,12 @@ from tabloop.cli.output import ProgressDisplay, write_json, write_table
 @click.command("learning-curve", epilog="Example: tabloop learning-curve --candidate logistic_regression")
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--candidate", metavar="NAME", help="A candidate of the run; by default the winner.")
+@with_training_engine
 @needs_extra("train")
 @with_settings
-def learning_curve(settings: Settings, run_id: str | None, candidate: str | None) -> None:
+def learning_curve(
+    settings: Settings, run_id: str | None, candidate: str | None, engine: str | None, address: str | None
+) -> None:
     """Cross-validate a candidate on growing samples, and say whether more rows would help."""
     from tabloop.artifacts.layout import LEARNING_CURVE_PLOT
     from tabloop.artifacts.reports import report_path
@@ -21,13 +25,15 @@ def learning_curve(settings: Settings, run_id: str | None, candidate: str | None
     from tabloop.data.run_data import load_run_data
     from tabloop.lifecycle.learning_curve import learning_curve_run
 
-    project = settings.project()
+    project = trained_by(settings, engine, address)
     store = RunStore(project.model_dir)
     run = store.get(run_id) if run_id else store.require_champion()
     with ProgressDisplay() as progress:
         progress.step("reading the data")
         data = load_run_data(project, run, progress.fraction)
-        curve = learning_curve_run(run, data, progress, candidate=candidate)
+        curve = learning_curve_run(
+            run, data, progress, here=project.config.training, candidate=candidate, address=address
+        )
     where = {"path": str(report_path(run, LEARNING_CURVE_PLOT))}
     if settings.as_json:
         write_json(curve, where)

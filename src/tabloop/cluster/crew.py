@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tabloop.cluster.ray_cluster import require_agreeing_nodes
+from tabloop.cluster.ray_cluster import disagreements, here, require_agreeing_nodes
 from tabloop.errors import ClusterError
 
 Item = TypeVar("Item", contravariant=True)
@@ -90,7 +91,7 @@ class Crew(Generic[_Item, _Outcome]):
         Exception
             What the work raised for an item.
         ClusterError
-            If workers do not start.
+            If workers do not start, or one did on a node that joined lately and has other libraries.
         """
         waiting = deque(enumerate(items))
         busy: dict[Any, tuple[Any, int, _Item]] = {}
@@ -152,15 +153,20 @@ class Crew(Generic[_Item, _Outcome]):
     def _has_started(self, answer: Any) -> None:
         actor = self._starting.pop(answer)
         try:
-            self._ray.get(answer)
-            self._free.append(actor)
+            host, versions = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             self._failed_starts += 1
+            if self._failed_starts > 1:  # one that joined lately may lack the package, and says so here
+                require_agreeing_nodes(self._ray)
             if self._failed_starts > 2 * _MOST_ATTEMPTS:
                 raise ClusterError(
                     f"workers do not start: {' '.join(str(error).split())[:500]}; `ray status` tells more"
                 ) from error
             self._replace(actor)
+            return
+        if problems := disagreements(host, versions, here()):
+            raise ClusterError("\n  ".join(["a node that joined lately differs:", *problems]))
+        self._free.append(actor)
 
 
 class _Worker:
@@ -169,9 +175,9 @@ class _Worker:
     def __init__(self, work: Work[Any, Any]) -> None:
         self._do = work.begin()
 
-    def ready(self) -> bool:
-        """Answer once everything is loaded."""
-        return True
+    def ready(self) -> tuple[str, dict[str, str]]:
+        """Answer once everything is loaded: with the machine, and the versions there."""
+        return socket.gethostname(), here()
 
     def do(self, item: Any) -> tuple[Any, list[logging.LogRecord]]:
         """Do an item; give what was logged meanwhile as well, for whoever started the command to read."""

@@ -108,15 +108,13 @@ def _check_lineage(project: Project, run: RunFolder) -> list[str]:
 def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
     # only here: checking hashes does not wait for scikit-learn
     from tabloop.optimization.export.pipeline import graph_check
-    from tabloop.training.engine import open_engine
+    from tabloop.training.engine import open_engine, recorded_but_run_here
     from tabloop.training.train import train_model
 
     progress.step("reading the data")
     data = load_run_data(project, run, progress.fraction)
     progress.step("training again")
-    # where it is trained again is up to the settings of today
-    here = {"engine": project.config.training.engine, "workers": project.config.training.workers}
-    with open_engine(data.config.training.model_copy(update=here)) as engine:
+    with open_engine(recorded_but_run_here(data.config.training, project.config.training)) as engine:
         result = train_model(
             data.config,
             data.contract,

@@ -63,6 +63,11 @@ class TaskEngine(Protocol):
         ...
 
 
+def recorded_but_run_here(recorded: TrainingConfig, here: TrainingConfig) -> TrainingConfig:
+    """Give what a run was trained with; where it is fitted again is up to the settings in force."""
+    return recorded.model_copy(update={"engine": here.engine, "workers": here.workers})
+
+
 @contextlib.contextmanager
 def open_engine(training: TrainingConfig, address: str | None = None) -> Iterator[TaskEngine]:
     """Open what `training.engine` names, for as long as the block runs.

@@ -17,8 +17,8 @@ from tabloop.contract.feature_table import feature_frame
 from tabloop.errors import ConfigError, TrainingError, suggestion
 from tabloop.statistics.intervals import roc_auc, roc_auc_difference, roc_auc_interval
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.training.engine import TaskEngine
 from tabloop.training.folds import assign_folds
-from tabloop.training.pool import LocalEngine
 from tabloop.training.schedule import Watcher
 from tabloop.training.search import apply_found
 from tabloop.training.task import Task, Workbench
@@ -44,6 +44,7 @@ def measure_learning_curve(
     groups: NDArray[np.uint64] | None,
     marks: RowMarks | None = None,
     found: SearchReport | None = None,
+    engine: TaskEngine,
     watch: Watcher | None = None,
 ) -> LearningCurve:
     """Cross-validate a candidate on growing parts of the training rows.
@@ -62,6 +63,8 @@ def measure_learning_curve(
         Of the split, too.
     found : SearchReport, optional
         What the run's search found; by default the candidate is as configured.
+    engine : TaskEngine
+        Where the fits run.
     watch : callable, optional
         Told what is running and what is left.
 
@@ -108,7 +111,7 @@ def measure_learning_curve(
         bench = Workbench(folder, contract, config.preprocessing, config.seed)
         own = marks or RowMarks()
         bench.lay_out(features, y, folds, own.weights, own.groups)
-        outcomes = LocalEngine(config.training.workers).run(
+        outcomes = engine.run(
             bench,
             tasks,
             n_rows=features.height,
