@@ -81,12 +81,17 @@ def growth_of(points: Sequence[Point]) -> Growth | None:
 
 def measure_all(names: Sequence[str], sizes: Sequence[int], seconds: float, folder: Path) -> list[Point]:
     """Measure stages, each size by size and as far as it goes in time."""
-    make_project(folder / "project")
+    if not (folder / "project").exists():
+        make_project(folder / "project")
     folders = []
     for rows in (WARM_ROWS, *sizes):
         folders.append(folder / f"rows-{rows}")
-        shutil.copytree(folder / "project", folders[-1], symlinks=True)
-        write_inputs(folders[-1], rows)
+        if not folders[-1].exists():
+            made = folder / "made"
+            shutil.rmtree(made, ignore_errors=True)
+            shutil.copytree(folder / "project", made, symlinks=True)
+            write_inputs(made, rows)
+            made.rename(folders[-1])
     points = []
     for stage in names:
         with subprocess.Popen(
@@ -151,12 +156,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0, help="most CPU time of one measurement")
     parser.add_argument("--stages", nargs="+", default=list(stages()), choices=list(stages()))
     parser.add_argument("--charts", type=Path, help="a folder for growth-stages.png and growth-fits.png")
+    parser.add_argument(
+        "--inputs", type=Path, help="a folder that keeps what the stages read, for another time"
+    )
     parser.add_argument("--json", type=Path, help="where to write every measurement")
     options = parser.parse_args()
     print(f"{'stage':<28}{'rows':>12}{'CPU, s':>10}{'wall, s':>10}{'MiB':>10}")
     with tempfile.TemporaryDirectory(prefix="tabloop-scaling-") as name:
         sizes = [rows for rows in SIZES if rows <= options.max_rows]
-        points = measure_all(options.stages, sizes, options.seconds, Path(name))
+        points = measure_all(options.stages, sizes, options.seconds, options.inputs or Path(name))
     print(f"\n{'stage':<28}{'exponent':>10}{'95% interval':>18}{'last':>8}")
     for stage in options.stages:
         found = growth_of([point for point in points if point.stage == stage])

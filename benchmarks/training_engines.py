@@ -67,13 +67,13 @@ def measure(engine: str, workers: int, rows: int, address: str | None) -> _Measu
 
 def _train(config: Config, contract: Contract, frame: pl.DataFrame, address: str | None) -> _Measured:
     split = split_dataset(frame, contract.target.name, test_size=0.2, seed=config.seed)
-    begun, cpu_begun = time.perf_counter(), _cpu_s()
+    begun, cpu_begun = time.perf_counter(), cpu_s_of_all()
     with open_engine(config.training, address) as engine:
-        opened, cpu_opened = time.perf_counter(), _cpu_s()
+        opened, cpu_opened = time.perf_counter(), cpu_s_of_all()
         result = train_model(
             config, contract, split.train, split.test, groups=split.train_groups, engine=engine
         )
-        trained, cpu_trained = time.perf_counter(), _cpu_s()
+        trained, cpu_trained = time.perf_counter(), cpu_s_of_all()
     return _Measured(
         open_s=opened - begun,
         train_s=trained - opened,
@@ -84,7 +84,7 @@ def _train(config: Config, contract: Contract, frame: pl.DataFrame, address: str
     )
 
 
-def _cpu_s() -> float:
+def cpu_s_of_all() -> float:
     """Give the processor seconds of this process and of all that it started, those that ended included."""
     ticks, parents = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
