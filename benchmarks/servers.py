@@ -94,14 +94,15 @@ def uvicorn_app(folder: Path, app: str, name: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def service(folder: Path, name: str, *settings: str) -> Iterator[Server]:
-    """Start `tabloop serve` on a copy of a folder."""
+def service(folder: Path, name: str, *settings: str, with_log: bool = False) -> Iterator[Server]:
+    """Start `tabloop serve` on a copy of a folder, with the prediction log only if that is wanted."""
     command = [sys.executable, "-c", "from tabloop.cli import main; main()", "serve", "--port", "0", "--json"]
     for setting in settings:
         command += ["--set", setting]
     # a folder of its own: services on one log would each read what the others answered
     own = folder.parent / f"{folder.name}-{name.replace(' ', '-')}"
-    shutil.copytree(folder, own, symlinks=True, ignore=shutil.ignore_patterns("prediction_log*"))
+    ignored = None if with_log else shutil.ignore_patterns("prediction_log*")
+    shutil.copytree(folder, own, symlinks=True, ignore=ignored)
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:

@@ -56,6 +56,12 @@ class Browser:
         self._post("/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride",
                    params={"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
 
+    def emulate(self, *, dark: bool) -> None:
+        """Show the page as whoever prefers a dark screen sees it, or a light one; without scroll bars."""
+        self._post("/goog/cdp/execute", cmd="Emulation.setScrollbarsHidden", params={"hidden": True})
+        wanted = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self._post("/goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params={"features": wanted})
+
     def screenshot(self) -> bytes:
         answer = self._client.get("/screenshot").raise_for_status()
         return base64.b64decode(answer.json()["value"])
