@@ -34,7 +34,8 @@ def test_answers_are_read_back_exactly(name: str, decided: list[tuple[float, int
 @given(st.text(st.characters(codec="utf-8")), probabilities)
 def test_an_event_is_the_answer_with_its_id(event_id: str, probability: float) -> None:
     writer = writer_of("y")
-    read = json.loads(writer.event(event_id, probability, 1, "p"))
+    (written,) = writer.events([(event_id, probability, 1, "p")])
+    read = json.loads(written)
     assert next(iter(read)) == "event_id"
     assert read.pop("event_id") == event_id
     assert read == json.loads(writer.answer(probability, 1, "p"))

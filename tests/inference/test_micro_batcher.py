@@ -148,3 +148,27 @@ def test_who_leaves_is_not_scored_and_harms_nobody() -> None:
 
     asyncio.run(main())
     assert scored == [2]
+
+
+def test_the_thread_goes_on_with_the_next_batch_while_the_loop_is_busy() -> None:
+    loop_is_busy, second_began = threading.Event(), threading.Event()
+
+    def score(rows: list[int]) -> list[int]:
+        if rows[0] == 0:
+            loop_is_busy.wait(10)
+        else:
+            second_began.set()
+        return rows
+
+    async def main() -> None:
+        batcher: MicroBatcher[int, list[int], int] = MicroBatcher(
+            score, same, thread_rows=2, max_batch_rows=2
+        )
+        asking = asyncio.create_task(batcher.submit([0, 1, 2, 3]))
+        while batcher.waiting_rows or not batcher.counts.accepted_rows:
+            await asyncio.sleep(0)
+        loop_is_busy.set()
+        assert second_began.wait(10)  # nothing of this loop runs meanwhile
+        assert await asking == [0, 1, 2, 3]
+
+    asyncio.run(asyncio.wait_for(main(), 10))

@@ -118,9 +118,10 @@ class Service:
         except QueueFullError:
             metrics.queue_refused_rows.inc(len(records))
             raise
-        if predictions[-1].ticket:
+        *_, latest = predictions[-1]
+        if latest:
             try:  # each batch has a ticket, and they need not be in order
-                for ticket in {prediction.ticket for prediction in predictions}:
+                for ticket in {ticket for *_, ticket in predictions}:
                     await self.log.committed(ticket)
             except LogUnwritableError:
                 metrics.log_refused_rows.inc(len(records))

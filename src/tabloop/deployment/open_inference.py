@@ -156,10 +156,11 @@ class OpenInference:
         predictions: Sequence[Prediction],
     ) -> None:
         probability, decision, prediction_id = self._output_names(model)
+        probabilities, labels, ids, _ = zip(*predictions, strict=True)
         tensors: dict[str, tuple[str, list[Any]]] = {
-            probability: ("FP64", [p.probability for p in predictions]),
-            decision: ("INT64", [p.label for p in predictions]),
-            prediction_id: ("BYTES", [p.prediction_id for p in predictions]),
+            probability: ("FP64", list(probabilities)),
+            decision: ("INT64", list(labels)),
+            prediction_id: ("BYTES", list(ids)),
         }
         outputs, raw = [], b""
         for name, is_binary in wanted.items():

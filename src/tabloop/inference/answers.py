@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import starmap
+from typing import Any
+
+import msgspec
 
 from tabloop.contract.contract import Contract
 
@@ -22,30 +25,32 @@ class AnswerWriter:
     --------
     >>> writer = AnswerWriter(Contract.from_dict({"columns": {"days": {"type": "integer"}},
     ...                                           "target": {"name": "bought"}}), "20261123T2115")
-    >>> writer.answer(0.5, 1, "p1")
+    >>> writer.answer(0.5, 1, "p1").decode()
     '{"predicted_bought_probability":0.5,"predicted_bought":1,"prediction_id":"p1","run_id":"20261123T2115"}'
-    >>> writer.event("a1", 0.5, 1, "p1")[:40]
-    '{"event_id":"a1","predicted_bought_proba'
+    >>> writer.events([("a1", 0.5, 1, "p1")])[0][:40]
+    b'{"event_id":"a1","predicted_bought_proba'
     """
 
     def __init__(self, contract: Contract, run_id: str) -> None:
-        # laid out for the `%` operator: `%r` of a float is its shortest exact JSON
-        probability, label, run = (
-            json.dumps(text, ensure_ascii=False).replace("%", "%%")
-            for text in (contract.probability_name, contract.decision_name, run_id)
-        )
-        self._fields = f'{probability}:%r,{label}:%d,"prediction_id":"%s","run_id":{run}}}'
+        # classes made for these names: one call of the encoder writes any number of answers
+        names = {"probability": contract.probability_name, "label": contract.decision_name}
+        fields: list[Any] = [("probability", float), ("label", int), ("prediction_id", str)]
+        fields.append(("run_id", str, run_id))
+        self._answer = msgspec.defstruct("Answer", fields, rename=names, gc=False)
+        self._event = msgspec.defstruct("EventAnswer", [("event_id", str), *fields], rename=names, gc=False)
+        encoder = msgspec.json.Encoder()
+        self._encode: Callable[[Any], bytes] = encoder.encode
+        self._encode_lines: Callable[[Any], bytes] = encoder.encode_lines
 
-    def answer(self, probability: float, label: int, prediction_id: str) -> str:
+    def answer(self, probability: float, label: int, prediction_id: str) -> bytes:
         """Write the answer to one record."""
-        return "{" + self._fields % (probability, label, prediction_id)
+        return self._encode(self._answer(probability, label, prediction_id))
 
-    def answers(self, decisions: Iterable[tuple[float, int, str]]) -> str:
+    def answers(self, decisions: Iterable[tuple[float, int, str]]) -> bytes:
         """Write the answer to several records, in their order."""
-        form = self._fields
-        return '{"predictions":[' + ",".join(["{" + form % each for each in decisions]) + "]}"
+        return self._encode({"predictions": list(starmap(self._answer, decisions))})
 
-    def event(self, event_id: str, probability: float, label: int, prediction_id: str) -> str:
-        """Write the answer to one record of a stream, with the id of its event."""
-        named = json.dumps(event_id, ensure_ascii=False)
-        return f'{{"event_id":{named},' + self._fields % (probability, label, prediction_id)
+    def events(self, decisions: Iterable[tuple[str, float, int, str]]) -> list[bytes]:
+        """Write the answer to each of several records of a stream, with the id of its event in front."""
+        # a line end within a text is written as `\n`
+        return self._encode_lines(list(starmap(self._event, decisions))).split(b"\n")[:-1]

@@ -21,6 +21,9 @@ Given = TypeVar("Given")
 _TURNS_BEFORE_FLUSH = 2
 #: A coroutine submits a turn of the loop after its request was read, who puts rows in at once one earlier.
 _TURNS_AFTER_READING = 1
+#: So many batches are with the thread at once, one of which it scores: it goes on with the other at once,
+#: where the loop would first finish what was scored and hold the interpreter meanwhile.
+_BATCHES_WITH_THREAD = 2
 
 
 @dataclass
@@ -128,7 +131,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         self._thread_rows = thread_rows
         self._is_alone = is_alone
         self._thread: ThreadPoolExecutor | None = None
-        self._is_busy = False
+        self._batches_with_thread = 0
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
         self._waiting: deque[_Submission[Row, Answer]] = deque()
@@ -196,10 +199,16 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         self._waiting_rows += len(rows)
         self.counts.accepted_rows += len(rows)
         self.counts.deepest_rows = max(self.counts.deepest_rows, self._waiting_rows)
-        if self._flush_is_due or self._is_busy:
+        if self._flush_is_due or not self._may_flush():
             return False
         self._flush_is_due = True
         return True
+
+    def _may_flush(self) -> bool:
+        """Tell whether a batch can be made; while the thread scores one, only another that it takes."""
+        if not self._batches_with_thread or self._thread_rows is None:
+            return True
+        return self._waiting_rows >= self._thread_rows and self._batches_with_thread < _BATCHES_WITH_THREAD
 
     def _flush_unless_others_come(self, turns: int) -> None:
         # who was answered together with others asks again together with them, as a rule
@@ -253,20 +262,23 @@ class MicroBatcher(Generic[Row, Score, Answer]):
     def _score_in_thread(self, batch: _Batch[Row, Answer], together: list[Row]) -> None:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="micro-batcher")
-        self._is_busy = True
+        self._batches_with_thread += 1
         scoring = asyncio.get_running_loop().run_in_executor(self._thread, self._score, together)
 
         def scored(done: asyncio.Future[Score]) -> None:
-            self._is_busy = False
-            if self._waiting:
+            self._batches_with_thread -= 1
+            if self._waiting and not self._flush_is_due and self._may_flush():
                 self._flush_is_due = True
-                self._flush()  # the next batch is scored while this one is finished
+                self._flush()
             if (error := done.exception()) is not None:
                 self._fail(batch, error)
             else:
                 self._answer(batch, together, done.result())
 
         scoring.add_done_callback(scored)
+        if self._waiting and self._may_flush():
+            self._flush_is_due = True
+            self._flush()
 
     def _fail(self, batch: _Batch[Row, Answer], error: BaseException) -> None:
         self.counts.batches += 1

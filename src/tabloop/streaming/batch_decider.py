@@ -248,8 +248,8 @@ class BatchDecider:
             [event.record for event in batch.scored], probability, label,
             run_id=service.run_id, threshold=service.threshold, event_ids=names,
         )  # fmt: skip
-        rows = zip(names, ids, probability, label, strict=True)
-        return [_entry(batch.codec, name, LoggedDecision(i, service.run_id, p, y)) for name, i, p, y in rows]
+        decisions = zip(names, probability, label, ids, strict=True)
+        return list(zip(names, batch.codec.encode_decisions(service.run_id, decisions), strict=True))
 
     async def _settle(
         self, let_go: Callable[..., Awaitable[None]], deliveries: Sequence[Delivery], *arguments: Any
@@ -264,11 +264,6 @@ async def _in_thread(pool: ThreadPoolExecutor, function: Callable[..., _Answer],
     return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
 
-def _entry(codec: EventCodec, event_id: str, decision: LoggedDecision) -> Entry:
-    return event_id, codec.encode_decision(
-        event_id,
-        decision.probability,
-        decision.label,
-        prediction_id=decision.prediction_id,
-        run_id=decision.run_id,
-    )
+def _entry(codec: EventCodec, event_id: str, logged: LoggedDecision) -> Entry:
+    decision = (event_id, logged.probability, logged.label, logged.prediction_id)
+    return event_id, codec.encode_decisions(logged.run_id, [decision])[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal
@@ -154,14 +154,20 @@ class EventCodec:
             for delivery, each in zip(deliveries, envelopes, strict=True)
         ]
 
-    def encode_decision(
-        self, event_id: str, probability: float, label: int, *, prediction_id: str, run_id: str
-    ) -> bytes:
-        """Write a decision as it is published: the answer of `POST /predict`, with the event's id."""
+    def encode_decisions(self, run_id: str, decisions: Iterable[tuple[str, float, int, str]]) -> list[bytes]:
+        """Write decisions as they are published: the answers of `POST /predict`, with their events' ids.
+
+        Parameters
+        ----------
+        run_id : str
+            The run that decided.
+        decisions : iterable of (event_id, probability, label, prediction_id)
+            What was decided.
+        """
         writer = self._writers.get(run_id)
         if writer is None:
             writer = self._writers[run_id] = AnswerWriter(self._contract, run_id)
-        return writer.event(event_id, probability, label, prediction_id).encode()
+        return writer.events(decisions)
 
 
 def _event(envelope: _Envelope, record: Record | DataError, delivery: Delivery) -> Event | RefusedEvent:

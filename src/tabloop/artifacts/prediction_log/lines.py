@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import starmap
 from typing import Any
 from zlib import crc32
 
@@ -54,7 +55,9 @@ class LineEncoder:
     """
 
     def __init__(self, config: PredictionLogConfig, environ: Mapping[str, str] | None = None) -> None:
-        self._encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+        encoder = msgspec.json.Encoder()
+        self._encode: Callable[[Any], bytes] = encoder.encode
+        self._encode_lines: Callable[[Any], bytes] = encoder.encode_lines
         self._named, self._named_for = b"", ("", float("nan"))
         self._omit = config.omit
         self._hash = config.hash
@@ -80,12 +83,11 @@ class LineEncoder:
         """
         if self._omit or self._hash:
             records = [self._without_private(record) for record in records]
-        encode = self._encode
-        if event_ids is None:
-            rows = zip(records, probability, label, strict=True)
-            return [encode(_Body(record, p, decision))[1:-1] for record, p, decision in rows]
-        rows_of_events = zip(records, probability, label, event_ids, strict=True)
-        return [encode(_Body(*row))[1:-1] for row in rows_of_events]
+        of_events = () if event_ids is None else (event_ids,)
+        rows = zip(records, probability, label, *of_events, strict=True)
+        # within a text a line end is written as `\n`: those that are found stand between two lines
+        written = self._encode_lines(list(starmap(_Body, rows)))
+        return written[1:-2].split(b"}\n{") if written else []
 
     def lines(
         self, bodies: list[bytes], prefix: str, first: int, time: str, run_id: str, threshold: float
