@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import msgspec
@@ -98,8 +99,7 @@ class EventLog:
             records, probability, label, run_id=run_id, threshold=threshold, event_ids=event_ids
         )
         self._own.add(appended.prediction_ids[0][_WRITER].encode())
-        for name, record in zip(event_ids, records, strict=True):
-            self._records.note(name, type(record).__struct_encode_fields__, msgspec.structs.astuple(record))
+        self._records.note_all(event_ids, records)
         self._writer.wait_committed(appended.ticket)
         return appended.prediction_ids
 
@@ -133,8 +133,11 @@ class EventLog:
     def _follow(self) -> None:
         """Read on from where the last call ended; own lines are known by their writer."""
         found: list[bytes] = []
+        written = self._writer.written
         for part in walk_parts(self._folder, self._position):
             offset = part.offset_of(self._position)
+            if part.is_live:  # what was written here last and not read yet is all our own
+                offset = part.offset_behind(offset, written)
             for lines in part.chunks(offset):
                 offset += sum(map(len, lines)) + len(lines)
                 found += self._of_others(lines)
@@ -175,6 +178,18 @@ class _RecentRecords:
             self._recent.setdefault(event_id, (columns, hash(values)))
             if len(self._recent) >= REMEMBERED_RECORDS // 2:
                 self._recent, self._older = {}, self._recent
+
+    def note_all(self, event_ids: Sequence[str], records: Sequence[Record]) -> None:
+        """Remember the first records of events, all of one type."""
+        columns = type(records[0]).__struct_encode_fields__
+        hashes = zip(repeat(columns), map(hash, map(msgspec.structs.astuple, records)))
+        noted = dict(zip(reversed(event_ids), reversed(list(hashes)), strict=True))  # the first one stays
+        for known in (self._older, self._recent):
+            if not known.keys().isdisjoint(noted):
+                noted = {name: each for name, each in noted.items() if name not in known}
+        self._recent.update(noted)
+        if len(self._recent) >= REMEMBERED_RECORDS // 2:
+            self._recent, self._older = {}, self._recent
 
     def differs(self, event_id: str, columns: tuple[str, ...], values: tuple[object, ...]) -> bool:
         """Whether the event had the same columns and other values."""

@@ -62,6 +62,22 @@ class Batch(NamedTuple):
     n_rows: int
 
 
+class WrittenRange(NamedTuple):
+    """A stretch of a file that one writer wrote without a break.
+
+    Attributes
+    ----------
+    file : tuple of int
+        Device and inode of the file.
+    start, end : int
+        Where the stretch begins, and where it ends.
+    """
+
+    file: tuple[int, int]
+    start: int
+    end: int
+
+
 class LiveLog:
     """`prediction_log.jsonl`: locked, repaired, appended to and rotated.
 
@@ -85,6 +101,8 @@ class LiveLog:
     ----------
     rotations : int
         How often this object began a new file.
+    written : WrittenRange
+        The latest stretch that this object wrote while nobody else wrote; that file is still open here.
     """
 
     def __init__(
@@ -99,6 +117,7 @@ class LiveLog:
         self.path = folder / LIVE_NAME
         self._path_text = str(self.path)  # a Path costs a microsecond more
         self.rotations = 0
+        self.written = WrittenRange((-1, -1), 0, 0)
         self._folder = folder
         self._rotate_bytes = rotate_bytes
         self._rotate_ns = None if rotate_hours is None else int(rotate_hours * 3_600_000_000_000)
@@ -173,6 +192,8 @@ class LiveLog:
                 self._note_range(end, batch)
             self._write(batch.content, end)
             self._end = end + len(batch.content)
+            goes_on = self.written.file == self._inode and self.written.end == end
+            self.written = WrittenRange(self._inode, self.written.start if goes_on else end, self._end)
             self._last_id = max(self._last_id, batch.last)
         finally:
             self._release()
@@ -191,6 +212,7 @@ class LiveLog:
                 os.close(descriptor)
         self._lock = self._file = self._end = -1
         self._inode = (-1, -1)
+        self.written = WrittenRange((-1, -1), 0, 0)
         self._left = []
 
     def abandon(self) -> None:
@@ -274,6 +296,7 @@ class LiveLog:
         self._file = file
         found = os.fstat(file)
         self._inode = (found.st_dev, found.st_ino)
+        self.written = WrittenRange(self._inode, 0, 0)
         self._end = -1
         self._began_ns = 0
         before = rotated_files(self._folder)

@@ -19,6 +19,7 @@ from tabloop.artifacts.prediction_log.folder import (
     writers_held_off,
 )
 from tabloop.artifacts.prediction_log.lines import ID_SLICE, LINE_START
+from tabloop.artifacts.prediction_log.live import WrittenRange
 from tabloop.errors import ArtifactMissingError
 
 _CHUNK_BYTES = 1 << 20
@@ -91,6 +92,15 @@ class LogPart:
     def first_line(self) -> str:
         """How it begins."""
         return self._head.partition(b"\n")[0].decode("latin-1")
+
+    def offset_behind(self, offset: int, written: WrittenRange) -> int:
+        """Give the end of what one writer wrote where an offset lies in it, else the offset."""
+        if not written.start <= offset < written.end:
+            return offset
+        found = os.fstat(self._file.fileno())
+        if (found.st_dev, found.st_ino) != written.file:
+            return offset
+        return written.end if self.size is None else min(written.end, self.size)
 
     def offset_of(self, position: LogPosition) -> int:
         """Find the offset that a position means in this file: 0 when it was made in another one."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from tabloop.artifacts.prediction_log.group_commit import GroupCommit
 from tabloop.artifacts.prediction_log.ids import PREFIX_CHARACTERS, PredictionIds, split_id
 from tabloop.artifacts.prediction_log.lines import LineEncoder, utc_text
-from tabloop.artifacts.prediction_log.live import Batch, LiveLog, RolledForwardError
+from tabloop.artifacts.prediction_log.live import Batch, LiveLog, RolledForwardError, WrittenRange
 from tabloop.artifacts.prediction_log.upkeep import Upkeep
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.errors import ArtifactError, LogUnwritableError
@@ -218,6 +218,11 @@ class PredictionLogWriter:
             self._newest_prefix = prefix
             ticket = self._commits.give_ticket() if self._config.durability == "power" else 0
         return Appended(_ids(prefix, first, n_rows), True, ticket)
+
+    @property
+    def written(self) -> WrittenRange:
+        """The latest stretch of the live file that this writer wrote while nobody else wrote."""
+        return self._live.written
 
     @property
     def refuses_when_unwritable(self) -> bool:

@@ -215,6 +215,25 @@ class RecordCodec:
             return list(records)
         return [self._record_or_error(body) for body in bodies]
 
+    def are_valid(self, records: list[Record], text: bytes, n_other_colons: int) -> bool:
+        """Judge records that somebody else decoded as this codec's `record_type`; absent fields become null.
+
+        Parameters
+        ----------
+        records : list of Record
+            What was decoded.
+        text : bytes
+            All JSON that it was decoded from.
+        n_other_colons : int
+            How many colons of the text are outside of the records.
+
+        Returns
+        -------
+        are_valid : bool
+            False where one is not, or where only `decode_each` can tell.
+        """
+        return not records or self._settle(records, text, n_other_colons)
+
     def _record_or_error(self, body: bytes) -> Record | DataError:
         try:
             return self.decode_record(body)
