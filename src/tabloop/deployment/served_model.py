@@ -17,7 +17,6 @@ from tabloop.deployment.answer_types import Model, Promise, QualityFigures
 from tabloop.errors import ArtifactError, LogUnwritableError
 from tabloop.inference.answers import AnswerWriter
 from tabloop.inference.micro_batcher import MicroBatcher
-from tabloop.inference.predictor import CHUNK_ROWS
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import (
     Decisions,
@@ -88,9 +87,7 @@ class ServedModel:
         return self.service.contract
 
     def _score(self, records: list[msgspec.Struct]) -> Decisions:
-        if len(records) > CHUNK_ROWS:
-            return self.service.decide(self.codec.columns_of(records))
-        return self.service.decide_fed(self.codec.feed_of(records))
+        return self.service.decide_records(self.codec, records)
 
     def _write_down(self, records: list[msgspec.Struct], decisions: Decisions) -> list[Prediction]:
         probability: list[float] = decisions.probability.tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,14 @@ from tabloop.artifacts.run import RunFolder
 from tabloop.contract.contract import Contract
 from tabloop.cores import cpu_count
 from tabloop.errors import ArtifactError, HashMismatchError
-from tabloop.inference.predictor import Predictor
+from tabloop.inference.predictor import CHUNK_ROWS, Predictor
 from tabloop.inference.records.frame_columns import input_types
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from tabloop.inference.records.codec import RecordCodec
+    from tabloop.inference.records.record_type import Record
 
 
 #: The self-test may differ by no more than the exact export does.
@@ -78,9 +81,23 @@ class ScoringService:
         """
         return self._decided(self.predictor.predict(columns))
 
-    def decide_fed(self, feed: dict[str, NDArray[Any]]) -> Decisions:
-        """Score checked rows as `RecordCodec.feed_of` made them, at most `CHUNK_ROWS`; see `decide`."""
-        return self._decided(self.predictor.run(feed))
+    def decide_records(self, codec: RecordCodec, records: Sequence[Record]) -> Decisions:
+        """Score records and decide on each.
+
+        Parameters
+        ----------
+        codec : RecordCodec
+            The codec that decoded them; of this service's contract.
+        records : sequence of Record
+            At least one.
+
+        Returns
+        -------
+        decisions : Decisions
+        """
+        if len(records) > CHUNK_ROWS:
+            return self.decide(codec.columns_of(records))
+        return self._decided(self.predictor.run(codec.feed_of(records)))
 
     def _decided(self, probability: NDArray[np.float64]) -> Decisions:
         return Decisions(probability, (probability >= self.threshold).astype(np.int8))

@@ -98,13 +98,10 @@ class BatchDecider:
         """Check a batch and ask the model about those events that nobody decided before."""
         service, codec = await self._service()
         decoded = codec.decode(deliveries)
-        batch = ScoredBatch(
-            service,
-            codec,
-            [each for each in decoded if isinstance(each, RefusedEvent)],
-            [each for each in decoded if isinstance(each, Event)],
-            too_many=self._too_many_invalid(decoded),
-        )
+        events = [each for each in decoded if isinstance(each, Event)]
+        refused = [each for each in decoded if isinstance(each, RefusedEvent)]
+        self._note_judged(decoded, all_valid=not refused)
+        batch = ScoredBatch(service, codec, refused, events, too_many=self._too_many)
         if batch.events:
             first = await self._claim(batch)
             try:
@@ -157,18 +154,20 @@ class BatchDecider:
                     self._served = service
         return self._served, self._codec
 
-    def _too_many_invalid(self, decoded: Sequence[Event | RefusedEvent]) -> InvalidEventsError | None:
-        """Count valid and invalid events; once there are too many invalid ones, give the error from then on.
+    def _note_judged(self, decoded: Sequence[Event | RefusedEvent], *, all_valid: bool) -> None:
+        """Count valid and invalid events; once there are too many invalid ones, keep the error from then on.
 
         The batch that crosses the limit and all later ones get it, so that none of them moves any further
         event to the dead letters.
         """
         try:
-            for each in decoded:
-                self._limit.note(valid=isinstance(each, Event))
+            if all_valid:
+                self._limit.note_valid(len(decoded))
+            else:
+                for each in decoded:
+                    self._limit.note(valid=isinstance(each, Event))
         except InvalidEventsError as error:
             self._too_many = self._too_many or error
-        return self._too_many
 
     async def _claim(self, batch: ScoredBatch) -> dict[str, Event]:
         """Keep other batches of this process from these events; give the first one of each id."""
@@ -220,8 +219,8 @@ class BatchDecider:
 
     def _score(self, batch: ScoredBatch) -> Decisions:
         started_s = perf_counter()
-        columns = batch.codec.records.columns_of([event.record for event in batch.scored])
-        decisions = batch.service.decide(columns)
+        records = [event.record for event in batch.scored]
+        decisions = batch.service.decide_records(batch.codec.records, records)
         arrived_s = [event.delivery.arrived_s for event in batch.scored]
         self._meter.note_scored(batch.service.run_id, arrived_s, started_s)
         return decisions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from tabloop.artifacts.prediction_log.folder import LIVE_NAME
 from tabloop.artifacts.prediction_log.lines import ID_SLICE
+from tabloop.artifacts.prediction_log.live import WrittenRange
 from tabloop.artifacts.prediction_log.parts import LogPosition, walk_parts
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.rows import LogBatch, RowDecoder
@@ -80,6 +83,8 @@ class EventLog:
         self._others: dict[str, LoggedDecision] = {}  # by event id, the oldest first
         self._decoder = RowDecoder(self._columns)
         self._following = threading.Lock()
+        self._live_path = str(folder / LIVE_NAME)
+        self._live_file: tuple[int, int] | None = None  # in which `_position` is
         latest = PredictionLogReader(folder, self._columns).read_latest(LOOK_BACK_ROWS)
         self._position: LogPosition = latest.position
         self._note(latest)
@@ -134,9 +139,12 @@ class EventLog:
         """Read on from where the last call ended; own lines are known by their writer."""
         found: list[bytes] = []
         written = self._writer.written
+        if self._nobody_else_wrote(written):
+            return
         for part in walk_parts(self._folder, self._position):
             offset = part.offset_of(self._position)
-            if part.is_live:  # what was written here last and not read yet is all our own
+            if part.is_live:
+                self._live_file = part.identity
                 offset = part.offset_behind(offset, written)
             for lines in part.chunks(offset):
                 offset += sum(map(len, lines)) + len(lines)
@@ -144,6 +152,16 @@ class EventLog:
             self._position = part.position(offset) if part.is_live else LogPosition(after=part.last)
         if found:
             self._note(self._decoder.decode(found, self._position))
+
+    def _nobody_else_wrote(self, written: WrittenRange) -> bool:
+        """Tell whether all that stands behind what was read is our own; one `stat` instead of a walk."""
+        if self._live_file != written.file or not written.start <= self._position.offset <= written.end:
+            return False
+        try:
+            found = os.stat(self._live_path)  # noqa: PTH116 - this runs for every batch
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == written.file and found.st_size == written.end
 
     def _of_others(self, lines: Iterable[bytes]) -> list[bytes]:
         start = ID_SLICE.start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import repeat
 
 from tabloop.config.streaming import StreamConfig
 from tabloop.errors import InvalidEventsError
@@ -35,6 +36,15 @@ class InvalidLimit:
         self._latest: deque[bool] = deque(maxlen=_WINDOW_EVENTS)
         self._invalid = 0
         self._in_a_row = 0
+
+    def note_valid(self, n_events: int) -> None:
+        """Count events that are all valid, in one step where none of the window is not."""
+        if self._invalid:
+            for _ in range(n_events):
+                self.note(valid=True)
+        else:
+            self._latest.extend(repeat(True, n_events))
+            self._in_a_row = 0
 
     def note(self, *, valid: bool) -> None:
         """Count one event, in the order of arrival.

@@ -93,12 +93,15 @@ class LogPart:
         """How it begins."""
         return self._head.partition(b"\n")[0].decode("latin-1")
 
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode of a plain file."""
+        found = os.fstat(self._file.fileno())
+        return found.st_dev, found.st_ino
+
     def offset_behind(self, offset: int, written: WrittenRange) -> int:
         """Give the end of what one writer wrote where an offset lies in it, else the offset."""
-        if not written.start <= offset < written.end:
-            return offset
-        found = os.fstat(self._file.fileno())
-        if (found.st_dev, found.st_ino) != written.file:
+        if not written.start <= offset < written.end or self.identity != written.file:
             return offset
         return written.end if self.size is None else min(written.end, self.size)
 
