@@ -38,6 +38,7 @@ class Connection(Protocol):
     cycle: Any
     client: Any
     transport: Any
+    connections: Any
     server_state: Any
 
     def on_response_complete(self) -> None:
@@ -149,7 +150,7 @@ class DirectPath:
         trace = traced_by(found.get(b"traceparent"))
         request = DirectRequest(self, connection, model, headers, request_id, trace)
         connection.cycle = request
-        model.batcher.put([record], request)
+        model.batcher.put([record], request, is_alone=len(connection.connections) == 1)
         return True
 
     def answer(self, request: DirectRequest, body: bytes) -> None:

@@ -19,7 +19,6 @@ from tabloop.inference.answers import AnswerWriter
 from tabloop.inference.micro_batcher import MicroBatcher
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import (
-    Decisions,
     ScoringService,
     load_tested_service,
 )
@@ -31,6 +30,10 @@ _THREAD_ROWS = 128
 #: One decided row: probability, label, id of its line in the prediction log, and the ticket to wait for until
 #: that line is as safe as it was promised to be. Plain, for a batch makes thousands of them.
 Prediction: TypeAlias = tuple[float, int, str, int]
+
+
+#: Probabilities and labels of some rows.
+Decided: TypeAlias = tuple[list[float], list[int]]
 
 
 class ServedModel:
@@ -65,7 +68,7 @@ class ServedModel:
         self.description = description
         self.max_records = config.max_records
         self.codec = RecordCodec(service.contract, max_records=config.max_records)
-        self.batcher: MicroBatcher[msgspec.Struct, Decisions, Prediction] = MicroBatcher(
+        self.batcher: MicroBatcher[msgspec.Struct, Decided, Prediction] = MicroBatcher(
             self._score,
             self._write_down,
             thread_rows=_THREAD_ROWS,
@@ -86,12 +89,11 @@ class ServedModel:
         """What a valid record is."""
         return self.service.contract
 
-    def _score(self, records: list[msgspec.Struct]) -> Decisions:
+    def _score(self, records: list[msgspec.Struct]) -> Decided:
         return self.service.decide_records(self.codec, records)
 
-    def _write_down(self, records: list[msgspec.Struct], decisions: Decisions) -> list[Prediction]:
-        probability: list[float] = decisions.probability.tolist()
-        label: list[int] = decisions.label.tolist()
+    def _write_down(self, records: list[msgspec.Struct], decided: Decided) -> list[Prediction]:
+        probability, label = decided
         try:
             ids, is_logged, ticket = self._log.append(
                 records, probability, label, run_id=self.service.run_id, threshold=self.service.threshold

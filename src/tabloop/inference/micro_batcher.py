@@ -179,7 +179,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         """Tell whether so many rows fit into the queue."""
         return self._waiting_rows + n_rows <= self._max_queue_rows
 
-    def put(self, rows: Sequence[Row], receiver: Receiver[Answer]) -> None:
+    def put(self, rows: Sequence[Row], receiver: Receiver[Answer], *, is_alone: bool = False) -> None:
         """Score rows as `submit` does, and hand the answers over where they come about, without a task.
 
         Parameters
@@ -188,8 +188,14 @@ class MicroBatcher(Generic[Row, Score, Answer]):
             The rows, at least one, for which there is room.
         receiver : Receiver
             Takes the answers, or the error of `score` or `finish`, on the event loop.
+        is_alone : bool, default=False
+            Nobody else can ask at the moment: the rows are scored before this returns, if none wait already.
         """
-        if self._append(rows, receiver):
+        if not self._append(rows, receiver):
+            return
+        if is_alone and len(self._waiting) == 1:
+            self._flush()
+        else:
             loop = asyncio.get_running_loop()
             loop.call_soon(self._flush_unless_others_come, _TURNS_BEFORE_FLUSH + _TURNS_AFTER_READING)
 

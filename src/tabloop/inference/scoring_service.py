@@ -81,8 +81,8 @@ class ScoringService:
         """
         return self._decided(self.predictor.predict(columns))
 
-    def decide_records(self, codec: RecordCodec, records: Sequence[Record]) -> Decisions:
-        """Score records and decide on each.
+    def decide_records(self, codec: RecordCodec, records: Sequence[Record]) -> tuple[list[float], list[int]]:
+        """Score records and decide on each; see `decide`.
 
         Parameters
         ----------
@@ -93,11 +93,15 @@ class ScoringService:
 
         Returns
         -------
-        decisions : Decisions
+        probability, label : list of float, list of int
+            Plain numbers: who decides on records writes them as text.
         """
         if len(records) > CHUNK_ROWS:
-            return self.decide(codec.columns_of(records))
-        return self._decided(self.predictor.run(codec.feed_of(records)))
+            scores = self.predictor.predict(codec.columns_of(records))
+        else:
+            scores = self.predictor.run(codec.feed_of(records))
+        probability, threshold = scores.tolist(), self.threshold
+        return probability, [1 if each >= threshold else 0 for each in probability]
 
     def _decided(self, probability: NDArray[np.float64]) -> Decisions:
         return Decisions(probability, (probability >= self.threshold).astype(np.int8))

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, TypeVar
 
-import numpy as np
-
 from tabloop.config.streaming import StreamConfig
 from tabloop.errors import InvalidEventsError
-from tabloop.inference.scoring_service import Decisions, ScoringService
+from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.broker_retry import BrokerRetry
 from tabloop.streaming.dead_letter import DeadLetter
 from tabloop.streaming.event_log import EventLog, LoggedDecision
@@ -44,8 +42,8 @@ class ScoredBatch:
         Decisions that others logged and may not have published.
     scored : list of Event
         Those that the model decided now.
-    decisions : Decisions or None
-        Decisions on `scored`, in the same order.
+    decided : tuple of list of float and list of int, or None
+        Probabilities and labels of `scored`, in the same order.
     too_many : InvalidEventsError or None
         Raised once the valid events are decided.
     claim : asyncio.Future or None
@@ -58,7 +56,7 @@ class ScoredBatch:
     events: list[Event]
     logged: dict[str, LoggedDecision] = field(default_factory=dict)
     scored: list[Event] = field(default_factory=list)
-    decisions: Decisions | None = None
+    decided: tuple[list[float], list[int]] | None = None
     too_many: InvalidEventsError | None = None
     claim: asyncio.Future[None] | None = None
 
@@ -194,7 +192,7 @@ class BatchDecider:
         batch.scored = [first[name] for name in fresh if name not in batch.logged]
         self._note_conflicts(batch, first)
         if batch.scored:
-            batch.decisions = await _in_thread(self._scoring, self._score, batch)
+            batch.decided = await _in_thread(self._scoring, self._score, batch)
 
     def _note_conflicts(self, batch: ScoredBatch, first: dict[str, Event]) -> None:
         """Count events whose id was decided with another record, and say so."""
@@ -217,13 +215,13 @@ class BatchDecider:
                 len(conflicts), conflicts[0].event_id, conflicts[0].delivery.position or "no position",
             )  # fmt: skip
 
-    def _score(self, batch: ScoredBatch) -> Decisions:
+    def _score(self, batch: ScoredBatch) -> tuple[list[float], list[int]]:
         started_s = perf_counter()
         records = [event.record for event in batch.scored]
-        decisions = batch.service.decide_records(batch.codec.records, records)
+        decided = batch.service.decide_records(batch.codec.records, records)
         arrived_s = [event.delivery.arrived_s for event in batch.scored]
         self._meter.note_scored(batch.service.run_id, arrived_s, started_s)
-        return decisions
+        return decided
 
     async def _publish(self, batch: ScoredBatch) -> int:
         """Log what was scored and write what the sink does not have; give how many of it were new."""
@@ -239,10 +237,9 @@ class BatchDecider:
         return written
 
     def _log_and_encode(self, batch: ScoredBatch) -> list[Entry]:
-        assert batch.decisions is not None  # noqa: S101 - there is one for each scored event
+        assert batch.decided is not None  # noqa: S101 - there is one for each scored event
         service, names = batch.service, [event.event_id for event in batch.scored]
-        probability = batch.decisions.probability.tolist()
-        label = batch.decisions.label.astype(np.int64).tolist()
+        probability, label = batch.decided
         ids = self._log.append(
             [event.record for event in batch.scored], probability, label,
             run_id=service.run_id, threshold=service.threshold, event_ids=names,

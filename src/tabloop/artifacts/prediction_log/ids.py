@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 #: A tick is 1/4096 ms: 48 bits of Unix milliseconds, then 12 bits of their fraction.
@@ -64,9 +65,14 @@ def id_prefix(tick: int, writer: int) -> str:
     >>> id_prefix(0, 0) + "00000001"
     '00000000-0000-7000-8000-000000000001'
     """
-    milliseconds = f"{tick >> 12:012x}"
+    # 48 bits of milliseconds, the version, 12 bits below a millisecond
+    return f"{tick >> 28:08x}-{tick >> 12 & 0xFFFF:04x}-7{tick & 0xFFF:03x}-{_writer_text(writer)}"
+
+
+@lru_cache(maxsize=16)
+def _writer_text(writer: int) -> str:
     below = f"{0b10 << WRITER_BITS | writer:08x}"  # the variant of RFC 9562, then the writer
-    return f"{milliseconds[:8]}-{milliseconds[8:]}-7{tick & 0xFFF:03x}-{below[:4]}-{below[4:]}"
+    return f"{below[:4]}-{below[4:]}"
 
 
 class PredictionIds:
