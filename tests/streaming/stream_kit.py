@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import polars as pl
 
 from tabloop.config.streaming import StreamConfig
+from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.records.record_type import Record
-from tabloop.inference.scoring_service import Decisions, ScoringService
+from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.broker_address import address_of
 from tabloop.streaming.broker_retry import BrokerRetry
 from tabloop.streaming.consumer import StreamConsumer
@@ -272,12 +272,11 @@ class SlowService(ScoringService):
     pause_s: float = 0.0
     calls: list[tuple[float, float]] = field(default_factory=list)
 
-    def decide(self, columns: Any) -> Decisions:
+    def decide_records(self, codec: RecordCodec, records: Sequence[Record]) -> tuple[list[float], list[int]]:
         began_s = time.monotonic()
         time.sleep(self.pause_s)
         self.calls.append((began_s, time.monotonic()))
-        n_rows = len(next(iter(columns.values())))
-        return Decisions(np.full(n_rows, 0.5), np.zeros(n_rows, dtype=np.int8))
+        return [0.5] * len(records), [0] * len(records)
 
 
 def slow(service: ScoringService, pause_s: float) -> SlowService:
