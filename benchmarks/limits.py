@@ -26,6 +26,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import uvloop
@@ -141,8 +142,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="three turns of two seconds: some two minutes")
     parser.add_argument(
-        "--only", nargs="*", choices=["predict", "tail", "batch", "streams"],
-        default=["predict", "tail", "batch", "streams"],
+        "--only", nargs="*", choices=["predict", "tail", "batch", "streams", "start"],
+        default=["predict", "tail", "batch", "streams", "start"],
     )  # fmt: skip
     options = parser.parse_args()
     if options.quick:
@@ -171,8 +172,11 @@ def main() -> None:
                 _batch(figures, ours, kernel, rows, options.seconds)
         if "streams" in options.only:
             _streams(figures, kernel, rows, options.repeats, round(2500 * options.seconds))
+        figures.add(resident=resident_mb(ours.pid))
+        if "start" in options.only:
+            for _ in range(options.repeats):
+                _start(figures, folder)
         console.print(_table(figures))
-        console.print(f"worker: {resident_mb(ours.pid):.0f} MB resident, ready {ours_server.ready_s:.2f} s")
 
 
 def _predict(
@@ -262,6 +266,21 @@ def _streams(
             figures.add(redis=rate, of_kernel_redis=rate * row_s, of_kernel_redis_cpu=row_cpu / spent)
 
 
+def _start(figures: Figures, folder: Path) -> None:
+    """Start a service of its own; note when it is ready, and when it first answers about drift."""
+    with service(folder, "started") as server:
+        ready = time.perf_counter()
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{server.port}/monitoring/drift").close()
+            except HTTPError as error:  # 503 as long as the monitor starts
+                error.close()
+                time.sleep(0.02)
+            else:
+                break
+        figures.add(ready=server.ready_s, drift=time.perf_counter() - ready)
+
+
 def _table(figures: Figures) -> Table:
     table = Table(title="How near to the limit: median (least to most)")
     for name in ("what", "measured", "limit", "of the limit, clock", "of the limit, processor", "asked"):
@@ -304,6 +323,14 @@ def _table(figures: Figures) -> Table:
                 title, figures.shown(name, ",.0f"), figures.shown(limit, ",.0f"),
                 figures.shown(f"of_kernel_{name}"), figures.shown(f"of_kernel_{name}_cpu"), asked,
             )  # fmt: skip
+    table.add_section()
+    for name, title, form, asked in (
+        ("resident", "worker after the load, MB", ".0f", "120"),
+        ("ready", "start to ready, s", ".2f", "1.0"),
+        ("drift", "ready to the first answer about drift, s", ".2f", "1.5"),
+    ):
+        if name in figures:
+            table.add_row(title, figures.shown(name, form), "", "", "", asked)
     return table
 
 

@@ -36,6 +36,9 @@ _CHILD_ENVIRON = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": "131072",
 }
+#: Have glibc ask for large pages for what is larger than one: a forest is read crosswise, and with small ones
+#: the processor looks up where each of them lies again and again.
+_LARGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 @dataclass(frozen=True)
@@ -134,13 +137,15 @@ def serve(
             longest_silence_s=_LONGEST_MONITOR_SILENCE_S,
         )
         told = shared | {"socket_fd": listener.fileno()}
+        # of two values of one tunable the last counts: what is set for all processes
+        tunables = ":".join(filter(None, [_LARGE_PAGES, os.environ.get("GLIBC_TUNABLES")]))
         answering = [
             Child(
                 f"worker {number}",
                 WORKER_MODULE,
                 told,
                 keeps_fds=(listener.fileno(),),
-                environ=state.environ(number) | _CHILD_ENVIRON,
+                environ=state.environ(number) | _CHILD_ENVIRON | {"GLIBC_TUNABLES": tunables},
                 longest_silence_s=_LONGEST_WORKER_SILENCE_S,
             )
             for number in range(1, workers + 1)
