@@ -10,9 +10,7 @@ import numpy as np
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
-    f1_score,
-    precision_score,
-    recall_score,
+    precision_recall_fscore_support,
     roc_auc_score,
 )
 
@@ -198,15 +196,17 @@ def _report_fold(
     held_out = folds.held_out(outcome.task.fold)
     y_true, weight = y[held_out], None if weights is None else weights[held_out]
     y_proba = scores if score_map is None else score_map(scores)
-    y_pred = y_proba >= FOLD_THRESHOLD
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        y_true, y_proba >= FOLD_THRESHOLD, average="binary", zero_division=0.0, sample_weight=weight
+    )
     return FoldReport(
         fold=outcome.task.fold,
         # ranks by the raw score: a sigmoid may saturate and make ties of far-off scores
         roc_auc=float(roc_auc_score(y_true, scores, sample_weight=weight)),
         average_precision=float(average_precision_score(y_true, scores, sample_weight=weight)),
-        precision=float(precision_score(y_true, y_pred, zero_division=0.0, sample_weight=weight)),
-        recall=float(recall_score(y_true, y_pred, sample_weight=weight)),
-        f1=float(f1_score(y_true, y_pred, sample_weight=weight)),
+        precision=float(precision),
+        recall=float(recall),
+        f1=float(f1),
         brier_score=float(brier_score_loss(y_true, y_proba, sample_weight=weight)),
         fit_s=outcome.fit_s,
         score_s=outcome.score_s,

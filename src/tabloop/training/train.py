@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,6 +230,7 @@ def train_model(
             judging = held_back_rows(folds)
         candidates = plan.candidates
         outcomes = run(plan.tasks, plan.expected)
+        load_fitted = cache(joblib.load)  # the winner is looked at before it is known to be kept
         reports = [
             report_candidate([o for o in outcomes if o.task.name == n], y, folds, marks.weights)
             for n in candidates
@@ -246,7 +248,7 @@ def train_model(
                 return replace(best, failure=f"on all rows: {on_all.failure}")
             if why_no_graph is None:
                 return None
-            fitted = joblib.load(on_all.model_path)
+            fitted = load_fitted(on_all.model_path)
             pipeline = _assemble(fitted, _winner_map(config, best, y, marks.weights), contract, threshold=0.5)
             reason = why_no_graph(best.name, pipeline)
             return None if reason is None else replace(best, no_graph=reason)
@@ -276,7 +278,7 @@ def train_model(
         }
         require_feasible(threshold, config)
         thresholds[best.name] = threshold.threshold
-        pipelines = _load_pipelines(outcomes, ranking, best, score_map, contract, thresholds)
+        pipelines = _load_pipelines(load_fitted, outcomes, ranking, best, score_map, contract, thresholds)
 
     test_proba = np.asarray(pipelines[best.name].predict_proba(test)[:, 1], dtype=np.float64)
     return TrainingResult(
@@ -378,6 +380,7 @@ def _probabilities(best: CandidateReport, score_map: ScoreMap | None) -> NDArray
 
 
 def _load_pipelines(
+    load_fitted: Callable[[Path], Pipeline],
     outcomes: list[TaskOutcome],
     reports: list[CandidateReport],
     best: CandidateReport,
@@ -394,7 +397,7 @@ def _load_pipelines(
             continue
         if outcome.model_path is None:
             continue
-        fitted: Any = joblib.load(outcome.model_path)
+        fitted = load_fitted(outcome.model_path)
         pipelines[name] = _assemble(fitted, maps[name], contract, threshold=thresholds[name])
     return pipelines
 
