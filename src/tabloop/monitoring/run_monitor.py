@@ -195,13 +195,18 @@ class RunMonitor:
             run_id=self.run.run_id,
         )
 
-    def evidence(self) -> RetrainingEvidence:
-        """Put together all that a decision to retrain rests on."""
+    @property
+    def windows(self) -> tuple[WindowEvidence, ...]:
+        """What the latest complete windows told."""
+        return tuple(self._windows)
+
+    def evidence(self, windows: Sequence[WindowEvidence] | None = None) -> RetrainingEvidence:
+        """Put together all that a decision to retrain rests on, by default on the latest windows."""
         now = datetime.now(UTC)
         looked_at = 2 * self._config.retraining.confirm_windows
-        windows = list(self._windows)
+        windows = list(self._windows if windows is None else windows)
         windows[-looked_at:] = [
-            self._with_estimate(window) if self._is_held(window) else window
+            self._with_estimate(window) if window.stop in self._estimates or self._is_held(window) else window
             for window in windows[-looked_at:]
         ]
         performance = self.performance
@@ -226,23 +231,28 @@ class RunMonitor:
             ),
         )
 
-    def estimating(self, latest: LatestRows) -> Iterator[Callable[[], PerformanceEstimate]]:
+    def estimating(
+        self, latest: LatestRows, windows: Sequence[WindowEvidence]
+    ) -> Iterator[Callable[[], PerformanceEstimate]]:
         """Give the estimates that `evidence` and `describe_performance` need and that are not made yet.
 
         Each takes most of a second. Called one after the other, in another thread if need be, they cost
-        those two nothing.
+        those two nothing; rows that are read meanwhile change nothing.
         """
-        for window in list(self._windows)[-2 * self._config.retraining.confirm_windows :]:
-            if window.stop not in self._estimates and self._is_held(window):
-                rows = self._rows_up_to(window)
-                yield partial(self.performance.estimate, rows)
-                self._note_estimate(window, rows)
+        pending = [
+            (window, self._rows_up_to(window))
+            for window in windows[-2 * self._config.retraining.confirm_windows :]
+            if window.stop not in self._estimates and self._is_held(window)
+        ]
+        for window, rows in pending:
+            yield partial(self.performance.estimate, rows)
+            self._note_estimate(window, rows)
         yield from self.performance.estimates_for(latest)
 
-    def decide_retraining(self) -> RetrainingDecision:
-        """Decide whether to retrain."""
+    def decide_retraining(self, windows: Sequence[WindowEvidence] | None = None) -> RetrainingDecision:
+        """Decide whether to retrain, by default on the latest windows."""
         history = retraining_history(RunStore(self.project.model_dir).decisions())
-        return decide_retraining(self.evidence(), self._config.retraining, history)
+        return decide_retraining(self.evidence(windows), self._config.retraining, history)
 
     def latest_rows(self) -> LatestRows:
         """Give the latest rows, with what became of them so far."""

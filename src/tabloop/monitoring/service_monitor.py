@@ -301,14 +301,15 @@ class ServiceMonitor:
     async def _note_figures(self) -> None:
         """Look at what takes longer: performance, and whether to retrain."""
         following = self._following
-        latest = following.latest_rows()
-        for estimate in following.estimating(latest):
+        # questions that are answered meanwhile read on: what is decided is about the windows of now
+        latest, windows = following.latest_rows(), following.windows
+        for estimate in following.estimating(latest, windows):
             await asyncio.to_thread(estimate)  # questions are answered meanwhile
             metrics.monitor_looked_at.set_to_current_time()
         if following is not self._following:  # a question found that another run is served
             return
         described = following.describe_performance(latest)
-        trigger = following.decide_retraining()
+        trigger = following.decide_retraining(windows)
         self._figures = described, trigger
         self._dashboard.note_performance(following, described)
         self._of_figures = figure_alarms(described, trigger)
