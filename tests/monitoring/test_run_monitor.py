@@ -425,7 +425,8 @@ def test_a_surge_of_refused_records_is_an_alarm_that_is_told_once(
         wait_until(lambda: 'tabloop_alarm{alarm="refused_records"} 1.0' in server.client.get("/metrics").text)
 
         def refused() -> dict[str, Any]:
-            return server.client.get("/monitoring/drift").json()["refused"]
+            found: dict[str, Any] = server.client.get("/monitoring/drift").json()["refused"]
+            return found
 
         wait_until(lambda: refused()["refused_records"] == 60)
         assert refused()["alarmed"]
