@@ -20,6 +20,7 @@ import importlib
 import io
 import json
 import multiprocessing
+import os
 import resource
 import tarfile
 import tempfile
@@ -67,6 +68,7 @@ class Entry:
     difference_low: float
     difference_high: float
     cpu_s: float
+    chosen: str
 
 
 def _sklearn(name: str) -> pl.DataFrame:
@@ -118,28 +120,39 @@ TABLES: dict[str, Callable[[], pl.DataFrame]] = {
 }  # fmt: skip
 
 
-def compare(name: str, seconds: float) -> list[Entry]:
-    """Train the three contestants on one table, each in a process of its own; the searchers side by side."""
-    with tempfile.TemporaryDirectory() as place, _processes(2) as pool:
+def compare(name: str, seconds: float, folder: Path) -> list[Entry]:
+    """Train the contestants that the folder does not hold yet on one table, one after the other."""
+    with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "table.csv"
         TABLES[name]().write_csv(path)
-        default = pool.submit(_tabloop, path, {}).result()
+        parts = folder / f"{name}-train.parquet", folder / f"{name}-test.parquet"
         search = {"training.candidates": CANDIDATES, "training.search": {"seconds": seconds}}
-        searching = pool.submit(_tabloop, path, search)
-        flaml = pool.submit(_flaml, default.train, default.test, seconds).result()
-        found = searching.result()
-    assert found.test.equals(default.test)
-    y = default.test["target_"].to_numpy().astype(np.int8)
+        default = _kept(folder / f"{name}-default.json", _tabloop, path, {}, *parts)
+        found = _kept(folder / f"{name}-search-{seconds:g}.json", _tabloop, path, search, *parts)
+        flaml = _kept(folder / f"{name}-flaml-{seconds:g}.json", _flaml, *parts, seconds)
+    assert default.y == found.y == flaml.y
+    y = np.asarray(default.y, dtype=np.int8)
     contestants = {"default": default, "search": found, "flaml": flaml}
-    return [_entry(name, each, y, result, flaml.scores) for each, result in contestants.items()]
+    return [_entry(name, each, y, result, flaml) for each, result in contestants.items()]
+
+
+def _kept(file: Path, train: Callable[..., _Result], *arguments: object) -> _Result:
+    """Give what the file holds; else train in a process of its own, and keep it."""
+    if not file.exists():
+        with _processes(1) as pool:
+            result = pool.submit(train, *arguments).result()
+        beside = file.with_suffix(".part")
+        beside.write_text(json.dumps(asdict(result)))
+        beside.replace(file)
+    return _Result(**json.loads(file.read_text()))
 
 
 @dataclass(frozen=True)
 class _Result:
-    train: pl.DataFrame
-    test: pl.DataFrame
-    scores: NDArray[np.float64]
+    y: list[int]
+    scores: list[float]
     cpu_s: float
+    chosen: str
 
 
 def _processes(n: int) -> ProcessPoolExecutor:
@@ -152,7 +165,7 @@ def _cpu_s() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def _tabloop(path: Path, settings: dict[str, object]) -> _Result:
+def _tabloop(path: Path, settings: dict[str, object], train_part: Path, test_part: Path) -> _Result:
     import joblib
 
     config = tl.init(path, target="target_", positive="1")
@@ -165,9 +178,13 @@ def _tabloop(path: Path, settings: dict[str, object]) -> _Result:
     ):
         run = tl.train(path, config, progress=False)
     cpu_s = _cpu_s() - begun
-    train, test = (pl.DataFrame(run.rows(part)) for part in ("train", "test"))
+    test = pl.DataFrame(run.rows("test"))
+    test.write_parquet(test_part)
+    pl.DataFrame(run.rows("train")).write_parquet(train_part)
     proba = joblib.load(run.path / "best_model.joblib").predict_proba(test)[:, 1]
-    return _Result(train, test, np.asarray(proba, dtype=np.float64), cpu_s)
+    return _Result(
+        test["target_"].cast(pl.Int64).to_list(), proba.tolist(), cpu_s, run.metrics.best_model_name
+    )
 
 
 _run_in_processes = LocalEngine.run
@@ -191,8 +208,10 @@ def _run(
     return []
 
 
-def _flaml(train: pl.DataFrame, test: pl.DataFrame, seconds: float) -> _Result:
+def _flaml(train_part: Path, test_part: Path, seconds: float) -> _Result:
     flaml: Any = importlib.import_module("flaml")
+    train, test = pl.read_parquet(train_part), pl.read_parquet(test_part)
+    os.chdir(train_part.parent)  # CatBoost leaves a folder where it is
     automl = flaml.AutoML()
     begun_at, begun = time.time(), _cpu_s()
 
@@ -207,7 +226,7 @@ def _flaml(train: pl.DataFrame, test: pl.DataFrame, seconds: float) -> _Result:
         thread.submit(fit).result()
     cpu_s = _cpu_s() - begun
     proba = automl.predict_proba(_features(test, train))[:, 1]
-    return _Result(train, test, np.asarray(proba, dtype=np.float64), cpu_s)
+    return _Result(test["target_"].cast(pl.Int64).to_list(), proba.tolist(), cpu_s, automl.best_estimator)
 
 
 def _features(frame: pl.DataFrame, train: pl.DataFrame) -> pd.DataFrame:
@@ -221,13 +240,22 @@ def _features(frame: pl.DataFrame, train: pl.DataFrame) -> pd.DataFrame:
     return plain
 
 
-def _entry(
-    table: str, contestant: str, y: NDArray[np.int8], result: _Result, other: NDArray[np.float64]
-) -> Entry:
-    scores = result.scores
+def _entry(table: str, contestant: str, y: NDArray[np.int8], result: _Result, flaml: _Result) -> Entry:
+    scores, other = np.asarray(result.scores), np.asarray(flaml.scores)
     low, high = roc_auc_interval(y, scores)
     difference, ends = (0.0, (0.0, 0.0)) if contestant == "flaml" else roc_auc_difference(y, scores, other)
-    return Entry(table, contestant, len(y), roc_auc(y, scores), low, high, difference, *ends, result.cpu_s)
+    return Entry(
+        table,
+        contestant,
+        len(y),
+        roc_auc(y, scores),
+        low,
+        high,
+        difference,
+        *ends,
+        result.cpu_s,
+        result.chosen,
+    )
 
 
 def main() -> None:
@@ -237,13 +265,21 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=120.0, help="CPU seconds of each search")
     parser.add_argument("--tables", nargs="+", choices=sorted(TABLES), default=list(TABLES))
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where results are kept and gone on with",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     arguments = parser.parse_args()
     entries: list[Entry] = []
-    for name in arguments.tables:
-        entries += compare(name, arguments.seconds)
-        if not arguments.json:
-            print("\n".join(_lines(entries[-3:], with_head=len(entries) == 3)), flush=True)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(arguments.folder or place).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in arguments.tables:
+            entries += compare(name, arguments.seconds, folder)
+            if not arguments.json:
+                print("\n".join(_lines(entries[-3:], with_head=len(entries) == 3)), flush=True)
     if arguments.json:
         print(json.dumps([asdict(entry) for entry in entries], indent=2))
         return
@@ -259,14 +295,15 @@ def main() -> None:
 
 def _lines(entries: list[Entry], *, with_head: bool) -> list[str]:
     head = [
-        "table          contestant  test rows  ROC-AUC (95% interval)       less FLAML (95% interval)  CPU s"
+        "table          contestant  test rows  ROC-AUC (95% interval)       "
+        "less FLAML (95% interval)  CPU s  chosen"
     ]
     return (head if with_head else []) + [
         f"{e.table:<14} {e.contestant:<10} {e.test_rows:>10,}  "
         f"{e.roc_auc:.4f} ({e.low:.4f} to {e.high:.4f})   "
         + ("-" if e.contestant == "flaml"
            else f"{e.difference:+.4f} ({e.difference_low:+.4f} to {e.difference_high:+.4f})").ljust(28)
-        + f"{e.cpu_s:>5.0f}"
+        + f"{e.cpu_s:>5.0f}  {e.chosen}"
         for e in entries
     ]  # fmt: skip
 

@@ -20,7 +20,7 @@ from tabloop.artifacts.layout import EVALUATION
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.row_hash import row_hashes
 from tabloop.data.run_data import load_run_data
-from tabloop.errors import DataError
+from tabloop.errors import DataError, TrainingError
 from tabloop.lifecycle.describe import describe_run
 from tabloop.lifecycle.learning_curve import learning_curve_run
 from tabloop.lifecycle.run_all import run_all
@@ -111,6 +111,21 @@ def test_by_time_the_figures_are_those_of_a_cut_in_scikit_learn(
     card = run.read("model_card.md").decode()
     assert "what links them to the target changes no more than so far" in card
     assert "folds that go forward in time" in card
+
+
+def test_by_time_the_learning_curve_judges_every_size_on_the_rows_of_all_folds(
+    by_time: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = by_time.project()
+    run = RunStore(by_time.model_dir).require_champion()
+    data = load_run_data(project, run)
+    curve = learning_curve_run(run, data, QuietProgress())
+    # a quarter of the first fold would be 75 rows: too few, though the later folds have more
+    assert [point.rows for point in curve.points] == [300, 600]
+    assert curve.points[-1].roc_auc == pytest.approx(run.metrics.cv_ranking[0].roc_auc, abs=0.05)
+    monkeypatch.setattr("tabloop.training.learning_curve._LEAST_ROWS", 200)
+    with pytest.raises(TrainingError, match=r"1,200 training rows are too few .* at least 1,600"):
+        learning_curve_run(run, data, QuietProgress())
 
 
 def test_by_time_a_run_comes_out_again(by_time: Workspace) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -24,6 +25,7 @@ from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.prediction_log.census import CENSUS, LogCensus
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.feature_table import feature_frame, typed_columns
 from tabloop.errors import MonitorUnavailableError
@@ -275,6 +277,36 @@ def test_outcomes_of_one_class_support_nothing(trained_copy: Workspace, traffic:
     shown = json.loads(trained_copy.run("monitor", "--json").out)
     assert shown["performance"]["promise"]["verdict"] == "undecided"
     assert shown["performance"]["realized"]["figures"] == {}
+
+
+def test_a_promise_of_weights_is_not_judged_by_counts(
+    trained_copy: Workspace, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = traffic.send(students_like_the_training(trained_copy, 600, 13))
+    wrong = [Outcome(name, 1 - line["label"], "2026-01-31T11:00:00.000000Z")
+             for name, line in zip(ids, _logged(trained_copy), strict=True)]  # fmt: skip
+    OutcomeStore(trained_copy.model_dir).append(wrong, source="test")
+
+    def judged() -> RunMonitor:
+        monitor = RunMonitor(traffic.project, traffic.run)
+        monitor.catch_up()
+        return monitor
+
+    counted = judged().describe_performance().promise
+    assert counted.verdict == "refuted"
+    weighted = msgspec.structs.replace(traffic.run.metrics, weight_column="persons")
+    monkeypatch.setattr(RunFolder, "metrics", property(lambda run: weighted))
+    monitor = judged()
+    promise = monitor.describe_performance().promise
+    assert promise.verdict == "undecided"
+    assert promise.reason == (
+        "the promise weighs rows by persons, and outcomes count each row once: 0 of "
+        f"{counted.predicted_positive_rows} positive decisions were right"
+    )
+    present = monitor.evidence().present
+    assert present is not None
+    assert "promise" not in present.findings
+    assert not monitor.decide_retraining().triggers["promise"].fires
 
 
 def _logged(workspace: Workspace) -> list[dict[str, Any]]:

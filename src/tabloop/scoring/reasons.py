@@ -56,9 +56,8 @@ class Reasons:
         speaks = np.take_along_axis(towards, order, axis=1) > 0
         named = np.full(order.shape, None, dtype=object)
         named[speaks] = np.array(found.columns, dtype=object)[order[speaks]]
+        # as lists: Polars takes an array of nothing but None for objects
+        places = [*named.T.tolist(), *[[None] * len(named)] * (len(self.names) - order.shape[1])]
         return [
-            pl.Series(
-                name, named[:, place] if place < order.shape[1] else [None] * len(named), dtype=pl.String
-            )
-            for place, name in enumerate(self.names)
+            pl.Series(name, values, dtype=pl.String) for name, values in zip(self.names, places, strict=True)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -98,15 +99,21 @@ def measure_learning_curve(
     y = np.asarray(train[contract.target.name].to_numpy(), dtype=np.int8)
     folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups, marks=marks)
     features = feature_frame(contract, train)
+    in_folds = [int(folds.fitted_on(fold).sum()) for fold in range(config.cv.n_splits)]
+    # by time the first folds are small: every size has to be judged on the rows of all folds
+    parts = [part for part in _PARTS if round(min(in_folds) * part) >= _LEAST_ROWS]
+    if parts[-2:] != [0.5, 1]:
+        needed = math.ceil(2 * _LEAST_ROWS * features.height / min(in_folds))
+        raise TrainingError(
+            f"{features.height:,} training rows are too few for a learning curve; expected at least "
+            f"{needed:,}, so that half of the smallest fold has {_LEAST_ROWS}"
+        )
     tasks = []
-    for part in _PARTS:
-        for fold in range(config.cv.n_splits):
-            in_fold = int(folds.fitted_on(fold).sum())
-            rows = round(in_fold * part)
-            if rows >= _LEAST_ROWS:
-                name = f"{candidate} on {part:.0%}"
-                most = None if part == 1 else rows
-                tasks.append(Task(name, candidates[candidate], fold, rows=in_fold, sample_rows=most))
+    for part in parts:
+        for fold, in_fold in enumerate(in_folds):
+            most = None if part == 1 else round(in_fold * part)
+            name = f"{candidate} on {part:.0%}"
+            tasks.append(Task(name, candidates[candidate], fold, rows=in_fold, sample_rows=most))
     with scratch_folder("training") as folder:
         bench = Workbench(folder, contract, config.preprocessing, config.seed)
         own = marks or RowMarks()
@@ -139,12 +146,7 @@ def measure_learning_curve(
         )
         for name, of_size in scores.items()
     )
-    *_, half, full = [None, *scores.values()]
-    if half is None:
-        raise TrainingError(
-            f"{features.height:,} training rows are too few for a learning curve; expected at least "
-            f"{2 * _LEAST_ROWS * config.cv.n_splits // (config.cv.n_splits - 1):,}"
-        )
+    *_, half, full = scores.values()
     gain, interval = roc_auc_difference(y, full, half, marks=marks)
     verdict = _verdict(interval)
     return LearningCurve(
