@@ -119,13 +119,13 @@ def test_by_time_the_learning_curve_judges_every_size_on_the_rows_of_all_folds(
     project = by_time.project()
     run = RunStore(by_time.model_dir).require_champion()
     data = load_run_data(project, run)
-    curve = learning_curve_run(run, data, QuietProgress())
+    curve = learning_curve_run(run, data, QuietProgress(), here=project.config.training)
     # a quarter of the first fold would be 75 rows: too few, though the later folds have more
     assert [point.rows for point in curve.points] == [300, 600]
     assert curve.points[-1].roc_auc == pytest.approx(run.metrics.cv_ranking[0].roc_auc, abs=0.05)
     monkeypatch.setattr("tabloop.training.learning_curve._LEAST_ROWS", 200)
     with pytest.raises(TrainingError, match=r"1,200 training rows are too few .* at least 1,600"):
-        learning_curve_run(run, data, QuietProgress())
+        learning_curve_run(run, data, QuietProgress(), here=project.config.training)
 
 
 def test_by_time_a_run_comes_out_again(by_time: Workspace) -> None:
