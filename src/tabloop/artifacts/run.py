@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 from pydantic import ValidationError
 
-from tabloop.artifacts.documents.document import Document, document_bytes, parse_document
+from tabloop.artifacts.documents.document import FORMAT_VERSION, Document, document_bytes, parse_document
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.artifacts.documents.gates import Gates
 from tabloop.artifacts.documents.graphs import ExportReport, RunParity, SelfTest
@@ -48,12 +48,11 @@ from tabloop.artifacts.layout import (
     SELF_TEST,
     THRESHOLD,
 )
+from tabloop.artifacts.manifest import read_manifest
 from tabloop.artifacts.temporary import remove_abandoned
 from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
-
-FORMAT_VERSION = 1
 
 
 class RunFolder:
@@ -74,7 +73,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._manifest = _read_manifest(path)
+        self._manifest = read_manifest(path)
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
@@ -155,7 +154,7 @@ class RunFolder:
     def _changing(self, name: str) -> Iterator[None]:
         """Give a file its name and note it, on the manifest as it is now: other stages write too."""
         with locked(self._lock):
-            self._manifest = _read_manifest(self.path)
+            self._manifest = read_manifest(self.path)
             self._require_new(name)
             yield
             self._note(name)
@@ -221,7 +220,7 @@ class RunFolder:
         """
         judged = self._manifest
         with locked(self._lock):
-            self._manifest = _read_manifest(self.path)
+            self._manifest = read_manifest(self.path)
             if self.state != "open":
                 raise ArtifactError(f"run {self.run_id}: sealed already ({self.state})")
             if self._manifest.files != judged.files:
@@ -393,22 +392,3 @@ class RunFolder:
             if path.is_file() and name not in known and not path.name.endswith(".tmp"):
                 problems.append(f"{path}: nobody wrote this file as part of the run")
         return problems
-
-
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        content = (path / MANIFEST).read_bytes()
-        described = json.loads(content)
-    except FileNotFoundError as error:
-        raise ArtifactMissingError(f"{path}: no run here; `tabloop runs` lists them") from error
-    except OSError as error:
-        raise ArtifactError(f"{path / MANIFEST}: cannot be read: {error.strerror or error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactError(f"{path / MANIFEST}: not JSON: {error}") from error
-    got = described.get("format_version") if isinstance(described, dict) else str(described)[:100]
-    if got != FORMAT_VERSION:
-        raise ArtifactError(f"{path / MANIFEST}: got format_version {got}, expected {FORMAT_VERSION}")
-    manifest = parse_document(content, Manifest, str(path / MANIFEST))
-    if manifest.run_id != path.name:
-        raise ArtifactError(f"{path / MANIFEST}: is that of run {manifest.run_id}; restore it")
-    return manifest

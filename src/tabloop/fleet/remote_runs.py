@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from tabloop.artifacts.documents.document import parse_document
+from tabloop.artifacts.documents.document import FORMAT_VERSION, parse_document
 from tabloop.artifacts.documents.manifest import Manifest
 from tabloop.artifacts.files import sha256_of_bytes, sha256_of_file, sync_folder
 from tabloop.artifacts.layout import MANIFEST
-from tabloop.artifacts.run import FORMAT_VERSION, RunFolder
+from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
 from tabloop.fleet.remote import RUNS, run_key

@@ -51,9 +51,10 @@ from tabloop.lifecycle.quantize import quantize_run
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.progress import Progress
 from tabloop.training.evaluation import evaluate
+from tabloop.training.feasibility import require_feasible
 from tabloop.training.model_card import render_model_card
 from tabloop.training.objectives import choose_threshold
-from tabloop.training.train import require_feasible, scores_saw_labels
+from tabloop.training.pipelines import scores_saw_labels
 
 #: What does not depend on the threshold. What was measured of speed and of other candidates stays behind.
 _TAKEN_OVER = (

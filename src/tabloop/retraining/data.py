@@ -28,8 +28,9 @@ from tabloop.data.quarantine import require_few_refused
 from tabloop.data.split import plan_split
 from tabloop.errors import NothingToJudgeError, TooFewRowsError
 from tabloop.release.comparison import too_few_to_compare
-from tabloop.retraining.logged_rows import read_outcome_rows, require_whole_rows
+from tabloop.retraining.logged_rows import OutcomeRows, read_outcome_rows, require_whole_rows
 from tabloop.retraining.marked_rows import (
+    Learned,
     MarkedRows,
     SplitModel,
     learned_by_champion,
@@ -107,51 +108,15 @@ def build_retraining_data(
     dataset = read_dataset(config.data, contract, project.folder)
     require_quarantine_limit(dataset, config.data)
     reference = MarkedRows(dataset.frame, dataset.beside)
-    outcomes = read_outcome_rows(
-        project.model_dir,
-        contract,
-        matured_before=now - timedelta(hours=settings.maturity_hours),
-        latest_rows=settings.window_rows + settings.fresh_rows if settings.data == "window" else None,
-        progress=progress,
-    )
-    refused = outcomes.quarantine
-    require_few_refused(
-        "the prediction log", refused.rows, outcomes.frame.height + refused.rows, config.data,
-        described=refused.describe(),
-    )  # fmt: skip
+    outcomes = _read_outcomes(project, now, progress)
     n_learned = outcomes.frame.height - settings.fresh_rows
-    if n_learned < 1:
-        raise TooFewRowsError(
-            f"{outcomes.frame.height:,} matured outcomes with logged features; the latest "
-            f"{settings.fresh_rows:,} are held out to judge on (retraining.fresh_rows), so that at least "
-            f"{1 - n_learned:,} more are needed. POST /feedback and `tabloop feedback import` take them."
-        )
     feedback = marked_feedback(project, outcomes.frame, outcomes.time)
     learned, held_out = feedback.part(0, n_learned), feedback.part(n_learned, outcomes.frame.height)
     table = learned if settings.data == "replace" else reference.followed_by(learned)
 
     champion_learned = learned_by_champion(project, champion, reference)
     target = contract.target.name
-    setting = plan_split(
-        table.frame, target, test_size=config.data.test_size, seed=config.seed, marks=table.marks(config)
-    )
-    challenger = SplitModel(config, setting, lambda rows: rows.marks(config))
-    challenger_learned = learned_by_split(challenger, table)
-    # by time, the latest rows of all are the test part, and in time none of the reference data are among them
-    judged = table if setting.rule == "time" else reference
-    frozen = judged.filter(challenger.in_test(judged) & champion_learned.model.in_test(judged))
-    fresh, frozen = (
-        rows.filter(challenger_learned.news(rows) & champion_learned.news(rows))
-        for rows in (held_out, frozen)
-    )
-    _require_both_classes(fresh.frame, target, "fresh rows", "more outcomes of it are needed")
-    next_step = "check data.test_size and the reference data"
-    if champion_learned.model.cut[1:] != challenger.cut[1:]:
-        next_step = (
-            "the champion's data were split by another rule, seed or data.test_size, so that few rows are "
-            "test rows of both; a champion that `tabloop run` trains now is split like its challengers"
-        )
-    _require_both_classes(frozen.frame, target, "frozen test rows", next_step)
+    fresh, frozen = _rows_to_judge_on(config, target, table, reference, held_out, champion_learned)
 
     store = DatasetStore(project.model_dir)
     tables = {name: store.put(_with_target_texts(rows.table, project).write_parquet)
@@ -171,8 +136,8 @@ def build_retraining_data(
             matured_rows=outcomes.matured_rows,
             matured_positives=outcomes.matured_positives,
             lost_rows=outcomes.lost_rows,
-            refused_rows=refused.rows,
-            refused_reasons=refused.reasons,
+            refused_rows=outcomes.quarantine.rows,
+            refused_reasons=outcomes.quarantine.reasons,
             learned_rows=n_learned,
             learned_positives=int(learned.frame[target].sum()),
             first_learned_id=ids[0],
@@ -194,6 +159,63 @@ def build_retraining_data(
         ),
     )
     return RetrainingData(tables["dataset"], record, outcomes.quarantine_lines)
+
+
+def _read_outcomes(project: Project, now: datetime, progress: Callable[[float], None] | None) -> OutcomeRows:
+    """Read the matured outcomes with their rows; there are more of them than are held out to judge on."""
+    config, settings = project.config, project.config.retraining
+    outcomes = read_outcome_rows(
+        project.model_dir,
+        project.contract,
+        matured_before=now - timedelta(hours=settings.maturity_hours),
+        latest_rows=settings.window_rows + settings.fresh_rows if settings.data == "window" else None,
+        progress=progress,
+    )
+    refused = outcomes.quarantine
+    require_few_refused(
+        "the prediction log", refused.rows, outcomes.frame.height + refused.rows, config.data,
+        described=refused.describe(),
+    )  # fmt: skip
+    missing = settings.fresh_rows + 1 - outcomes.frame.height
+    if missing > 0:
+        raise TooFewRowsError(
+            f"{outcomes.frame.height:,} matured outcomes with logged features; the latest "
+            f"{settings.fresh_rows:,} are held out to judge on (retraining.fresh_rows), so that at least "
+            f"{missing:,} more are needed. POST /feedback and `tabloop feedback import` take them."
+        )
+    return outcomes
+
+
+def _rows_to_judge_on(
+    config: Config,
+    target: str,
+    table: MarkedRows,
+    reference: MarkedRows,
+    held_out: MarkedRows,
+    champion_learned: Learned,
+) -> tuple[MarkedRows, MarkedRows]:
+    """Give the fresh rows and the frozen test rows that are news to the challenger and to the champion."""
+    setting = plan_split(
+        table.frame, target, test_size=config.data.test_size, seed=config.seed, marks=table.marks(config)
+    )
+    challenger = SplitModel(config, setting, lambda rows: rows.marks(config))
+    challenger_learned = learned_by_split(challenger, table)
+    # by time, the latest rows of all are the test part, and in time none of the reference data are among them
+    judged = table if setting.rule == "time" else reference
+    frozen = judged.filter(challenger.in_test(judged) & champion_learned.model.in_test(judged))
+    fresh, frozen = (
+        rows.filter(challenger_learned.news(rows) & champion_learned.news(rows))
+        for rows in (held_out, frozen)
+    )
+    _require_both_classes(fresh.frame, target, "fresh rows", "more outcomes of it are needed")
+    next_step = "check data.test_size and the reference data"
+    if champion_learned.model.cut[1:] != challenger.cut[1:]:
+        next_step = (
+            "the champion's data were split by another rule, seed or data.test_size, so that few rows are "
+            "test rows of both; a champion that `tabloop run` trains now is split like its challengers"
+        )
+    _require_both_classes(frozen.frame, target, "frozen test rows", next_step)
+    return fresh, frozen
 
 
 def _require_both_classes(frame: pl.DataFrame, target: str, what: str, next_step: str) -> None:

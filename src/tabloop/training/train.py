@@ -6,31 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
-from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 
 from tabloop.artifacts.documents.metrics import CandidateCut, EvaluationReport, ThresholdReport, TimeBudget
 from tabloop.artifacts.documents.search import SearchReport
 from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.config import Config
-from tabloop.config.training import EstimatorCandidate
+from tabloop.config.training import EstimatorCandidate, RankBy
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
-from tabloop.errors import ConfigError, InfeasibleError
 from tabloop.extras import require_extra
 from tabloop.statistics.row_marks import RowMarks
-from tabloop.training.calibration import (
-    MappedClassifier,
-    ScoreMap,
-    SigmoidMap,
-    fit_isotonic,
-    fit_sigmoid,
-    gives_probabilities,
-)
 from tabloop.training.candidates import build_classifier, require_libraries
 from tabloop.training.cross_validation import (
     CandidateReport,
@@ -39,11 +29,20 @@ from tabloop.training.cross_validation import (
 )
 from tabloop.training.engine import TaskEngine
 from tabloop.training.evaluation import evaluate
+from tabloop.training.feasibility import require_feasible
 from tabloop.training.folds import assign_folds
 from tabloop.training.objectives import choose_threshold
+from tabloop.training.pipelines import (
+    WhyNoGraph,
+    assemble_pipeline,
+    load_pipelines,
+    require_graphs,
+    scores_saw_labels,
+    winner_map,
+    winner_probabilities,
+)
 from tabloop.training.plan import plan_training
 from tabloop.training.pool import LocalEngine
-from tabloop.training.preprocessing import ContractFeatures
 from tabloop.training.schedule import Watcher
 from tabloop.training.search import apply_found, held_back_rows, search_settings
 from tabloop.training.search_journal import SearchJournal
@@ -52,9 +51,6 @@ from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
-
-#: Says why a candidate, by its name and its fitted pipeline, cannot be exported; None if it can.
-WhyNoGraph = Callable[[str, Pipeline], str | None]
 
 
 @dataclass(frozen=True)
@@ -213,7 +209,7 @@ def train_model(
                     if isinstance(candidate, EstimatorCandidate) and not candidate.report_only
                 ]
             )
-            _require_graphs(trials, contract, why_no_graph)
+            require_graphs(trials, contract, why_no_graph)
 
         journal: SearchJournal | None = None
         plan = plan_training(config, folds, lambda tasks: run(tasks, watch=None), engine.cores, cuts)
@@ -237,48 +233,24 @@ def train_model(
         ]
         if found is not None:
             reports = [replace(report, found=found.found_for(report.name)) for report in reports]
-        ranking = rank_candidates(reports, config.training.rank_by)
 
-        def why_not(best: CandidateReport) -> CandidateReport | None:
-            """Note in the best candidate's report why it cannot be chosen; None if it can."""
+        def on_all_rows(best: CandidateReport) -> TaskOutcome:
             if config.training.keep == "winner":
                 outcomes.extend(run([Task(best.name, candidates[best.name], None, rows=len(y))]))
-            on_all = next(o for o in outcomes if o.task.name == best.name and o.task.fold is None)
-            if on_all.model_path is None:
-                return replace(best, failure=f"on all rows: {on_all.failure}")
+            return next(o for o in outcomes if o.task.name == best.name and o.task.fold is None)
+
+        def why_not(best: CandidateReport, model_path: Path) -> str | None:
             if why_no_graph is None:
                 return None
-            fitted = load_fitted(on_all.model_path)
-            pipeline = _assemble(fitted, _winner_map(config, best, y, marks.weights), contract, threshold=0.5)
-            reason = why_no_graph(best.name, pipeline)
-            return None if reason is None else replace(best, no_graph=reason)
+            fitted, score_map = load_fitted(model_path), winner_map(config, best, y, marks.weights)
+            return why_no_graph(best.name, assemble_pipeline(fitted, score_map, contract, threshold=0.5))
 
-        while (refused := why_not(ranking[0])) is not None:
-            ranking = rank_candidates([refused, *ranking[1:]], config.training.rank_by)
-        fitted_last = next(o for o in outcomes if o.task.name == ranking[0].name and o.task.fold is None)
-        best = replace(ranking[0], trees=fitted_last.trees)
-        ranking[0] = best
-
-        score_map = _winner_map(config, best, y, marks.weights)
-        oof_proba = _probabilities(best, score_map)
-        y_judging, judging_marks = y[judging], marks.take(judging)
-        threshold = choose_threshold(
-            y_judging,
-            oof_proba[judging],
-            config.business,
-            marks=judging_marks,
-            scores_saw_labels=scores_saw_labels(config),
-        )
-        thresholds = {
-            report.name: choose_threshold(
-                y_judging, report.probabilities[judging], config.business, marks=judging_marks
-            ).threshold
-            for report in ranking[1:]
-            if report.probabilities is not None
-        }
-        require_feasible(threshold, config)
-        thresholds[best.name] = threshold.threshold
-        pipelines = _load_pipelines(load_fitted, outcomes, ranking, best, score_map, contract, thresholds)
+        ranking = _choose_winner(reports, config.training.rank_by, on_all_rows, why_not)
+        best = ranking[0]
+        score_map = winner_map(config, best, y, marks.weights)
+        oof_proba = winner_probabilities(best, score_map)
+        threshold, thresholds = _choose_thresholds(config, ranking, oof_proba, y, judging, marks)
+        pipelines = load_pipelines(load_fitted, outcomes, ranking, best, score_map, contract, thresholds)
 
     test_proba = np.asarray(pipelines[best.name].predict_proba(test)[:, 1], dtype=np.float64)
     return TrainingResult(
@@ -297,131 +269,53 @@ def train_model(
     )
 
 
-def _require_graphs(trials: list[TaskOutcome], contract: Contract, why_no_graph: WhyNoGraph) -> None:
-    """Raise `ConfigError` when a candidate that could win would not be exportable."""
-    problems = []
-    for outcome in trials:
-        if outcome.model_path is None:
-            continue  # it failed on a few rows; the fits on all will tell
-        fitted = joblib.load(outcome.model_path)
-        score_map = None if gives_probabilities(fitted) else SigmoidMap(1.0, 0.0)
-        reason = why_no_graph(outcome.task.name, _assemble(fitted, score_map, contract, threshold=0.5))
-        if reason is not None:
-            problems.append(f"{outcome.task.name}: {reason}")
-    if problems:
-        raise ConfigError(
-            "no exact graph for\n  "
-            + "\n  ".join(problems)
-            + "\nA candidate that cannot be exported cannot be "
-            "released. `report_only: true` trains and reports it without choosing it; `exporter: "
-            "module:function` names a converter of your own."
-        )
+def _choose_winner(
+    reports: list[CandidateReport],
+    rank_by: RankBy,
+    on_all_rows: Callable[[CandidateReport], TaskOutcome],
+    why_not: Callable[[CandidateReport, Path], str | None],
+) -> list[CandidateReport]:
+    """Rank the candidates so that the first can be fitted on all rows and exported; others say why not."""
+    ranking = rank_candidates(reports, rank_by)
+    while True:
+        best, *others = ranking
+        fitted = on_all_rows(best)
+        if fitted.model_path is None:
+            refused = replace(best, failure=f"on all rows: {fitted.failure}")
+        elif (reason := why_not(best, fitted.model_path)) is not None:
+            refused = replace(best, no_graph=reason)
+        else:
+            return [replace(best, trees=fitted.trees), *others]
+        ranking = rank_candidates([refused, *others], rank_by)
 
 
-def scores_saw_labels(config: Config) -> bool:
-    """Tell whether the winner's scores are fitted to the labels by a map that can follow them anywhere."""
-    return config.training.probability_calibration == "isotonic"
-
-
-def require_feasible(threshold: ThresholdReport, config: Config) -> None:
-    """Raise where the promise cannot be kept and the business wants it kept.
-
-    Raises
-    ------
-    InfeasibleError
-        If so; it names the best promise.
-    """
-    if not threshold.feasible and config.business.on_infeasible == "fail":
-        raise InfeasibleError(describe_infeasible(threshold))
-
-
-_LESS = {
-    "precision": "business.target_precision, business.confidence",
-    "recall": "business.target_recall, business.confidence",
-    "capacity": "business.capacity, business.confidence",
-    "costs": "business.costs, business.confidence",
-}
-
-
-def describe_infeasible(threshold: ThresholdReport) -> str:
-    """Say that the promise cannot be kept, and which one could."""
-    promise = threshold.promise
-    return (
-        f"no threshold can promise {promise.asked} with confidence "
-        f"{threshold.confidence:g} on {threshold.n_rows:,} training rows with {threshold.positive_rows:,} "
-        f"positives; the best that can be promised is {promise.kept}. "
-        f"Ask for less ({_LESS[promise.objective]}), bring more rows, or take the best "
-        "(business.on_infeasible: best)."
+def _choose_thresholds(
+    config: Config,
+    ranking: list[CandidateReport],
+    oof_proba: NDArray[np.float64],
+    y: NDArray[np.int8],
+    judging: NDArray[np.bool_],
+    marks: RowMarks,
+) -> tuple[ThresholdReport, dict[str, float]]:
+    """Choose the winner's threshold, and each candidate's by the same rule, on the rows that judge."""
+    y, marks = y[judging], marks.take(judging)
+    threshold = choose_threshold(
+        y,
+        oof_proba[judging],
+        config.business,
+        marks=marks,
+        scores_saw_labels=scores_saw_labels(config),
     )
+    thresholds = {
+        report.name: choose_threshold(
+            y, report.probabilities[judging], config.business, marks=marks
+        ).threshold
+        for report in ranking[1:]
+        if report.probabilities is not None
+    }
+    require_feasible(threshold, config)
+    return threshold, thresholds | {ranking[0].name: threshold.threshold}
 
 
 def _target(frame: pl.DataFrame, contract: Contract) -> NDArray[np.int8]:
     return np.asarray(frame[contract.target.name].to_numpy(), dtype=np.int8)
-
-
-def _winner_map(
-    config: Config, best: CandidateReport, y: NDArray[np.int8], weights: NDArray[np.float64] | None
-) -> ScoreMap | None:
-    assert best.scores is not None  # noqa: S101 - it is first in the ranking
-    scored = ~np.isnan(best.scores)
-    weights = None if weights is None else weights[scored]
-    match config.training.probability_calibration:
-        case "sigmoid":
-            return best.score_map or fit_sigmoid(best.scores[scored], y[scored], weights)
-        case "isotonic":
-            return fit_isotonic(best.scores[scored], y[scored], weights)
-        case _:
-            return best.score_map
-
-
-def _probabilities(best: CandidateReport, score_map: ScoreMap | None) -> NDArray[np.float64]:
-    assert best.scores is not None  # noqa: S101 - it is first in the ranking
-    return best.scores if score_map is None else score_map(best.scores)
-
-
-def _load_pipelines(
-    load_fitted: Callable[[Path], Pipeline],
-    outcomes: list[TaskOutcome],
-    reports: list[CandidateReport],
-    best: CandidateReport,
-    winner_map: ScoreMap | None,
-    contract: Contract,
-    thresholds: dict[str, float],
-) -> dict[str, Pipeline]:
-    maps = {report.name: report.score_map for report in reports} | {best.name: winner_map}
-    failed = {report.name for report in reports if report.failure is not None}
-    pipelines = {}
-    for outcome in outcomes:
-        name = outcome.task.name
-        if outcome.task.fold is not None or name in failed:
-            continue
-        if outcome.model_path is None:
-            continue
-        fitted = load_fitted(outcome.model_path)
-        pipelines[name] = _assemble(fitted, maps[name], contract, threshold=thresholds[name])
-    return pipelines
-
-
-def _assemble(
-    fitted: Pipeline, score_map: ScoreMap | None, contract: Contract, *, threshold: float
-) -> Pipeline:
-    """Put a fitted candidate together with what stands before and behind it."""
-    classifier = fitted["classifier"]
-    if score_map is not None:
-        classifier = MappedClassifier(classifier, score_map)
-    return Pipeline(
-        [
-            ("features", ContractFeatures(contract.to_dict()).fit(None)),
-            ("preprocess", fitted["preprocess"]),
-            ("classifier", _deciding_at(threshold, classifier)),
-        ]
-    )
-
-
-def _deciding_at(threshold: float, classifier: Any) -> FixedThresholdClassifier:
-    """Let `predict` of a fitted classifier decide as the service does."""
-    deciding = FixedThresholdClassifier(
-        classifier, threshold=threshold, pos_label=1, response_method="predict_proba"
-    )
-    deciding.estimator_ = classifier  # what its `fit` would set; it is fitted already
-    return deciding
