@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from _pytest.doctest import DoctestModule
 from tests.conftest import SharedFolders
 
 from tabloop.api.stages import init, run, train
@@ -36,6 +37,15 @@ def pytest_collection_finish() -> None:
     """Look for garbage again, but not among what was collected, which stays to the end."""
     gc.enable()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path) -> Iterator[None]:
+    """Look for examples only where some are: two files of three have none, and each is walked by name."""
+    collectors = yield
+    if file_path.suffix == ".py" and b">>> " not in file_path.read_bytes():
+        return [each for each in collectors if not isinstance(each, DoctestModule)]
+    return collectors
 
 
 def _make_project(folder: Path) -> None:

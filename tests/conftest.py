@@ -61,14 +61,14 @@ def few_drift_windows() -> Iterator[None]:
     """Play a twentieth of the windows through for a run's table of drift alarms, and few rows of few for limits.
 
     They would take more than half of a small training or release. `tests/drift` takes all of them, and so do
-    the processes that tests start. Quantisation is timed for a moment.
+    the processes that tests start. Quantisation is timed for its least three rounds.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tabloop.drift.operating_table._QUIET_WINDOWS", 100)
         patch.setattr("tabloop.drift.operating_table._SHIFTED_WINDOWS", 10)
         patch.setattr("tabloop.drift.limits._WINDOWS_PER_ALARM", 10)
         patch.setattr("tabloop.drift.limits._MOST_DRAWN_ROWS", 500)
-        patch.setattr("tabloop.optimization.int8.report.TIMED_S", 0.05)
+        patch.setattr("tabloop.optimization.int8.report.TIMED_S", 0.0)
         yield
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -24,11 +25,18 @@ def test_every_extra_is_known() -> None:
     assert LIBRARIES_OF_EXTRA.keys() == EXTRAS.keys()
 
 
+@pytest.fixture(scope="module")
+def distributions() -> Mapping[str, list[str]]:
+    """The distributions that bring each installed library; to look through them all takes a second."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("extra", LIBRARIES_OF_EXTRA)
-def test_an_extra_brings_the_libraries_that_are_looked_for(extra: str) -> None:
+def test_an_extra_brings_the_libraries_that_are_looked_for(
+    extra: str, distributions: Mapping[str, list[str]]
+) -> None:
     requirements = [Requirement(each) for each in EXTRAS[extra]]
     brought = {canonicalize_name(r.name) for r in requirements if r.marker is None or r.marker.evaluate()}
-    distributions = packages_distributions()
     looked_for = {
         library: {canonicalize_name(name) for name in distributions[library]}
         for library in LIBRARIES_OF_EXTRA[extra]

@@ -4,13 +4,14 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tabloop.charts.scale import Axis, fit_scale, tick_text
 
 
-@given(st.lists(st.floats(-1e12, 1e12), max_size=8), st.booleans())
+@given(values=st.lists(st.floats(-1e12, 1e12), max_size=8), log=st.booleans())
+@example(values=[5e-324], log=False)
 def test_any_values_get_a_scale_with_ticks_in_order(values: list[float], log: bool) -> None:
     scale = fit_scale(Axis("x", log=log), values, 0.0, 100.0)
     assert scale.low < scale.high

@@ -39,6 +39,9 @@ class Machine:
         self.workspace.change(prediction_log=SHIPPING)
         self.project = self.workspace.project()
         self.follower = PointerFollower(self.project, remote, "production")
+        # it has the first run already: how one is fetched is the business of other tests
+        run = RunStore(project.model_dir).require_champion()
+        shutil.copytree(run.path, self.project.model_dir / "runs" / run.run_id)
         self.follower.follow()
         self.log = PredictionLogWriter(self.project.model_dir, self.project.config.prediction_log)
         self.shipper = Shipper(self.project, remote)

@@ -20,7 +20,7 @@ from tests.conftest import QUICK_CANDIDATES
 
 def configured(project: Project, **training: Any) -> Config:
     settings = project.config.model_dump(mode="json")
-    settings["training"] |= {"candidates": QUICK_CANDIDATES, "workers": 2} | training
+    settings["training"] |= {"candidates": QUICK_CANDIDATES} | training
     settings["cv"] = {"n_splits": 3}
     return Config.model_validate(settings)
 
@@ -32,7 +32,8 @@ def trained(config: Config, contract: Contract, rows: pl.DataFrame, watch: Any =
 
 @pytest.fixture(scope="module")
 def result(default_project: Project, contract: Contract, students: pl.DataFrame) -> TrainingResult:
-    return trained(configured(default_project), contract, students)
+    """Trained in two processes, as no other test here needs to be."""
+    return trained(configured(default_project, workers=2), contract, students)
 
 
 def test_every_candidate_is_ranked_and_kept(result: TrainingResult) -> None:
@@ -97,9 +98,7 @@ def test_calibration_makes_probabilities_reliable(
 def test_workers_and_row_order_change_no_bit(
     default_project: Project, contract: Contract, students: pl.DataFrame, result: TrainingResult
 ) -> None:
-    again = trained(
-        configured(default_project, workers=1), contract, students.sample(fraction=1, shuffle=True, seed=1)
-    )
+    again = trained(configured(default_project), contract, students.sample(fraction=1, shuffle=True, seed=1))
     assert again.oof_proba.tobytes() == result.oof_proba.tobytes()
     assert again.test_proba.tobytes() == result.test_proba.tobytes()
     assert again.threshold.threshold == result.threshold.threshold
@@ -129,7 +128,7 @@ def test_progress_says_what_runs_and_what_is_left(
     default_project: Project, contract: Contract, students: pl.DataFrame
 ) -> None:
     states: list[PoolState] = []
-    trained(configured(default_project), contract, students, watch=states.append)
+    trained(configured(default_project, workers=2), contract, students, watch=states.append)
     assert states[-1].done == states[-1].total == 12
     assert [state.done for state in states] == sorted(state.done for state in states)
     assert "random_forest" in " ".join(states[0].running)  # the longest first
@@ -149,7 +148,7 @@ def test_without_semaphores_training_goes_on_in_one_process(
 
     monkeypatch.setattr("tabloop.training.pool.ProcessPoolExecutor", no_pool)
     states: list[PoolState] = []
-    alone = trained(configured(default_project), contract, students, watch=states.append)
+    alone = trained(configured(default_project, workers=2), contract, students, watch=states.append)
     assert alone.test_proba.tobytes() == result.test_proba.tobytes()
     assert "a writable /dev/shm" in caplog.text
     assert states[-1].done == states[-1].total == 12
@@ -187,7 +186,7 @@ def test_a_candidate_that_fails_does_not_stop_the_others(
     broken: dict[str, Any],
     reason: str,
 ) -> None:
-    config = configured(default_project, candidates={"broken": broken, **QUICK_CANDIDATES})
+    config = configured(default_project, candidates={"broken": broken, **QUICK_CANDIDATES}, workers=2)
     found = trained(config, contract, students)
     assert found.ranking[-1].name == "broken"
     assert reason in str(found.ranking[-1].failure)
@@ -209,7 +208,7 @@ def test_when_the_winner_fails_on_all_rows_the_next_one_wins(
 def test_when_every_candidate_fails_all_reasons_are_told(
     default_project: Project, contract: Contract, students: pl.DataFrame
 ) -> None:
-    config = configured(default_project, candidates={"broken": FAILING, "dying": DYING})
+    config = configured(default_project, candidates={"broken": FAILING, "dying": DYING}, workers=2)
     with pytest.raises(
         TrainingError, match=r"(?s)broken: ValueError: this one always fails.*dying: its process died"
     ):

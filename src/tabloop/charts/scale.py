@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -98,7 +99,7 @@ def fit_scale(axis: Axis, values: Sequence[float], start: float, stop: float) ->
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:
-    rough = (high - low) / 4
+    rough = max((high - low) / 4, sys.float_info.min)
     magnitude = 10.0 ** math.floor(math.log10(rough))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= rough * 0.99)
     first = math.ceil(low / step - 1e-9)
