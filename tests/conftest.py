@@ -67,6 +67,7 @@ def few_drift_windows() -> Iterator[None]:
         patch.setattr("tabloop.drift.operating_table._QUIET_WINDOWS", 100)
         patch.setattr("tabloop.drift.operating_table._SHIFTED_WINDOWS", 10)
         patch.setattr("tabloop.drift.limits._WINDOWS_PER_ALARM", 10)
+        patch.setattr("tabloop.drift.limits._LEAST_WINDOWS", 500)
         patch.setattr("tabloop.drift.limits._MOST_DRAWN_ROWS", 500)
         patch.setattr("tabloop.optimization.int8.report.TIMED_S", 0.0)
         yield

@@ -16,6 +16,7 @@ ALL_WINDOWS = {
         (operating_table, "_QUIET_WINDOWS"),
         (operating_table, "_SHIFTED_WINDOWS"),
         (limits, "_WINDOWS_PER_ALARM"),
+        (limits, "_LEAST_WINDOWS"),
         (limits, "_MOST_DRAWN_ROWS"),
     )
 }
