@@ -172,3 +172,33 @@ def test_the_thread_goes_on_with_the_next_batch_while_the_loop_is_busy() -> None
         assert await asking == [0, 1, 2, 3]
 
     asyncio.run(asyncio.wait_for(main(), 10))
+
+
+class Taken(list[int]):
+    """Takes answers where they come about."""
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: list[int], /) -> None:
+        self += result
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        raise exception
+
+
+def test_rows_put_by_who_is_alone_are_scored_at_once_unless_others_wait() -> None:
+    async def main() -> None:
+        batcher: MicroBatcher[int, list[int], int] = MicroBatcher(lambda rows: rows, same)
+        first, second, third = Taken(), Taken(), Taken()
+        batcher.put([1], first, is_alone=True)
+        assert first == [1]
+        batcher.put([2], second)
+        batcher.put([3], third, is_alone=True)
+        assert (second, third) == ([], [])
+        while not third:
+            await asyncio.sleep(0)
+        assert (second, third) == ([2], [3])
+        assert batcher.counts.batches == 2
+
+    asyncio.run(asyncio.wait_for(main(), 10))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from tabloop.artifacts.prediction_log.parts import LogPart
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.config.prediction_log import PredictionLogConfig
@@ -52,6 +54,30 @@ def test_what_others_logged_is_found_and_what_we_logged_is_not(
         assert found["a"].prediction_id == next(PredictionLogReader(tmp_path).read()).prediction_id[0]
         book.clear(["a"])
         assert not book.find(["a"])
+
+
+def test_what_we_logged_ourselves_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    chunks = LogPart.chunks
+
+    def noted(part: LogPart, offset: int = 0) -> Iterator[list[bytes]]:
+        for lines in chunks(part, offset):
+            read.append(len(lines))
+            yield lines
+
+    config = PredictionLogConfig()
+    with PredictionLogWriter(tmp_path, config) as ours, PredictionLogWriter(tmp_path, config) as theirs:
+        book = open_event_log(tmp_path, ours)
+        monkeypatch.setattr(LogPart, "chunks", noted)
+        for n in range(3):
+            book.append([Row(1.0)] * 5, [0.5] * 5, [1] * 5, run_id="r", threshold=0.5,
+                        event_ids=[f"own-{n}-{place}" for place in range(5)])  # fmt: skip
+            assert not book.find([f"own-{n}-0"])
+        assert read == []
+        log_events(theirs, ["theirs"])
+        book.append([Row(1.0)], [0.5], [1], run_id="r", threshold=0.5, event_ids=["own"])
+        assert set(book.find(["own", "theirs"])) == {"theirs"}
+        assert sum(read) == 2  # theirs, and the one of ours behind it
 
 
 def test_what_was_published_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

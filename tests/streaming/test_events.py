@@ -48,6 +48,34 @@ def test_any_bytes_are_an_event_or_say_what_is_wrong(bodies: list[bytes]) -> Non
             assert json.loads(letter.encode())["reason"] == "invalid"
 
 
+def described(each: Event | RefusedEvent) -> tuple[object, ...]:
+    return (each.event_id, each.record) if isinstance(each, Event) else (each.event_id, each.problems)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                GOOD,
+                encode_event("a:b", {"days": 3, "note": "c: d"}),
+                encode_event("plain", {"days": 99}),
+                encode_event("too many", {"days": 100}),
+                encode_event("", {"days": 1}),
+                b'{"event_id":"x","record":{"days":1,"days":2}}',
+                # a colon that an escape hides must not make up for one that a repeated key adds
+                b'{"event_id":"b","event_id":"a\\u003ab","record":{"days":1}}',
+                b'{"event_id":"b","record":{"days":1,"note":"a\\u003ab"}}',
+            ]
+        ),
+        max_size=6,
+    )
+)
+def test_an_event_is_judged_as_if_it_came_alone(bodies: list[bytes]) -> None:
+    together = CODEC.decode([Delivery(body, None) for body in bodies])
+    alone = [CODEC.decode([Delivery(body, None)])[0] for body in bodies]
+    assert [described(each) for each in together] == [described(each) for each in alone]
+
+
 @pytest.mark.parametrize(
     ("body", "event_id", "problem"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
@@ -140,6 +140,7 @@ class EventLog:
         found: list[bytes] = []
         written = self._writer.written
         if self._nobody_else_wrote(written):
+            self._position = replace(self._position, offset=written.end)
             return
         for part in walk_parts(self._folder, self._position):
             offset = part.offset_of(self._position)
