@@ -103,7 +103,9 @@ def test_a_machine_that_has_the_run_starts_while_the_store_is_away(
 ) -> None:
     run_id = RunStore(project.model_dir).require_champion().run_id
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with serving(project, "--pointer", "production") as server:
+    # a start that is less patient than 15 s: what is shown is that it starts
+    prelude = "from tabloop.cli import serve_commands; serve_commands._FIRST_LOOK_S = 1.0"
+    with serving(project, "--pointer", "production", prelude=prelude) as server:
         assert answered_by(server) == run_id
         wait_until(lambda: health(server)["status"] == "degraded")
         assert "pointer production is not followed" in health(server)["troubles"][0]
