@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,6 +127,8 @@ def _fit(
 
         progress.step("training")
         data = RunData(config, contract, split(config, dataset))
+        # the parts hold the rows from here on
+        dataset = replace(dataset, frame=dataset.frame.clear(), beside=None)
         result = train_model(
             config,
             contract,
