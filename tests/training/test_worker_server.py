@@ -1,4 +1,4 @@
-"""The server of workers starts with the first look at a large file, and not for a small one."""
+"""The server of workers starts with the first look at a large file, and loses no interrupt of the command."""
 
 from __future__ import annotations
 
@@ -34,3 +34,33 @@ def test_it_starts_early_for_a_large_file_alone(tmp_path: Path, size: int, start
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(started), "[]", "True"]
+
+
+_INTERRUPTED = """
+import os, signal
+from multiprocessing import forkserver
+from tabloop.training.worker_server import start_worker_server
+
+start = forkserver.ensure_running
+
+def interrupted():
+    os.kill(os.getpid(), signal.SIGINT)
+    start()
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGINT)
+
+forkserver.ensure_running = interrupted
+try:
+    start_worker_server()
+except KeyboardInterrupt:
+    forkserver.ensure_running = start
+    with start_worker_server().Pool(1) as pool:
+        print("interrupted", pool.apply(eval, ("6 * 7",)))
+"""
+
+
+def test_an_interrupt_while_it_starts_reaches_the_command_alone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout.split() == ["interrupted", "42"], done.stderr
+    assert done.stderr == ""

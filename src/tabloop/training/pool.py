@@ -13,13 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from types import FrameType
 
 from tabloop.cores import cpu_count
 from tabloop.progress import PoolState
 from tabloop.training.schedule import Follower, Schedule, Watcher
 from tabloop.training.task import PROCESS_DIED, Task, TaskKey, TaskOutcome, Workbench, run_task
-from tabloop.training.worker_server import start_worker_server
+from tabloop.training.worker_server import interrupts_held, start_worker_server
 
 _log = logging.getLogger(__name__)
 
@@ -74,22 +73,6 @@ class LocalEngine:
             alone = [suspects.pop(0)] if suspects else None
             suspects += _run_until_broken(bench, schedule, outcomes, n_workers, len(tasks), watch, alone)
         return [outcomes[task.key] for task in tasks if task.key in outcomes]
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Put an interrupt off while a process starts: half started, nobody would know of it to end it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # interrupts reach the main thread only
-        return
-    held: list[tuple[int, FrameType | None]] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if held and callable(before):
-        before(*held[0])
 
 
 @contextlib.contextmanager
@@ -179,7 +162,7 @@ def _run_until_broken(
         while queue and len(running) < (1 if alone is not None else n_workers) and schedule.free_cores > 0:
             task, threads = (queue.pop(0), 1) if alone is not None else schedule.next()
             schedule.started(task, threads)
-            with _interrupts_held(), _main_module_unnamed():
+            with interrupts_held(), _main_module_unnamed():
                 running[executor.submit(run_task, bench, task, threads)] = task
         if watch is not None:
             labels = tuple(task.label for task in running.values())

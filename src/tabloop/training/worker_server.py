@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 import threading
-from collections.abc import Iterable
-from multiprocessing import forkserver
+from collections.abc import Iterable, Iterator
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from types import FrameType
 
 # A table below is likely to be trained on before processes have started
 _LARGE_FILE_BYTES = 256_000
@@ -22,12 +24,30 @@ def start_worker_server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tabloop.training.task"])
     if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.signal(signal.SIGINT, before)
+        resource_tracker.ensure_running()  # left to the server's start, it would let interrupts through
+        with interrupts_held():
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the server inherits it
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Put an interrupt off while a process starts: half started, nobody would know of it to end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts reach the main thread only
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held and callable(before):
+        before(*held[0])
 
 
 def start_early(files: Iterable[Path]) -> None:
