@@ -486,6 +486,25 @@ def test_an_interrupt_ends_with_130_and_leaves_no_process(workspace: Workspace, 
     assert gone_within(process.pid, seconds=5)  # the workers and their server are gone too
 
 
+def test_an_interrupt_in_a_finalizer_is_not_passed_over(workspace: Workspace) -> None:
+    code = (
+        "import os, signal, time, tabloop.config.loading as loading\n"
+        "class Finalized:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
+        "def load(*_, **__):\n"
+        "    Finalized()\n"
+        "    time.sleep(20)\n"
+        "loading.load_project = load\n"
+        "from tabloop.cli import main; main(['config', 'show'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=workspace.folder, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "\ntabloop: interrupted; what was finished is kept\n"), (
+        done
+    )
+
+
 def test_help_is_quick_and_loads_no_library() -> None:
     code = (
         "import sys, tabloop; from tabloop.cli.main import tabloop as group; "
