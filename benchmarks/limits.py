@@ -19,7 +19,9 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -47,6 +49,7 @@ from benchmarks.servers import (
 from benchmarks.streaming import answers, broker_rate
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project, load_project
+from tabloop.deployment.serve import LARGE_PAGES
 from tabloop.config.streaming import StreamConfig
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
@@ -146,6 +149,9 @@ def main() -> None:
         default=["predict", "tail", "batch", "streams", "start"],
     )  # fmt: skip
     options = parser.parse_args()
+    if "GLIBC_TUNABLES" not in os.environ:  # the limit, too, has the large pages that workers get
+        os.environ["GLIBC_TUNABLES"] = LARGE_PAGES
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.limits", *sys.argv[1:]])
     if options.quick:
         options.seconds, options.repeats = 2.0, 3
     console = Console(width=160)

@@ -25,7 +25,9 @@ def document(server: Server) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "phases",
     [
-        pytest.param(["examples,coverage"], id="limits"),  # of each value and just beyond
+        pytest.param(
+            ["examples,coverage"], marks=pytest.mark.soak, id="limits"
+        ),  # of each value and just beyond
         pytest.param(["fuzzing", "--max-examples", "50"], marks=pytest.mark.soak, id="random"),
     ],
 )

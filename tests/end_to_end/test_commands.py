@@ -471,7 +471,7 @@ def gone_within(group: int, *, seconds: float) -> bool:
     return False
 
 
-@pytest.mark.parametrize("after_s", [1.5, 5.0])
+@pytest.mark.parametrize("after_s", [1.5, pytest.param(5.0, marks=pytest.mark.soak)])
 def test_an_interrupt_ends_with_130_and_leaves_no_process(workspace: Workspace, after_s: float) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", "from tabloop.cli import main; main()", "run",

@@ -59,12 +59,14 @@ def test_each_is_short_listed_and_run() -> None:
         assert f'"{path.name}"' in tested, path.name
 
 
+@pytest.mark.soak
 def test_the_first_releases_a_model(begun: Path) -> None:
     said = (begun / "said.txt").read_text()
     assert re.search(r"released: True, ROC-AUC on rows it never saw: 0\.9", said)
     assert "predicted_purchased" in said
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_runs(name: str, folder: Path) -> None:
     assert re.search(SAID[name], run_example(name, folder))

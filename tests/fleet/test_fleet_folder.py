@@ -270,8 +270,12 @@ def test_a_machine_that_will_not_come_back_is_forgotten_and_its_rows_stay(
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(keep_bytes=40), Fault(status=500), Fault(wait_s=0.2), Fault(keep_bytes=0)],
-    ids=["truncated", "errors", "slow", "empty"],
+    [
+        pytest.param(Fault(keep_bytes=40), id="truncated"),
+        pytest.param(Fault(status=500), id="errors"),
+        pytest.param(Fault(wait_s=0.2), marks=pytest.mark.soak, id="slow"),
+        pytest.param(Fault(keep_bytes=0), marks=pytest.mark.soak, id="empty"),
+    ],
 )
 def test_a_bad_day_of_the_store_changes_nothing_of_the_picture(
     released: Workspace, machines: list[Machine], remote: ObjectStore, s3: S3, fault: Fault

@@ -125,8 +125,12 @@ def test_bad_days_cost_time_and_never_a_byte(
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(keep_bytes=100), Fault(status=500), Fault(wait_s=0.1), Fault(lose_answer=True)],
-    ids=["truncated", "errors", "slow", "lost"],
+    [
+        pytest.param(Fault(keep_bytes=100), id="truncated"),
+        pytest.param(Fault(status=500), id="errors"),
+        pytest.param(Fault(wait_s=0.1), marks=pytest.mark.soak, id="slow"),
+        pytest.param(Fault(lose_answer=True), id="lost"),
+    ],
 )
 def test_a_run_that_is_pushed_on_a_bad_day_is_whole_or_not_seen(
     project: Workspace, remote: ObjectStore, s3: S3, tmp_path: Path, fault: Fault
@@ -148,8 +152,12 @@ def test_a_run_that_is_pushed_on_a_bad_day_is_whole_or_not_seen(
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(keep_bytes=100), Fault(status=500), Fault(wait_s=0.1), Fault(keep_bytes=0)],
-    ids=["truncated", "errors", "slow", "empty"],
+    [
+        pytest.param(Fault(keep_bytes=100), id="truncated"),
+        pytest.param(Fault(status=500), id="errors"),
+        pytest.param(Fault(wait_s=0.1), marks=pytest.mark.soak, id="slow"),
+        pytest.param(Fault(keep_bytes=0), marks=pytest.mark.soak, id="empty"),
+    ],
 )
 def test_a_machine_that_follows_on_a_bad_day_has_one_run_or_the_other(
     project: Workspace, remote: ObjectStore, s3: S3, tmp_path: Path, fault: Fault

@@ -55,6 +55,11 @@ def decided_events(broker: Broker) -> Counter[str]:
         return Counter()
 
 
+@pytest.mark.parametrize(
+    "broker",
+    ["redis", "nats", *(pytest.param(slow, marks=pytest.mark.soak) for slow in ("rabbitmq", "kafka"))],
+    indirect=True,
+)
 def test_a_consumer_killed_at_any_moment_loses_and_repeats_nothing(
     broker: Broker, workspace: Workspace, rows: pl.DataFrame
 ) -> None:
@@ -88,7 +93,7 @@ OWN: dict[str, Callable[[Path], OwnServer]] = {
 }
 
 
-@pytest.fixture(params=list(OWN))
+@pytest.fixture(params=["redis", "nats", pytest.param("rabbitmq", marks=pytest.mark.soak)])
 def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[OwnServer, Broker]]:
     kind: str = request.param
     assert kind in STANDARD

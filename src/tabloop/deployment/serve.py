@@ -38,7 +38,7 @@ _CHILD_ENVIRON = {
 }
 #: Have glibc ask for large pages for what is larger than one: a forest is read crosswise, and with small ones
 #: the processor looks up where each of them lies again and again.
-_LARGE_PAGES = "glibc.malloc.hugetlb=1"
+LARGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def serve(
         )
         told = shared | {"socket_fd": listener.fileno()}
         # of two values of one tunable the last counts: what is set for all processes
-        tunables = ":".join(filter(None, [_LARGE_PAGES, os.environ.get("GLIBC_TUNABLES")]))
+        tunables = ":".join(filter(None, [LARGE_PAGES, os.environ.get("GLIBC_TUNABLES")]))
         answering = [
             Child(
                 f"worker {number}",
