@@ -49,8 +49,8 @@ from benchmarks.servers import (
 from benchmarks.streaming import answers, broker_rate
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project, load_project
-from tabloop.deployment.serve import LARGE_PAGES
 from tabloop.config.streaming import StreamConfig
+from tabloop.deployment.serve import LARGE_PAGES
 from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.scoring_service import load_service
 from tabloop.streaming.simulation.load_simulator import LoadSimulator
@@ -151,7 +151,8 @@ def main() -> None:
     options = parser.parse_args()
     if "GLIBC_TUNABLES" not in os.environ:  # the limit, too, has the large pages that workers get
         os.environ["GLIBC_TUNABLES"] = LARGE_PAGES
-        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.limits", *sys.argv[1:]])
+        again = [sys.executable, "-m", "benchmarks.limits", *sys.argv[1:]]
+        os.execv(sys.executable, again)  # noqa: S606 - this program, once more
     if options.quick:
         options.seconds, options.repeats = 2.0, 3
     console = Console(width=160)
