@@ -61,7 +61,7 @@ def few_drift_windows() -> Iterator[None]:
     """Play a twentieth of the windows through for a run's table of drift alarms, and few rows of few for limits.
 
     They would take more than half of a small training or release. `tests/drift` takes all of them, and so do
-    the processes that tests start. Quantisation is timed for its least three rounds.
+    the processes that tests start. Quantisation is timed for its least rounds.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tabloop.drift.operating_table._QUIET_WINDOWS", 100)
