@@ -55,7 +55,7 @@ def batches(rows: ScoredRows, start: int, stop: int, size: int) -> Iterator[Scor
 
 
 @pytest.mark.examples
-@settings(max_examples=settings.default.max_examples // 4, deadline=None)
+@settings(max_examples=settings().max_examples // 4, deadline=None)
 @given(cuts=st.lists(st.integers(0, 1550), max_size=8), size=st.integers(40, 2000), rest=st.integers(0, 1550))
 def test_any_pieces_say_what_the_whole_says(
     rows: ScoredRows, follower: DriftFollower, windowed: WindowedDriftTest, whole: str,
