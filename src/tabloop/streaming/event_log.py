@@ -13,11 +13,11 @@ import msgspec
 
 from tabloop.artifacts.prediction_log.folder import LIVE_NAME
 from tabloop.artifacts.prediction_log.lines import ID_SLICE
-from tabloop.artifacts.prediction_log.live import WrittenRange
 from tabloop.artifacts.prediction_log.parts import LogPosition, walk_parts
 from tabloop.artifacts.prediction_log.reader import PredictionLogReader
 from tabloop.artifacts.prediction_log.rows import LogBatch, RowDecoder
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
+from tabloop.artifacts.prediction_log.written_range import WrittenRange
 from tabloop.inference.records.record_type import Record
 
 #: The number of latest events whose records are remembered.

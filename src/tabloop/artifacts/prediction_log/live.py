@@ -24,6 +24,7 @@ from tabloop.artifacts.prediction_log.folder import (
 )
 from tabloop.artifacts.prediction_log.ids import PREFIX_CHARACTERS, TICKS_PER_MS, id_prefix, split_id
 from tabloop.artifacts.prediction_log.lines import LINE_START, id_of, is_whole
+from tabloop.artifacts.prediction_log.written_range import WrittenRange
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -60,22 +61,6 @@ class Batch(NamedTuple):
     first: str
     last: str
     n_rows: int
-
-
-class WrittenRange(NamedTuple):
-    """A stretch of a file that one writer wrote without a break.
-
-    Attributes
-    ----------
-    file : tuple of int
-        Device and inode of the file.
-    start, end : int
-        Where the stretch begins, and where it ends.
-    """
-
-    file: tuple[int, int]
-    start: int
-    end: int
 
 
 class LiveLog:

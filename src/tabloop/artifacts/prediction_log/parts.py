@@ -19,7 +19,7 @@ from tabloop.artifacts.prediction_log.folder import (
     writers_held_off,
 )
 from tabloop.artifacts.prediction_log.lines import ID_SLICE, LINE_START
-from tabloop.artifacts.prediction_log.live import WrittenRange
+from tabloop.artifacts.prediction_log.written_range import WrittenRange
 from tabloop.errors import ArtifactMissingError
 
 _CHUNK_BYTES = 1 << 20

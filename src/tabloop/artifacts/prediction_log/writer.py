@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from tabloop.artifacts.prediction_log.group_commit import GroupCommit
 from tabloop.artifacts.prediction_log.ids import PREFIX_CHARACTERS, PredictionIds, split_id
 from tabloop.artifacts.prediction_log.lines import LineEncoder, utc_text
-from tabloop.artifacts.prediction_log.live import Batch, LiveLog, RolledForwardError, WrittenRange
+from tabloop.artifacts.prediction_log.live import Batch, LiveLog, RolledForwardError
 from tabloop.artifacts.prediction_log.upkeep import Upkeep
+from tabloop.artifacts.prediction_log.written_range import WrittenRange
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.errors import ArtifactError, LogUnwritableError
 
