@@ -22,7 +22,7 @@ from tabloop.contract.checks.record import (
     rule_holds,
     shown_text,
 )
-from tabloop.contract.checks.strict_json import RepeatedKeysObject, read_json
+from tabloop.contract.checks.strict_json import read_json
 from tabloop.contract.columns import Reader, RecordValue, TextLikeColumn, TimestampColumn
 from tabloop.contract.contract import Contract
 from tabloop.contract.formula_inputs import input_of_values
@@ -33,9 +33,9 @@ from tabloop.errors import (
     MalformedBodyError,
     RecordError,
     RecordProblem,
-    TooManyRecordsError,
 )
 from tabloop.inference.records.graph_inputs import GraphInputs
+from tabloop.inference.records.listed_records import kind_of, listed_records
 from tabloop.inference.records.plain_rules import plain_comparisons
 from tabloop.inference.records.record_type import Record, RecordField, make_record_type, record_fields
 
@@ -343,15 +343,15 @@ class RecordCodec:
     def _explain_record(self, body: bytes) -> Record:
         value = read_json(body)
         if not isinstance(value, dict):
-            raise MalformedBodyError(f"got {_kind(value)}, expected an object of columns")
+            raise MalformedBodyError(f"got {kind_of(value)}, expected an object of columns")
         return self.record_of(value)
 
     def _explain_records(self, body: bytes) -> list[Record]:
         value = read_json(body)
-        given = self._listed(value)
+        given = listed_records(value, self._max_records)
         unknown = [name for name in value if name != "records"]
         problems = [
-            RecordProblem(None, shown_text(name), "unknown", _kind(value[name]), "records alone")
+            RecordProblem(None, shown_text(name), "unknown", kind_of(value[name]), "records alone")
             for name in unknown[:MAX_PROBLEMS]
         ]
         return self._checked(given, problems, len(unknown))
@@ -370,26 +370,6 @@ class RecordCodec:
             raise RecordError(problems, n_problems)
         return records
 
-    def _listed(self, value: Any) -> list[Any]:
-        """Take the list out of a body, or say why there is none."""
-        expected = 'expected {"records": [...]}'
-        if not isinstance(value, dict):
-            raise MalformedBodyError(f"got {_kind(value)}, {expected}")
-        if isinstance(value, RepeatedKeysObject):
-            raise MalformedBodyError(f"{shown_text(value.repeated[0])!r} stands there twice, {expected}")
-        if "records" not in value:
-            raise MalformedBodyError(f"records is missing, {expected}")
-        records = value["records"]
-        if not isinstance(records, list):
-            raise MalformedBodyError(f"records is {_kind(records)}, {expected}")
-        if not records:
-            raise MalformedBodyError("records is empty, expected at least one record")
-        if len(records) > self._max_records:
-            raise TooManyRecordsError(
-                f"got {len(records)} records, expected at most {self._max_records}: send several requests"
-            )
-        return records
-
 
 def _is_valid(text: str | None, read: Reader, known: set[str | None]) -> bool:
     """Tell whether a text is valid as it is; note it where there is room."""
@@ -398,20 +378,3 @@ def _is_valid(text: str | None, read: Reader, known: set[str | None]) -> bool:
     if len(known) < _MOST_KNOWN_TEXTS:
         known.add(text)
     return True
-
-
-def _kind(value: Any) -> str:
-    """Name the kind of a JSON value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return "a text"
-        case int() | float():
-            return "a number"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
