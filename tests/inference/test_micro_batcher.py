@@ -24,10 +24,11 @@ def same(rows: Rows, scored: Scored) -> Scored:
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=40),
     max_batch_rows=st.integers(1, 20),
     thread_rows=st.sampled_from([None, 1, 5, 20]),
+    threads=st.sampled_from([1, 2, 3]),
     alone=st.booleans(),
 )
 def test_everybody_gets_their_own_answers(
-    sizes: list[int], max_batch_rows: int, thread_rows: int | None, alone: bool
+    sizes: list[int], max_batch_rows: int, thread_rows: int | None, threads: int, alone: bool
 ) -> None:
     batches: list[int] = []
 
@@ -37,8 +38,9 @@ def test_everybody_gets_their_own_answers(
 
     async def main() -> list[list[tuple[int, int]]]:
         batcher = MicroBatcher(
-            score, same, max_batch_rows=max_batch_rows, thread_rows=thread_rows, is_alone=lambda: alone
-        )
+            score, same, max_batch_rows=max_batch_rows, thread_rows=thread_rows, threads=threads,
+            is_alone=lambda: alone,
+        )  # fmt: skip
         asked = [[(n, i) for i in range(size)] for n, size in enumerate(sizes)]
         answers = await asyncio.gather(*(batcher.submit(rows) for rows in asked))
         assert batcher.waiting_rows == 0
@@ -172,6 +174,30 @@ def test_the_thread_goes_on_with_the_next_batch_while_the_loop_is_busy() -> None
         assert await asking == [0, 1, 2, 3]
 
     asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_parts_of_a_batch_are_scored_side_by_side_by_as_many_threads_as_there_may_be() -> None:
+    together, under_way, most = threading.Barrier(2), threading.Lock(), 0
+    scoring = 0
+
+    def score(rows: list[int]) -> list[int]:
+        nonlocal scoring, most
+        with under_way:
+            scoring += 1
+            most = max(most, scoring)
+        together.wait(10)  # the other one is scored meanwhile, or this breaks
+        with under_way:
+            scoring -= 1
+        return rows
+
+    async def main() -> None:
+        batcher: MicroBatcher[int, list[int], int] = MicroBatcher(
+            score, same, thread_rows=2, threads=2, max_batch_rows=2
+        )
+        assert await batcher.submit(list(range(16))) == list(range(16))
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert most == 2
 
 
 class Taken(list[int]):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
+from tabloop.cores import cpu_count
 from tabloop.deployment.descriptors import check_descriptors
 from tabloop.deployment.json_log import log_as_json
 from tabloop.deployment.state_folder import monitor_socket, open_state_folder
@@ -39,6 +40,10 @@ _CHILD_ENVIRON = {
 #: Have glibc ask for large pages for what is larger than one: a forest is read crosswise, and with small ones
 #: the processor looks up where each of them lies again and again.
 LARGE_PAGES = "glibc.malloc.hugetlb=1"
+
+#: A worker scores so many parts of a large batch side by side, where there are cores for it; around the model
+#: Python does a fifth of the work, and that on one core.
+_MOST_SCORING_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,10 @@ def serve(
             needed=False,
             longest_silence_s=_LONGEST_MONITOR_SILENCE_S,
         )
-        told = shared | {"socket_fd": listener.fileno()}
+        told = shared | {
+            "socket_fd": listener.fileno(),
+            "scoring_threads": max(1, min(cpu_count() // workers, _MOST_SCORING_THREADS)),
+        }
         # of two values of one tunable the last counts: what is set for all processes
         tunables = ":".join(filter(None, [LARGE_PAGES, os.environ.get("GLIBC_TUNABLES")]))
         answering = [

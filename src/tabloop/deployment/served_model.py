@@ -54,6 +54,8 @@ class ServedModel:
         Sizes of batches and of the queue.
     is_alone : callable, optional
         Tells whether there is one request only.
+    threads : int, default=1
+        Parts of large batches that are scored side by side.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ServedModel:
         log: PredictionLogWriter,
         config: ServingConfig,
         is_alone: Callable[[], bool] | None = None,
+        threads: int = 1,
     ) -> None:
         self.service = service
         self.description = description
@@ -72,6 +75,7 @@ class ServedModel:
             self._score,
             self._write_down,
             thread_rows=_THREAD_ROWS,
+            threads=threads,
             is_alone=is_alone,
             max_batch_rows=config.max_batch_rows,
             max_queue_rows=config.max_queue_rows,
@@ -123,6 +127,7 @@ def load_served_model(
     config: ServingConfig,
     log: PredictionLogWriter,
     is_alone: Callable[[], bool] | None = None,
+    threads: int = 1,
 ) -> ServedModel:
     """Load a run, check the hash of every file it serves, and have it score its self-test rows.
 
@@ -134,7 +139,7 @@ def load_served_model(
         If a file is not the recorded one, or the self-test comes out differently.
     """
     service = load_tested_service(run)
-    return ServedModel(service, _describe(run, service), log, config, is_alone)
+    return ServedModel(service, _describe(run, service), log, config, is_alone, threads)
 
 
 def _describe(run: RunFolder, service: ScoringService) -> Model:

@@ -59,7 +59,9 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
 
     def load(run: RunFolder) -> ServedModel:
-        return load_served_model(run, config, log, lambda: len(server.server_state.tasks) <= 1)
+        return load_served_model(
+            run, config, log, lambda: len(server.server_state.tasks) <= 1, settings.values["scoring_threads"]
+        )
 
     champion = ChampionFollower(RunStore(project.model_dir), load)
     monitor = MonitorClient(Path(settings.values["monitor_socket"]), absent=settings.values["monitor_absent"])

@@ -21,9 +21,9 @@ Given = TypeVar("Given")
 _TURNS_BEFORE_FLUSH = 2
 #: A coroutine submits a turn of the loop after its request was read, who puts rows in at once one earlier.
 _TURNS_AFTER_READING = 1
-#: So many batches are with the thread at once, one of which it scores: it goes on with the other at once,
+#: So many batches more than there are threads are with these: a thread goes on with the next one at once,
 #: where the loop would first finish what was scored and hold the interpreter meanwhile.
-_BATCHES_WITH_THREAD = 2
+_BATCHES_AHEAD = 1
 
 
 @dataclass
@@ -95,10 +95,12 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         it gives for a few rows of some ten microseconds each; large batches have one.
     finish : callable
         Takes the rows and what `score` gave, returns one answer for each row, in order. Runs on the event
-        loop; for a large batch while the next one is scored.
+        loop; for a large batch while others are scored.
     thread_rows : int, optional
-        From so many rows on, `score` runs in a thread of the batcher's own, one batch at a time, and the loop
-        stays free; by default never.
+        From so many rows on, `score` runs in a thread of the batcher's own, and the loop stays free; by
+        default never.
+    threads : int, default=1
+        So many such batches are scored side by side.
     is_alone : callable, optional
         Tells whether the caller of `submit` is the only one there is: then its rows are scored at once, not
         some turns of the loop later. By default nobody can tell.
@@ -122,6 +124,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         finish: Callable[[list[Row], Score], Sequence[Answer]],
         *,
         thread_rows: int | None = None,
+        threads: int = 1,
         is_alone: Callable[[], bool] | None = None,
         max_batch_rows: int = 256,
         max_queue_rows: int = 4096,
@@ -130,8 +133,9 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         self._finish = finish
         self._thread_rows = thread_rows
         self._is_alone = is_alone
-        self._thread: ThreadPoolExecutor | None = None
-        self._batches_with_thread = 0
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._batches_with_threads = 0
         self._max_batch_rows = max_batch_rows
         self._max_queue_rows = max_queue_rows
         self._waiting: deque[_Submission[Row, Answer]] = deque()
@@ -211,10 +215,11 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         return True
 
     def _may_flush(self) -> bool:
-        """Tell whether a batch can be made; while the thread scores one, only another that it takes."""
-        if not self._batches_with_thread or self._thread_rows is None:
+        """Tell whether a batch can be made; while a thread scores one, only another for the threads."""
+        if not self._batches_with_threads or self._thread_rows is None:
             return True
-        return self._waiting_rows >= self._thread_rows and self._batches_with_thread < _BATCHES_WITH_THREAD
+        most = self._threads + _BATCHES_AHEAD
+        return self._waiting_rows >= self._thread_rows and self._batches_with_threads < most
 
     def _flush_unless_others_come(self, turns: int) -> None:
         # who was answered together with others asks again together with them, as a rule
@@ -266,13 +271,13 @@ class MicroBatcher(Generic[Row, Score, Answer]):
                 self._answer(batch, together, scored)
 
     def _score_in_thread(self, batch: _Batch[Row, Answer], together: list[Row]) -> None:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="micro-batcher")
-        self._batches_with_thread += 1
-        scoring = asyncio.get_running_loop().run_in_executor(self._thread, self._score, together)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="micro-batcher")
+        self._batches_with_threads += 1
+        scoring = asyncio.get_running_loop().run_in_executor(self._pool, self._score, together)
 
         def scored(done: asyncio.Future[Score]) -> None:
-            self._batches_with_thread -= 1
+            self._batches_with_threads -= 1
             if self._waiting and not self._flush_is_due and self._may_flush():
                 self._flush_is_due = True
                 self._flush()
