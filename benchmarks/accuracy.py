@@ -45,13 +45,8 @@ from tabloop.training.pool import LocalEngine
 from tabloop.training.schedule import Follower
 from tabloop.training.task import Task, TaskOutcome, Workbench, run_task
 
-#: What is searched: a linear model, a forest and the boosters that FLAML tries, too.
-CANDIDATES = {
-    "logistic_regression": {},
-    "random_forest": {"n_estimators": 200},
-    "lightgbm": {},
-    "xgboost": {},
-}
+#: What is searched beside the candidates of the default run: the boosters that `tabloop init` names as well.
+BOOSTERS = ("lightgbm", "xgboost", "catboost")
 
 
 @dataclass(frozen=True)
@@ -126,9 +121,8 @@ def compare(name: str, seconds: float, folder: Path) -> list[Entry]:
         path = Path(place) / "table.csv"
         TABLES[name]().write_csv(path)
         parts = folder / f"{name}-train.parquet", folder / f"{name}-test.parquet"
-        search = {"training.candidates": CANDIDATES, "training.search": {"seconds": seconds}}
-        default = _kept(folder / f"{name}-default.json", _tabloop, path, {}, *parts)
-        found = _kept(folder / f"{name}-search-{seconds:g}.json", _tabloop, path, search, *parts)
+        default = _kept(folder / f"{name}-default.json", _tabloop, path, *parts)
+        found = _kept(folder / f"{name}-search-{seconds:g}.json", _tabloop, path, *parts, seconds)
         flaml = _kept(folder / f"{name}-flaml-{seconds:g}.json", _flaml, *parts, seconds)
     assert default.y == found.y == flaml.y
     y = np.asarray(default.y, dtype=np.int8)
@@ -165,12 +159,16 @@ def _cpu_s() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def _tabloop(path: Path, settings: dict[str, object], train_part: Path, test_part: Path) -> _Result:
+def _tabloop(path: Path, train_part: Path, test_part: Path, seconds: float | None = None) -> _Result:
     import joblib
 
     config = tl.init(path, target="target_", positive="1")
     folder = tempfile.mkdtemp(dir=path.parent)
-    config.update({"training.keep": "winner", "artifacts.model_dir": folder} | settings)
+    config.update({"training.keep": "winner", "artifacts.model_dir": folder})
+    if seconds is not None:
+        boosters: dict[str, Any] = {name: {} for name in BOOSTERS}
+        config["training.candidates"] = config["training.candidates"] | boosters
+        config["training.search"] = {"seconds": seconds}
     begun = _cpu_s()
     with (
         patch("tabloop.training.study.time", SimpleNamespace(monotonic=time.process_time)),

@@ -32,7 +32,10 @@ def training(search: Any, **candidates: Any) -> TrainingConfig:
             {"trials": 9, "candidates": ["svm"], "spaces": {"decision_tree": {}}},
             "'decision_tree' is not sear",
         ),
-        ({"trials": 9, "spaces": {"svm": {"c": [1.0, 2.0]}}}, "search.spaces.svm.c: 1.0: Extra inputs"),
+        (
+            {"trials": 9, "spaces": {"svm": {"c": [1.0, 2.0]}}},
+            r"search.spaces.svm.c: svm has no such setting, did you mean C\?",
+        ),
         ({"trials": 9, "spaces": {"svm": {"C": {"low": -1, "high": 2}}}}, r"svm.C: -1: .*greater than 0"),
         ({"trials": 9, "spaces": {"svm": {"C": {"low": 2, "high": 2}}}}, "got low 2 and high 2"),
         (
@@ -46,6 +49,27 @@ def training(search: Any, **candidates: Any) -> TrainingConfig:
 def test_a_search_that_cannot_be_is_refused_with_the_reason(search: Any, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         training(search)
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ({"c": [1.0, 2.0, 3.0]}, "svm has no such setting, did you mean C?"),
+        (
+            {"kind": ["svm", "decision_tree"]},
+            "svm has no such setting; known: C, gamma, max_rows, class_weight",
+        ),
+        ({"C": [-1.0, 1.0, -2.0]}, "-1.0, -2.0: Input should be greater than 0"),
+        ({"C": ["a", -1.0]}, "'a': Input should be a valid number; -1.0: Input should be greater than 0"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_said_once_however_many_values_are_tried(
+    space: Any, said: str
+) -> None:
+    with pytest.raises(ValidationError) as raised:
+        training({"trials": 9, "spaces": {"svm": space}})
+    (setting,) = space
+    assert re.findall(rf"search.spaces.svm.{setting}: (.*?) \[type", str(raised.value)) == [said]
 
 
 def test_a_candidate_without_a_space_stays_as_configured() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, StrictFloat, StrictInt, ValidationError, model_validator
 
 from tabloop.contract.section import Section
+from tabloop.errors import suggestion
 
 
 class SearchRange(Section):
@@ -159,15 +160,8 @@ def search_problems(search: SearchConfig, candidates: Mapping[str, Any]) -> list
     ]
     for name, space in spaces.items():
         for setting, dimension in space.items():
-            if said := _dimension_problem(dimension):
+            if said := _setting_problem(candidates[name], setting, dimension):
                 problems.append(f"search.spaces.{name}.{setting}: {said}")
-                continue
-            for value in ends_of(dimension):
-                try:
-                    with_values(candidates[name], {setting: value})
-                except ValidationError as error:
-                    said = error.errors()[0]["msg"]
-                    problems.append(f"search.spaces.{name}.{setting}: {value!r}: {said}")
     if not problems and not any(spaces.values()):
         problems.append("search: no candidate has a space; search.spaces gives one")
     if search.trials is not None and search.trials <= len(candidates):
@@ -176,6 +170,22 @@ def search_problems(search: SearchConfig, candidates: Mapping[str, Any]) -> list
             "are tried as configured first"
         )
     return problems
+
+
+def _setting_problem(candidate: Any, setting: str, dimension: Dimension) -> str:
+    """Say what is wrong with what is to be tried of a setting, once however many values there are."""
+    known = [name for name in type(candidate).model_fields if name != "kind"]
+    if candidate.kind != "estimator" and setting not in known:
+        return f"{candidate.kind} has no such setting{suggestion(setting, known)}"
+    if said := _dimension_problem(dimension):
+        return said
+    refused: dict[str, list[str]] = {}
+    for value in ends_of(dimension):
+        try:
+            with_values(candidate, {setting: value})
+        except ValidationError as error:
+            refused.setdefault(error.errors()[0]["msg"], []).append(repr(value))
+    return "; ".join(f"{', '.join(values)}: {said}" for said, values in refused.items())
 
 
 def _dimension_problem(dimension: Dimension) -> str:

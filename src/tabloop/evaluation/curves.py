@@ -17,6 +17,7 @@ from tabloop.artifacts.documents.evaluation import (
 from tabloop.statistics.effective_counts import count_effectively, share_interval
 from tabloop.statistics.intervals import exact_interval
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.statistics.scores import require_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +53,7 @@ def rate_curve(
     >>> [(point.threshold, point.true_positive_rate, point.precision) for point in curve]
     [(0.9, 0.5, 1.0), (0.7, 1.0, 1.0), (0.6, 1.0, 0.6666666666666666), (0.1, 1.0, 0.5)]
     """
+    require_scores(y_true, y_proba)
     order = np.argsort(-y_proba, kind="stable")
     scores, hits = y_proba[order], np.cumsum(y_true[order] == 1)
     ends = np.flatnonzero(np.append(np.diff(scores) != 0, True))
@@ -125,6 +127,7 @@ def reliability(
     Rows of equal probability stay in one bin, so there are fewer bins where few probabilities occur. Weights
     of `marks` weigh both; a bin whose rows all weigh nothing is left out.
     """
+    require_scores(y_true, y_proba)
     marks = marks or RowMarks()
     weights = np.ones(len(y_true)) if marks.weights is None else marks.weights
     edges = np.unique(np.quantile(y_proba, np.linspace(0, 1, _RELIABILITY_BINS + 1)))
@@ -149,6 +152,7 @@ def reliability(
 
 def score_histogram(y_true: NDArray[np.int8], y_proba: NDArray[np.float64]) -> ScoreHistogram:
     """Count rows, whatever they weigh, by probability and class, in 25 bins over [0, 1]."""
+    require_scores(y_true, y_proba)
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
     negative, positive = (np.histogram(y_proba[y_true == label], edges)[0] for label in (0, 1))
     return ScoreHistogram(
@@ -174,6 +178,7 @@ def confusion(
     >>> table.true_positive.per_1000, table.false_positive.rows
     (500.0, 0)
     """
+    require_scores(y_true, y_proba)
     decided, is_positive = y_proba >= threshold, y_true == 1
     marks = marks or RowMarks()
     weights = np.ones(len(y_true)) if marks.weights is None else marks.weights

@@ -17,6 +17,7 @@ from tabloop.statistics.figure_intervals import (
     mean_interval,
 )
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.statistics.scores import require_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,7 @@ def bounded_figures(
     >>> [f"{name} {figure.value:.4f}" for name, figure in figures.items()]
     ['average_precision 1.0000', 'f1 0.8000', 'brier_score 0.1175', 'expected_calibration_error 0.2750']
     """
+    require_scores(y_true, y_proba)
     decided, is_positive = y_proba >= threshold, y_true == 1
     if marks is not None and marks.count_differently:
         return _marked_figures(is_positive, y_proba, decided, marks)

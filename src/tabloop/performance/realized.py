@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 from tabloop.performance.estimate import PerformanceEstimate
 from tabloop.performance.figures import METRICS, PerformanceFigure
 from tabloop.statistics.intervals import exact_interval, roc_auc, roc_auc_interval
+from tabloop.statistics.scores import require_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,6 +103,7 @@ def measure_performance(
     """
     if not label.shape == y_proba.shape == decided.shape:
         raise ValueError(f"got shapes {label.shape}, {y_proba.shape} and {decided.shape}, expected one")
+    require_scores(label, y_proba)
     known = label != _UNKNOWN
     y, scores, positive = label[known] == 1, y_proba[known], decided[known]
     n, positives, predicted = len(y), int(y.sum()), int(positive.sum())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.statistics.scores import require_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +54,7 @@ def expected_calibration_error(
     >>> expected_calibration_error(np.array([0, 1]), np.array([0.25, 0.75]))
     0.25
     """
+    require_scores(y_true, y_proba)
     bins = _bins(y_proba, n_bins)
     proba, true = (y_proba, y_true) if weights is None else (weights * y_proba, weights * y_true)
     gaps = np.bincount(bins, weights=proba, minlength=n_bins) - np.bincount(
@@ -103,6 +105,7 @@ def calibration_error_interval(
     >>> low, round(high, 2)
     (0.0, 0.03)
     """
+    require_scores(y_true, y_proba)
     n = len(y_true)
     if n < 2:
         return 0.0, 1.0

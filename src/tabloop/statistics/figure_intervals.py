@@ -9,6 +9,7 @@ from scipy.special import expit, ndtri
 
 from tabloop.statistics.intervals import Interval, exact_interval
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.statistics.scores import require_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,6 +109,7 @@ def brier_score_interval(
     >>> [round(end, 3) for end in brier_score_interval(y, np.where(y == 1, 0.8, 0.3))]
     [0.06, 0.07]
     """
+    require_scores(y_true, y_proba)
     if len(y_true) < 2:
         return 0.0, 1.0
     errors = (y_proba - y_true) ** 2

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import betainccinv, betaincinv, expit, ndtri
 
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.statistics.scores import require_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +59,11 @@ def roc_auc(
         Labels, 0 or 1, both there, and scores; higher means more likely 1.
     weights : ndarray of float64, shape (n_rows,), optional
         How much each row counts.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN or the lengths differ.
 
     Examples
     --------
@@ -131,6 +137,7 @@ def _auc_influence(
     y_true: NDArray[np.int8], y_proba: NDArray[np.float64], weights: NDArray[np.float64] | None
 ) -> tuple[float, NDArray[np.float64]]:
     """Give the weighted ROC-AUC, and how much each row pulls at it."""
+    require_scores(y_true, y_proba)
     weights = np.ones(len(y_true)) if weights is None else weights
     _, place = np.unique(y_proba, return_inverse=True)
     influence = np.zeros(len(y_true))
@@ -225,6 +232,7 @@ def _auc_components(
     y_true: NDArray[np.int8], y_proba: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each positive, the share of negatives below it; for each negative, of positives above it."""
+    require_scores(y_true, y_proba)
     positive, negative = y_proba[y_true == 1], y_proba[y_true == 0]
     m, n = len(positive), len(negative)
     ranks = _average_ranks(np.concatenate([positive, negative]))

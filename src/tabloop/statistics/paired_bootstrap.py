@@ -9,6 +9,7 @@ import numpy as np
 
 from tabloop.statistics.intervals import roc_auc
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.statistics.scores import require_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +101,7 @@ def compare_paired(
     Raises
     ------
     ValueError
-        If a class is missing.
+        If a class is missing, a score is NaN or the lengths differ.
 
     Notes
     -----
@@ -124,6 +125,7 @@ def compare_paired(
     >>> compare_paired(y, good, good).roc_auc.difference
     0.0
     """
+    require_scores(np.asarray(y_true), challenger, champion)
     positive = np.asarray(y_true) == 1
     if positive.all() or not positive.any():
         raise ValueError("one class only: nothing can be compared")

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from tabloop.artifacts.documents.benchmark import Figure, Quality
+from tabloop.statistics.scores import require_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -253,6 +254,7 @@ def _roc_auc(
     """Compute the ROC-AUC of all rows once and of every resample; ties count one half."""
     positive, negative = y_true == 1, y_true == 0
     m, n = int(positive.sum()), int(negative.sum())
+    require_scores(y_true, y_proba)
     ranks = stats.rankdata(y_proba)
     value = (ranks[positive].sum() - m * (m + 1) / 2) / (m * n)
     order = np.argsort(y_proba, kind="stable")
