@@ -63,6 +63,10 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), texts
 
 @settings(deadline=None, max_examples=60)  # each writes a log
 @example(rows=[({"%s": "%d"}, 0.5, "%")], run_id='100%s"\\%08x', threshold=0.5)
+@example(
+    rows=[({"crc32": "00000000"}, 0.5, None), ({"a": ',"crc32":"00000000"}\n'}, 0.5, ',"crc32":"00000000"}\n{')],
+    run_id="a b", threshold=0.5,
+)  # fmt: skip
 @given(
     rows=st.lists(
         st.tuples(st.dictionaries(texts, values, max_size=4), st.floats(0, 1), st.none() | texts), min_size=1

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from struct import pack
 from typing import NamedTuple
 
 #: A tick is 1/4096 ms: 48 bits of Unix milliseconds, then 12 bits of their fraction.
@@ -17,6 +18,9 @@ LARGEST_SEQUENCE = 2**32 - 1
 
 #: An id without its last 8 characters, which are the sequence number.
 PREFIX_CHARACTERS = 28
+
+#: From so many ids on, one text for all is written and split.
+_FEW = 16
 
 
 class PredictionId(NamedTuple):
@@ -67,6 +71,20 @@ def id_prefix(tick: int, writer: int) -> str:
     """
     # 48 bits of milliseconds, the version, 12 bits below a millisecond
     return f"{tick >> 28:08x}-{tick >> 12 & 0xFFFF:04x}-7{tick & 0xFFF:03x}-{_writer_text(writer)}"
+
+
+def id_texts(prefix: str, first: int, n_ids: int) -> list[str]:
+    """Write ids that follow each other, all with one prefix.
+
+    Examples
+    --------
+    >>> id_texts(id_prefix(0, 0), 9, 2)
+    ['00000000-0000-7000-8000-000000000009', '00000000-0000-7000-8000-00000000000a']
+    """
+    if n_ids < _FEW:
+        return [f"{prefix}{number:08x}" for number in range(first, first + n_ids)]
+    numbers = pack(f">{n_ids}I", *range(first, first + n_ids)).hex(" ", 4)
+    return f"{prefix}{numbers.replace(' ', f' {prefix}')}".split(" ")
 
 
 @lru_cache(maxsize=16)

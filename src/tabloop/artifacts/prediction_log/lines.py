@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import starmap
+from itertools import chain, repeat, starmap
+from struct import pack
 from typing import Any
 from zlib import crc32
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tabloop.config.prediction_log import PredictionLogConfig
 from tabloop.errors import ConfigError
@@ -31,11 +33,22 @@ _KEY_VARIABLE = "TABLOOP_LOG_KEY"
 _MIN_KEY_CHARACTERS = 16
 
 
-class _Body(msgspec.Struct, gc=False, omit_defaults=True):
+class _Line(msgspec.Struct, gc=False, tag_field="v", tag=FORMAT_VERSION):
+    prediction_id: str
+    time: str
+    run_id: str
+    threshold: float
     features: Any
     probability: float
     label: int
-    event_id: str | None = None
+    event_id: str | UnsetType
+    crc32: str = "00000000"
+
+
+#: How a line ends before its checksum is known; within a text the quotes would be escaped.
+_UNCHECKED = b',"crc32":"00000000"}\n'
+#: Stands between two checksums; a blank stands between two lines' ends.
+_BETWEEN_SUMS = '"}\n ,"crc32":"'
 
 
 class LineEncoder:
@@ -58,64 +71,65 @@ class LineEncoder:
         encoder = msgspec.json.Encoder()
         self._encode: Callable[[Any], bytes] = encoder.encode
         self._encode_lines: Callable[[Any], bytes] = encoder.encode_lines
-        self._named, self._named_for = b"", ("", float("nan"))
         self._omit = config.omit
         self._hash = config.hash
         self._key = _read_key(config, os.environ if environ is None else environ) if config.hash else b""
 
-    def bodies(
+    def public(self, records: Sequence[Any]) -> Sequence[Any]:
+        """Give records as the log may hold them: without columns that are left out, with hashes of others."""
+        if self._omit or self._hash:
+            return [self._without_private(record) for record in records]
+        return records
+
+    def lines(
         self,
+        ids: Sequence[str],
         records: Sequence[Any],
         probability: Sequence[float],
         label: Sequence[int],
         event_ids: Sequence[str | None] | None,
-    ) -> list[bytes]:
-        """Write what of each line does not depend on its id.
+        *,
+        time: str,
+        run_id: str,
+        threshold: float,
+    ) -> bytes:
+        """Write the lines of a batch.
 
         Parameters
         ----------
+        ids : sequence of str
+            The id of each row.
         records : sequence of msgspec.Struct or dict
-            Features of the rows, encoded by column name.
+            Features of the rows as `public` gives them, encoded by column name.
         probability, label : sequence
             The probability and the decision of each row.
         event_ids : sequence of str or None, optional
             The event that each row answers, where there is one.
-        """
-        if self._omit or self._hash:
-            records = [self._without_private(record) for record in records]
-        of_events = () if event_ids is None else (event_ids,)
-        rows = zip(records, probability, label, *of_events, strict=True)
-        # within a text a line end is written as `\n`: those that are found stand between two lines
-        written = self._encode_lines(list(starmap(_Body, rows)))
-        return written[1:-2].split(b"}\n{") if written else []
-
-    def lines(
-        self, bodies: list[bytes], prefix: str, first: int, time: str, run_id: str, threshold: float
-    ) -> bytes:
-        """Finish the lines of a batch.
-
-        Parameters
-        ----------
-        bodies : list of bytes
-            The rows as `bodies` wrote them.
-        prefix : str
-            The first 28 characters of the ids.
-        first : int
-            The sequence number of the first row.
         time : str
             When they were logged; see `utc_text`.
         run_id : str
             The run that answered.
         threshold : float
             The decision threshold of that run.
+
+        Raises
+        ------
+        ValueError
+            If the sequences differ in length.
         """
-        if (run_id, threshold) != self._named_for:
-            self._named = self._encode({"run_id": run_id, "threshold": threshold})[1:-1].replace(b"%", b"%%")
-            self._named_for = (run_id, threshold)
-        named = self._named
-        start = b'%b%b%%08x","time":"%b",%b,' % (LINE_START, prefix.encode(), time.encode(), named)
-        lines = [start % sequence + body for sequence, body in enumerate(bodies, first)]
-        return b"".join([b'%b,"crc32":"%08x"}\n' % (line, crc32(line)) for line in lines])
+        n_rows = len(ids)
+        events = [UNSET] * n_rows if event_ids is None else list(map(_given, event_ids))
+        constant = (repeat(time, n_rows), repeat(run_id, n_rows), repeat(threshold, n_rows))
+        rows = list(starmap(_Line, zip(ids, *constant, records, probability, label, events, strict=True)))
+        if n_rows == 1:
+            line = self._encode(rows[0])[:-CHECKSUM_BYTES]
+            return b'%b,"crc32":"%08x"}\n' % (line, crc32(line))
+        # one call of the encoder for all; what stands between two ends of lines is what a checksum is of
+        lines = self._encode_lines(rows).split(_UNCHECKED)
+        lines.pop()
+        sums = pack(f">{len(lines)}I", *map(crc32, lines)).hex(" ", 4)
+        ends = f',"crc32":"{sums.replace(" ", _BETWEEN_SUMS)}"}}\n'.encode().split(b" ")
+        return b"".join(chain.from_iterable(zip(lines, ends, strict=True)))
 
     def _without_private(self, record: Any) -> dict[str, Any]:
         values = dict(msgspec.to_builtins(record))
@@ -126,6 +140,10 @@ class LineEncoder:
                 message = name.encode() + b"\0" + self._encode(values[name])
                 values[name] = hashlib.blake2b(message, digest_size=16, key=self._key).hexdigest()
         return values
+
+
+def _given(event_id: str | None) -> str | UnsetType:
+    return UNSET if event_id is None else event_id
 
 
 def _read_key(config: PredictionLogConfig, environ: Mapping[str, str]) -> bytes:

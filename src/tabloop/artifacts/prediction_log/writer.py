@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tabloop.artifacts.prediction_log.group_commit import GroupCommit
-from tabloop.artifacts.prediction_log.ids import PREFIX_CHARACTERS, PredictionIds, split_id
+from tabloop.artifacts.prediction_log.ids import PREFIX_CHARACTERS, PredictionIds, id_texts, split_id
 from tabloop.artifacts.prediction_log.lines import LineEncoder, utc_text
 from tabloop.artifacts.prediction_log.live import Batch, LiveLog, RolledForwardError
 from tabloop.artifacts.prediction_log.upkeep import Upkeep
@@ -177,21 +177,22 @@ class PredictionLogWriter:
         TypeError
             If a record holds what JSON does not have.
         """
-        bodies = self._encoder.bodies(records, _plain(probability), _plain(label), event_ids)
-        n_rows = len(bodies)
-        if n_rows == 0:
+        records, probability, label = self._encoder.public(records), _plain(probability), _plain(label)
+        n_rows = len(records)
+        if n_rows == 0 and len(probability) == 0 and len(label) == 0:
             return Appended([], True, 0)
-        prefix, first = "", 0
+        ids: list[str] = []
 
         def stamp(newest: str) -> Batch:
-            nonlocal prefix, first
+            nonlocal ids
             is_foreign = newest != "" and newest[:PREFIX_CHARACTERS] != self._newest_prefix
             after_tick = split_id(newest).tick if is_foreign else 0  # after our own these come anyway
-            prefix, first = self._ids.begin(n_rows, after_tick)
+            ids = id_texts(*self._ids.begin(n_rows, after_tick), n_rows)
             content = self._encoder.lines(
-                bodies, prefix, first, utc_text(self._clock_ns()), run_id, threshold
-            )
-            return Batch(content, f"{prefix}{first:08x}", f"{prefix}{first + n_rows - 1:08x}", n_rows)
+                ids, records, probability, label, event_ids,
+                time=utc_text(self._clock_ns()), run_id=run_id, threshold=threshold,
+            )  # fmt: skip
+            return Batch(content, ids[0], ids[-1], n_rows)
 
         with self._mutex:
             if self._state != "open":
@@ -209,16 +210,14 @@ class PredictionLogWriter:
                     self._ids.renew()  # some of these numbers may be in the file
                 if self.refuses_when_unwritable:
                     raise LogUnwritableError(f"{self._live.path}: {self.problem}") from error
-                if not prefix:
-                    prefix, first = self._ids.begin(n_rows)
-                return Appended(_ids(prefix, first, n_rows), False, 0)
+                return Appended(ids or id_texts(*self._ids.begin(n_rows), n_rows), False, 0)
             except BaseException:
                 self._ids.renew()  # an interrupt may have come after the write
                 raise
             self._ids.confirm(n_rows)
-            self._newest_prefix = prefix
+            self._newest_prefix = ids[0][:PREFIX_CHARACTERS]
             ticket = self._commits.give_ticket() if self._config.durability == "power" else 0
-        return Appended(_ids(prefix, first, n_rows), True, ticket)
+        return Appended(ids, True, ticket)
 
     @property
     def written(self) -> WrittenRange:
@@ -378,10 +377,6 @@ class PredictionLogWriter:
 def _plain(values: Any) -> Any:
     """Turn an array into plain numbers."""
     return values.tolist() if hasattr(values, "tolist") else values
-
-
-def _ids(prefix: str, first: int, n_rows: int) -> list[str]:
-    return [f"{prefix}{sequence:08x}" for sequence in range(first, first + n_rows)]
 
 
 _WRITERS: weakref.WeakSet[PredictionLogWriter] = weakref.WeakSet()
