@@ -177,9 +177,9 @@ class PredictionLogWriter:
         TypeError
             If a record holds what JSON does not have.
         """
-        records, probability, label = self._encoder.public(records), _plain(probability), _plain(label)
+        rows = (self._encoder.public(records), _plain(probability), _plain(label), event_ids)
         n_rows = len(records)
-        if n_rows == 0 and len(probability) == 0 and len(label) == 0:
+        if n_rows == 0 and len(rows[1]) == len(rows[2]) == 0:
             return Appended([], True, 0)
         ids: list[str] = []
 
@@ -189,9 +189,8 @@ class PredictionLogWriter:
             after_tick = split_id(newest).tick if is_foreign else 0  # after our own these come anyway
             ids = id_texts(*self._ids.begin(n_rows, after_tick), n_rows)
             content = self._encoder.lines(
-                ids, records, probability, label, event_ids,
-                time=utc_text(self._clock_ns()), run_id=run_id, threshold=threshold,
-            )  # fmt: skip
+                ids, *rows, time=utc_text(self._clock_ns()), run_id=run_id, threshold=threshold
+            )
             return Batch(content, ids[0], ids[-1], n_rows)
 
         with self._mutex:
