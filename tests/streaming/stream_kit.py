@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from tabloop.config.streaming import StreamConfig
-from tabloop.inference.records.codec import RecordCodec
 from tabloop.inference.records.record_type import Record
 from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.broker_address import address_of
@@ -272,11 +273,11 @@ class SlowService(ScoringService):
     pause_s: float = 0.0
     calls: list[tuple[float, float]] = field(default_factory=list)
 
-    def decide_records(self, codec: RecordCodec, records: Sequence[Record]) -> tuple[list[float], list[int]]:
+    def score(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
         began_s = time.monotonic()
         time.sleep(self.pause_s)
         self.calls.append((began_s, time.monotonic()))
-        return [0.5] * len(records), [0] * len(records)
+        return np.full(len(next(iter(feed.values()))), 0.5)
 
 
 def slow(service: ScoringService, pause_s: float) -> SlowService:

@@ -107,7 +107,18 @@ class Predictor:
 
     def predict_all(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Give all that the graph puts out of each row, shape (n_rows, width); see `predict`."""
-        feed = self._feed(columns)
+        return self._run_in_chunks(self._feed(columns))
+
+    def run(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Score what `RecordCodec.feed_of` gives of at least one record, unchecked.
+
+        Returns
+        -------
+        probability : ndarray of float64, shape (n_rows,)
+        """
+        return self._run_in_chunks(feed)[:, 0]
+
+    def _run_in_chunks(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
         n_rows = len(next(iter(feed.values())))
         if n_rows <= CHUNK_ROWS:
             return self._run(feed) if n_rows else np.empty((0, 1))
@@ -119,15 +130,6 @@ class Predictor:
             return np.concatenate([self._run(chunk) for chunk in chunks])
         with ThreadPoolExecutor(self._calls) as pool:
             return np.concatenate(list(pool.map(self._run, chunks)))
-
-    def run(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-        """Score what `RecordCodec.feed_of` gives of at most `CHUNK_ROWS` records, unchecked.
-
-        Returns
-        -------
-        probability : ndarray of float64, shape (n_rows,)
-        """
-        return self._run(feed)[:, 0]
 
     def _run(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
         found: NDArray[np.float64] = self._run_session(self._outputs, feed, None)[0]

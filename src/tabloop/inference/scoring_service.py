@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from tabloop.artifacts.run import RunFolder
 from tabloop.contract.contract import Contract
 from tabloop.cores import cpu_count
 from tabloop.errors import ArtifactError, HashMismatchError
-from tabloop.inference.predictor import CHUNK_ROWS, Predictor
+from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import input_types
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: The self-test may differ by no more than the exact export does.
 SELF_TEST_TOLERANCE = 2e-6
 _LEAST_ROWS_A_THREAD = 1024
+
+#: Probabilities and labels of some rows.
+PlainDecisions: TypeAlias = tuple[list[float], list[int]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class ScoringService:
         """
         return self._decided(self.predictor.predict(columns))
 
-    def decide_records(self, codec: RecordCodec, records: Sequence[Record]) -> tuple[list[float], list[int]]:
+    def decide_records(self, codec: RecordCodec, records: Sequence[Record]) -> PlainDecisions:
         """Score records and decide on each; see `decide`.
 
         Parameters
@@ -96,10 +99,14 @@ class ScoringService:
         probability, label : list of float, list of int
             Plain numbers: who decides on records writes them as text.
         """
-        if len(records) > CHUNK_ROWS:
-            scores = self.predictor.predict(codec.columns_of(records))
-        else:
-            scores = self.predictor.run(codec.feed_of(records))
+        return self.plain_decisions(self.score(codec.feed_of(records)))
+
+    def score(self, feed: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Give the probability of each row of what `RecordCodec.feed_of` gave; does nothing else."""
+        return self.predictor.run(feed)
+
+    def plain_decisions(self, scores: NDArray[np.float64]) -> PlainDecisions:
+        """Decide on what `score` gave; see `decide_records`."""
         probability, threshold = scores.tolist(), self.threshold
         return probability, [1 if each >= threshold else 0 for each in probability]
 

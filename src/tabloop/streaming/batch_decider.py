@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tabloop.config.streaming import StreamConfig
 from tabloop.errors import InvalidEventsError
@@ -21,6 +21,10 @@ from tabloop.streaming.invalid_limit import InvalidLimit
 from tabloop.streaming.live_service import LiveService
 from tabloop.streaming.ports import DecisionSink, Entry, EventSource
 from tabloop.streaming.stream_report import StreamMeter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LOGGER = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -42,8 +46,8 @@ class ScoredBatch:
         Decisions that others logged and may not have published.
     scored : list of Event
         Those that the model decided now.
-    decided : tuple of list of float and list of int, or None
-        Probabilities and labels of `scored`, in the same order.
+    scores : ndarray of float64, shape (n_scored,), or None
+        What the model said of `scored`, in the same order.
     too_many : InvalidEventsError or None
         Raised once the valid events are decided.
     claim : asyncio.Future or None
@@ -56,7 +60,7 @@ class ScoredBatch:
     events: list[Event]
     logged: dict[str, LoggedDecision] = field(default_factory=dict)
     scored: list[Event] = field(default_factory=list)
-    decided: tuple[list[float], list[int]] | None = None
+    scores: NDArray[np.float64] | None = None
     too_many: InvalidEventsError | None = None
     claim: asyncio.Future[None] | None = None
 
@@ -192,7 +196,11 @@ class BatchDecider:
         batch.scored = [first[name] for name in fresh if name not in batch.logged]
         self._note_conflicts(batch, first)
         if batch.scored:
-            batch.decided = await _in_thread(self._scoring, self._score, batch)
+            # the thread has the model to do alone: while it does something else, no core does the model
+            feed = batch.codec.records.feed_of([event.record for event in batch.scored])
+            started_s, batch.scores = await _in_thread(self._scoring, _run, batch.service, feed)
+            arrived_s = [event.delivery.arrived_s for event in batch.scored]
+            self._meter.note_scored(batch.service.run_id, arrived_s, started_s)
 
     def _note_conflicts(self, batch: ScoredBatch, first: dict[str, Event]) -> None:
         """Count events whose id was decided with another record, and say so."""
@@ -215,14 +223,6 @@ class BatchDecider:
                 len(conflicts), conflicts[0].event_id, conflicts[0].delivery.position or "no position",
             )  # fmt: skip
 
-    def _score(self, batch: ScoredBatch) -> tuple[list[float], list[int]]:
-        started_s = perf_counter()
-        records = [event.record for event in batch.scored]
-        decided = batch.service.decide_records(batch.codec.records, records)
-        arrived_s = [event.delivery.arrived_s for event in batch.scored]
-        self._meter.note_scored(batch.service.run_id, arrived_s, started_s)
-        return decided
-
     async def _publish(self, batch: ScoredBatch) -> int:
         """Log what was scored and write what the sink does not have; give how many of it were new."""
         entries = [_entry(batch.codec, name, decision) for name, decision in batch.logged.items()]
@@ -237,9 +237,9 @@ class BatchDecider:
         return written
 
     def _log_and_encode(self, batch: ScoredBatch) -> list[Entry]:
-        assert batch.decided is not None  # noqa: S101 - there is one for each scored event
+        assert batch.scores is not None  # noqa: S101 - there is one for each scored event
         service, names = batch.service, [event.event_id for event in batch.scored]
-        probability, label = batch.decided
+        probability, label = service.plain_decisions(batch.scores)
         ids = self._log.append(
             [event.record for event in batch.scored], probability, label,
             run_id=service.run_id, threshold=service.threshold, event_ids=names,
@@ -254,6 +254,12 @@ class BatchDecider:
         for delivery in deliveries:
             delivery.is_settled = True
         self._meter.note_settled([delivery.arrived_s for delivery in deliveries])
+
+
+def _run(service: ScoringService, feed: dict[str, NDArray[Any]]) -> tuple[float, NDArray[np.float64]]:
+    """Score; give also when that began."""
+    started_s = perf_counter()
+    return started_s, service.score(feed)
 
 
 async def _in_thread(pool: ThreadPoolExecutor, function: Callable[..., _Answer], *arguments: Any) -> _Answer:
