@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -46,14 +47,14 @@ from benchmarks.servers import (
     uvicorn_app,
     worker_pid,
 )
-from benchmarks.streaming import answers, broker_rate
+from benchmarks.streaming import Consumed, answers, broker_rate, consumed
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project, load_project
 from tabloop.config.streaming import StreamConfig
 from tabloop.deployment.serve import LARGE_PAGES
 from tabloop.inference.records.codec import RecordCodec
-from tabloop.inference.scoring_service import load_service
-from tabloop.streaming.simulation.load_simulator import LoadSimulator
+from tabloop.inference.scoring_service import ScoringService, load_service
+from tabloop.streaming.brokers.memory import MemoryDecisionSink, MemoryEventSource
 
 _BATCH_RECORDS = 1000
 _STREAM_ROWS = 256
@@ -246,31 +247,37 @@ def _batch(
 def _streams(
     figures: Figures, kernel: Kernel, rows: list[dict[str, Any]], repeats: int, n_events: int
 ) -> None:
-    config = StreamConfig(max_batch_rows=_STREAM_ROWS)
-    simulator = LoadSimulator(kernel.service, rows, config, seed=1)
     bodies = [
         json.dumps({"event_id": f"e{place}", "record": rows[place % len(rows)]}).encode()
         for place in range(n_events)
     ]
     for _ in range(repeats):
         row_s, row_cpu = kernel.row_s(_STREAM_ROWS, 1.0)
-        cpu = time.process_time()
-        rate = simulator.waiting(n_events).stream.throughput_rows_per_s
-        spent = (time.process_time() - cpu) / n_events
-        figures.add(
-            stream_kernel=1 / row_s, stream=rate, of_kernel_stream=rate * row_s,
-            of_kernel_stream_cpu=row_cpu / spent,
-        )  # fmt: skip
-        if answers("redis"):
-            cpu = time.process_time()
+        for name in ("stream", "redis"):
+            if name == "redis" and not answers(name):
+                continue
             with (
                 tempfile.TemporaryDirectory() as folder,
                 asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             ):
-                found = broker_rate("redis", kernel.service, bodies, _STREAM_ROWS, 1, Path(folder))
-                rate = runner.run(found)
-            spent = (time.process_time() - cpu) / n_events  # that of the events' producer is in it
-            figures.add(redis=rate, of_kernel_redis=rate * row_s, of_kernel_redis_cpu=row_cpu / spent)
+                ask = _in_process if name == "stream" else partial(broker_rate, name)
+                found = runner.run(ask(kernel.service, bodies, _STREAM_ROWS, 1, Path(folder)))
+            figures.add(
+                **{
+                    name: found.per_s, f"of_kernel_{name}": found.per_s * row_s,
+                    f"of_kernel_{name}_cpu": row_cpu / found.cpu_s,
+                }
+            )  # fmt: skip
+        figures.add(stream_kernel=1 / row_s)
+
+
+async def _in_process(
+    service: ScoringService, bodies: list[bytes], batch: int, workers: int, folder: Path
+) -> Consumed:
+    source, sink = MemoryEventSource(), MemoryDecisionSink()
+    await source.send(bodies)
+    config = StreamConfig(max_batch_rows=batch, workers=workers)
+    return await consumed(source, sink, config, service, len(bodies), folder)
 
 
 def _start(figures: Figures, folder: Path) -> None:

@@ -21,7 +21,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import msgspec
@@ -44,11 +44,19 @@ from tabloop.streaming.consumer import StreamConsumer, most_held_events
 from tabloop.streaming.event_log import EventLog
 from tabloop.streaming.live_service import FixedService
 from tabloop.streaming.open_broker import open_sink, open_source
+from tabloop.streaming.ports import DecisionSink, EventSource
 from tabloop.streaming.simulation.load_simulator import LoadSimulator
 from tabloop.streaming.simulation.saturation import find_highest_rate
 
 ROOT = Path(__file__).parents[1]
 PORTS = {"redis": 6379, "nats": 4222, "rabbitmq": 5672}
+
+
+class Consumed(NamedTuple):
+    """What it took to decide events; not what it took to produce them."""
+
+    per_s: float
+    cpu_s: float
 
 
 def prepare(folder: Path) -> Project:
@@ -93,8 +101,8 @@ def sklearn_rate(project: Project, frame: pl.DataFrame, n_rows: int) -> float:
 
 async def broker_rate(
     kind: str, service: ScoringService, bodies: list[bytes], batch: int, workers: int, folder: Path
-) -> float:
-    """Events per second through a real broker: read, check, score, log, publish, acknowledge."""
+) -> Consumed:
+    """Decide events through a real broker: read, check, score, log, publish, acknowledge."""
     name = f"tabloop-bench-{secrets.token_hex(4)}"
     names = {
         "redis": ({"stream": f"{name}.in", "dead_letters": f"{name}.dead"}, {"stream": f"{name}.out"}),
@@ -114,24 +122,32 @@ async def broker_rate(
     await producer.open()
     for start in range(0, len(bodies), 500):
         await producer.send(bodies[start : start + 500])
+    source = open_source(config.source, folder, held_events=most_held_events(config))
+    found = await consumed(source, open_sink(config.sink, folder), config, service, len(bodies), folder)
+    await producer.close()
+    await remove(kind, [*names[0].values(), *names[1].values()])
+    return found
+
+
+async def consumed(
+    source: EventSource, sink: DecisionSink, config: StreamConfig, service: ScoringService, n_rows: int,
+    folder: Path,
+) -> Consumed:  # fmt: skip
+    """Decide events that are in a source already."""
     with PredictionLogWriter(folder, PredictionLogConfig()) as writer:
-        consumer = StreamConsumer(
-            open_source(config.source, folder, held_events=most_held_events(config)),
-            open_sink(config.sink, folder),
-            FixedService(service),
-            EventLog(folder, writer, run_id=service.run_id, columns=tuple(service.contract.columns)),
-            config,
-        )
+        columns = tuple(service.contract.columns)
+        log = EventLog(folder, writer, run_id=service.run_id, columns=columns)
+        consumer = StreamConsumer(source, sink, FixedService(service), log, config)
         stop = asyncio.Event()
+        cpu_s = time.process_time()
         running = asyncio.create_task(consumer.run(stop))
-        while consumer.meter.decided < len(bodies) and not running.done():
+        while consumer.meter.decided < n_rows and not running.done():
             await asyncio.sleep(0.02)
         stop.set()
         report = await running
-    assert report.decided == len(bodies)
-    await producer.close()
-    await remove(kind, [*names[0].values(), *names[1].values()])
-    return report.throughput_rows_per_s
+        cpu_s = time.process_time() - cpu_s
+    assert report.decided == n_rows
+    return Consumed(report.throughput_rows_per_s, cpu_s / n_rows)
 
 
 async def remove(kind: str, names: list[str]) -> None:
@@ -184,8 +200,8 @@ def measure(project: Project, brokers: list[str], *, rounds: int, n_rows: int, b
                 tempfile.TemporaryDirectory() as folder,
                 asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
             ):
-                rate = runner.run(broker_rate(kind, service, bodies, batch, 1, Path(folder)))
-            rates[kind].append(rate)
+                found = runner.run(broker_rate(kind, service, bodies, batch, 1, Path(folder)))
+            rates[kind].append(found.per_s)
     capacity = statistics.median(rates["in process"])
     highest = find_highest_rate(simulator, limit_ms=250.0, capacity_rows_per_s=capacity)
     half = (highest.rate_rows_per_s or 0.0) / 2
