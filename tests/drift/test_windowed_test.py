@@ -156,6 +156,19 @@ def test_the_same_again_is_the_same(population: Population, reference: DriftRefe
     assert reports[0] == reports[1]
 
 
+@pytest.mark.parametrize("threads", [2, 5])
+def test_the_limits_do_not_depend_on_the_number_of_threads(reference: DriftReference, threads: int) -> None:
+    config = CONFIG.model_copy(update={"segments": reference.category_features[:1]})
+    alone, shared = WindowedDriftTest(reference, config), WindowedDriftTest(reference, config)
+    alone.prepare((60, 300))
+    shared.prepare((60, 300), threads=threads)
+    for size in (60, 300):
+        one, other = alone.limits_for(size), shared.limits_for(size)
+        assert one.limit == other.limit
+        assert np.array_equal(one.units, other.units)
+        assert np.array_equal(one.ratios, other.ratios)
+
+
 def test_limits_tighten_as_the_budget_grows(reference: DriftReference) -> None:
     limits = [
         WindowedDriftTest(

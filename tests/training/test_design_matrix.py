@@ -23,7 +23,7 @@ from tabloop.training.preprocessing import build_preprocessor
     ("kind", "sparse", "dtype"),
     [
         ("logistic_regression", True, np.float64),
-        ("svm", True, np.float64),
+        ("svm", False, np.float64),
         ("k_neighbors", False, np.float64),
         ("decision_tree", False, np.float32),
         ("random_forest", False, np.float32),
@@ -54,3 +54,20 @@ def test_each_kind_gets_the_layout_that_suits_it_and_the_figures_stay(
     np.testing.assert_allclose(
         scores_of(now, preprocessor.transform(features)), scores_of(as_before, expected), atol=1e-4
     )
+
+
+@pytest.mark.parametrize(("n_countries", "sparse"), [(2, False), (40, True)])
+def test_an_svm_gets_sparse_rows_only_where_most_values_are_zero(
+    contract: Contract, students: pl.DataFrame, n_countries: int, sparse: bool
+) -> None:
+    names = [f"{chr(65 + i // 26)}{chr(65 + i % 26)}" for i in range(n_countries)]
+    countries = pl.Series("student_country", [names[i % n_countries] for i in range(students.height)])
+    students = students.with_columns(countries)
+    features, y = feature_frame(contract, students), students["purchased"].to_numpy()
+    candidate: Any = TypeAdapter(Candidate).validate_python({"kind": "svm"})
+    preprocessor = build_preprocessor(
+        PreprocessingConfig(min_category_rows=1), contract, family_of(candidate)
+    )
+    matrix = fit_design_matrix(preprocessor, candidate, features, y)
+    held = np.count_nonzero(matrix.toarray() if issparse(matrix) else matrix) / np.prod(matrix.shape)
+    assert (held < 0.5) == sparse == issparse(matrix)

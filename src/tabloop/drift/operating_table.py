@@ -23,6 +23,7 @@ from scipy.special import betaincinv
 
 from tabloop.artifacts.documents.drift_operating_table import DriftOperatingTable, PlantedShift
 from tabloop.config.monitoring import MonitoringConfig
+from tabloop.cores import cpu_count
 from tabloop.drift.cells import CategoryCells, Cells
 from tabloop.drift.coded_reference import count_cells
 from tabloop.drift.reference import MISSING, DriftReference
@@ -106,7 +107,7 @@ def build_operating_table(
     drawn, rows = _bootstrapped(reference, rng.integers(0, reference.n_rows, reference.n_rows))
     sizes = tuple(s for s in WINDOW_SIZES if config.drift_min_samples <= s <= reference.n_rows)
     test = WindowedDriftTest(drawn, config.model_copy(update={"segments": ()}), seed=seed)
-    test.prepare(sizes)
+    test.prepare(sizes, threads=cpu_count())
     coded = test.coded.encode(rows)
     planters = dict(_planters(drawn, rows, test, rng))
     n_features = coded.shape[1]
@@ -282,7 +283,7 @@ def _plant_in(
         return
     start, stop = int(offsets[plant.feature]), int(offsets[plant.feature + 1])
     rows = drawn[plant.windows]
-    codes = plant.codes if isinstance(plant.codes, int) else plant.codes[rows]
+    codes = plant.codes if isinstance(plant.codes, int) else plant.codes.take(rows)
     if plant.fraction < 1:
         codes = np.where(rng.random(rows.shape) < plant.fraction, codes, coded[rows, plant.feature])
     each = np.arange(len(rows))[:, None] * (stop - start) - start

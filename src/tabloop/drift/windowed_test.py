@@ -112,7 +112,7 @@ class WindowedDriftTest:
             self.prepare((size,))
         return self._limits[size]
 
-    def prepare(self, sizes: tuple[int, ...]) -> None:
+    def prepare(self, sizes: tuple[int, ...], *, threads: int = 1) -> None:
         """Compute the limits of several sizes together, which takes less than one by one."""
         classes = tuple(dict.fromkeys(_size_class(size) for size in sizes))
         limits = calibrate_sizes(
@@ -121,6 +121,7 @@ class WindowedDriftTest:
             self.budget * _DISTANCES,
             least_rows=self.config.drift_min_samples,
             seed=self._seed,
+            threads=threads,
         )
         self._limits |= dict(zip(classes, limits, strict=True))
 

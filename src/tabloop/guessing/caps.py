@@ -48,13 +48,13 @@ def candidates_for(rows: int) -> dict[str, CappedCandidate]:
     if rows > _SMALL:
         svm["max_rows"] = 10_000
         why["svm"] = f"of {rows:,} rows; its time grows with the square of these"
-        forest |= {"n_estimators": 200, "max_samples": 10_000}
-        why["random_forest"] = f"fewer trees than the usual 400, each from 10,000 of {rows:,} rows"
+        forest |= {"n_estimators": 100, "min_samples_leaf": 5, "max_samples": 10_000}
+        why["random_forest"] = f"a quarter of the usual trees, each from 10,000 of {rows:,} rows"
     if rows > _MEDIUM:
         neighbours["max_rows"] = 20_000
         why["k_neighbors"] = f"of {rows:,} rows; each answer is compared with all of these"
-        forest |= {"n_estimators": 100, "max_samples": 50_000}
-        why["random_forest"] = f"fewer trees than the usual 400, each from 50,000 of {rows:,} rows"
+        forest["max_samples"] = 50_000
+        why["random_forest"] = f"a quarter of the usual trees, each from 50,000 of {rows:,} rows"
     return {
         "logistic_regression": CappedCandidate({"max_iter": 2000}),
         "k_neighbors": CappedCandidate(neighbours, why["k_neighbors"]),

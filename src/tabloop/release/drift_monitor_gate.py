@@ -12,15 +12,14 @@ from tabloop.artifacts.layout import DRIFT_REFERENCE
 from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.contract.feature_table import feature_frame
+from tabloop.cores import cpu_count
 from tabloop.data.run_data import RunData
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.window import DriftWindow
 from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.drift.zscore_rule import check_drift
 from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.inference.scoring_service import (
-    load_service,
-)
+from tabloop.inference.scoring_service import load_service
 from tabloop.training.folds import forward_folds
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> 
         report["problems"].append(f"the reference does not fit the contract: {', '.join(sorted(lost))}")
         return report | {"said": ""}
     test = WindowedDriftTest(reference, config.monitoring, seed=config.seed)
-    test.prepare((frame.height, n_rows))
+    test.prepare((frame.height, n_rows), threads=cpu_count())
     features = {name: frame[name].to_numpy() for name in reference.numeric_features}
     categories = {name: frame[name].to_list() for name in reference.category_features}
 
