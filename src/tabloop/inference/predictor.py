@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,6 +78,12 @@ class Predictor:
         # the public `run` looks at all names again, which takes a tenth of the time of a row alone
         self._run_session: Callable[..., list[Any]] = getattr(self._session, "_sess", self._session).run
         self._calls = calls
+
+    def with_calls(self, calls: int) -> Predictor:
+        """Give the same session with another number of calls side by side."""
+        other = copy.copy(self)
+        other._calls = calls
+        return other
 
     @property
     def threshold(self) -> float | None:

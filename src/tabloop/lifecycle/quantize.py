@@ -24,7 +24,10 @@ from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactError
 from tabloop.lifecycle.export import load_pipeline, require_exported
 from tabloop.optimization.export.pipeline import save_model
-from tabloop.optimization.int8.quantize import QuantizeRows, quantize_pipeline
+from tabloop.optimization.int8.quantize import TRAINING_ROWS, QuantizeRows, quantize_pipeline
+
+#: Training rows that confirm a graph which no setting serves: of a candidate that did not win.
+_COMPARED_ROWS = 3_000
 
 
 def quantize_run(
@@ -74,6 +77,7 @@ def quantize_run(
             QuantizeRows(data.split.train, data.split.test),
             config.benchmarking,
             threshold=candidate.decision_threshold,
+            confirming_rows=TRAINING_ROWS if name == best else _COMPARED_ROWS,
         )
         if result.model is not None:
             write_report(run, target, save_model(result.model))

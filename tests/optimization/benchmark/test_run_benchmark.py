@@ -28,7 +28,7 @@ from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, TooFewRowsError
 from tabloop.optimization.benchmark import plan as benchmark_plan
 from tabloop.optimization.benchmark import run_benchmark as benchmark
-from tabloop.optimization.benchmark.process import WorkerFailedError, WorkerProcess
+from tabloop.optimization.benchmark.process import WorkerFailedError, WorkerProcess, first_to_answer
 from tabloop.optimization.benchmark.run_benchmark import BenchmarkRows, Variant, run_benchmark
 from tabloop.optimization.benchmark.table import benchmark_table
 from tabloop.optimization.benchmark.worker import Loaded, Memory, Scored, Started, Timed
@@ -109,6 +109,20 @@ def report(models: Models, steps: list[tuple[int, int, str]]) -> BenchmarkReport
             progress=lambda done, total, text: steps.append((done, total, text)),
             skipped=[Omission("linear", "onnx_int8", "nothing to quantise")],
         )
+
+
+def test_whoever_answers_first_is_served_first(models: Models, tmp_path: Path) -> None:
+    """A slow worker must not hold up the ones that are waited for after it."""
+    benchmark._write_rows(models.rows, tmp_path)
+    slow, quick = (
+        WorkerProcess("onnx_fp32", models.folder / "tree.onnx", tmp_path, Path("/nowhere")) for _ in range(2)
+    )
+    with slow, quick:
+        for worker in (slow, quick):
+            worker.answer(Started, timeout_s=120.0)
+        quick.begin("load")
+        assert first_to_answer([slow, quick]) == 1
+        assert first_to_answer([slow, None]) == 1
 
 
 def test_every_variant_is_measured_where_the_mode_says(report: BenchmarkReport) -> None:
@@ -317,6 +331,12 @@ class ScriptedWorker:
 
     def __init__(self, kind: str, path: Path, rows_folder: Path, powercap: Path) -> None:
         self.name = path.name
+        self._answers, told = os.pipe()
+        os.write(told, b"an answer is always there")
+        os.close(told)
+
+    def fileno(self) -> int:
+        return self._answers
 
     def begin(self, do: str, **values: Any) -> None:
         self.asked.append((self.name, {"do": do, **values}))
@@ -336,7 +356,8 @@ class ScriptedWorker:
         taken_s = call_s * values["calls"]
         return Timed([int(call_s * 1e9)] * values["calls"], taken_s / 2, taken_s)
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        os.close(self._answers)
 
 
 @pytest.fixture

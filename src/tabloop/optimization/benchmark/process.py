@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -25,6 +26,7 @@ THREAD_SETTINGS = {
 }
 
 _SHOWN_ERROR_LINES = 3
+_LONGEST_WAIT_S = 60.0
 
 
 Answer = TypeVar("Answer")
@@ -60,6 +62,11 @@ class WorkerProcess:
             start_new_session=True,  # Ctrl-C is the benchmark's to handle: it ends its workers
         )  # fmt: skip
         self._received = b""
+
+    def fileno(self) -> int:
+        """Give where its answers come from, so that it can be waited for."""
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
+        return self._process.stdout.fileno()
 
     def begin(self, do: str, **values: Any) -> None:
         """Send a command, whose answer `answer` waits for.
@@ -130,3 +137,18 @@ class WorkerProcess:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def first_to_answer(workers: Sequence[WorkerProcess | None]) -> int:
+    """Wait until one of some workers has answered or died, and give its place; None is no worker any more.
+
+    After a minute without any it is the first of them, whose answer has a time limit of its own.
+    """
+    if None in workers:
+        return workers.index(None)
+    with selectors.DefaultSelector() as selector:
+        for place, worker in enumerate(workers):
+            if worker is not None:
+                selector.register(worker, selectors.EVENT_READ, place)
+        ready = selector.select(_LONGEST_WAIT_S)
+    return min((key.data for key, _ in ready), default=0)

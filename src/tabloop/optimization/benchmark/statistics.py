@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from tabloop.artifacts.documents.benchmark import Figure, Quality
 from tabloop.statistics.scores import require_scores
@@ -210,7 +210,7 @@ def measure_quality(
     (0.75, 0.5, 0.5)
     """
     n_resamples = int(np.clip(_RESAMPLED_ROWS // len(y_true), 50, 400))
-    weights = _row_weights(y_true, n_resamples, seed)
+    weights = _row_weights(np.asarray(y_true, dtype=np.int8).tobytes(), n_resamples, seed)
     roc_auc, auc_resampled = _roc_auc(y_true, y_proba, weights)
     difference = None
     if baseline_proba is not None:
@@ -236,8 +236,10 @@ def _round_counts(n_rounds: int, n_resamples: int, seed: int) -> NDArray[np.int6
     return generator.multinomial(n_rounds, np.full(n_rounds, 1.0 / n_rounds), size=n_resamples)
 
 
-def _row_weights(y_true: NDArray[np.int8], n_resamples: int, seed: int) -> NDArray[np.int16]:
-    """Draw how often each row is in each resample; the size of each class stays."""
+@lru_cache(maxsize=1)
+def _row_weights(labels: bytes, n_resamples: int, seed: int) -> NDArray[np.int16]:
+    """Draw how often each row is in each resample, for all variants; the size of each class stays."""
+    y_true = np.frombuffer(labels, dtype=np.int8)
     generator = np.random.default_rng(seed)
     weights = np.zeros((n_resamples, len(y_true)), dtype=np.int16)
     for label in (0, 1):
@@ -245,6 +247,7 @@ def _row_weights(y_true: NDArray[np.int8], n_resamples: int, seed: int) -> NDArr
         for resample in range(n_resamples):
             drawn = generator.integers(len(of_class), size=len(of_class))
             weights[resample, of_class] = np.bincount(drawn, minlength=len(of_class))
+    weights.flags.writeable = False
     return weights
 
 
@@ -252,20 +255,18 @@ def _roc_auc(
     y_true: NDArray[np.int8], y_proba: NDArray[np.float64], weights: NDArray[np.int16]
 ) -> tuple[float, NDArray[np.float64]]:
     """Compute the ROC-AUC of all rows once and of every resample; ties count one half."""
-    positive, negative = y_true == 1, y_true == 0
-    m, n = int(positive.sum()), int(negative.sum())
     require_scores(y_true, y_proba)
-    ranks = stats.rankdata(y_proba)
-    value = (ranks[positive].sum() - m * (m + 1) / 2) / (m * n)
-    order = np.argsort(y_proba, kind="stable")
-    starts = np.flatnonzero(np.diff(y_proba[order], prepend=-np.inf))  # where a new probability begins
-    resampled = np.empty(len(weights))
-    for i, weight in enumerate(weights):
-        counted = weight[order].astype(np.float64)
-        ups = np.add.reduceat(counted * positive[order], starts)
-        downs = np.add.reduceat(counted * negative[order], starts)
-        resampled[i] = (ups * (np.cumsum(downs) - downs / 2)).sum() / (m * n)
-    return float(value), resampled
+    positives, negatives = np.flatnonzero(y_true == 1), np.flatnonzero(y_true == 0)
+    pairs = len(positives) * len(negatives)
+    negatives = negatives[np.argsort(y_proba[negatives], kind="stable")]
+    below = np.searchsorted(y_proba[negatives], y_proba[positives], side="left")
+    up_to = np.searchsorted(y_proba[negatives], y_proba[positives], side="right")
+    value = (below.sum() + up_to.sum()) / 2 / pairs
+    # how many negatives of each resample come before the first, before the second, ...: whole numbers, exact
+    before = np.zeros((len(weights), len(negatives) + 1), dtype=np.int64)
+    np.cumsum(weights.take(negatives, axis=1), axis=1, out=before[:, 1:])
+    beaten = before.take(below, axis=1) + before.take(up_to, axis=1)
+    return float(value), np.einsum("ij,ij->i", weights.take(positives, axis=1), beaten) / 2 / pairs
 
 
 def _figure(value: float, resampled: NDArray[np.float64], confidence: float) -> Figure:

@@ -11,7 +11,6 @@ import onnx
 import polars as pl
 from msgspec.structs import asdict, replace
 
-from tabloop.artifacts.documents.graphs import ParityReport
 from tabloop.artifacts.documents.quantize import QuantizedModel, QuantizeStatus, TechniqueTrial
 from tabloop.contract.checks.rules import broken_rules
 from tabloop.contract.sampling.sampler import sample_rows
@@ -21,12 +20,14 @@ from tabloop.optimization.export.classifiers import add_score_map, inner_classif
 from tabloop.optimization.export.graph import OnnxGraph, dense
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.export.preprocessing import preprocessing_to_onnx
-from tabloop.optimization.int8.report import Rival, changed_nothing, count_numbers, measure
+from tabloop.optimization.int8.report import changed_nothing, count_numbers, measure
 from tabloop.optimization.int8.techniques import ScoresToOnnx, techniques_of
 from tabloop.optimization.int8.verdict import judge
 from tabloop.optimization.parity.check import check_parity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from tabloop.config.benchmarking import BenchmarkingConfig
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 _TYPICAL_ROWS = 400
 _EXTREME_ROWS = 100
 _CHECKED_ROWS = 5000
-_TRAINING_ROWS = 15_000
+#: Training rows that fix the grids, and that confirm a graph which may be served.
+TRAINING_ROWS = 15_000
 _DRAWN_ROWS = 2000
 _SEED = 0
 
@@ -80,6 +82,7 @@ def quantize_pipeline(
     config: BenchmarkingConfig,
     *,
     threshold: float,
+    confirming_rows: int = TRAINING_ROWS,
 ) -> QuantizeResult:
     """Quantise a trained pipeline, and say what it gained and lost.
 
@@ -99,6 +102,8 @@ def quantize_pipeline(
         Tolerances, timed runs, batch size and confidence.
     threshold : float
         The decision threshold.
+    confirming_rows : int, default=15_000
+        The most training rows that have to confirm a graph that would be `applied`.
 
     Returns
     -------
@@ -111,8 +116,8 @@ def quantize_pipeline(
     does, the one that comes closest. The verdict is then found on up to 5000 test rows: `no_gain` when the
     graph is neither smaller nor faster by a twentieth, than the exact graph and than its own twin in
     float32; `out_of_tolerance` when a probability or a decision differs too much; else `applied`, after up
-    to 15,000 training rows and 2000 drawn from the contract have confirmed it against the exact graph.
-    About 4 s for a forest of 400 trees, 1.2 s of them timing.
+    to `confirming_rows` training rows and 2000 drawn from the contract have confirmed it against the exact
+    graph. About 4 s for a forest of 400 trees, 0.8 s of them timing.
     """
     classifier = inner_classifier(pipeline[-1])
     calibration, features = _calibration_rows(pipeline, contract, rows.train)
@@ -151,6 +156,7 @@ def quantize_pipeline(
         pipeline, fp32, model, contract, rows, config,
         threshold=threshold, technique=chosen.name, stored_as=chosen.stored_as,
         coded_values=chosen.coded_values, control=control, tried=tuple(tried),
+        confirming_rows=confirming_rows,
     )  # fmt: skip
 
 
@@ -168,12 +174,13 @@ def judge_quantized(
     coded_values: int = 0,
     control: onnx.ModelProto | None = None,
     tried: tuple[TechniqueTrial, ...] = (),
+    confirming_rows: int = TRAINING_ROWS,
 ) -> QuantizeResult:
     """Measure a quantised graph, whoever made it, and say what it is worth.
 
     Parameters
     ----------
-    pipeline, fp32, contract, rows, config, threshold
+    pipeline, fp32, contract, rows, config, threshold, confirming_rows
         As for `quantize_pipeline`.
     model : onnx.ModelProto
         The graph to judge.
@@ -202,23 +209,32 @@ def judge_quantized(
         operators=operators,
         parameters=parameters,
     )
+    graphs = {"int8": save_model(model), "fp32": save_model(fp32)}
     if changed_nothing(fp32, model, coded_values):
-        sizes = {"fp32": len(save_model(fp32)), "int8": len(save_model(model))}
-        return QuantizeResult(None, replace(found, bytes=sizes))
+        return QuantizeResult(None, replace(found, bytes={name: len(graphs[name]) for name in graphs}))
+    if control is not None:
+        graphs["float32"] = save_model(control)
+    predictors = {name: Predictor(content) for name, content in graphs.items()}
+    ours, exact = (predictors[name].with_calls(UNTIMED_CALLS) for name in ("int8", "fp32"))
     checked = _spread(rows.test, _CHECKED_ROWS)
-    rivals = (Rival("fp32", fp32), *(() if control is None else (Rival("float32", control),)))
     trained = np.asarray(pipeline.predict_proba(checked)[:, 1], dtype=np.float64)
-    parity = check_parity(
-        _Known(pipeline, trained), _untimed(model), contract, checked,
+    proba = ours.predict(columns_of_frame(contract, checked))
+    compare = partial(
+        check_parity,
+        contract=contract,
         threshold=threshold,
-        abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
-    )  # fmt: skip
-    measured = measure(model, rivals, contract, checked, trained, config, threshold=threshold)
-    names = tuple(rival.name for rival in rivals)
+        abs_tolerance=config.parity_abs_tolerance,
+        mean_tolerance=config.parity_mean_tolerance,
+    )
+    parity = compare(_Known(pipeline, trained), _Known(pipeline, proba), rows=checked)
+    measured = measure(graphs, predictors, contract, checked, proba, trained, config, threshold=threshold)
+    names = tuple(name for name in graphs if name != "int8")
     verdict = judge(measured, parity, names)
     confirmed = None
-    if verdict.status == "applied":  # it would be served: look at more rows than those of the verdict
-        confirmed = _confirmed(pipeline, fp32, model, contract, rows.train, config, threshold)
+    if verdict.status == "applied":  # look at more rows than those of the verdict
+        more = _confirming_rows(contract, rows.train, confirming_rows)
+        answered = exact.predict(columns_of_frame(contract, more))  # faster than scikit-learn
+        confirmed = compare(_Known(pipeline, answered), ours, rows=more)
         verdict = judge(measured, confirmed, names)
     found = replace(found, **asdict(measured), **asdict(verdict), parity=parity, confirmation=confirmed)
     return QuantizeResult(model, found)
@@ -239,33 +255,15 @@ def _untried(
     )
 
 
-def _confirmed(
-    pipeline: Any,
-    fp32: onnx.ModelProto,
-    model: onnx.ModelProto,
-    contract: Contract,
-    train: pl.DataFrame,
-    config: BenchmarkingConfig,
-    threshold: float,
-) -> ParityReport:
-    """Compare with the exact graph, faster than scikit-learn, on rows that the verdict has not seen."""
-    drawn = sample_rows(contract, _DRAWN_ROWS, seed=_SEED)
+def _confirming_rows(contract: Contract, train: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Take rows that the verdict has not seen: training rows, and some drawn from the contract."""
     columns = list(contract.columns)
-    rows = pl.concat([_spread(train, _TRAINING_ROWS).select(columns), drawn.select(columns)])
-    exact = _untimed(fp32).predict(columns_of_frame(contract, rows))
-    return check_parity(
-        _Known(pipeline, exact), _untimed(model), contract, rows,
-        threshold=threshold,
-        abs_tolerance=config.parity_abs_tolerance, mean_tolerance=config.parity_mean_tolerance,
-    )  # fmt: skip
-
-
-def _untimed(model: onnx.ModelProto) -> Predictor:
-    return Predictor(save_model(model), calls=UNTIMED_CALLS)
+    drawn = sample_rows(contract, _DRAWN_ROWS, seed=_SEED)
+    return pl.concat([_spread(train, most).select(columns), drawn.select(columns)])
 
 
 class _Known:
-    """A pipeline whose answers to some rows are known already."""
+    """A pipeline, or a graph of it, whose answers to some rows are known already."""
 
     def __init__(self, pipeline: Any, proba: NDArray[np.float64]) -> None:
         self.steps = pipeline.steps
@@ -277,6 +275,9 @@ class _Known:
 
     def predict_proba(self, rows: pl.DataFrame) -> NDArray[np.float64]:
         return np.column_stack([1 - self._proba, self._proba])
+
+    def predict(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        return self._proba
 
 
 def _build(pipeline: Any, contract: Contract, fp32: onnx.ModelProto, scores: ScoresToOnnx) -> onnx.ModelProto:
@@ -298,7 +299,7 @@ def _calibration_rows(
     pipeline: Any, contract: Contract, train: pl.DataFrame
 ) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     """Take typical rows and the most extreme ones, on which a grid fails first; and all rows' features."""
-    pool = _spread(train, _TRAINING_ROWS).select(list(contract.columns))
+    pool = _spread(train, TRAINING_ROWS).select(list(contract.columns))
     features = np.nan_to_num(dense(pipeline[:-1].transform(pool)))
     extreme = np.argsort(-np.abs(features).max(axis=1), kind="stable")[:_EXTREME_ROWS]
     return pl.concat([_crossed(contract, _spread(pool, _TYPICAL_ROWS)), pool[np.sort(extreme)]]), features

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from tabloop.artifacts.documents.quantize import (
     QualityChange,
     QuantizeFigures,
 )
-from tabloop.inference.predictor import Predictor
+from tabloop.inference.predictor import UNTIMED_CALLS, Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.optimization.benchmark.statistics import (
     CONFIDENCE,
@@ -29,7 +28,6 @@ from tabloop.optimization.benchmark.statistics import (
     measure_quality,
     paired_ratio,
 )
-from tabloop.optimization.export.pipeline import save_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from tabloop.contract.contract import Contract
 
 #: Seconds that timing may take at each batch size.
-TIMED_S = 0.6
+TIMED_S = 0.4
 _LEAST_ROUNDS = 10
 
 _INTEGER_OPERATORS = {
@@ -55,22 +53,6 @@ _HEAVY_OPERATORS = {
 _BYTES = {TensorProto.UINT8, TensorProto.INT8}
 _SINGLE_ROWS = 64
 _SEED = 0
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A graph that the quantised one is held against.
-
-    Attributes
-    ----------
-    name : str
-        `fp32` for the served graph, `float32` for the quantised graph's twin without any 8-bit number.
-    model : onnx.ModelProto
-        The graph.
-    """
-
-    name: str
-    model: onnx.ModelProto
 
 
 def count_numbers(model: onnx.ModelProto, coded_values: int) -> tuple[OperatorCounts, ParameterCounts]:
@@ -212,10 +194,11 @@ def measure_latency(
 
 
 def measure(
-    model: onnx.ModelProto,
-    rivals: tuple[Rival, ...],
+    graphs: Mapping[str, bytes],
+    predictors: Mapping[str, Predictor],
     contract: Contract,
     rows: pl.DataFrame,
+    proba: NDArray[np.float64],
     trained_proba: NDArray[np.float64],
     config: BenchmarkingConfig,
     *,
@@ -225,16 +208,16 @@ def measure(
 
     Parameters
     ----------
-    model : onnx.ModelProto
-        The quantised graph.
-    rivals : tuple of Rival
-        The served graph first.
+    graphs : mapping of str to bytes
+        The files: `int8` is the quantised graph, `fp32` the served one; others are rivals as well.
+    predictors : mapping of str to Predictor
+        Their sessions.
     contract : Contract
         The contract that describes the columns.
     rows : polars.DataFrame
         Typed test rows with their target.
-    trained_proba : ndarray of float64, shape (n_rows,)
-        The scikit-learn pipeline's answers to the rows.
+    proba, trained_proba : ndarray of float64, shape (n_rows,)
+        The answers of the quantised graph and of the scikit-learn pipeline to the rows.
     config : BenchmarkingConfig
         Runs, batch size and confidence.
     threshold : float
@@ -244,11 +227,8 @@ def measure(
     -------
     measured : QuantizeFigures
     """
-    written = {"int8": save_model(model)} | {rival.name: save_model(rival.model) for rival in rivals}
-    predictors = {name: Predictor(content) for name, content in written.items()}
     columns = columns_of_frame(contract, rows)
-    proba = predictors["int8"].predict(columns)
-    before = predictors[rivals[0].name].predict(columns)
+    before = predictors["fp32"].with_calls(UNTIMED_CALLS).predict(columns)
     y_true = rows[contract.target.name].to_numpy().astype(np.int8)
     quality: QualityChange | None = None
     # a graph that answers NaN has no quality, and parity says so
@@ -264,7 +244,7 @@ def measure(
             recall_change=_change(ours.recall, trained.recall),
         )
     return QuantizeFigures(
-        bytes={name: len(content) for name, content in written.items()},
+        bytes={name: len(content) for name, content in graphs.items()},
         latency=tuple(
             measure_latency(
                 predictors,
@@ -282,9 +262,7 @@ def measure(
             decision_flips=int(((proba >= threshold) != (before >= threshold)).sum()),
         ),
         quality=quality,
-        alone_or_in_batch={
-            name: _alone_or_in_batch(predictors[name], columns) for name in ("int8", rivals[0].name)
-        },
+        alone_or_in_batch={name: _alone_or_in_batch(predictors[name], columns) for name in ("int8", "fp32")},
     )
 
 
