@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import msgspec
 from pydantic import ValidationError
@@ -50,9 +50,11 @@ from tabloop.artifacts.layout import (
 )
 from tabloop.artifacts.manifest import read_manifest
 from tabloop.artifacts.temporary import remove_abandoned
-from tabloop.config.config import Config
 from tabloop.contract.contract import Contract
 from tabloop.errors import ArtifactError, ArtifactMissingError, HashMismatchError
+
+if TYPE_CHECKING:
+    from tabloop.config.config import Config
 
 
 class RunFolder:
@@ -280,6 +282,8 @@ class RunFolder:
     @property
     def config(self) -> Config:
         """The settings that it was made with; raises `ArtifactError` where they are of another version."""
+        from tabloop.config.config import Config  # who serves a run does not ask for them
+
         try:
             return Config.from_json(self.read(CONFIG))
         except ValidationError as error:

@@ -9,14 +9,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tabloop.config.config import Config
-from tabloop.config.loading import Project
 from tabloop.deployment.json_log import log_as_json
 from tabloop.deployment.supervisor import CHECK_FAILED
 from tabloop.errors import CheckFailedError, TabloopError
+
+if TYPE_CHECKING:
+    from tabloop.config.loading import Project
 
 #: How often a process says that its loop turns.
 _SIGN_OF_LIFE_S = 1.0
@@ -27,16 +29,24 @@ class ChildSettings:
 
     Attributes
     ----------
-    project : Project
-        Every setting in force.
     values : dict
-        Further values of the message.
+        The message.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values
-        config = Config.model_validate_json(values["config"])
-        self.project = Project(config, Path(values["config_path"]))
+
+    @cached_property
+    def project(self) -> Project:
+        """Every setting in force.
+
+        What checks them all takes 10 MB and a quarter of a worker's imports: who answers is told its own.
+        """
+        from tabloop.config.config import Config
+        from tabloop.config.loading import Project
+
+        config = Config.model_validate_json(self.values["config"])
+        return Project(config, Path(self.values["config_path"]))
 
     async def tell_ready(self) -> None:
         """Tell the supervisor that this process is ready, and again and again that its loop still turns."""

@@ -142,6 +142,10 @@ def serve(
             longest_silence_s=_LONGEST_MONITOR_SILENCE_S,
         )
         told = shared | {
+            "serving": project.config.serving.model_dump_json(),
+            "prediction_log": project.config.prediction_log.model_dump_json(),
+            "folder": str(project.folder.absolute()),
+            "model_dir": str(project.model_dir.absolute()),
             "socket_fd": listener.fileno(),
             "scoring_threads": max(1, min(cpu_count() // workers, _MOST_SCORING_THREADS)),
         }

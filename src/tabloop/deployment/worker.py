@@ -18,6 +18,8 @@ import uvicorn
 from tabloop.artifacts.prediction_log.writer import PredictionLogWriter
 from tabloop.artifacts.run import RunFolder
 from tabloop.artifacts.store import RunStore
+from tabloop.config.prediction_log import PredictionLogConfig
+from tabloop.config.serving import ServingConfig
 from tabloop.deployment import metrics
 from tabloop.deployment.api_keys import ApiKeys, load_keys
 from tabloop.deployment.app import create_app
@@ -50,26 +52,24 @@ def main() -> None:
 
 def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.socket]]:
     """Load the champion and lay out the server; nothing is answered yet."""
-    project = settings.project
-    config = project.config.serving
-    keys_file = project.resolve(config.api_keys_file) if config.api_keys_file else None
+    config = ServingConfig.model_validate_json(settings.values["serving"])
+    log_config = PredictionLogConfig.model_validate_json(settings.values["prediction_log"])
+    model_dir, folder = Path(settings.values["model_dir"]), Path(settings.values["folder"])
+    keys_file = folder / config.api_keys_file if config.api_keys_file else None
     keys = load_keys(config.api_keys_env, keys_file)
     metrics.begin()
     max_connections = allow_descriptors(config.max_connections)
-    log = PredictionLogWriter(project.model_dir, project.config.prediction_log)
+    log = PredictionLogWriter(model_dir, log_config)
 
     def load(run: RunFolder) -> ServedModel:
         return load_served_model(
             run, config, log, lambda: len(server.server_state.tasks) <= 1, settings.values["scoring_threads"]
         )
 
-    champion = ChampionFollower(RunStore(project.model_dir), load)
+    champion = ChampionFollower(RunStore(model_dir), load)
     monitor = MonitorClient(Path(settings.values["monitor_socket"]), absent=settings.values["monitor_absent"])
-    folders = [folder.absolute() for folder in (project.model_dir, project.config_path.parent)]
-    agent_state = settings.values["agent_state"]
-    service = Service(
-        champion, log, monitor, config, keys, folders, Path(agent_state) if agent_state else None
-    )
+    agent_state = Path(path) if (path := settings.values["agent_state"]) else None
+    service = Service(champion, log, monitor, config, keys, [model_dir, folder], agent_state)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
@@ -112,7 +112,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         from tabloop.deployment.tracing import traced
 
         served = traced(edge)
-    elif config.request_log != "all" and project.config.prediction_log.durability != "power":
+    elif config.request_log != "all" and log_config.durability != "power":
         # an answer that waits for the disk, a span or a line for each request: those go the long way
         direct = DirectPath(champion, edge, config.max_body_bytes)
     protocol = guarded_protocol(config.receive_timeout_s, max_connections, direct)

@@ -74,6 +74,8 @@ class Predictor:
         self.metadata: Mapping[str, str] = MappingProxyType(
             dict(self._session.get_modelmeta().custom_metadata_map)
         )
+        # kept for a change of provider, of which there is one; it is as large as the file
+        self._session._model_bytes = None
         self._outputs = [self._session.get_outputs()[0].name]
         # the public `run` looks at all names again, which takes a tenth of the time of a row alone
         self._run_session: Callable[..., list[Any]] = getattr(self._session, "_sess", self._session).run
