@@ -29,10 +29,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv
 
 from tabloop.drift.cells import Cells
 from tabloop.drift.coded_reference import VALUES_AT_ONCE, CodedReference, count_cells
+from tabloop.statistics.special import special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,7 +131,7 @@ class WindowLimits:
 
 
 def _upper_rate(count: int, n: int) -> float:
-    return 1.0 if count >= n else float(betaincinv(count + 1, n - count, _CONFIDENCE))
+    return 1.0 if count >= n else float(special().betaincinv(count + 1, n - count, _CONFIDENCE))
 
 
 def calibrate_sizes(

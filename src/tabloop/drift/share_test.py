@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainc
+
+from tabloop.statistics.special import special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +66,7 @@ def share_p_value(
     """
     now, reference = np.asarray(now), np.asarray(reference)
     total, fraction = now + reference, rows / (rows + reference_rows)
+    betainc = special().betainc
     with np.errstate(invalid="ignore"):
         at_least = np.where(now > 0, betainc(np.maximum(now, 1), total - now + 1, fraction), 1.0)
         at_most = np.where(reference > 0, betainc(np.maximum(reference, 1), now + 1, 1 - fraction), 1.0)

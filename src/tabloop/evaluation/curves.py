@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainccinv, betaincinv
 
 from tabloop.artifacts.documents.evaluation import (
     Confusion,
@@ -18,6 +17,7 @@ from tabloop.statistics.effective_counts import count_effectively, share_interva
 from tabloop.statistics.intervals import exact_interval
 from tabloop.statistics.row_marks import RowMarks
 from tabloop.statistics.scores import require_scores
+from tabloop.statistics.special import special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,8 +114,8 @@ def _exact_intervals(
     hits: NDArray[np.int64], trials: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bound many rates at once, as `exact_interval` does one."""
-    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), trials - hits + 1, 0.025), 0.0)
-    high = np.where(hits < trials, betainccinv(hits + 1, np.maximum(trials - hits, 1), 0.025), 1.0)
+    low = np.where(hits > 0, special().betaincinv(np.maximum(hits, 1), trials - hits + 1, 0.025), 0.0)
+    high = np.where(hits < trials, special().betainccinv(hits + 1, np.maximum(trials - hits, 1), 0.025), 1.0)
     return low, high
 
 

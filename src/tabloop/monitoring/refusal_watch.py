@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy.special import betainc
+from tabloop.statistics.special import special
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RefusalWatch:
         self._looked_at = self._records
         # that a binomial number is at least so large
         p_value = (
-            float(betainc(self._refused, self._records - self._refused + 1, self._max_fraction))
+            float(special().betainc(self._refused, self._records - self._refused + 1, self._max_fraction))
             if self._refused
             else 1.0
         )

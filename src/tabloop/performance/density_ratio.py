@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
-from scipy.special import expit
+
+from tabloop.statistics.special import special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,12 +181,14 @@ def _design(
 
 def _fit_logistic(design: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fit a ridge logistic regression by Newton's method; the first column is the intercept."""
+    from scipy.linalg import cho_factor, cho_solve
+
     penalty = np.full(design.shape[1], _PENALTY)
     penalty[0] = 1e-9
     coefficients = np.zeros(design.shape[1])
     coefficients[0] = np.log(labels.mean() / (1.0 - labels.mean()))
     for _ in range(_NEWTON_STEPS):
-        probability = expit(design @ coefficients)
+        probability = special().expit(design @ coefficients)
         slope = np.maximum(probability * (1.0 - probability), 1e-10)
         gradient = design.T @ (labels - probability) - penalty * coefficients
         curvature = (design * slope[:, None]).T @ design

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from math import log, pi
 from typing import Literal
 
-from scipy.optimize import brentq
-from scipy.special import betainc, betaln, xlog1py, xlogy
-
 from tabloop.artifacts.documents.promise import Objective
 from tabloop.statistics.intervals import exact_interval
+from tabloop.statistics.special import special
 
 Verdict = Literal["refuted", "supported", "undecided"]
 
@@ -239,14 +237,15 @@ def lasting_upper_bound(hits: int, rows: int, alpha: float) -> float:
     """
     if not rows:
         return 1.0
+    from scipy.optimize import brentq
 
     def evidence_left(p: float) -> float:
         a, b = hits + 1.0, rows - hits + 1.0
-        share = betainc(a, b, p)
+        share = special().betainc(a, b, p)
         if share <= 0.0:
             return -log(alpha)
-        likelihood = xlogy(hits, p) + xlog1py(rows - hits, -p)
-        return float(-log(alpha) - (betaln(a, b) + log(share) - log(p) - likelihood))
+        likelihood = special().xlogy(hits, p) + special().xlog1py(rows - hits, -p)
+        return float(-log(alpha) - (special().betaln(a, b) + log(share) - log(p) - likelihood))
 
     low, high = max(hits / rows, 1e-12), 1.0 - 1e-12
     if evidence_left(high) > 0.0:

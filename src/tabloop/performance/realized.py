@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
 from tabloop.performance.estimate import PerformanceEstimate
 from tabloop.performance.figures import METRICS, PerformanceFigure
 from tabloop.statistics.intervals import exact_interval, roc_auc, roc_auc_interval
 from tabloop.statistics.scores import require_scores
+from tabloop.statistics.special import special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,9 +148,8 @@ def _mean_figure(values: NDArray[np.float64], confidence: float) -> PerformanceF
     mean = float(values.mean())
     if len(values) < 2:
         return PerformanceFigure(mean, 0.0, 1.0)
-    reach = float(
-        -stdtrit(len(values) - 1, (1.0 - confidence) / 2.0) * values.std(ddof=1) / np.sqrt(len(values))
-    )
+    quantile = special().stdtrit(len(values) - 1, (1.0 - confidence) / 2.0)
+    reach = float(-quantile * values.std(ddof=1) / np.sqrt(len(values)))
     return PerformanceFigure(mean, max(0.0, mean - reach), min(1.0, mean + reach))
 
 

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from tabloop.performance.score_order import ScoreOrder, roc_auc_of_sums
 
@@ -87,6 +86,8 @@ class LabelledScores:
         >>> rows.fit(np.array([1.0, 3.0, 1.0, 1.0])).values.tolist()
         [0.0, 0.75, 0.75, 1.0]
         """
+        from scipy.optimize import isotonic_regression
+
         order = self._order
         if weights is None:
             weights = np.ones(len(self.y_true))

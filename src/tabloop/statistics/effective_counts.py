@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
 from tabloop.statistics.intervals import Interval, exact_interval
 from tabloop.statistics.row_marks import RowMarks
+from tabloop.statistics.special import special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +130,8 @@ def count_effectively(is_hit: NDArray[np.bool_], marks: RowMarks) -> EffectiveCo
     per_row = np.where(binomial > 0.0, variance / np.where(binomial > 0.0, binomial, 1.0), 0.0)
     mixed = (missing_units * per_row + _PRIOR_UNITS / if_dependent) / (missing_units + _PRIOR_UNITS)
     rows = np.cumsum(counted)
-    few = stdtrit(np.maximum(rows - 1, 1), 0.975) / stdtrit(np.maximum(units - 1, 1), 0.975)
+    of_rows, of_units = (special().stdtrit(np.maximum(count - 1, 1), 0.975) for count in (rows, units))
+    few = of_rows / of_units
     trials = np.minimum(few**2 / np.maximum(mixed, np.finfo(np.float64).tiny), most)
     return EffectiveCounts(share, trials, share * trials, weight, weighted_hits, units)
 

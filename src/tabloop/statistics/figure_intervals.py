@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, ndtri
 
 from tabloop.statistics.intervals import Interval, exact_interval
 from tabloop.statistics.row_marks import RowMarks
 from tabloop.statistics.scores import require_scores
+from tabloop.statistics.special import special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,9 +49,9 @@ def average_precision_interval(value: float, positives: int, *, confidence: floa
     """
     if positives < 1 or not 0.0 < value < 1.0:
         return 0.0, 1.0
-    reach = -float(ndtri((1.0 - confidence) / 2)) / np.sqrt(positives * value * (1.0 - value))
+    reach = -float(special().ndtri((1.0 - confidence) / 2)) / np.sqrt(positives * value * (1.0 - value))
     centre = np.log(value / (1.0 - value))
-    low, high = expit(centre + np.array([-reach, reach]))
+    low, high = special().expit(centre + np.array([-reach, reach]))
     return float(low), float(high)
 
 
@@ -113,7 +113,7 @@ def brier_score_interval(
     if len(y_true) < 2:
         return 0.0, 1.0
     errors = (y_proba - y_true) ** 2
-    reach = -float(ndtri((1.0 - confidence) / 2)) * float(errors.std(ddof=1)) / np.sqrt(len(errors))
+    reach = -float(special().ndtri((1.0 - confidence) / 2)) * float(errors.std(ddof=1)) / np.sqrt(len(errors))
     middle = float(errors.mean())
     return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
 
@@ -160,5 +160,5 @@ def mean_interval(values: NDArray[np.float64], marks: RowMarks, *, confidence: f
     if units < 2:
         return 0.0, 1.0
     variance = float(pulls @ pulls) * units / (units - 1)
-    reach = -float(ndtri((1.0 - confidence) / 2)) * float(np.sqrt(variance))
+    reach = -float(special().ndtri((1.0 - confidence) / 2)) * float(np.sqrt(variance))
     return max(0.0, middle - reach), min(1.0, middle + reach)

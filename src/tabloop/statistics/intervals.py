@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainccinv, betaincinv, expit, ndtri
 
 from tabloop.statistics.row_marks import RowMarks
 from tabloop.statistics.scores import require_scores
+from tabloop.statistics.special import special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,8 +43,8 @@ def exact_interval(hits: float, trials: float, *, confidence: float = 0.95) -> I
     if trials == 0:
         return 0.0, 1.0
     tail = (1.0 - confidence) / 2
-    low = float(betaincinv(hits, trials - hits + 1, tail)) if hits > 0 else 0.0
-    high = float(betainccinv(hits + 1, trials - hits, tail)) if hits < trials else 1.0
+    low = float(special().betaincinv(hits, trials - hits + 1, tail)) if hits > 0 else 0.0
+    high = float(special().betainccinv(hits + 1, trials - hits, tail)) if hits < trials else 1.0
     return low, high
 
 
@@ -127,9 +127,9 @@ def roc_auc_interval(
 def _on_logit_scale(auc: float, variance: float | None, confidence: float) -> Interval:
     if variance is None or not 0.0 < auc < 1.0:
         return 0.0, 1.0
-    reach = -float(ndtri((1.0 - confidence) / 2)) * np.sqrt(variance) / (auc * (1.0 - auc))
+    reach = -float(special().ndtri((1.0 - confidence) / 2)) * np.sqrt(variance) / (auc * (1.0 - auc))
     centre = np.log(auc / (1.0 - auc))
-    low, high = expit(centre + np.array([-reach, reach]))
+    low, high = special().expit(centre + np.array([-reach, reach]))
     return float(low), float(high)
 
 
@@ -216,7 +216,7 @@ def roc_auc_difference(
         variance = _clustered_variance(influence - influence_other, marks)
         if variance is None:
             return auc - other, (-1.0, 1.0)
-        reach = -float(ndtri((1.0 - confidence) / 2) * np.sqrt(variance))
+        reach = -float(special().ndtri((1.0 - confidence) / 2) * np.sqrt(variance))
         return auc - other, (auc - other - reach, auc - other + reach)
     above, below = _auc_components(y_true, y_proba)
     above_other, below_other = _auc_components(y_true, y_proba_other)
@@ -224,7 +224,7 @@ def roc_auc_difference(
     if len(above) < 2 or len(below) < 2:
         return difference, (-1.0, 1.0)
     variance = (above - above_other).var(ddof=1) / len(above) + (below - below_other).var(ddof=1) / len(below)
-    reach = -float(ndtri((1.0 - confidence) / 2) * np.sqrt(variance))
+    reach = -float(special().ndtri((1.0 - confidence) / 2) * np.sqrt(variance))
     return difference, (difference - reach, difference + reach)
 
 

@@ -1,0 +1,23 @@
+"""SciPy's special functions, loaded by whoever computes with one first."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+@cache
+def special() -> Any:
+    """Give the module `scipy.special`.
+
+    It loads in as long as all else in the process of the monitor, which starts with each service and judges
+    nothing before there are rows enough.
+
+    Examples
+    --------
+    >>> float(special().ndtri(0.5))
+    0.0
+    """
+    import scipy.special
+
+    return scipy.special
