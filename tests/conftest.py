@@ -230,13 +230,12 @@ def shared_folders(tmp_path_factory: pytest.TempPathFactory) -> SharedFolders:
 def trained(shared_folders: SharedFolders, students: pl.DataFrame) -> Workspace:
     """A workspace in which `tabloop run` made a champion of the students; tests must not change it.
 
-    It is made once in a session, by the real command in a process of its own, and shared by all workers.
-    A test that changes anything takes `trained_copy`.
+    It is made once in a session and shared by all workers. A test that changes anything takes `trained_copy`.
     """
 
     def fill(folder: Path) -> None:
         (folder / "project").mkdir()
-        outcome = make_workspace(folder / "project", students).run_process("run", "--json")
+        outcome = make_workspace(folder / "project", students).run("run", "--json")
         assert outcome.code == 0, outcome.err
         (folder / "outcome.json").write_text(json.dumps(asdict(outcome)))
 
@@ -245,7 +244,7 @@ def trained(shared_folders: SharedFolders, students: pl.DataFrame) -> Workspace:
 
 @pytest.fixture(scope="session")
 def trained_outcome(trained: Workspace) -> Outcome:
-    """What the process wrote that made `trained`."""
+    """What the command wrote that made `trained`."""
     return Outcome(**json.loads((trained.folder.parent / "outcome.json").read_text()))
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deployment.real_server import PLAIN
+
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--window-size=1200,1700",
@@ -106,7 +108,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
     with (folder / "chromedriver.log").open("wb") as log:
         process = subprocess.Popen([driver, f"--port={port}"], stdout=log, stderr=log)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=PLAIN) as client:
             _wait_for_driver(client)
             options = {"binary": program, "args": [*_FLAGS, f"--user-data-dir={folder / 'profile'}"]}
             wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}

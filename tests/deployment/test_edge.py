@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.conftest import Workspace
-from tests.deployment.real_server import Server, copy_of, serving, wait_until
+from tests.deployment.real_server import PLAIN, Server, copy_of, serving, wait_until
 
 JSON = {"content-type": "application/json"}
 
@@ -197,7 +197,7 @@ def test_one_connection_too_many_is_told_so(impatient: Server, student: dict[str
                     idle.pop().close()
                 time.sleep(0.2)
                 fill(idle)
-            with httpx.Client(base_url=impatient.url) as surplus:
+            with httpx.Client(base_url=impatient.url, verify=PLAIN) as surplus:
                 answer = surplus.post("/predict", json=student)
             if all(is_connected(impatient, each) for each in idle):
                 assert answer.status_code == 503
@@ -209,7 +209,7 @@ def test_one_connection_too_many_is_told_so(impatient: Server, student: dict[str
             connection.close()
 
     def is_served() -> bool:
-        with httpx.Client(base_url=impatient.url) as another:
+        with httpx.Client(base_url=impatient.url, verify=PLAIN) as another:
             return another.post("/predict", json=student).status_code == 200
 
     wait_until(is_served)

@@ -180,26 +180,6 @@ def test_only_json_is_taken_for_json(server: Server, student: dict[str, Any]) ->
         assert answer.status_code == 200, kind
 
 
-def test_a_closed_column_refuses_what_it_does_not_know(workspace: Workspace, student: dict[str, Any]) -> None:
-    settings = workspace.settings()
-    countries = {"type": "category", "categories": ["US", "DE", "IN"], "open": False}
-    settings["contract"]["columns"]["student_country"] = countries
-    settings["data"]["max_quarantine_fraction"] = 1.0
-    workspace.change(contract=settings["contract"], data=settings["data"], training={"candidates": QUICKEST})
-    outcome = workspace.run("run")
-    assert outcome.code == 0, outcome.err
-    with serving(workspace) as server:
-        assert post(server, json.dumps(student))[0] == 200
-        status, answer = post(server, json.dumps(student | {"student_country": "FR"}))
-        assert status == 422
-        assert problems_of(answer)[0][1] == "student_country"
-        schema = server.client.get("/openapi.json").json()["components"]["schemas"]["Record"]
-        assert schema["properties"]["student_country"]["enum"] == ["US", "DE", "IN"]
-
-
-QUICKEST: dict[str, Any] = {"logistic_regression": {}}
-
-
 def test_the_model_is_described(server: Server, contract: Contract) -> None:
     told = server.client.get("/model").json()
     run = RunStore(server.workspace.model_dir).require_champion()

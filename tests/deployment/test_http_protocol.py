@@ -26,7 +26,7 @@ import pytest
 from tabloop.deployment.problems import HttpProblem
 from tabloop.deployment.request_body import BodyReader
 from tests.conftest import Workspace
-from tests.deployment.real_server import Server, copy_of, serving, wait_until
+from tests.deployment.real_server import PLAIN, Server, copy_of, serving, wait_until
 from tests.deployment.test_edge import JSON, connect, read_all, read_answer, statuses
 
 KEY = "predict-with-this-key"
@@ -172,7 +172,9 @@ def test_nobody_smuggles_a_request_through_a_proxy(
             said = send_apart(port, [*offer("h2c", SMUGGLED), LAST])
             assert statuses(said)[0] == 400
             # the connection to the service, which all share, has nothing left of it
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": KEY}) as another:
+            with httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": KEY}, verify=PLAIN
+            ) as another:
                 assert another.post("/predict", json=student).status_code == 200
                 assert another.get("/model").json()["run_id"] == keyed.run_id
         parts = offer("h2c", json.dumps(student).encode())
@@ -218,7 +220,7 @@ def test_a_connection_that_is_reset_is_let_go(keyed: Server, begun: bytes) -> No
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def is_served() -> bool:
-        with httpx.Client(base_url=keyed.url) as another:
+        with httpx.Client(base_url=keyed.url, verify=PLAIN) as another:
             return another.get("/health/live").status_code == 200
 
     wait_until(is_served, timeout_s=3.0)  # sooner than any limit

@@ -12,8 +12,7 @@ import pytest
 
 from tabloop.contract.contract import Contract
 from tabloop.contract.sampling.sampler import sample_rows
-from tests.conftest import Workspace
-from tests.deployment.conftest import Serve
+from tests.conftest import make_workspace
 from tests.deployment.real_server import Server, serving
 
 if TYPE_CHECKING:  # its import of gevent is dear, and every worker collects this file
@@ -146,13 +145,6 @@ def test_the_service_and_its_model_are_described(
         n: t for n, (t, _) in TYPES.items()
     }
     assert [each["name"] for each in told["outputs"]] == [PROBABILITY, DECISION, "prediction_id"]
-
-
-def test_the_model_may_be_named(serve: Serve, student: dict[str, Any]) -> None:
-    server = serve("serving.model_name=students-v1")
-    assert server.client.get("/v2/models/students-v1").json()["name"] == "students-v1"
-    assert infer(server, as_tensors([student]), name="students-v1")[0] == 200
-    assert infer(server, as_tensors([student]))[0] == 404
 
 
 def as_tensors(rows: list[dict[str, Any]], **replaced: tuple[str, list[Any]]) -> dict[str, Any]:
@@ -365,41 +357,80 @@ def test_a_template_of_a_path_is_no_path(server: Server) -> None:
     assert server.client.post("/v2/models/%7Bname%7D/infer", content=b"{}").status_code == 404
 
 
-def test_every_type_is_taken_as_it_is_described(workspace: Workspace) -> None:
+@pytest.fixture(scope="module")
+def particular(students: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A model with a name of its own, every type of column, and three countries."""
+    countries = ["US", "DE", "IN"]
+    rows = students.filter(pl.col("student_country").is_in(countries)).with_columns(
+        has_coupon=pl.lit("true"), joined=pl.lit("2024-05-06T07:08:09Z"), age=pl.lit("30")
+    )
+    workspace = make_workspace(tmp_path_factory.mktemp("particular"), rows)
     settings = workspace.settings()
     settings["contract"]["columns"] |= {
+        "student_country": {"type": "category", "categories": countries, "open": False},
         "has_coupon": {"type": "boolean", "nullable": True},
         "joined": {"type": "timestamp", "nullable": True},
         "age": {"type": "integer", "nullable": True},
     }
     settings["contract"]["rules"] = []
     workspace.change(contract=settings["contract"], training={"candidates": {"logistic_regression": {}}})
-    path = workspace.folder / "data" / "ml_datasource.csv"
-    rows = pl.read_csv(path, infer_schema=False).with_columns(
-        has_coupon=pl.lit("true"), joined=pl.lit("2024-05-06T07:08:09Z"), age=pl.lit("30")
-    )
-    rows.write_csv(path)
     outcome = workspace.run("run")
     assert outcome.code == 0, outcome.err
-    with serving(workspace) as server:
-        told = server.client.get("/v2/models/purchase").json()
-        types = {tensor["name"]: tensor["datatype"] for tensor in told["inputs"]}
-        assert types == {name: kind for name, (kind, _) in TYPES.items()} | {
-            "has_coupon": "BOOL", "joined": "BYTES", "age": "FP64",
-        }  # fmt: skip
-        record = server.client.get("/openapi.json").json()["components"]["schemas"]["Record"]["examples"][0]
-        for changes in (
-            {"has_coupon": True, "joined": "2024-05-06T07:08:09Z", "age": 30},
-            {"has_coupon": None, "joined": None, "age": None},
-        ):
-            inputs = [
-                {"name": name, "shape": [1], "datatype": types[name], "data": [value]}
-                for name, value in (record | changes).items()
-            ]
-            status, answer = infer(server, {"inputs": inputs})
-            assert status == 200, answer
-            expected = server.client.post("/predict", json=record | changes).json()
-            assert answer["outputs"][0]["data"] == [expected[PROBABILITY]]
-        # no heading stands over nothing
-        about = server.client.get("/openapi.json").json()["info"]["description"]
-        assert "Rules that a record" not in about
+    with serving(workspace, "--set", "serving.model_name=students-v1") as running:
+        yield running
+
+
+def record_of(server: Server) -> dict[str, Any]:
+    """The valid record that the document shows."""
+    schemas = server.client.get("/openapi.json").json()["components"]["schemas"]
+    record: dict[str, Any] = schemas["Record"]["examples"][0]
+    return record
+
+
+def inputs_of(record: dict[str, Any], types: dict[str, str]) -> dict[str, Any]:
+    return {
+        "inputs": [
+            {"name": name, "shape": [1], "datatype": types[name], "data": [value]}
+            for name, value in record.items()
+        ]
+    }
+
+
+def types_of(server: Server) -> dict[str, str]:
+    told = server.client.get("/v2/models/students-v1").json()
+    return {tensor["name"]: tensor["datatype"] for tensor in told["inputs"]}
+
+
+def test_every_type_is_taken_as_it_is_described(particular: Server) -> None:
+    types, record = types_of(particular), record_of(particular)
+    assert types == {name: kind for name, (kind, _) in TYPES.items()} | {
+        "has_coupon": "BOOL", "joined": "BYTES", "age": "FP64",
+    }  # fmt: skip
+    for changes in (
+        {"has_coupon": True, "joined": "2024-05-06T07:08:09Z", "age": 30},
+        {"has_coupon": None, "joined": None, "age": None},
+    ):
+        status, answer = infer(particular, inputs_of(record | changes, types), name="students-v1")
+        assert status == 200, answer
+        expected = particular.client.post("/predict", json=record | changes).json()
+        assert answer["outputs"][0]["data"] == [expected[PROBABILITY]]
+    # no heading stands over nothing
+    about = particular.client.get("/openapi.json").json()["info"]["description"]
+    assert "Rules that a record" not in about
+
+
+def test_the_model_may_be_named(particular: Server) -> None:
+    assert particular.client.get("/v2/models/students-v1").json()["name"] == "students-v1"
+    body = inputs_of(record_of(particular), types_of(particular))
+    assert infer(particular, body, name="students-v1")[0] == 200
+    assert infer(particular, body)[0] == 404
+
+
+def test_a_closed_column_refuses_what_it_does_not_know(particular: Server) -> None:
+    record = record_of(particular)
+    assert particular.client.post("/predict", json=record | {"student_country": "US"}).status_code == 200
+    answer = particular.client.post("/predict", json=record | {"student_country": "FR"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "student_country"
+    schema = particular.client.get("/openapi.json").json()["components"]["schemas"]["Record"]
+    assert schema["properties"]["student_country"]["enum"] == ["US", "DE", "IN"]

@@ -520,7 +520,7 @@ def test_help_is_quick_and_loads_no_library() -> None:
     "command", [["train", "--wrong"], ["nothing"], ["data", "synthesize", "--rows", "0", "--output", "x.csv"]]
 )
 def test_wrong_usage_ends_with_2(workspace: Workspace, command: list[str]) -> None:
-    outcome = workspace.run_process(*command)
+    outcome = workspace.run(*command)
     assert outcome.code == 2
     assert "Traceback" not in outcome.err
 

@@ -26,7 +26,7 @@ from tabloop.fleet.remote_runs import RemoteRuns
 from tabloop.storage.object_store import ObjectStore
 from tests.conftest import Workspace
 from tests.deployment.conftest import STUDENT
-from tests.deployment.real_server import Server, serving, wait_until
+from tests.deployment.real_server import PLAIN, Server, serving, wait_until
 from tests.deployment.test_edge import JSON
 from tests.fleet.machines import one_machine, verdicts
 from tests.fleet.more_runs import another_run
@@ -64,7 +64,7 @@ class Load:
                 each.join()
 
     def _send(self, number: int) -> None:
-        with httpx.Client(timeout=30.0) as client:
+        with httpx.Client(timeout=30.0, verify=PLAIN) as client:
             while not self._ending.is_set():
                 number += 1
                 targets = list(self.targets)
