@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import Workspace
 
 from tabloop.config.config import Config
 from tabloop.config.data import CsvSource
@@ -546,3 +547,29 @@ def test_decimal_commas_in_quotes_between_commas(tmp_path: Path) -> None:
     )
     _, project = of_text(tmp_path, text, target="bought")
     assert project.contract.columns["amount"].model_dump()["decimal_mark"] == ","
+
+
+def test_without_a_target_the_columns_of_two_values_are_named_the_plain_ones_first(
+    workspace: Workspace,
+) -> None:
+    n_rows = 60
+    columns = {f"limit_{i}": [row * (i + 3) for row in range(n_rows)] for i in range(20)}
+    frame = pl.DataFrame(
+        {
+            "sex": [1 + row % 2 for row in range(n_rows)],
+            **columns,
+            "default_next_month": [int(row % 3 == 0) for row in range(n_rows)],
+            "left": ["yes", "", "no"] * (n_rows // 3),
+        }
+    )
+    frame.write_csv(workspace.folder / "cards.csv")
+    outcome = workspace.run("init", "cards.csv", "--config", "cards.yaml")
+    assert outcome.code == 2
+    assert (
+        "3 of 23 columns hold two values: 'default_next_month' (1, 0), 'left' (yes, no), 'sex'" in outcome.err
+    )
+    wrong = workspace.run("init", "cards.csv", "--target", "zzzzzzz", "--config", "cards.yaml")
+    assert "no column 'zzzzzzz' to predict; 3 of 23 columns hold two values" in wrong.err
+    frame.select(list(columns)).write_csv(workspace.folder / "cards.csv")
+    none = workspace.run("init", "cards.csv", "--config", "cards.yaml")
+    assert "no column holds two values, as a target does; those are: 'limit_0'" in none.err

@@ -67,9 +67,11 @@ def init(
     require_other_file(settings.config, file)
     require_other_file(schema_path, file)
     if target is None:
-        from tabloop.guessing.guess import name_columns
+        from tabloop.guessing.guess import name_targets
 
-        raise click.UsageError(f"which column is to be predicted? --target COL, one of: {name_columns(file)}")
+        raise click.UsageError(
+            f"which column is to be predicted? --target COL; {name_targets(file, header=not no_header)}"
+        )
     guessed = infer_config(
         file,
         target=target,

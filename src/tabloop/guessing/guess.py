@@ -106,15 +106,44 @@ def infer_config(
     return _infer(table, str(file), file.name, target=target, positive=positive)
 
 
-def name_columns(file: Path) -> str:
-    """List the columns of a table, any of which may be the target.
+def name_targets(file: Path, *, header: bool = True) -> str:
+    r"""List the columns of a table that may be the target: those of exactly two values, with these.
 
     Raises
     ------
     DataError
         If the file cannot be read or holds no row.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     table = Path(folder) / "visits.csv"
+    ...     _ = table.write_text("minutes;sex;bought\n3;f;yes\n0;f;no\n12;m;no\n")
+    ...     name_targets(table)
+    "2 of 3 columns hold two values: 'bought' (yes, no), 'sex' (m, f)"
     """
-    return listing(_read(file, file.name, "", header=True).frame.columns)
+    return _target_words(file.name, _read(file, file.name, "", header).frame)
+
+
+def _target_words(file: str, frame: pl.DataFrame) -> str:
+    """Name the columns of two values, those first that say which one is meant, such as yes and no."""
+    likely, others = [], []
+    for name in frame.columns:
+        try:
+            found = guess_target(file, name, frame[name], None)
+        except DataError:
+            continue
+        named = f"{name!r} ({found.positive[:20]}, {found.negative[:20]})"
+        (likely if found.is_plain else others).append(named)
+    named_columns = [*likely, *others]
+    if not named_columns:
+        columns = listing([repr(name) for name in frame.columns])
+        return f"no column holds two values, as a target does; those are: {columns}"
+    return (
+        f"{len(named_columns)} of {len(frame.columns)} columns "
+        f"{'holds' if len(named_columns) == 1 else 'hold'} two values: {listing(named_columns, most=20)}"
+    )
 
 
 def infer_config_of_frame(frame: pl.DataFrame, *, target: str, positive: str | None) -> InferredConfig:
@@ -247,7 +276,7 @@ def _find_target(file: str, table: _Table, target: str) -> str:
         return target.strip()
     near = next((c for c in columns if c.casefold() == target.casefold()), None)
     near = near or nearest_name(target, columns)
-    hint = f"did you mean {near!r}?" if near else f"known: {listing([repr(name) for name in columns])}"
+    hint = f"did you mean {near!r}?" if near else _target_words(file, table.frame)
     raise DataError(f"{file}: no column {target!r} to predict; {hint}")
 
 

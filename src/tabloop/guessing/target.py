@@ -38,12 +38,15 @@ class TargetGuess:
         Null where the target is missing.
     seen : str
         The guess and the evidence for it, in words.
+    is_plain : bool
+        Whether the values themselves say which is meant, as 1 and 0 or yes and no do.
     """
 
     positive: str
     negative: str
     is_positive: pl.Series
     seen: str
+    is_plain: bool
 
 
 def guess_target(file: str, name: str, values: pl.Series, wanted: str | None) -> TargetGuess:
@@ -93,7 +96,13 @@ def guess_target(file: str, name: str, values: pl.Series, wanted: str | None) ->
         seen += f"; --positive {_argument(negative)} makes it the other way round"
     if plain.null_count():
         seen += f"; {_rows(plain.null_count())} without a value will be refused"
-    return TargetGuess(positive, negative, plain == positive, seen)
+    return TargetGuess(positive, negative, plain == positive, seen, _natural_positive(counts) is not None)
+
+
+def _natural_positive(counts: Iterable[str]) -> str | None:
+    """Give the value that is meant as the positive one by what it says; None where neither is."""
+    natural = _POSITIVE_OF_PAIR.get(frozenset(value.casefold() for value in counts))
+    return next((value for value in counts if value.casefold() == natural), None)
 
 
 def _plain_texts(file: str, name: str, values: pl.Series) -> pl.Series:
@@ -121,9 +130,9 @@ def _choose_positive(file: str, name: str, counts: dict[str, int], wanted: str |
             f"{file}: --positive {wanted!r} is no value of {name!r}; "
             f"expected one of {', '.join(_short(value) for value in sorted(counts))}"
         )
-    natural = _POSITIVE_OF_PAIR.get(frozenset(value.casefold() for value in counts))
+    natural = _natural_positive(counts)
     if natural is not None:
-        return next(value for value in counts if value.casefold() == natural), "by what it means"
+        return natural, "by what it means"
     if len(set(counts.values())) == 1:
         return max(counts), "both being equally common"
     return min(counts, key=lambda value: counts[value]), "the rarer one"
