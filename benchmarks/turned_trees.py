@@ -26,7 +26,7 @@ from tabloop.contract.feature_table import typed_columns
 from tabloop.data.dataset import read_dataset
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.lifecycle.export import load_pipeline
+from tabloop.lifecycle.pipeline_file import load_pipeline
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
 
 _BATCHES = (1, 4, 16, 64, 256, 1000)

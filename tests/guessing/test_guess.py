@@ -149,7 +149,7 @@ ERRORS = {
     f"a,y\n{'x' * 4_200_000},0\n": r"no rows that can be read \(1 refused, the first in line 2: got .*limits",
     "": "the file is empty",
     "a,Y\n1,0\n": "no column 'y' to predict; did you mean 'Y'?",
-    "alpha,beta\n1,0\n": "no column 'y' to predict; known: 'alpha', 'beta'",
+    "alpha,beta\n1,0\n": "no column 'y' to predict; no column holds two values, .* are: 'alpha', 'beta'",
     "a,y\n1,0\n2,0\n": r"the target 'y' holds only '0' \(2 rows\); expected two values",
     "a,y\n1,\n2,\n": "the target 'y' holds no value in any row",
     "a,y\n1,u\n2,v\n3,NA\n3,v\n": r"3 values, 'v' \(2 rows\), .* If 'NA' means that it is missing, leave",

@@ -22,11 +22,13 @@ def visible(text: str, limit: int = 80) -> str:
     >>> visible("a\x00b\u202ec"), visible("x" * 10_000, 12)
     ('a�b�c', 'xxxxxxxxxxxx… (10,000 characters)')
     """
-    kept = "".join(
-        "�" if character in _TURNING or unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co")
-        or character in "\ufffe\uffff" else character
-        for character in text[:limit]
-    )  # fmt: skip
+    kept = text[:limit]
+    if not kept.isprintable():  # nothing that is printable is replaced
+        kept = "".join(
+            "�" if character in _TURNING or unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co")
+            or character in "\ufffe\uffff" else character
+            for character in kept
+        )  # fmt: skip
     return kept if len(text) <= limit else f"{kept}… ({len(text):,} characters)"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import shutil
@@ -75,6 +76,9 @@ for command in COMMANDS:
     tabloop.add_command(command)
 
 
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code.
 
@@ -83,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         The arguments of the command; by default those of the process.
     """
+    # what imports and models make stays: looking through it again and again is a tenth of a short command
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )

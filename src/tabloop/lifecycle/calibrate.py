@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import joblib
 import msgspec
 import numpy as np
 import onnx
@@ -44,9 +43,10 @@ from tabloop.errors import ArtifactError, ConfigError
 from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.describe import evaluate_run
-from tabloop.lifecycle.export import load_pipeline, require_exported
+from tabloop.lifecycle.export import require_exported
 from tabloop.lifecycle.metrics import with_own_threshold_only
 from tabloop.lifecycle.parity import parity_run
+from tabloop.lifecycle.pipeline_file import load_pipeline, write_pipeline
 from tabloop.lifecycle.quantize import quantize_run
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.progress import Progress
@@ -168,8 +168,7 @@ def _write(
     run.write(CONFIG, data.config.to_json().encode())
     pipeline = load_pipeline(source, PIPELINE)
     pipeline["classifier"].set_params(threshold=threshold.threshold)
-    with run.open_new(PIPELINE) as file:
-        joblib.dump(pipeline, file)
+    write_pipeline(run, PIPELINE, pipeline)
     run.write(THRESHOLD, f"{threshold.threshold!r}\n".encode())
     metrics = _metrics(run, source.metrics, data, scores, threshold)
     run.write_document(METRICS, metrics)

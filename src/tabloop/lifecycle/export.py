@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import joblib
 import numpy as np
 import polars as pl
 
@@ -28,6 +26,7 @@ from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactError, ExportError
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.lineage import library_versions
+from tabloop.lifecycle.pipeline_file import load_pipeline
 from tabloop.optimization.export.explainer import explainer_of
 from tabloop.optimization.export.exporter import load_exporters
 from tabloop.optimization.export.pipeline import export_pipeline, save_model
@@ -108,11 +107,6 @@ def export_run(
     report = ExportReport(written=tuple(written), not_exported=not_exported)
     write_report_document(run, EXPORT_REPORT, report)
     return report
-
-
-def load_pipeline(run: RunFolder, name: str) -> Any:
-    """Load a fitted pipeline of a run, after checking its hash: a pickle can do anything."""
-    return joblib.load(run.checked_path(name))
 
 
 def require_exported(run: RunFolder) -> None:

@@ -16,7 +16,8 @@ from tabloop.contract.sampling.sampler import sample_rows
 from tabloop.data.run_data import RunData
 from tabloop.errors import ParityError
 from tabloop.inference.predictor import UNTIMED_CALLS, Predictor
-from tabloop.lifecycle.export import load_pipeline, require_exported
+from tabloop.lifecycle.export import require_exported
+from tabloop.lifecycle.pipeline_file import load_pipeline
 from tabloop.optimization.parity.check import EXACT_TOLERANCE, check_parity
 
 _MOST_ROWS = 50_000

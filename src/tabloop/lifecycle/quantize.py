@@ -22,7 +22,8 @@ from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.data.run_data import RunData
 from tabloop.errors import ArtifactError
-from tabloop.lifecycle.export import load_pipeline, require_exported
+from tabloop.lifecycle.export import require_exported
+from tabloop.lifecycle.pipeline_file import load_pipeline
 from tabloop.optimization.export.pipeline import save_model
 from tabloop.optimization.int8.quantize import TRAINING_ROWS, QuantizeRows, quantize_pipeline
 

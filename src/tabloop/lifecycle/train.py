@@ -38,6 +38,7 @@ from tabloop.drift.reference import build_drift_reference
 from tabloop.extras import require_extra
 from tabloop.lifecycle.lineage import describe_lineage
 from tabloop.lifecycle.metrics import describe_metrics, scores_of
+from tabloop.lifecycle.pipeline_file import write_pipeline
 from tabloop.progress import Progress
 from tabloop.training.model_card import render_model_card
 from tabloop.training.worker_server import start_early
@@ -152,19 +153,15 @@ def _train_into(
     retraining: RetrainingRecord | None,
     address: str | None,
 ) -> RunData:
-    import joblib
-
     config, contract = project.config, project.contract
     dataset, data, result = _fit(run, project, progress, retraining, address)
     progress.step(f"writing {run.path}")
-    with run.open_new(PIPELINE) as file:
-        joblib.dump(result.best_pipeline, file)
+    write_pipeline(run, PIPELINE, result.best_pipeline)
     for name, pipeline in result.pipelines.items() if config.training.keep == "all" else ():
         if name == result.best.name:
             run.link(candidate_pipeline(name), PIPELINE)
         else:
-            with run.open_new(candidate_pipeline(name)) as file:
-                joblib.dump(pipeline, file)
+            write_pipeline(run, candidate_pipeline(name), pipeline)
     threshold = result.threshold.threshold
     run.write(THRESHOLD, f"{threshold!r}\n".encode())
     with run.open_new(SCORES) as file:
