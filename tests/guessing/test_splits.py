@@ -86,7 +86,7 @@ def test_a_number_of_persons_and_a_year_are_asked_for(tmp_path: Path) -> None:
 
 def test_a_number_whose_rows_share_nothing_is_not(tmp_path: Path) -> None:
     table = persons()
-    table["country"] = list(np.random.default_rng(5).permutation(table["country"]))
+    table["country"] = np.random.default_rng(5).permutation(np.array(table["country"])).tolist()
     (time,) = asked(tmp_path, table)
     assert "kind: time" in time
 

@@ -128,7 +128,8 @@ def name_targets(file: Path, *, header: bool = True) -> str:
 
 def _target_words(file: str, frame: pl.DataFrame) -> str:
     """Name the columns of two values, those first that say which one is meant, such as yes and no."""
-    likely, others = [], []
+    likely: list[str] = []
+    others: list[str] = []
     for name in frame.columns:
         try:
             found = guess_target(file, name, frame[name], None)

@@ -139,7 +139,7 @@ def _guess_time(frame: pl.DataFrame, guess: ColumnGuess) -> SplitGuess | None:
     if read.n_unique() < _LEAST_TIMES or not _are_years(read):
         return None
     seen = (
-        f"{read.min()} to {read.max()}: if rows change with time, test on the latest ones, and add "
+        f"{read.min()!s} to {read.max()!s}: if rows change with time, test on the latest ones, and add "
         "`model: false` to its column (docs/splits.md)"
     )
     return SplitGuess(setting, seen)
