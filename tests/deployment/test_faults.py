@@ -191,6 +191,15 @@ def test_a_service_whose_parent_was_killed_stops_too(two_runs: Workspace, tmp_pa
         wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
+def test_a_worker_loads_the_settings_of_no_other_stage(trained: Workspace) -> None:
+    code = "import sys, tabloop.deployment.worker; print('tabloop.config.config' in sys.modules)"
+    environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(trained.folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.strip() == "False"
+
+
 def test_the_serving_process_loads_nothing_that_trains(trained: Workspace) -> None:
     code = (
         "import sys, tabloop.deployment.worker, tabloop.monitoring.monitor_process; "

@@ -56,6 +56,21 @@ def test_any_number_of_rows_is_answered_in_order(n_rows: int) -> None:
     np.testing.assert_array_equal(probability, expected(columns))
 
 
+def test_the_bytes_of_the_file_are_not_kept() -> None:
+    model = small_model()
+    before = sys.getrefcount(model)
+    predictor = Predictor(model)
+    assert sys.getrefcount(model) == before
+    assert predictor.predict(small_columns(3)).shape == (3,)
+
+
+def test_any_number_of_records_is_scored_unchecked_as_checked() -> None:
+    n_rows = 2 * CHUNK_ROWS + 3
+    columns = small_columns(n_rows)
+    feed = {name: values.reshape(-1, 1) for name, values in columns.items()}
+    np.testing.assert_array_equal(Predictor(small_model()).run(feed), expected(columns))
+
+
 def test_equivalent_arrays_are_taken() -> None:
     columns = small_columns(10)
     predictor = Predictor(small_model(), threads=2)
