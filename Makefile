@@ -39,6 +39,7 @@ $(VENV)/.run $(VENV)/.tests $(FOR_ALL): requirements-build.lock pyproject.toml
 	@test -x $(UV) || $(PIP) --require-hashes -r requirements-build.lock
 	@$(call install,--require-hashes -r requirements-build.lock -r $(LOCKED))
 	@$(call install,--no-deps --no-build-isolation -e .)
+	@$(BIN)/python -m compileall -q src  # where the shell forbids bytecode, each process would compile it anew
 	@touch $@
 
 setup: $(FOR_ALL)  ## make the whole environment in .venv: a run, the tests, the developers' tools

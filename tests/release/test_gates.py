@@ -32,6 +32,7 @@ from tabloop.drift.window import DriftRows
 from tabloop.drift.windowed_report import WindowedDriftReport
 from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.errors import HashMismatchError
+from tabloop.inference.scoring_service import load_service
 from tabloop.lifecycle.parity import parity_run
 from tabloop.lifecycle.run_all import run_stages
 from tabloop.release.drift_monitor_gate import judge_drift_monitor
@@ -267,7 +268,8 @@ def test_the_drift_gate_looks_as_often_at_many_features_as_at_few(
         return check(test, rows)
 
     monkeypatch.setattr(WindowedDriftTest, "check", counted)
-    gate = judge_drift_monitor(project.config, run, load_run_data(project, run))
+    service = load_service(run, released_only=False)
+    gate = judge_drift_monitor(project.config, run, service, load_run_data(project, run))
     assert gate.passed
     assert gate.evidence["windowed"]["features"] > 2
     assert len(looks) == 2

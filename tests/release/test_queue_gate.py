@@ -43,18 +43,12 @@ def open_run(ready: Workspace) -> tuple[Project, RunFolder, RunData]:
     return project, run, load_run_data(project, run)
 
 
-def judged(open_run: tuple[Project, RunFolder, RunData], **limits: Any) -> Gate:
+def judged(open_run: tuple[Project, RunFolder, RunData], pause_s: float = 0.0, **limits: Any) -> Gate:
+    """Judge a model that pauses before each answer."""
     project, run, data = open_run
     config = project.config
     config = config.model_copy(update={"release": config.release.model_copy(update=limits)})
-    return judge_queue(config, run, data)
-
-
-def slow_down(monkeypatch: pytest.MonkeyPatch, pause_s: float) -> None:
-    def load_slow(run: RunFolder, **options: Any) -> ScoringService:
-        return slow(load_service(run, **options), pause_s)
-
-    monkeypatch.setattr(queue_gate, "load_service", load_slow)
+    return judge_queue(config, slow(load_service(run, released_only=False), pause_s), data)
 
 
 def disturb(monkeypatch: pytest.MonkeyPatch, taken_s: list[float]) -> list[SimulatedLoad]:
@@ -83,11 +77,10 @@ def busy_cores() -> Iterator[None]:
 
 
 def test_a_slow_model_is_refused_also_on_a_busy_machine(
-    monkeypatch: pytest.MonkeyPatch, open_run: tuple[Project, RunFolder, RunData]
+    open_run: tuple[Project, RunFolder, RunData],
 ) -> None:
-    slow_down(monkeypatch, 2.0)
     with busy_cores():
-        gate = judged(open_run, max_wait_p99_ms=250.0)
+        gate = judged(open_run, 2.0, max_wait_p99_ms=250.0)
     assert not gate.passed
     assert "at most 250 is tolerable" in gate.reason
     assert gate.evidence["disturbed"] == []
@@ -120,9 +113,8 @@ def test_what_other_processes_delay_is_not_judged(
 def test_a_disturbed_measurement_is_made_again(
     monkeypatch: pytest.MonkeyPatch, open_run: tuple[Project, RunFolder, RunData]
 ) -> None:
-    slow_down(monkeypatch, 0.05)
     measured = disturb(monkeypatch, [60.0, 60.0, 0.0])
-    gate = judged(open_run, max_wait_p99_ms=1.0)
+    gate = judged(open_run, 0.05, max_wait_p99_ms=1.0)
     assert len(measured) == 3
     assert not gate.passed  # the last was honest
     assert gate.reason.endswith("measured 3 times, since the machine was busy")
@@ -141,16 +133,16 @@ def test_a_full_queue_is_refused_for_what_the_others_did_not_cause(
     monkeypatch: pytest.MonkeyPatch, open_run: tuple[Project, RunFolder, RunData]
 ) -> None:
     project, run, data = open_run
-    slow_down(monkeypatch, 0.3)
+    service = slow(load_service(run, released_only=False), 0.3)
     settings = ["release.expected_rows_per_s=1000", "stream.max_queue_rows=8", "stream.max_batch_rows=8"]
     config = Workspace(project.folder).project(*settings).config
     disturb(monkeypatch, [0.01])
-    gate = judge_queue(config, run, data)
+    gate = judge_queue(config, service, data)
     assert not gate.passed
     assert "rows found the queue of 8 full" in gate.reason
     disturb(monkeypatch, [60.0] * 3)
     with pytest.raises(MachineBusyError, match="rows found the queue of 8 full"):
-        judge_queue(config, run, data)
+        judge_queue(config, service, data)
 
 
 def test_a_run_that_cannot_be_judged_stays_open_until_it_can(
@@ -158,8 +150,12 @@ def test_a_run_that_cannot_be_judged_stays_open_until_it_can(
 ) -> None:
     workspace = ready.copy(tmp_path / "p")
     (run,) = RunStore(workspace.model_dir).runs()
+
+    def load_slow(run: RunFolder, **options: Any) -> ScoringService:
+        return slow(load_service(run, **options), 0.05)
+
     with monkeypatch.context() as patched:
-        slow_down(patched, 0.05)
+        patched.setattr("tabloop.release.gates.load_service", load_slow)
         disturb(patched, [60.0] * 3)
         result = workspace.run("release", "--set", "release.max_wait_p99_ms=1", "--json")
         assert result.code == 1

@@ -130,7 +130,9 @@ def decide_side_by_side(
     )
 
 
-def load_service(run: RunFolder, *, threads: int = 1, released_only: bool = True) -> ScoringService:
+def load_service(
+    run: RunFolder, *, threads: int = 1, released_only: bool = True, predictor: Predictor | None = None
+) -> ScoringService:
     """Load the graph that a run serves, every file checked against its hash.
 
     Parameters
@@ -141,6 +143,8 @@ def load_service(run: RunFolder, *, threads: int = 1, released_only: bool = True
         Threads of one call.
     released_only : bool, default=True
         Refuse a run that no release let out; the release gates themselves look before that.
+    predictor : Predictor, optional
+        The graph, where it is loaded already; with its own number of threads.
 
     Returns
     -------
@@ -160,7 +164,7 @@ def load_service(run: RunFolder, *, threads: int = 1, released_only: bool = True
         raise ArtifactError(f"run {run.run_id}: has no {name}; `tabloop export` writes it")
     contract = run.contract
     threshold = run.threshold
-    predictor = Predictor(run.read(name), threads=threads)
+    predictor = predictor or Predictor(run.read(name), threads=threads)
     problems = describe_mismatches(run, contract, predictor, threshold)
     if problems:
         raise HashMismatchError(f"run {run.run_id}: {name} does not belong to it: " + "; ".join(problems))

@@ -40,7 +40,7 @@ from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project, load_project
 from tabloop.data.run_data import RunData, load_run_data, require_trained
 from tabloop.errors import ArtifactError, ConfigError
-from tabloop.inference.predictor import Predictor
+from tabloop.inference.predictor import UNTIMED_CALLS, Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.lifecycle.describe import evaluate_run
 from tabloop.lifecycle.export import require_exported
@@ -131,8 +131,10 @@ def calibrate(project: Project, source: RunFolder, progress: Progress) -> tuple[
             progress.step("quantizing")
             quantize_run(run, data, config)
         progress.step("checking parity")
-        parity_run(run, data, config, pipeline)
-        _describe(run, data)
+        predictor = Predictor(run.read(run.served_model), calls=UNTIMED_CALLS)
+        parity_run(run, data, config, pipeline, predictor)
+        columns = columns_of_frame(data.contract, data.split.test)
+        evaluate_run(run, data, predictor.predict(columns), run.read_as(Explanation, EXPLANATION))
     except BaseException:
         run.discard_if_empty()
         raise
@@ -245,9 +247,3 @@ def _export(run: RunFolder, source: RunFolder) -> None:
     onnx.helper.set_model_props(graph, {key: metadata[key] for key in sorted(metadata)})
     run.write(FP32_MODEL, save_model(graph))
     run.write_document(EXPORT_REPORT, ExportReport(written=(FP32_MODEL,), not_exported={}))
-
-
-def _describe(run: RunFolder, data: RunData) -> None:
-    columns = columns_of_frame(data.contract, data.split.test)
-    y_proba = Predictor(run.read(run.served_model)).predict(columns)
-    evaluate_run(run, data, y_proba, run.read_as(Explanation, EXPLANATION))

@@ -24,7 +24,9 @@ _MOST_ROWS = 50_000
 _SAMPLED_ROWS = 2_000
 
 
-def parity_run(run: RunFolder, data: RunData, config: Config, pipeline: Any = None) -> RunParity:
+def parity_run(
+    run: RunFolder, data: RunData, config: Config, pipeline: Any = None, predictor: Predictor | None = None
+) -> RunParity:
     """Compare the served graph with the trained pipeline and write `parity_report.json`.
 
     Parameters
@@ -37,6 +39,8 @@ def parity_run(run: RunFolder, data: RunData, config: Config, pipeline: Any = No
         Its section benchmarking holds the tolerances in force now.
     pipeline : sklearn.pipeline.Pipeline, optional
         The run's trained pipeline, if it is at hand; read again otherwise.
+    predictor : Predictor, optional
+        The graph that the run serves, if it is loaded already.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def parity_run(run: RunFolder, data: RunData, config: Config, pipeline: Any = No
     sampled = sample_rows(data.contract, _SAMPLED_ROWS, seed=data.config.seed).select(columns)
     found = check_parity(
         load_pipeline(run, PIPELINE) if pipeline is None else pipeline,
-        Predictor(run.read(name), calls=UNTIMED_CALLS),
+        predictor or Predictor(run.read(name), calls=UNTIMED_CALLS),
         data.contract,
         pl.concat([real, sampled]),
         threshold=run.threshold,

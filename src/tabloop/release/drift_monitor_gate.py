@@ -19,7 +19,7 @@ from tabloop.drift.window import DriftWindow
 from tabloop.drift.windowed_test import WindowedDriftTest
 from tabloop.drift.zscore_rule import check_drift
 from tabloop.inference.records.frame_columns import columns_of_frame
-from tabloop.inference.scoring_service import load_service
+from tabloop.inference.scoring_service import ScoringService
 from tabloop.training.folds import forward_folds
 
 if TYPE_CHECKING:
@@ -33,13 +33,12 @@ _PLANTED_UNIT = 60.0
 _LEAST_REFERENCE_ROWS = 100
 
 
-def judge_drift_monitor(config: Config, run: RunFolder, data: RunData) -> Gate:
+def judge_drift_monitor(config: Config, run: RunFolder, service: ScoringService, data: RunData) -> Gate:
     """Check that drift can be computed, that the run's own rows show none, and that planted drift is seen.
 
     The z-score rule is shown a shift in each feature, the windowed tests a unit error in each with a unit.
     """
     baseline = run.drift_baseline
-    service = load_service(run, released_only=False)
     typed = _reference_rows(data).head(max(5_000, config.monitoring.drift_min_samples))
     frame = feature_frame(data.contract, typed)
     features = {name: frame[name].to_numpy() for name in data.contract.numeric_features}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from tabloop.inference.predictor import Predictor
 from tabloop.inference.records.frame_columns import columns_of_frame
 from tabloop.inference.scoring_service import (
     SELF_TEST_TOLERANCE,
+    ScoringService,
     describe_mismatches,
     load_service,
     self_test_difference,
@@ -77,13 +79,19 @@ def judge(
     if not hashes.passed:
         return (hashes,)
     judged = [hashes]
+    # the graph is loaded once for all gates that score; where that fails, it fails each of them
+    predictor = cache(lambda: Predictor(run.read(run.served_model)))
+    service = cache(lambda: load_service(run, released_only=False, predictor=predictor()))
     undecided: MachineBusyError | None = None
     others: list[tuple[str, Callable[[], Gate]]] = [
         ("parity", lambda: judge_parity(run)),
-        ("schema", lambda: judge_schema(config, run)),
-        ("queue", lambda: judge_queue(config, run, data)),
-        ("drift_monitor", lambda: judge_drift_monitor(config, run, data)),
-        ("quality", lambda: judge_quality(config, run, data, store, allow_infeasible=allow_infeasible)),
+        ("schema", lambda: judge_schema(config, run, predictor())),
+        ("queue", lambda: judge_queue(config, service(), data)),
+        ("drift_monitor", lambda: judge_drift_monitor(config, run, service(), data)),
+        (
+            "quality",
+            lambda: judge_quality(config, run, service(), data, store, allow_infeasible=allow_infeasible),
+        ),
         *more,
     ]
     for place, (name, gate) in enumerate(others):
@@ -126,10 +134,9 @@ def judge_parity(run: RunFolder) -> Gate:
     return Gate("parity", report.passed, f"{said} on {report.samples:,} rows", evidence)
 
 
-def judge_schema(config: Config, run: RunFolder) -> Gate:
+def judge_schema(config: Config, run: RunFolder, predictor: Predictor) -> Gate:
     """Check that config, contract and graph agree, and that training rows come out of it as scored."""
     contract = run.contract
-    predictor = Predictor(run.read(run.served_model))
     problems = describe_mismatches(run, contract, predictor, run.threshold)
     in_force = config.build_contract()
     problems += [
@@ -149,7 +156,13 @@ def judge_schema(config: Config, run: RunFolder) -> Gate:
 
 
 def judge_quality(
-    config: Config, run: RunFolder, data: RunData, store: RunStore, *, allow_infeasible: bool = False
+    config: Config,
+    run: RunFolder,
+    service: ScoringService,
+    data: RunData,
+    store: RunStore,
+    *,
+    allow_infeasible: bool = False,
 ) -> Gate:
     """Check the figures on the test part against the floors, and against the champion on the same rows.
 
@@ -178,12 +191,12 @@ def judge_quality(
     }
     champion = store.champion_name()
     if champion is None or champion == run.run_id:
-        foreseen = _foresee(config, run, data)
+        foreseen = _foresee(config, service, data)
         evidence["later_comparisons"] = foreseen
         if foreseen["said"]:
             said += f"; nothing to compare with yet. {foreseen['said']}"
         return Gate("quality", not problems, "; ".join(problems) or said, evidence)
-    compared, promise_kept = _compare_with_champion(config, run, data, store, champion)
+    compared, promise_kept = _compare_with_champion(config, run, service, data, store, champion)
     if isinstance(compared, str):
         evidence["champion"] = {"run_id": champion, "not_compared": compared}
         said += f"; not compared with the champion: {compared}"
@@ -205,9 +218,8 @@ def judge_quality(
     return Gate("quality", not problems, "; ".join(problems) or said, evidence)
 
 
-def _foresee(config: Config, run: RunFolder, data: RunData) -> dict[str, Any]:
+def _foresee(config: Config, service: ScoringService, data: RunData) -> dict[str, Any]:
     test = data.split.test
-    service = load_service(run, released_only=False)
     return foresee_comparison(
         np.asarray(test[data.contract.target.name].to_numpy(), dtype=np.int8),
         service.decide(columns_of_frame(data.contract, test)).probability,
@@ -218,7 +230,7 @@ def _foresee(config: Config, run: RunFolder, data: RunData) -> dict[str, Any]:
 
 
 def _compare_with_champion(
-    config: Config, run: RunFolder, data: RunData, store: RunStore, champion: str
+    config: Config, run: RunFolder, service: ScoringService, data: RunData, store: RunStore, champion: str
 ) -> tuple[Gate | str, bool | None]:
     """Compare on the test rows that neither model was trained on; or say why that cannot be done."""
     promise_kept: bool | None = None
@@ -259,7 +271,6 @@ def _compare_with_champion(
         return Gate("comparison", anything_goes, said, evidence), promise_kept
     shared, marks = data.split.test.filter(pl.Series(fresh)), data.split.test_marks
     old = other.decide(columns_of_frame(other.contract, rows.filter(pl.Series(fresh)))).probability
-    service = load_service(run, released_only=False)
     new = service.decide(columns_of_frame(data.contract, shared)).probability
     compared = compare_paired(
         y, new, old, confidence=config.release.confidence, seed=config.seed, marks=marks.take(fresh)

@@ -6,11 +6,10 @@ import logging
 import time
 
 from tabloop.artifacts.documents.gates import Gate
-from tabloop.artifacts.run import RunFolder
 from tabloop.config.config import Config
 from tabloop.data.run_data import RunData
 from tabloop.errors import MachineBusyError
-from tabloop.inference.scoring_service import load_service
+from tabloop.inference.scoring_service import ScoringService
 from tabloop.streaming.simulation.load_simulator import LoadSimulator, SimulatedLoad
 
 _LOAD_ROWS = 2_000
@@ -20,15 +19,15 @@ _PAUSES_S = (0.0, 1.0, 3.0, 8.0)
 _MOST_ARRIVALS = 2.0
 
 
-def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
+def judge_queue(config: Config, service: ScoringService, data: RunData) -> Gate:
     """Check that the way from an event to its decision keeps up with the configured rate.
 
     Parameters
     ----------
     config : Config
         The rate and the limits in force.
-    run : RunFolder
-        Exported.
+    service : ScoringService
+        What the run would serve.
     data : RunData
         The run's rows, of which events are made.
 
@@ -42,7 +41,6 @@ def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
     MachineBusyError
         If each measurement was too slow and other processes may be to blame.
     """
-    service = load_service(run, released_only=False)
     rows = data.split.test.head(_LOAD_ROWS).select(list(data.contract.columns)).to_dicts()
     # also where the consumer would wait: a queue that was full is a queue that saturates
     simulator = LoadSimulator(
@@ -52,7 +50,7 @@ def judge_queue(config: Config, run: RunFolder, data: RunData) -> Gate:
     for pause_s in _PAUSES_S:
         if disturbed:
             logging.getLogger(__name__).warning(
-                "the queue of run %s is measured again: %s", run.run_id, _disturbance(disturbed[-1])
+                "the queue of run %s is measured again: %s", service.run_id, _disturbance(disturbed[-1])
             )
             time.sleep(pause_s)
         load = simulator.arriving(
