@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import ROOT
 
 # Ray warns of much that is not ours: its drivers are processes of their own
 TWO_NODES = """
@@ -91,21 +92,49 @@ def bare_python(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bare_node(two_nodes: dict[str, Any], bare_python: Path) -> Iterator[None]:
-    """One more node, without tabloop."""
-    host = two_nodes["address"].partition(":")[0]
+def older_python(bare_python: Path) -> Path:
+    """A Python that has what this one has, and tabloop in a version of its own."""
+    (found,) = bare_python.parents[1].glob("lib/python*/site-packages")
+    (found / "source.pth").write_text(f"{ROOT / 'src'}\n")
+    (found / "tabloop-0.0.9.dist-info").mkdir()
+    (found / "tabloop-0.0.9.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tabloop\nVersion: 0.0.9\n"
+    )
+    return bare_python
+
+
+@contextlib.contextmanager
+def one_more(cluster: dict[str, Any], python: Path) -> Iterator[None]:
+    """Let a node of eight CPUs join that runs this Python."""
+    host = cluster["address"].partition(":")[0]
     node = subprocess.Popen(
-        [str(bare_python), "-m", "ray.scripts.scripts", "start", "--address", two_nodes["address"], "--num-cpus=8",
+        [str(python), "-m", "ray.scripts.scripts", "start", "--address", cluster["address"], "--num-cpus=8",
          "--object-store-memory=100000000", "--node-ip-address", host, "--block"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )  # fmt: skip
-    assert node.stdout is not None
-    for line in node.stdout:
-        if "Ray runtime started" in line:
-            break
-    yield
-    for pid in [*children(node.pid), node.pid]:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-    node.communicate()
+    try:
+        assert node.stdout is not None
+        for line in node.stdout:
+            if "Ray runtime started" in line:
+                break
+        yield
+    finally:
+        for pid in [*children(node.pid), node.pid]:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        node.communicate()
+
+
+@pytest.fixture
+def bare_node(two_nodes: dict[str, Any], bare_python: Path) -> Iterator[None]:
+    """One more node, without tabloop."""
+    with one_more(two_nodes, bare_python):
+        yield
+
+
+@pytest.fixture
+def older_node(two_nodes: dict[str, Any], older_python: Path) -> Iterator[None]:
+    """One more node, with another version of tabloop."""
+    with one_more(two_nodes, older_python):
+        yield

@@ -7,18 +7,27 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from tests.cluster.two_nodes import bare_node, bare_python, children, kill_node, two_nodes
+from tests.cluster.two_nodes import (
+    bare_node,
+    bare_python,
+    children,
+    kill_node,
+    older_node,
+    older_python,
+    two_nodes,
+)
 from tests.conftest import Workspace
 from tests.scoring.test_data_set import answers, contents
 
 from tabloop.contract.sampling.sampler import sample_rows
 
-__all__ = ["bare_node", "bare_python", "two_nodes"]  # fixtures
+__all__ = ["bare_node", "bare_python", "older_node", "older_python", "two_nodes"]  # fixtures
 
 
 @pytest.mark.soak
@@ -74,22 +83,38 @@ def test_a_node_that_is_killed_costs_no_row_and_doubles_none(
     assert places == [place for place in range(rows.height) if place // 20_000 != 31]
 
 
-@pytest.mark.soak
-def test_a_node_that_joins_later_without_the_package_is_one_clear_error(
-    data_set: Workspace, two_nodes: dict[str, Any], bare_node: None
-) -> None:
+def score_beside_one_that_joins_late(data_set: Workspace, address: str) -> subprocess.CompletedProcess[str]:
+    """Score on a cluster whose nodes were asked for their versions before the last of them joined."""
     # the first look at the nodes misses it, as one that joins when all were asked
     missed = (
         "import tabloop.cluster.ray_cluster as c; asked = c.version_problems; looks = []; "
         "c.version_problems = lambda *given: asked(*given) if looks else looks.append(1) or []; "
     )
-    outcome = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", f"{missed}from tabloop.cli import main; main()", "score", "visits", "--output", "there",
-         "--engine", "ray", "--address", two_nodes["address"]],
+         "--engine", "ray", "--address", address],
         cwd=data_set.folder, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
+
+
+@pytest.mark.soak
+def test_a_node_that_joins_later_without_the_package_is_one_clear_error(
+    data_set: Workspace, two_nodes: dict[str, Any], bare_node: None
+) -> None:
+    outcome = score_beside_one_that_joins_late(data_set, two_nodes["address"])
     assert outcome.returncode == 2, outcome.stderr
     assert "has no tabloop; pip install 'tabloop[train,ray]' there" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.soak
+def test_a_node_that_joins_later_with_another_version_is_one_clear_error(
+    data_set: Workspace, two_nodes: dict[str, Any], older_node: None
+) -> None:
+    outcome = score_beside_one_that_joins_late(data_set, two_nodes["address"])
+    assert outcome.returncode == 2, outcome.stderr
+    assert "a node that joined lately differs:\n  " in outcome.stderr
+    assert f"tabloop 0.0.9, here {version('tabloop')}" in outcome.stderr
     assert "Traceback" not in outcome.stderr
 
 
