@@ -147,10 +147,9 @@ def _bench(folder: Path) -> Workbench:
     y = frame[project.contract.target.name].to_numpy().astype(np.int8)
     laid = folder / "bench"
     laid.mkdir(exist_ok=True)
-    bench = Workbench(laid, project.contract, project.config.preprocessing, project.config.seed)
     folds = assign_folds(y, n_splits=5, seed=project.config.seed, groups=None)
-    bench.lay_out(feature_frame(project.contract, frame), y, folds)
-    return bench
+    features = feature_frame(project.contract, frame)
+    return Workbench.lay_out(laid, project.config, project.contract, features, y, folds)
 
 
 def _task(name: str, fold: int | None) -> Task:

@@ -174,8 +174,7 @@ def _replicate(
         candidates = apply_found(candidates, report)
     ((name, found),) = candidates.items()
     with tempfile.TemporaryDirectory() as folder:
-        bench = Workbench(Path(folder), contract, config.preprocessing, config.seed)
-        bench.lay_out(features, y, folds)
+        bench = Workbench.lay_out(Path(folder), config, contract, features, y, folds)
         tasks = [Task(name, found, fold) for fold in (*range(config.cv.n_splits), None)]
         done = [run_task(bench, task) for task in tasks]
         oof = np.empty(len(y))

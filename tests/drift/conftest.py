@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tabloop.drift import limits, operating_table
+from tabloop.drift.history import DriftFollower, DriftHistory, HistoryFold
 from tabloop.drift.reference import DriftReference
+from tabloop.drift.scored_rows import ScoredRows
 from tabloop.drift.window import DriftRows
 
 ALL_WINDOWS = {
@@ -96,3 +98,11 @@ def population() -> Population:
 @pytest.fixture(scope="session")
 def reference(population: Population) -> DriftReference:
     return population.reference(4000)
+
+
+def drift_of_rows(batches: Iterable[ScoredRows], follower: DriftFollower) -> DriftHistory:
+    """Say what a monitor says that followed the rows as they came, in batches of any size."""
+    fold = HistoryFold(follower)
+    for batch in batches:
+        fold.add_rows(batch)
+    return fold.history()

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import polars as pl
 from tests.conftest import Workspace
+from tests.drift.conftest import drift_of_rows
 
 from tabloop.artifacts.store import RunStore
 from tabloop.contract.contract import Contract
 from tabloop.data.split import split_dataset
-from tabloop.drift.history import DriftFollower, drift_of_rows
+from tabloop.drift.history import DriftFollower
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import RowReader
 

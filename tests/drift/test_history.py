@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.drift.conftest import Population
+from tests.drift.conftest import Population, drift_of_rows
 from tests.drift.test_tracker import CONFIG, baseline, drifting, scored
 
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
-from tabloop.drift.history import DriftFollower, DriftHistory, HistoryFold, drift_of_rows
+from tabloop.drift.history import DriftFollower, DriftHistory, HistoryFold
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
 from tabloop.drift.windowed_test import WindowedDriftTest

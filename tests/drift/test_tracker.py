@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.drift.conftest import COUNTRIES, Population
+from tests.drift.conftest import COUNTRIES, Population, drift_of_rows
 
 from tabloop.artifacts.documents.document import json_values
 from tabloop.artifacts.documents.drift_baseline import DriftBaseline
 from tabloop.config.monitoring import MonitoringConfig
 from tabloop.drift.baseline import describe_numbers
-from tabloop.drift.history import DriftFollower, drift_of_rows
+from tabloop.drift.history import DriftFollower
 from tabloop.drift.reference import DriftReference
 from tabloop.drift.scored_rows import ScoredRows
 from tabloop.drift.tracker import AlarmedWindow, DriftTracker, WindowVerdict

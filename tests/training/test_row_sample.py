@@ -117,8 +117,8 @@ def test_a_learning_curve_is_fitted_on_whole_groups(
     groups = np.arange(600, dtype=np.uint64) % 60
     # the number by which the fitted rows are known again; it is scaled, and rises with the group
     marked = few.with_columns(pl.Series("minutes_watched", groups.astype(np.float64)))
-    bench = Workbench(tmp_path, contract, default_project.config.preprocessing, 1)
-    bench.lay_out(feature_frame(contract, marked), y, Folds(np.zeros(600, dtype=np.int8), 1), groups=groups)
+    features, folds = feature_frame(contract, marked), Folds(np.zeros(600, dtype=np.int8), 1)
+    bench = Workbench.lay_out(tmp_path, default_project.config, contract, features, y, folds, groups=groups)
     candidate = configured(default_project, candidates={"k_neighbors": {}}).training.candidates["k_neighbors"]
     outcome = run_task(bench, Task("k_neighbors", candidate, None, rows=600, sample_rows=155))
     assert outcome.failure is None

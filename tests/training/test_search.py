@@ -50,8 +50,7 @@ class Pool:
     cores = 1
 
     def run(
-        self, bench: Any, tasks: Any, *, n_rows: int, n_features: int,
-        expected: Any = None, watch: Any = None, follow: Any = None, until: float | None = None,
+        self, bench: Any, tasks: Any, *, expected: Any = None, watch: Any = None, follow: Any = None, until: float | None = None,
     ) -> list[Any]:  # fmt: skip
         pending = list(tasks)
         while pending and (until is None or time.monotonic() < until):

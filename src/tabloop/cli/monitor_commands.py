@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from tabloop.fleet.fleet_folder import FleetState
     from tabloop.monitoring.alarm_board import AlarmBoard
     from tabloop.monitoring.drift_answer import DriftAnswer
+    from tabloop.monitoring.run_monitor import RunMonitor
     from tabloop.monitoring.run_performance import PerformanceAnswer
     from tabloop.monitoring.weeks import Week
     from tabloop.performance.figures import PerformanceFigure
+    from tabloop.retraining.trigger import RetrainingDecision
 
 _SHOWN_WEEKS = 12
 
@@ -55,7 +57,6 @@ def monitor(
     from tabloop.cli.fleet import open_fleet
     from tabloop.errors import StorageError
     from tabloop.monitoring.alarms import drift_alarms, figure_alarms
-    from tabloop.monitoring.alerts import read_alert_troubles
     from tabloop.monitoring.run_monitor import RunMonitor, live_since
 
     project, is_again = settings.project(), False
@@ -83,25 +84,8 @@ def monitor(
             write_monitor_report(following, report_file)
         following.catch_up()
         drift, performance = following.describe_drift(), following.describe_performance()
-        trigger, troubles = following.decide_retraining(), read_alert_troubles(project.model_dir)
-        if settings.as_json:
-            write_json(
-                {
-                    "drift": drift,
-                    "performance": performance,
-                    "retraining_trigger": trigger,
-                    "alerts": {"troubles": troubles},
-                    **({} if machines is None else {"fleet": machines}),
-                }
-            )
-        else:
-            if machines is not None:
-                _show_machines(machines)
-            _show_drift(drift, following.contract.timestamp_columns)
-            _show_performance(performance)
-            click.echo(f"retraining: {trigger.reason}; next: {trigger.recommended_action}")
-            for trouble in troubles:
-                click.echo(f"trouble: {trouble}")
+        trigger = following.decide_retraining()
+        _write_state(settings, following, machines, drift, performance, trigger)
         if board is not None and machines is not None:
             on = drift_alarms(following) | figure_alarms(performance, trigger) | machines.alarms()
             board.show(on, run_id=following.run.run_id)
@@ -111,6 +95,38 @@ def monitor(
         time.sleep(every)
         if not settings.as_json:
             click.echo()
+
+
+def _write_state(
+    settings: Settings,
+    following: RunMonitor,
+    machines: FleetState | None,
+    drift: DriftAnswer,
+    performance: PerformanceAnswer,
+    trigger: RetrainingDecision,
+) -> None:
+    """Write what one look at the champion found, as JSON or as tables."""
+    from tabloop.monitoring.alerts import read_alert_troubles
+
+    troubles = read_alert_troubles(following.project.model_dir)
+    if settings.as_json:
+        write_json(
+            {
+                "drift": drift,
+                "performance": performance,
+                "retraining_trigger": trigger,
+                "alerts": {"troubles": troubles},
+                **({} if machines is None else {"fleet": machines}),
+            }
+        )
+        return
+    if machines is not None:
+        _show_machines(machines)
+    _show_drift(drift, following.contract.timestamp_columns)
+    _show_performance(performance)
+    click.echo(f"retraining: {trigger.reason}; next: {trigger.recommended_action}")
+    for trouble in troubles:
+        click.echo(f"trouble: {trouble}")
 
 
 def _fleet_alarms(project: Project) -> AlarmBoard:

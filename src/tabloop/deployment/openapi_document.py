@@ -209,14 +209,27 @@ def describe_service(app: FastAPI, model: ServedModel, *, model_name: str, asks_
         + "".join(f"\n- `{rule}`" for rule in contract.rules),
         routes=app.routes,
     )
-    for path, item in document["paths"].items():
+    _complete_operations(document["paths"], model_name, model.run_id, asks_for_keys)
+    components = document.setdefault("components", {})
+    if asks_for_keys:
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+    components["schemas"] = components.get("schemas", {}) | _record_schemas(model) | _fixed_schemas()
+    return document
+
+
+def _complete_operations(paths: JsonSchema, model_name: str, run_id: str, asks_for_keys: bool) -> None:
+    """Add to what FastAPI knows of each path: its parameters, and what is refused."""
+    for path, item in paths.items():
         for operation in item.values():
             operation["summary"] = operation.pop("description").partition("\n")[0]
             operation["operationId"] = "_".join(re.findall("[a-z0-9_]+", path))
             if "{name}" in path:
                 operation["parameters"] = [_path_parameter("name", model_name, "The one model there is.")]
             if "{version}" in path:
-                version = _path_parameter("version", model.run_id, "The run that answers.")
+                version = _path_parameter("version", run_id, "The run that answers.")
                 operation["parameters"].append(version)
             if path in _PATH_PARAMETERS:
                 operation["parameters"] = [_PATH_PARAMETERS[path]]
@@ -227,6 +240,11 @@ def describe_service(app: FastAPI, model: ServedModel, *, model_name: str, asks_
             if asks_for_keys and path not in OPEN_PATHS:
                 operation["responses"] |= _KEY_REFUSALS
                 operation["security"] = [{"bearer": []}, {"header": []}]
+
+
+def _record_schemas(model: ServedModel) -> JsonSchema:
+    """Describe what the contract of the served model says: a record, a prediction, and lists of them."""
+    contract = model.contract
     record = json_schema(contract)
     record.pop("$schema")
     example = example_record(contract)
@@ -251,22 +269,14 @@ def describe_service(app: FastAPI, model: ServedModel, *, model_name: str, asks_
         "minItems": 1,
         "maxItems": model.max_records,
     }
-    components = document.setdefault("components", {})
-    if asks_for_keys:
-        components["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer"},
-            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        }
-    components["schemas"] = components.get("schemas", {}) | {
+    return {
         "Record": record,
         "Records": _closed({"records": records}) | {"examples": [{"records": examples}]},
         "Prediction": prediction,
         "Predictions": _closed(
             {"predictions": {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}}
         ),
-        **_fixed_schemas(),
     }
-    return document
 
 
 def _closed(properties: JsonSchema) -> JsonSchema:

@@ -7,13 +7,14 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
 from tabloop.cores import cpu_count
 from tabloop.deployment.descriptors import check_descriptors
 from tabloop.deployment.json_log import log_as_json
-from tabloop.deployment.state_folder import monitor_socket, open_state_folder
+from tabloop.deployment.state_folder import StateFolder, monitor_socket, open_state_folder
 from tabloop.deployment.supervisor import Child, Supervisor
 from tabloop.errors import MissingExtraError, ServingError
 from tabloop.extras import require_extra
@@ -133,53 +134,63 @@ def serve(
             "monitor_absent": absent,
             "agent_state": None if remote is None else str(state.path.absolute() / "agent.json"),
         }
-        monitor = Child(
-            "the monitor",
-            MONITOR_MODULE,
-            shared,
-            environ=state.environ(0) | _CHILD_ENVIRON,
-            needed=False,
-            longest_silence_s=_LONGEST_MONITOR_SILENCE_S,
-        )
-        told = shared | {
-            "serving": project.config.serving.model_dump_json(),
-            "prediction_log": project.config.prediction_log.model_dump_json(),
-            "folder": str(project.folder.absolute()),
-            "model_dir": str(project.model_dir.absolute()),
-            "socket_fd": listener.fileno(),
-            "scoring_threads": max(1, min(cpu_count() // workers, _MOST_SCORING_THREADS)),
-        }
-        # of two values of one tunable the last counts: what is set for all processes
-        tunables = ":".join(filter(None, [LARGE_PAGES, os.environ.get("GLIBC_TUNABLES")]))
-        answering = [
-            Child(
-                f"worker {number}",
-                WORKER_MODULE,
-                told,
-                keeps_fds=(listener.fileno(),),
-                environ=state.environ(number) | _CHILD_ENVIRON | {"GLIBC_TUNABLES": tunables},
-                longest_silence_s=_LONGEST_WORKER_SILENCE_S,
-            )
-            for number in range(1, workers + 1)
-        ]
-        agents = []
+        children = _worker_children(project, shared, listener, state, workers)
         if remote is not None:
-            link = {**shared, "remote": remote.url, "pointer": remote.pointer}
-            agents = [
-                Child(
-                    "the agent", AGENT_MODULE, link, environ=_CHILD_ENVIRON, needed=False, has_last_duty=True
-                )
-            ]
+            # the agent stops after those who write the log, and ships the rest of it
+            children = [_agent_child(shared, remote), *children]
+        if absent is None:
+            children = [_monitor_child(shared, state), *children]
         shown = f"[{host}]" if ":" in host else host
         address = Address(f"http://{shown}:{listener.getsockname()[1]}", run_id, os.getpid())
         supervisor = Supervisor(
-            # the agent stops after those who write the log, and ships the rest of it
-            [*([monitor] if absent is None else []), *agents, *answering],
+            children,
             drain_timeout_s=project.config.serving.drain_timeout_s,
             prepare=state.claim,
         )
         # the port is closed when nobody holds it: workers let go of theirs as soon as they stop
         supervisor.run(lambda: ready(address), stopping=listener.close)
+
+
+def _monitor_child(told: dict[str, Any], state: StateFolder) -> Child:
+    return Child(
+        "the monitor",
+        MONITOR_MODULE,
+        told,
+        environ=state.environ(0) | _CHILD_ENVIRON,
+        needed=False,
+        longest_silence_s=_LONGEST_MONITOR_SILENCE_S,
+    )
+
+
+def _agent_child(told: dict[str, Any], remote: RemoteLink) -> Child:
+    link = {**told, "remote": remote.url, "pointer": remote.pointer}
+    return Child("the agent", AGENT_MODULE, link, environ=_CHILD_ENVIRON, needed=False, has_last_duty=True)
+
+
+def _worker_children(
+    project: Project, told: dict[str, Any], listener: socket.socket, state: StateFolder, workers: int
+) -> list[Child]:
+    own = {
+        "serving": project.config.serving.model_dump_json(),
+        "prediction_log": project.config.prediction_log.model_dump_json(),
+        "folder": str(project.folder.absolute()),
+        "model_dir": str(project.model_dir.absolute()),
+        "socket_fd": listener.fileno(),
+        "scoring_threads": max(1, min(cpu_count() // workers, _MOST_SCORING_THREADS)),
+    }
+    # of two values of one tunable the last counts: what is set for all processes
+    tunables = ":".join(filter(None, [LARGE_PAGES, os.environ.get("GLIBC_TUNABLES")]))
+    return [
+        Child(
+            f"worker {number}",
+            WORKER_MODULE,
+            told | own,
+            keeps_fds=(listener.fileno(),),
+            environ=state.environ(number) | _CHILD_ENVIRON | {"GLIBC_TUNABLES": tunables},
+            longest_silence_s=_LONGEST_WORKER_SILENCE_S,
+        )
+        for number in range(1, workers + 1)
+    ]
 
 
 def _say_when_unmonitored() -> str | None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -71,36 +72,8 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
     agent_state = Path(path) if (path := settings.values["agent_state"]) else None
     service = Service(champion, log, monitor, config, keys, [model_dir, folder], agent_state)
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        stop_with_parent(loop, lambda: setattr(server, "should_exit", True))
-        read_again = asyncio.Event()
-        loop.add_signal_handler(signal.SIGHUP, read_again.set)
-        tasks = [
-            loop.create_task(follow_champion(champion, _CHAMPION_CHECK_S)),
-            loop.create_task(sweep_connections(server.server_state.connections)),
-            loop.create_task(read_again_on(read_again, champion, keys)),
-        ]
-        if keys is not None:
-            tasks.append(loop.create_task(keys.follow()))
-        if settings.values["replaces_hung"]:
-            metrics.note_hang("worker")
-        metrics.worker_starts.inc()
-        metrics.answers_since.labels(champion.held.run_id).set_to_current_time()
-        # a scored batch does not wait long for a loop that is reading or writing
-        sys.setswitchinterval(_SWITCH_S)
-        # what was loaded stays: the collector need not look at it again and again
-        give_back()
-        gc.freeze()
-        tasks.append(loop.create_task(settings.tell_ready()))
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            log.close()
+    def lifespan(app: Any) -> AbstractAsyncContextManager[None]:
+        return _while_serving(server, service, settings)
 
     listener = socket.socket(fileno=settings.values["socket_fd"])
     is_private = keys is None and ipaddress.ip_address(listener.getsockname()[0]).is_loopback
@@ -131,6 +104,42 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
         )
     )
     return server, [listener]
+
+
+@contextlib.asynccontextmanager
+async def _while_serving(
+    server: uvicorn.Server, service: Service, settings: ChildSettings
+) -> AsyncIterator[None]:
+    """Follow the champion, the keys and the signals for as long as requests are answered."""
+    champion, keys = service.champion, service.keys
+    loop = asyncio.get_running_loop()
+    stop_with_parent(loop, lambda: setattr(server, "should_exit", True))
+    read_again = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, read_again.set)
+    tasks = [
+        loop.create_task(follow_champion(champion, _CHAMPION_CHECK_S)),
+        loop.create_task(sweep_connections(server.server_state.connections)),
+        loop.create_task(read_again_on(read_again, champion, keys)),
+    ]
+    if keys is not None:
+        tasks.append(loop.create_task(keys.follow()))
+    if settings.values["replaces_hung"]:
+        metrics.note_hang("worker")
+    metrics.worker_starts.inc()
+    metrics.answers_since.labels(champion.held.run_id).set_to_current_time()
+    # a scored batch does not wait long for a loop that is reading or writing
+    sys.setswitchinterval(_SWITCH_S)
+    # what was loaded stays: the collector need not look at it again and again
+    give_back()
+    gc.freeze()
+    tasks.append(loop.create_task(settings.tell_ready()))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        service.log.close()
 
 
 async def follow_champion(champion: ChampionFollower[ServedModel], interval_s: float) -> None:

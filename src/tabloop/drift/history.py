@@ -231,24 +231,3 @@ class HistoryFold:
             not_monitored=self._follower.not_monitored,
             histograms=self._tracker.compare_histograms(latest_first),
         )
-
-
-def drift_of_rows(batches: Iterable[ScoredRows], follower: DriftFollower) -> DriftHistory:
-    """Go through all rows of a log, in bounded memory.
-
-    Parameters
-    ----------
-    batches : iterable of ScoredRows
-        The rows of one run in the order of the log, in batches of any size; see `RowReader`.
-    follower : DriftFollower
-        How they are followed.
-
-    Returns
-    -------
-    history : DriftHistory
-        The same as a monitor that followed the rows as they came.
-    """
-    fold = HistoryFold(follower)
-    for batch in batches:
-        fold.add_rows(batch)
-    return fold.history()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tabloop.artifacts.documents.metrics import Metrics
 from tabloop.charts.chart import Chart, Table
 from tabloop.charts.colours import Colour, candidate_colours
 from tabloop.charts.dots import Estimate, dot_chart
@@ -19,37 +20,51 @@ from tabloop.report.search import search_blocks
 def candidates_section(run: RunDocuments) -> Section:
     """Show the candidates with intervals and their differences to the winner."""
     metrics = run.metrics
-    compared = () if run.evaluation is None else run.evaluation.candidates
-    charts: list[Chart] = []
-    if compared:
-        colours = candidate_colours(metrics.best_model_name, tuple(each.name for each in compared))
-        charts.append(
-            dot_chart(
-                "Candidates under cross-validation",
-                f"Mean ROC-AUC over {metrics.cv_n_splits} folds of the training part with its 95% "
-                f"interval, which "
-                "allows for the rows that the folds share.",
-                Axis(f"ROC-AUC, {metrics.cv_n_splits} folds"),
-                [_bounded(each.name, each.roc_auc, each.interval, colours[each.name]) for each in compared],
-                name_header="candidate",
-            )
-        )
-        charts.append(
-            dot_chart(
-                "Difference to the winner",
-                "On the same folds, so that what is hard for all cancels out. An interval that holds "
-                "zero does not "
-                "tell the two apart.",
-                Axis("ROC-AUC less that of the winner"),
-                [
-                    _bounded(each.name, each.difference, each.difference_interval, colours[each.name])
-                    for each in compared
-                    if each.difference_interval is not None
-                ],
-                limits=[Limit(0.0, "the winner", along="x", colour="faint")],
-                name_header="candidate",
-            )
-        )
+    searched = "" if metrics.search is None else " in the search for settings"
+    caption = f"Means over {metrics.cv_n_splits} folds, ranked by {metrics.rank_by}{searched}."
+    return Section(
+        "candidates",
+        "The candidates",
+        (
+            Figures(_candidate_charts(run)),
+            Listing(_candidate_table(metrics), caption),
+            *_made_do(run),
+        ),
+    )
+
+
+def _candidate_charts(run: RunDocuments) -> tuple[Chart, ...]:
+    metrics, evaluation = run.metrics, run.evaluation
+    if evaluation is None or not evaluation.candidates:
+        return ()
+    compared = evaluation.candidates
+    colours = candidate_colours(metrics.best_model_name, tuple(each.name for each in compared))
+    return (
+        dot_chart(
+            "Candidates under cross-validation",
+            f"Mean ROC-AUC over {metrics.cv_n_splits} folds of the training part with its 95% interval, "
+            "which allows for the rows that the folds share.",
+            Axis(f"ROC-AUC, {metrics.cv_n_splits} folds"),
+            [_bounded(each.name, each.roc_auc, each.interval, colours[each.name]) for each in compared],
+            name_header="candidate",
+        ),
+        dot_chart(
+            "Difference to the winner",
+            "On the same folds, so that what is hard for all cancels out. An interval that holds zero does "
+            "not tell the two apart.",
+            Axis("ROC-AUC less that of the winner"),
+            [
+                _bounded(each.name, each.difference, each.difference_interval, colours[each.name])
+                for each in compared
+                if each.difference_interval is not None
+            ],
+            limits=[Limit(0.0, "the winner", along="x", colour="faint")],
+            name_header="candidate",
+        ),
+    )
+
+
+def _candidate_table(metrics: Metrics) -> Table:
     rows = []
     for each in metrics.cv_ranking:
         if each.failure is not None:
@@ -83,17 +98,7 @@ def candidates_section(run: RunDocuments) -> Section:
         "trees of a booster",
         "rows of a fit",
     )
-    searched = "" if metrics.search is None else " in the search for settings"
-    caption = f"Means over {metrics.cv_n_splits} folds, ranked by {metrics.rank_by}{searched}."
-    return Section(
-        "candidates",
-        "The candidates",
-        (
-            Figures(tuple(charts)),
-            Listing(Table(headers, tuple(rows)).without_empty_columns(), caption),
-            *_made_do(run),
-        ),
-    )
+    return Table(headers, tuple(rows)).without_empty_columns()
 
 
 def _made_do(run: RunDocuments) -> list[Block]:

@@ -133,13 +133,7 @@ def compare_paired(
     rng = np.random.default_rng(seed)
     places = [np.flatnonzero(positive), np.flatnonzero(~positive)]
     if len(positive) > MOST_ROWS:
-        share = MOST_ROWS / len(positive)
-        if marks.groups is not None:
-            found = np.unique(marks.groups)
-            kept = np.isin(marks.groups, rng.choice(found, max(3, round(len(found) * share)), replace=False))
-            places = [each[kept[each]] for each in places]
-        else:
-            places = [rng.choice(each, max(1, round(len(each) * share)), replace=False) for each in places]
+        places = _thin_out(places, marks.groups, MOST_ROWS / len(positive), rng)
     rows = np.concatenate(places)
     n_positive, n_rows = len(places[0]), len(rows)
     y, new, old = positive[rows].astype(np.int8), challenger[rows], champion[rows]
@@ -181,6 +175,20 @@ def compare_paired(
         resamples=resamples,
         seed=seed,
     )
+
+
+def _thin_out(
+    places: list[NDArray[np.int64]],
+    groups: NDArray[np.uint64] | None,
+    share: float,
+    rng: np.random.Generator,
+) -> list[NDArray[np.int64]]:
+    """Keep a share of the rows of each class, or of the groups where there are any."""
+    if groups is None:
+        return [rng.choice(each, max(1, round(len(each) * share)), replace=False) for each in places]
+    found = np.unique(groups)
+    kept = np.isin(groups, rng.choice(found, max(3, round(len(found) * share)), replace=False))
+    return [each[kept[each]] for each in places]
 
 
 def _draw(rng: np.random.Generator, n_positive: int, n_rows: int, times: int) -> NDArray[np.float64]:

@@ -28,8 +28,6 @@ class TaskEngine(Protocol):
         bench: Workbench,
         tasks: Sequence[Task],
         *,
-        n_rows: int,
-        n_features: int,
         expected: Mapping[TaskKey, float] | None = None,
         watch: Watcher | None = None,
         follow: Follower | None = None,
@@ -43,8 +41,6 @@ class TaskEngine(Protocol):
             The data that every task shares, laid out.
         tasks : sequence of Task
             Tasks in any order.
-        n_rows, n_features : int
-            The size of the training part, to guess which tasks are long.
         expected : mapping of TaskKey to float, optional
             The seconds that each task is expected to take on one core; guessed by default.
         watch : callable, optional

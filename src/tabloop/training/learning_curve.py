@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,10 +19,10 @@ from tabloop.errors import ConfigError, TrainingError, suggestion
 from tabloop.statistics.intervals import roc_auc, roc_auc_difference, roc_auc_interval
 from tabloop.statistics.row_marks import RowMarks
 from tabloop.training.engine import TaskEngine
-from tabloop.training.folds import assign_folds
+from tabloop.training.folds import Folds, assign_folds
 from tabloop.training.schedule import Watcher
 from tabloop.training.search import apply_found
-from tabloop.training.task import Task, Workbench
+from tabloop.training.task import Task, TaskOutcome, Workbench
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: A doubling of the rows that brings less is not worth it.
 LEAST_GAIN = 0.002
 
-_PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 _LEAST_ROWS = 100
 
 
@@ -100,54 +100,23 @@ def measure_learning_curve(
     folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups, marks=marks)
     features = feature_frame(contract, train)
     in_folds = [int(folds.fitted_on(fold).sum()) for fold in range(config.cv.n_splits)]
-    # by time the first folds are small: every size has to be judged on the rows of all folds
-    parts = [part for part in _PARTS if round(min(in_folds) * part) >= _LEAST_ROWS]
-    if parts[-2:] != [0.5, 1]:
-        needed = math.ceil(2 * _LEAST_ROWS * features.height / min(in_folds))
-        raise TrainingError(
-            f"{features.height:,} training rows are too few for a learning curve; expected at least "
-            f"{needed:,}, so that half of the smallest fold has {_LEAST_ROWS}"
-        )
-    tasks = []
-    for part in parts:
-        for fold, in_fold in enumerate(in_folds):
-            most = None if part == 1 else round(in_fold * part)
-            name = f"{candidate} on {part:.0%}"
-            tasks.append(Task(name, candidates[candidate], fold, rows=in_fold, sample_rows=most))
+    tasks = _growing_fits(candidate, candidates[candidate], in_folds, features.height)
+    marks = marks or RowMarks()
     with scratch_folder("training") as folder:
-        bench = Workbench(folder, contract, config.preprocessing, config.seed)
-        own = marks or RowMarks()
-        bench.lay_out(features, y, folds, own.weights, own.groups)
-        outcomes = engine.run(
-            bench,
-            tasks,
-            n_rows=features.height,
-            n_features=features.width,
-            watch=watch,
-        )
-    scores: dict[str, NDArray[np.float64]] = {}
-    fitted: dict[str, list[int]] = {}
-    for outcome in outcomes:
-        if outcome.failure is not None or outcome.scores is None:
-            raise TrainingError(f"{outcome.task.label}: {outcome.failure}")
-        task = outcome.task
-        of_size = scores.setdefault(task.name, np.full(len(y), np.nan))
-        if task.fold is not None:
-            of_size[folds.held_out(task.fold)] = outcome.scores
-        fitted.setdefault(task.name, []).append(outcome.sampled_rows or task.rows or 0)
-    scored = folds.scored
-    marks = (marks or RowMarks()).take(scored)
-    y, scores = y[scored], {name: of_size[scored] for name, of_size in scores.items()}
+        bench = Workbench.lay_out(folder, config, contract, features, y, folds, marks.weights, marks.groups)
+        outcomes = engine.run(bench, tasks, watch=watch)
+    sizes = _scores_by_size(outcomes, folds)
+    y, marks = y[folds.scored], marks.take(folds.scored)
     points = tuple(
         LearningPoint(
-            rows=round(sum(fitted[name]) / len(fitted[name])),
+            rows=rows,
             roc_auc=roc_auc(y, of_size, marks.weights),
             interval=roc_auc_interval(y, of_size, marks=marks),
         )
-        for name, of_size in scores.items()
+        for rows, of_size in sizes
     )
-    *_, half, full = scores.values()
-    gain, interval = roc_auc_difference(y, full, half, marks=marks)
+    (_, of_half), (_, of_all) = sizes[-2:]
+    gain, interval = roc_auc_difference(y, of_all, of_half, marks=marks)
     verdict = _verdict(interval)
     return LearningCurve(
         run_id=run_id,
@@ -158,6 +127,49 @@ def measure_learning_curve(
         verdict=verdict,
         sentence=_sentence(verdict, points, gain, interval),
     )
+
+
+def _growing_fits(name: str, candidate: Candidate, in_folds: list[int], n_rows: int) -> list[Task]:
+    """List the fits of a candidate on growing shares of each training fold, as far as they leave enough rows.
+
+    By time the first folds are small, and every size has to be judged on the rows of all folds.
+    """
+    shares = [share for share in _SHARES if round(min(in_folds) * share) >= _LEAST_ROWS]
+    if shares[-2:] != [0.5, 1]:
+        needed = math.ceil(2 * _LEAST_ROWS * n_rows / min(in_folds))
+        raise TrainingError(
+            f"{n_rows:,} training rows are too few for a learning curve; expected at least "
+            f"{needed:,}, so that half of the smallest fold has {_LEAST_ROWS}"
+        )
+    return [
+        Task(
+            f"{name} on {share:.0%}",
+            candidate,
+            fold,
+            rows=in_fold,
+            sample_rows=None if share == 1 else round(in_fold * share),
+        )
+        for share in shares
+        for fold, in_fold in enumerate(in_folds)
+    ]
+
+
+def _scores_by_size(outcomes: Sequence[TaskOutcome], folds: Folds) -> list[tuple[int, NDArray[np.float64]]]:
+    """Put the folds of each size together: the mean number of rows fitted, the scores of the scored rows."""
+    scores: dict[str, NDArray[np.float64]] = {}
+    fitted: dict[str, list[int]] = {}
+    for outcome in outcomes:
+        if outcome.failure is not None or outcome.scores is None:
+            raise TrainingError(f"{outcome.task.label}: {outcome.failure}")
+        task = outcome.task
+        of_size = scores.setdefault(task.name, np.full(len(folds.scored), np.nan))
+        if task.fold is not None:
+            of_size[folds.held_out(task.fold)] = outcome.scores
+        fitted.setdefault(task.name, []).append(outcome.sampled_rows or task.rows or 0)
+    return [
+        (round(sum(fitted[name]) / len(fitted[name])), of_size[folds.scored])
+        for name, of_size in scores.items()
+    ]
 
 
 def _verdict(

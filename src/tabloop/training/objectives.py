@@ -83,32 +83,9 @@ def choose_threshold(
         marks=marks,
     )
     if marks is not None and marks.count_differently:
-        asked = [
-            name for name in ("target_recall", "capacity", "costs") if getattr(business, name) is not None
-        ]
-        if asked:
-            raise ConfigError(
-                f"business.{asked[0]}: got a value where rows have groups or weights, expected null: only a "
-                "precision can be promised of such rows; leave out data.weight and split rows by hash or "
-                "time to promise this"
-            )
+        _require_precision_alone(business)
     ranked = rank_rows(y_true, y_proba)
-    promises: dict[Objective, Promise] = {"precision": precise.precision_promise}
-    if business.target_recall is not None:
-        promises["recall"] = promise_recall(
-            ranked, target_recall=business.target_recall, confidence=business.confidence
-        )
-    if business.capacity is not None:
-        promises["capacity"] = promise_capacity(
-            ranked, capacity=business.capacity, confidence=business.confidence
-        )
-    if business.costs is not None:
-        promises["costs"] = promise_value(
-            ranked,
-            Prices(**business.costs.model_dump()),
-            confidence=business.confidence,
-            scores_saw_labels=scores_saw_labels,
-        )
+    promises = _promises(ranked, precise.precision_promise, business, scores_saw_labels)
     chosen = promises[business.choose]
     others = (promise for name, promise in promises.items() if name != business.choose)
     told = (chosen, *others)
@@ -136,6 +113,39 @@ def choose_threshold(
         promises=told,
         path=path,
     )
+
+
+def _require_precision_alone(business: BusinessConfig) -> None:
+    asked = [name for name in ("target_recall", "capacity", "costs") if getattr(business, name) is not None]
+    if asked:
+        raise ConfigError(
+            f"business.{asked[0]}: got a value where rows have groups or weights, expected null: only a "
+            "precision can be promised of such rows; leave out data.weight and split rows by hash or "
+            "time to promise this"
+        )
+
+
+def _promises(
+    ranked: RankedRows, precision: Promise, business: BusinessConfig, scores_saw_labels: bool
+) -> dict[Objective, Promise]:
+    """Promise what each objective that is set allows."""
+    promises: dict[Objective, Promise] = {"precision": precision}
+    if business.target_recall is not None:
+        promises["recall"] = promise_recall(
+            ranked, target_recall=business.target_recall, confidence=business.confidence
+        )
+    if business.capacity is not None:
+        promises["capacity"] = promise_capacity(
+            ranked, capacity=business.capacity, confidence=business.confidence
+        )
+    if business.costs is not None:
+        promises["costs"] = promise_value(
+            ranked,
+            Prices(**business.costs.model_dump()),
+            confidence=business.confidence,
+            scores_saw_labels=scores_saw_labels,
+        )
+    return promises
 
 
 def _consequences(ranked: RankedRows, chosen: list[int]) -> tuple[Consequence, ...]:

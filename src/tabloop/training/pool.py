@@ -51,8 +51,6 @@ class LocalEngine:
         bench: Workbench,
         tasks: Sequence[Task],
         *,
-        n_rows: int,
-        n_features: int,
         expected: Mapping[TaskKey, float] | None = None,
         watch: Watcher | None = None,
         follow: Follower | None = None,
@@ -60,7 +58,13 @@ class LocalEngine:
     ) -> list[TaskOutcome]:
         """Run tasks side by side, each on a core; the trees of a forest on more where cores would be idle."""
         schedule = Schedule(
-            list(tasks), self.cores, n_rows, n_features, expected or {}, follow=follow, until=until
+            list(tasks),
+            self.cores,
+            bench.n_rows,
+            bench.n_features,
+            expected or {},
+            follow=follow,
+            until=until,
         )
         outcomes: dict[TaskKey, TaskOutcome] = {}
         if self.workers is None and schedule.is_short:
@@ -113,6 +117,20 @@ def _end_workers() -> None:
         process.terminate()
 
 
+def _open_pool(n_workers: int) -> ProcessPoolExecutor | None:
+    """Open a pool of processes; give None, after a warning, where there can be none."""
+    context = start_worker_server()
+    try:
+        return ProcessPoolExecutor(n_workers, mp_context=context, initializer=_start_worker)
+    except OSError as error:
+        _log.warning(
+            "no worker processes, training goes on in this one, task by task: semaphores cannot be made "
+            "(%s); a writable /dev/shm brings them",
+            error,
+        )
+        return None
+
+
 def _run_here(
     bench: Workbench,
     schedule: Schedule,
@@ -142,17 +160,8 @@ def _run_until_broken(
     alone: list[Task] | None,
 ) -> list[Task]:
     """Run what is pending (or one suspect alone); give back what was running when a process died."""
-    context = start_worker_server()
-    try:
-        executor = ProcessPoolExecutor(
-            1 if alone else n_workers, mp_context=context, initializer=_start_worker
-        )
-    except OSError as error:
-        _log.warning(
-            "no worker processes, training goes on in this one, task by task: semaphores cannot be made "
-            "(%s); a writable /dev/shm brings them",
-            error,
-        )
+    executor = _open_pool(1 if alone else n_workers)
+    if executor is None:
         _run_here(bench, schedule, outcomes, total, watch)
         return []
     running: dict[Future[TaskOutcome], Task] = {}

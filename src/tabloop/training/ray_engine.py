@@ -69,8 +69,6 @@ class RayEngine:
         bench: Workbench,
         tasks: Sequence[Task],
         *,
-        n_rows: int,
-        n_features: int,
         expected: Mapping[TaskKey, float] | None = None,
         watch: Watcher | None = None,
         follow: Follower | None = None,
@@ -80,15 +78,15 @@ class RayEngine:
         schedule = Schedule(
             list(tasks),
             self.cores,
-            n_rows,
-            n_features,
+            bench.n_rows,
+            bench.n_features,
             expected or {},
             follow=follow,
             until=until,
             most_threads=self._most_threads,
         )
         sent = SentBench(
-            bench.folder, bench.contract, bench.preprocessing, bench.seed,
+            bench.folder, bench.contract, bench.preprocessing, bench.seed, bench.n_rows, bench.n_features,
             self._lay(bench), here(self._modules), self._modules,
         )  # fmt: skip
         work = _Work(

@@ -124,9 +124,10 @@ def search_settings(
     n_folds = folds.n_splits - held_back_folds(folds.n_splits)
     seen_folds = Folds(folds.of_row[seen], n_folds, forward=folds.forward)
     with scratch_folder("search") as folder:
-        bench = Workbench(folder, contract, config.preprocessing, config.seed)
         weights = None if weights is None else weights[seen]
-        bench.lay_out(features.filter(seen), y[seen], seen_folds, weights)
+        bench = Workbench.lay_out(
+            folder, config, contract, features.filter(seen), y[seen], seen_folds, weights
+        )
         with open_journal(model_dir, _parts(config, contract, candidates, bench, seen_folds)) as journal:
             study = Study(
                 config, candidates, y[seen], seen_folds, journal, min(limits, default=None), watch, weights
@@ -136,8 +137,6 @@ def search_settings(
                 engine.run(
                     bench,
                     tasks,
-                    n_rows=int(seen.sum()),
-                    n_features=features.width,
                     watch=study.tell_progress,
                     follow=study.follow,
                     until=study.until,

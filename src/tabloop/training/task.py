@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import joblib
 import numpy as np
@@ -15,6 +15,7 @@ import polars as pl
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
+from tabloop.config.config import Config
 from tabloop.config.preprocessing import PreprocessingConfig
 from tabloop.config.training import Candidate, RandomForestCandidate, SVMCandidate
 from tabloop.contract.contract import Contract
@@ -175,32 +176,41 @@ class Workbench:
         The preprocessing that is learned before the classifier.
     seed : int
         Fixes random choices.
+    n_rows, n_features : int
+        The size of the training part, to guess which tasks are long.
     """
 
     folder: Path
     contract: Contract
     preprocessing: PreprocessingConfig
     seed: int
+    n_rows: int
+    n_features: int
 
+    @classmethod
     def lay_out(
-        self,
+        cls,
+        folder: Path,
+        config: Config,
+        contract: Contract,
         features: pl.DataFrame,
         y: NDArray[np.int8],
         folds: Folds,
         weights: NDArray[np.float64] | None = None,
         groups: NDArray[np.uint64] | None = None,
-    ) -> None:
+    ) -> Self:
         """Write what the tasks read; weights of the mean 1, so that penalties mean what they do without.
 
         `groups` are those that a sample for a learning curve keeps whole.
         """
         if groups is not None:
-            np.save(self.folder / GROUPS, groups)
+            np.save(folder / GROUPS, groups)
         if weights is not None:
-            np.save(self.folder / WEIGHTS, weights / weights.mean())
-        features.write_ipc(self.folder / FEATURES)
-        np.save(self.folder / TARGETS, y)
-        joblib.dump(folds, self.folder / FOLDS)
+            np.save(folder / WEIGHTS, weights / weights.mean())
+        features.write_ipc(folder / FEATURES)
+        np.save(folder / TARGETS, y)
+        joblib.dump(folds, folder / FOLDS)
+        return cls(folder, contract, config.preprocessing, config.seed, features.height, features.width)
 
     def rows(self) -> TrainingRows:
         """Give what was laid out, read once in each process."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from tabloop.artifacts.documents.metrics import CandidateCut, EvaluationReport, 
 from tabloop.artifacts.documents.search import SearchReport
 from tabloop.artifacts.temporary import scratch_folder
 from tabloop.config.config import Config
-from tabloop.config.training import EstimatorCandidate, RankBy
+from tabloop.config.training import Candidate, EstimatorCandidate, RankBy
 from tabloop.contract.contract import Contract
 from tabloop.contract.feature_table import feature_frame
 from tabloop.extras import require_extra
@@ -30,7 +30,7 @@ from tabloop.training.cross_validation import (
 from tabloop.training.engine import TaskEngine
 from tabloop.training.evaluation import evaluate
 from tabloop.training.feasibility import require_feasible
-from tabloop.training.folds import assign_folds
+from tabloop.training.folds import Folds, assign_folds
 from tabloop.training.objectives import choose_threshold
 from tabloop.training.pipelines import (
     WhyNoGraph,
@@ -46,7 +46,7 @@ from tabloop.training.pool import LocalEngine
 from tabloop.training.schedule import Watcher
 from tabloop.training.search import apply_found, held_back_rows, search_settings
 from tabloop.training.search_journal import SearchJournal
-from tabloop.training.task import Task, TaskKey, TaskOutcome, Workbench
+from tabloop.training.task import Task, TaskOutcome, Workbench
 
 if TYPE_CHECKING:
     import polars as pl
@@ -177,43 +177,19 @@ def train_model(
     features = feature_frame(contract, train)
     marks, test_marks = marks or RowMarks(), test_marks or RowMarks()
     folds = assign_folds(y, n_splits=config.cv.n_splits, seed=config.seed, groups=groups, marks=marks)
-    candidates = config.training.candidates
-    require_libraries(candidates)
-    if config.training.search is not None and found is None:
-        require_extra("search", "training.search")
-    for candidate in candidates.values():
-        build_classifier(candidate, config.seed)  # a wrong setting is an error before the first fit
+    is_searching = config.training.search is not None and found is None
+    _require_candidates(config, is_searching)
 
     engine = engine or LocalEngine(config.training.workers)
     with scratch_folder("training") as folder:
-        bench = Workbench(folder, contract, config.preprocessing, config.seed)
-        bench.lay_out(features, y, folds, marks.weights)
-
-        def run(
-            tasks: list[Task], expected: Mapping[TaskKey, float] | None = None, watch: Watcher | None = watch
-        ) -> list[TaskOutcome]:
-            return engine.run(
-                bench,
-                tasks,
-                n_rows=features.height,
-                n_features=features.width,
-                expected=expected,
-                watch=watch,
-            )
-
+        bench = Workbench.lay_out(folder, config, contract, features, y, folds, marks.weights)
         if why_no_graph is not None:
-            trials = run(
-                [
-                    Task(name, candidate, None, trial=True)
-                    for name, candidate in candidates.items()
-                    if isinstance(candidate, EstimatorCandidate) and not candidate.report_only
-                ]
-            )
+            trials = engine.run(bench, _trials(config.training.candidates), watch=watch)
             require_graphs(trials, contract, why_no_graph)
 
         journal: SearchJournal | None = None
-        plan = plan_training(config, folds, lambda tasks: run(tasks, watch=None), engine.cores, cuts)
-        if config.training.search is not None and found is None:
+        plan = plan_training(config, folds, partial(engine.run, bench), engine.cores, cuts)
+        if is_searching:
             limit_s = None if plan.budget is None else plan.budget.budget_s - plan.budget.expected_s
             found, journal = search_settings(
                 config, contract, plan.candidates, features, y, folds,
@@ -224,19 +200,13 @@ def train_model(
         if found is not None:
             plan = plan.with_candidates(apply_found(plan.candidates, found))
             judging = held_back_rows(folds)
-        candidates = plan.candidates
-        outcomes = run(plan.tasks, plan.expected)
+        outcomes = engine.run(bench, plan.tasks, expected=plan.expected, watch=watch)
         load_fitted = cache(joblib.load)  # the winner is looked at before it is known to be kept
-        reports = [
-            report_candidate([o for o in outcomes if o.task.name == n], y, folds, marks.weights)
-            for n in candidates
-        ]
-        if found is not None:
-            reports = [replace(report, found=found.found_for(report.name)) for report in reports]
 
         def on_all_rows(best: CandidateReport) -> TaskOutcome:
             if config.training.keep == "winner":
-                outcomes.extend(run([Task(best.name, candidates[best.name], None, rows=len(y))]))
+                whole = Task(best.name, plan.candidates[best.name], None, rows=len(y))
+                outcomes.extend(engine.run(bench, [whole], watch=watch))
             return next(o for o in outcomes if o.task.name == best.name and o.task.fold is None)
 
         def why_not(best: CandidateReport, model_path: Path) -> str | None:
@@ -245,6 +215,7 @@ def train_model(
             fitted, score_map = load_fitted(model_path), winner_map(config, best, y, marks.weights)
             return why_no_graph(best.name, assemble_pipeline(fitted, score_map, contract, threshold=0.5))
 
+        reports = _report_candidates(plan.candidates, outcomes, y, folds, marks, found)
         ranking = _choose_winner(reports, config.training.rank_by, on_all_rows, why_not)
         best = ranking[0]
         score_map = winner_map(config, best, y, marks.weights)
@@ -267,6 +238,43 @@ def train_model(
         search=found,
         journal=journal,
     )
+
+
+def _require_candidates(config: Config, is_searching: bool) -> None:
+    """Let what is not installed or wrongly set be an error before the first fit."""
+    candidates = config.training.candidates
+    require_libraries(candidates)
+    if is_searching:
+        require_extra("search", "training.search")
+    for candidate in candidates.values():
+        build_classifier(candidate, config.seed)
+
+
+def _trials(candidates: Mapping[str, Candidate]) -> list[Task]:
+    """List the fits on a few rows that show whether a candidate by import path can be exported."""
+    return [
+        Task(name, candidate, None, trial=True)
+        for name, candidate in candidates.items()
+        if isinstance(candidate, EstimatorCandidate) and not candidate.report_only
+    ]
+
+
+def _report_candidates(
+    candidates: Mapping[str, Candidate],
+    outcomes: list[TaskOutcome],
+    y: NDArray[np.int8],
+    folds: Folds,
+    marks: RowMarks,
+    found: SearchReport | None,
+) -> list[CandidateReport]:
+    """Put the folds of each candidate together, and beside them what a search found for it."""
+    reports = [
+        report_candidate([o for o in outcomes if o.task.name == name], y, folds, marks.weights)
+        for name in candidates
+    ]
+    if found is None:
+        return reports
+    return [replace(report, found=found.found_for(report.name)) for report in reports]
 
 
 def _choose_winner(
