@@ -330,7 +330,7 @@ class Project:
         """
         from tabloop.api.drift_report import drift
 
-        folder = self._store.get(run) if run else self._store.require_champion()
+        folder = self._store.get_or_champion(run)
         return drift(self._settings, folder, Path(log or self.folder))
 
     def feedback_import(self, outcomes: Table, *, quarantine: str | Path | None = None) -> ImportReport:

@@ -93,6 +93,10 @@ class RunStore:
             raise ArtifactMissingError(f"run {run_id!r}: {found}; `tabloop runs` lists them")
         return RunFolder(self.runs_dir / matches[0])
 
+    def get_or_champion(self, run_id: str | None) -> RunFolder:
+        """Find a run as `get` does, or the champion where none is named."""
+        return self.get(run_id) if run_id else self.require_champion()
+
     def newest_open(self) -> RunFolder:
         """Find the newest open run whose training finished.
 

@@ -27,7 +27,7 @@ def learning_curve(
 
     project = trained_by(settings, engine, address)
     store = RunStore(project.model_dir)
-    run = store.get(run_id) if run_id else store.require_champion()
+    run = store.get_or_champion(run_id)
     with ProgressDisplay() as progress:
         progress.step("reading the data")
         data = load_run_data(project, run, progress.fraction)

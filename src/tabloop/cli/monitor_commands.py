@@ -267,7 +267,7 @@ def drift(
         follow = follow_here
     project = settings.project()
     store = RunStore(project.model_dir)
-    run = store.get(run_id) if run_id else store.require_champion()
+    run = store.get_or_champion(run_id)
     with ProgressDisplay() as progress:
         progress.step(f"reading {log_path}")
         history = drift_of_log(project, run, log_path, follow)

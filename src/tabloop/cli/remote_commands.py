@@ -23,7 +23,7 @@ def push(settings: Settings, run_id: str | None) -> None:
 
     project = settings.project()
     remote, store = open_remote(project), RunStore(project.model_dir)
-    run = store.get(run_id) if run_id else store.require_champion()
+    run = store.get_or_champion(run_id)
     store.require_as_written(run)
     with ProgressDisplay() as progress:
         is_new = RemoteRuns(remote).push(run, progress.step)

@@ -86,7 +86,7 @@ def calibrate(settings: Settings, run_id: str | None, no_release: bool, allow_in
 
     project = settings.project()
     store = _store(settings)
-    source = store.get(run_id) if run_id else store.require_champion()
+    source = store.get_or_champion(run_id)
     with ProgressDisplay() as progress:
         folder, decision = calibrate_all(
             project, source, progress, release_it=not no_release, allow_infeasible=allow_infeasible
@@ -179,7 +179,7 @@ def reproduce(settings: Settings, run_id: str | None, retrain: bool) -> None:
 
     project = settings.project()
     store = _store(settings)
-    folder = store.get(run_id) if run_id else store.require_champion()
+    folder = store.get_or_champion(run_id)
     with ProgressDisplay() as progress:
         report = check_again(project, folder, progress, retrain=retrain)
     if settings.as_json:

@@ -135,7 +135,7 @@ def score_data_set(
     folder = open_folder(output)
     _require_apart(data_set, folder)
     store = RunStore(project.model_dir)
-    run = store.get(run_id) if run_id else store.require_champion()
+    run = store.get_or_champion(run_id)
     job = Job(
         input=data_set.where, run_id=run.run_id, settings_sha256=_settings_hash(project, data_set, n_reasons)
     )

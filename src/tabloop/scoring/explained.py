@@ -100,7 +100,7 @@ def explain_source(
     """
     config, folder = named_input(project.config.data, project.folder, source)
     store = RunStore(project.model_dir)
-    run = store.get(run_id) if run_id else store.require_champion()
+    run = store.get_or_champion(run_id)
     service = load_service(run)
     explainer = row_explainer(run, service)
     quarantine, read = Quarantine(config.limits), 0

@@ -121,7 +121,7 @@ def score(
     for written in (*([output] if output is not None else []), quarantine):
         require_other_file(written, project.config_path, *file_of(config.source, folder))
     store = RunStore(project.model_dir)
-    run = store.get(run_id) if run_id else store.require_champion()
+    run = store.get_or_champion(run_id)
     service = load_service(run)
     reasons = Reasons(row_explainer(run, service), names) if names else None
     extra_allowed = project.config.scoring.extra_columns == "pass"
