@@ -116,7 +116,7 @@ class FilesState(PoolState):
     rows : int
         Rows that were scored so far.
     rows_per_s : float
-        How fast.
+        The rows that are scored in a second.
     """
 
     rows: int = 0

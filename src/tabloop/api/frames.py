@@ -96,7 +96,7 @@ def read_frame(frame: Table) -> GivenFrame:
 def as_kind(rows: pl.DataFrame, kind: FrameKind, index: Any = None) -> Any:
     """Give rows as a frame of the kind that somebody works with."""
     if kind == "pandas":
-        import pandas  # whoever wants its frames has it; tabloop does without
+        import pandas  # whoever asks for its frames has it installed; tabloop itself does without it
 
         return pandas.DataFrame({name: _values(rows[name]) for name in rows.columns}, index=index)
     return rows.to_arrow() if kind == "arrow" else rows

@@ -29,6 +29,6 @@ class MlflowModel:
 def _load_pyfunc(path: str) -> MlflowModel:
     """Load what `tabloop.publishing.mlflow.save_model` wrote; the name is MLflow's."""
     folder = Path(path)
-    if not (folder / MANIFEST).is_file():  # the folder above
+    if not (folder / MANIFEST).is_file():  # the path is a folder above that of the run
         folder = next(below.parent for below in folder.rglob(MANIFEST))
     return MlflowModel(load(folder))

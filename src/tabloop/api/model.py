@@ -123,7 +123,7 @@ class Model:
         Returns
         -------
         proba : ndarray of float64, shape (n_rows, 2)
-            Of the negative and the positive class.
+            The probability of the negative class and that of the positive one.
 
         Raises
         ------

@@ -26,7 +26,7 @@ class MonitorReport:
     run_id : str
         The champion.
     drift : DriftReport
-        Of what it has predicted since it went live.
+        The drift in the rows that it has predicted since it went live.
     performance : PerformanceAnswer
         Figures `at_release`, `estimated` and `realized`, the `promise`, and what became of it all in `weeks`.
     retraining : RetrainingDecision

@@ -39,7 +39,7 @@ class Project:
     changes : mapping, optional
         Settings that hold for this object only, as after `--set`.
     kind : {"polars", "pandas", "arrow"}, default="polars"
-        Of the frames that it gives.
+        The kind of the frames that it gives.
 
     Raises
     ------

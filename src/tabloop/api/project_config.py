@@ -282,7 +282,8 @@ class ProjectConfig(MutableMapping[str, Any]):
     def placed(self, source: Source, model_dir: str) -> ProjectConfig:
         """Give the same settings with rows from elsewhere and another artifact folder."""
         settings = copy.deepcopy(self._settings)
-        settings["data"] = settings.get("data") or {}  # the environment may hold all of it
+        # the section may be missing: its settings can come from the environment
+        settings["data"] = settings.get("data") or {}
         settings["data"]["source"] = source.model_dump(mode="json", exclude_unset=True)
         settings["artifacts"] = (settings.get("artifacts") or {}) | {"model_dir": model_dir}
         return ProjectConfig(write_yaml(settings), self.guesses)

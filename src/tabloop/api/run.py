@@ -42,7 +42,7 @@ class Run:
     folder : RunFolder or path
         The run's folder.
     kind : {"polars", "pandas", "arrow"}, default="polars"
-        Of the frames that it gives.
+        The kind of the frames that it gives.
     settings : tabloop.config.loading.Project, optional
         What its stages and its release go by; by default the `config.yaml` beside its artifact folder or
         in it.

@@ -43,19 +43,19 @@ def runs(
     folder : path, default="artifacts"
         The artifact folder.
     where : str, optional
-        Which: a condition over the figures, the states, `champion`, `feasible`, `size_mb`, `age_days` and the
-        tags, such as `"roc_auc > 0.95 and passed"`; it is read by the contract's formula language.
+        The runs to list: a condition over the figures, the states, `champion`, `feasible`, `size_mb`,
+        `age_days` and the tags, such as `"roc_auc > 0.95 and passed"`, in the contract's formula language.
     sort : str, optional
-        By which figure; with a `-` before it the largest first.
+        The figure to sort by; a `-` before it puts the largest first.
     kind : {"polars", "pandas", "arrow"}, default="polars"
-        Of the frame.
+        The kind of frame to give.
 
     Returns
     -------
     runs : polars.DataFrame, or as `kind` says
         A row a run: its name and state, whether it is the champion, the winner and its figures on the test
         rows, what it takes on the disk, and what people say of it. A run that cannot be read says in
-        `problem` what is wrong; it is listed where nothing is asked for by `where`.
+        `problem` what is wrong; it is listed only without `where`.
 
     Raises
     ------

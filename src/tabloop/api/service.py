@@ -177,7 +177,7 @@ class Service:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-        _ = self.log  # kept
+        _ = self.log  # it can be read after the end
         self._log.close()
 
     def __enter__(self) -> Self:

@@ -38,7 +38,7 @@ def init(data: Table, *, target: str, positive: object = None, header: bool = Tr
     Returns
     -------
     config : ProjectConfig
-        To look at, to edit, to write to a file, to train with.
+        The configuration, to look at, to edit, to write to a file and to train with.
 
     Raises
     ------

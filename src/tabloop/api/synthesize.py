@@ -16,11 +16,11 @@ def synthesize(rows: int, *, seed: int = 42, kind: FrameKind = "polars") -> Any:
     Parameters
     ----------
     rows : int
-        How many, at least 1.
+        The number of rows, at least 1.
     seed : int, default=42
         Fixes the students.
     kind : {"polars", "pandas", "arrow"}, default="polars"
-        Of the frame.
+        The kind of frame to give.
 
     Returns
     -------

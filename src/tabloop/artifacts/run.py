@@ -282,7 +282,7 @@ class RunFolder:
     @property
     def config(self) -> Config:
         """The settings that it was made with; raises `ArtifactError` where they are of another version."""
-        from tabloop.config.config import Config  # who serves a run does not ask for them
+        from tabloop.config.config import Config  # a process that serves a run does not need them
 
         try:
             return Config.from_json(self.read(CONFIG))

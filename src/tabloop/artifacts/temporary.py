@@ -49,7 +49,7 @@ def temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     temporary : pathlib.Path
         Its name.
     file : binary file
-        For writing.
+        The temporary file, open for writing.
     """
     remove_abandoned(path.parent, path.name)
     while True:
@@ -73,7 +73,7 @@ def remove_abandoned(folder: Path, name: str | None = None, *, deep: bool = Fals
     Parameters
     ----------
     folder : pathlib.Path
-        Where they are.
+        The folder of the temporary files.
     name : str, optional
         Only those that would have become this file.
     deep : bool, default=False
@@ -140,6 +140,6 @@ def _remove_folder_if_abandoned(folder: Path) -> None:
     with contextlib.suppress(OSError):
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return
-        with (folder / _OWNER).open("r+b") as owner:  # without an owner it is just being made
+        with (folder / _OWNER).open("r+b") as owner:  # a folder without an owner file is just being made
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

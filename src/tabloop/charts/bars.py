@@ -38,11 +38,11 @@ def bar_chart(
     Parameters
     ----------
     title, description : str
-        Of the chart.
+        The chart's title, and what it means, in whole sentences.
     axis : Axis
         What the bars measure.
     names : sequence of str
-        From top to bottom; strangers may have written them.
+        The names from top to bottom; strangers may have written them.
     groups : sequence of Bars
         Below each other within a name.
     name_header : str
@@ -92,7 +92,7 @@ def histogram_chart(
     Parameters
     ----------
     title, description : str
-        Of the chart.
+        The chart's title, and what it means, in whole sentences.
     x, y : Axis
         What is binned, and what the heights are.
     edges : sequence of float, of length n_bins + 1
@@ -102,7 +102,7 @@ def histogram_chart(
     limits : sequence of Limit, default=()
         Drawn over the bars.
     height : float, default=220
-        In pixels, without the legend.
+        The height in pixels, without the legend.
     tick_names : sequence of str, default=()
         How the edges are written in the table; by default as numbers.
     """

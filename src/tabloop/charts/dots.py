@@ -64,11 +64,11 @@ def dot_chart(
     Parameters
     ----------
     title, description : str
-        Of the chart.
+        The chart's title, and what it means, in whole sentences.
     axis : Axis
         What is measured.
     estimates : sequence of Estimate
-        From top to bottom.
+        The estimates from top to bottom.
     limits : sequence of Limit, default=()
         Along `x`.
     legend : sequence of LegendEntry, default=()

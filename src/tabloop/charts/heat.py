@@ -29,17 +29,17 @@ def heat_chart(
     Parameters
     ----------
     title, description : str
-        Of the chart.
+        The chart's title, and what it means, in whole sentences.
     row_names, column_names : sequence of str
         Strangers may have written them.
     shares : n_rows sequences of n_columns floats
-        In [0, 1].
+        The share that each cell shows, in [0, 1].
     texts : n_rows sequences of n_columns str
         What the cells say.
     row_header, column_header : str
         What the names are.
     colour : Colour, default="model"
-        Of a full cell.
+        The colour of a full cell.
     """
     if not row_names or not column_names:
         return no_data(title, description)

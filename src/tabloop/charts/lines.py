@@ -68,7 +68,7 @@ def line_chart(
     Parameters
     ----------
     title, description : str
-        Of the chart.
+        The chart's title, and what it means, in whole sentences.
     x, y : Axis
         What the axes say.
     lines : sequence of Line
@@ -76,7 +76,7 @@ def line_chart(
     limits : sequence of Limit, default=()
         Drawn over the lines.
     height, width : float
-        In pixels, without the legend.
+        The size in pixels, without the legend.
     """
     if not any(math.isfinite(value) for line in lines for value in line.ys):
         return no_data(title, description)

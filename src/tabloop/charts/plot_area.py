@@ -26,9 +26,9 @@ class Limit:
     Attributes
     ----------
     at : float
-        Where it is.
+        The place of the line on its axis.
     label : str
-        What it is.
+        The words that name it.
     along : {"x", "y"}
         The axis on which `at` is read.
     colour : Colour
@@ -63,15 +63,15 @@ class PlotArea:
     limits : sequence of Limit, default=()
         Those along `x` are named above the area and those along `y` in the legend, where they cover nothing.
     legend : sequence of LegendEntry, default=()
-        Written below.
+        The signs that are explained below the area.
     height : float, default=260
-        Of the drawing without its legend.
+        The height of the drawing without its legend.
     names : sequence of str, default=()
-        Where the vertical axis holds names instead of numbers: from top to bottom; `y` is left out then.
+        The names on the vertical axis in place of numbers, from top to bottom; `y` is left out then.
     notes : sequence of str, default=()
-        Stand in brackets behind the names, which are shortened for them; as many as names, or none.
+        Words in brackets behind the names, which are shortened for them; as many as names, or none.
     width : float, default=WIDTH
-        Of the drawing.
+        The width of the drawing.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class PlotArea:
             x += _entry_width(entry)
 
     def draw_limits(self) -> None:
-        """Draw each limit over the whole area; call it when that which they cover is drawn."""
+        """Draw each limit over the whole area; call it after the values have been drawn, which it covers."""
         for limit in self._limits:
             if limit.along == "y":
                 at = self.y(limit.at)

@@ -64,7 +64,7 @@ def scatter_chart(
     Parameters
     ----------
     title, description : str
-        Of the chart.
+        The chart's title, and what it means, in whole sentences.
     x, y : Axis
         What the figures are.
     spots : sequence of Spot
@@ -76,7 +76,7 @@ def scatter_chart(
     limits : sequence of Limit, default=()
         Drawn below the spots.
     width, height : float
-        In pixels, without the legend.
+        The size in pixels, without the legend.
     """
     if not spots:
         return no_data(title, description)

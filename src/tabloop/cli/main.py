@@ -133,7 +133,7 @@ def _run(arguments: Sequence[str] | None, as_json: bool) -> int:
         code = EXIT_CHECK_FAILED if isinstance(error, CheckFailedError) else EXIT_WRONG_INPUT
         return _fail(code, type(error).__name__, str(error), as_json, error.report)
     except SystemExit as request:
-        # so click answers a closed pipe, and nothing else: whoever read us has gone, and nothing failed
+        # click exits so for a closed pipe alone: the reader has gone, and nothing failed
         return 0 if request.code == 1 else int(request.code or 0)
     except BrokenPipeError:
         return 0

@@ -50,7 +50,7 @@ def reported(settings: Settings, *parts: object) -> Iterator[None]:
 
 
 def publish_made(project: Project, run: RunFolder) -> PublishReport | None:
-    """Publish a run where the config wants it; a server that is down is told of and fails nothing."""
+    """Publish a run where the config wants it; a server that is down is reported, and nothing fails."""
     from tabloop.publishing.follow import publish_as_configured
 
     return publish_as_configured(project, run, lambda text: click.echo(f"tabloop: {text}", err=True))
@@ -81,7 +81,7 @@ def standard_output_reserved() -> Iterator[None]:
     try:
         kept = os.dup(1)
         os.dup2(2, 1)
-    except OSError:  # one of the two is closed
+    except OSError:  # standard output or standard error is closed
         kept = None
     try:
         with contextlib.redirect_stdout(sys.stderr):
@@ -162,9 +162,8 @@ class ProgressDisplay:
         self._left = f"; {state.progress()}"
         if self._bar is None and state.notice:
             print(f"tabloop: {state.notice}", file=sys.stderr, flush=True)
-        if (
-            self._bar is None and state.done == 0 and left and state.unit == "tasks"
-        ):  # before the first fit, not half a minute later
+        # the plan is told before the first fit, not with the first line half a minute later
+        if self._bar is None and state.done == 0 and left and state.unit == "tasks":
             print(f"tabloop: training {state.total} tasks, {left}", file=sys.stderr, flush=True)
         if self._bar is not None:
             self._bar.tasks(state)

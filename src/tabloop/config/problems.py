@@ -72,7 +72,7 @@ def describe_problems(
             told |= {(*path, key): _unknown((*path, key), []) for key in section}
             continue
         said = _describe(problem, path, model)
-        if not path:  # of two sections that do not fit: the sentence begins with the setting
+        if not path:  # two sections do not fit each other: the sentence begins with the setting
             named, _, rest = said.partition(": ")
             if rest and re.fullmatch(r"[\w.]+", named):
                 path, said = tuple(named.split(".")), rest

@@ -135,7 +135,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    if get_origin(annotation) in (types.UnionType, typing.Union):  # a section that may be null
+    if get_origin(annotation) in (types.UnionType, typing.Union):  # the section may be null
         inner = [member for member in get_args(annotation) if member is not type(None)]
         annotation = inner[0] if len(inner) == 1 else None
     is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -138,7 +138,7 @@ class EstimatorCandidate(Section):
     @field_validator("parameters", mode="before")
     @classmethod
     def _bounded(cls, parameters: Any) -> Any:
-        # YAML aliases make a tree of a few lines endless to whoever walks it
+        # with YAML aliases a few lines can make a tree that takes for ever to walk
         left = _MOST_PARAMETER_VALUES
         stack = [(parameters, 0)]
         while stack:

@@ -9,10 +9,10 @@ import yaml
 
 from tabloop.errors import ConfigError
 
-#: More values than this that aliases repeat are no settings: they are an attack, or a mistake.
+#: A document whose aliases repeat more values than this is an attack or a mistake.
 MOST_REPEATED_VALUES = 10_000
 
-# PyYAML lets the errors of the values it builds through: numbers of 5,000 digits, `!!bool maybe`
+# PyYAML does not catch what building a value raises, for a number of 5,000 digits or `!!bool maybe`
 _ERRORS = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 _CORE_SCHEMA = (
@@ -64,7 +64,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _write_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    # the breaks of other systems would be folded into blanks where they are not escaped
+    # without quotes the line breaks of other systems would be folded into blanks
     style = '"' if any(each in text for each in "\x85\u2028\u2029\ufeff") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -147,7 +147,7 @@ def line_numbers(text: str, where: str) -> dict[tuple[str, ...], int]:
             found[place] = line
             return
         merged = [(key, value) for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
-        for _, value in merged:  # what stands here itself wins over what is merged in
+        for _, value in merged:  # a key of the mapping itself wins over one that is merged in
             for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                 walk(each, place, each.start_mark.line + 1)
         for key, value in node.value:

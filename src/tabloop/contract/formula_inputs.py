@@ -48,7 +48,7 @@ def input_of_values(column: Column, values: Sequence[RecordValue]) -> NDArray[An
         return np.array([value is None for value in values], dtype=np.bool_)
     if str in set(map(type, values)):
         values = list(map(column.formula_value, values))
-    return np.array(values, dtype=np.float64)  # which makes NaN of None
+    return np.array(values, dtype=np.float64)  # this turns None into NaN
 
 
 def inputs_of_table(contract: Contract, typed: pl.DataFrame) -> dict[str, NDArray[Any]]:
@@ -88,7 +88,7 @@ def numeric_features(
     contract : Contract
         Says which columns and formulas.
     prepared : mapping of str to ndarray of shape (n_rows,)
-        From this module; the columns that the features need.
+        The columns that the features need, prepared by this module.
     n_rows : int
         The number of rows.
     without : collection of str

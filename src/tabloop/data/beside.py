@@ -74,7 +74,7 @@ def marks_of_rows(
     config : DataConfig
         The config's `data` section.
     frame : polars.DataFrame with n_rows rows
-        In the contract's types.
+        The rows in the contract's types.
     beside : polars.DataFrame with n_rows rows, or None
         The columns of `columns_beside`.
     target : str

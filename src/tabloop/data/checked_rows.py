@@ -152,7 +152,7 @@ class RefusedRows:
     Attributes
     ----------
     rows : int
-        How many.
+        The number of rows.
     reasons : dict of str to int
         Rows by `column: reason`; a row may count under several.
     described : list of RefusedRow

@@ -60,7 +60,7 @@ def cut_groups(groups: NDArray[np.uint64], y: NDArray[np.integer], test_size: fl
         taken = np.cumsum(np.bincount(of_row, weights=y == label, minlength=len(found)))
         if taken[-1]:
             off += np.abs(taken / taken[-1] - test_size)
-    # a cut between two hashes too close for a float would not part them
+    # two hashes that are too close together have no float between them to cut at
     middles = (found[:-1].astype(np.float64) + found[1:].astype(np.float64)) / 2.0**65
     numbers = (middles * 2.0**64).astype(np.uint64)
     parts = (found[:-1] < numbers) & (numbers <= found[1:])

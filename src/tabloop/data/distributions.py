@@ -41,11 +41,11 @@ def describe_rows(
     Parameters
     ----------
     contract : Contract
-        Of the columns.
+        The contract that describes the columns.
     train, test : polars.DataFrame
         Accepted rows of both parts, with the target.
     quarantine_lines : iterable of bytes
-        Of `quarantine.jsonl`.
+        The lines of `quarantine.jsonl`.
     refused_rows : int
         How many were refused, also those that are not written down.
     """

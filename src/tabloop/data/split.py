@@ -115,7 +115,7 @@ def split_dataset(
     ties = _tie_breakers(marks)
     copies = copy_numbers(features, y, ties)
     in_test = _in_test(frame, features, y, copies, marks, setting, seed=seed)
-    # of rows that are equal in all of it, none can be told from another
+    # rows that are equal in all of it cannot be told apart
     order = np.lexsort((copies, *ties, y, _places(frame, features, y, copies, rule=setting.rule, seed=seed)))
     test, train = order[in_test[order]], order[~in_test[order]]
     groups = marks.groups if setting.rule == "group" else features if setting.rule == "together" else None

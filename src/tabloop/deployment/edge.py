@@ -54,7 +54,7 @@ class Edge:
         The app's routes that answer to POST themselves. They are found here by their path, since the app's
         middleware and its search for a route cost as much as the model.
     keys : ApiKeys or None
-        Who may ask; None lets everybody.
+        The keys of those who may ask; None lets everybody.
     hosts : re.Pattern or None
         What the header `Host` may be; None lets it be anything.
     request_log : {"none", "errors", "all"}

@@ -52,7 +52,7 @@ class Service:
     config : ServingConfig
         The limits.
     keys : ApiKeys or None
-        Who may ask.
+        The keys of those who may ask; None lets everybody.
     folders : sequence of pathlib.Path
         Where files of the service are; `/health`, open to all, does not tell.
     agent_state : pathlib.Path, optional

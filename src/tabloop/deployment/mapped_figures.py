@@ -54,7 +54,7 @@ class MappedHistogram:
     Parameters
     ----------
     histogram : prometheus_client.Histogram
-        With its labels.
+        The histogram, with its labels set.
     """
 
     def __init__(self, histogram: Histogram) -> None:

@@ -80,7 +80,7 @@ def _operation(method: str, path: str, operation: JsonSchema) -> str:
 
 
 def _content(described: JsonSchema) -> str:
-    contents = described["content"]  # FastAPI adds JSON to what is said to be text
+    contents = described["content"]  # FastAPI lists JSON even for an answer declared as text
     media_type = "text/plain" if "text/plain" in contents else next(iter(contents))
     content = contents[media_type]
     shown = _kind(content["schema"])

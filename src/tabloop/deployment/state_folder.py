@@ -38,7 +38,7 @@ class StateFolder:
     n_processes : int
         Places.
     n_columns : int
-        Of the contract.
+        The number of columns of the contract.
     """
 
     def __init__(self, path: Path, n_processes: int, n_columns: int) -> None:

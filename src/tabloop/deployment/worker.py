@@ -45,7 +45,7 @@ def main() -> None:
     """Serve until told to stop."""
     with starting() as settings:
         server, sockets = build_server(settings)
-    # before uvicorn listens it is to stop too; what uvicorn raises again when it has stopped changes nothing
+    # a signal stops it before uvicorn listens, too; that uvicorn raises it again at the end changes nothing
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run(sockets=sockets)
@@ -86,7 +86,7 @@ def build_server(settings: ChildSettings) -> tuple[uvicorn.Server, list[socket.s
 
         served = traced(edge)
     elif config.request_log != "all" and log_config.durability != "power":
-        # an answer that waits for the disk, a span or a line for each request: those go the long way
+        # requests whose answers wait for the disk, or that each leave a span or a line, go the long way
         direct = DirectPath(champion, edge, config.max_body_bytes)
     protocol = guarded_protocol(config.receive_timeout_s, max_connections, direct)
     server = uvicorn.Server(

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Kind = Literal["numeric", "category", "probability"]
 Statistic = Literal["rank", "value", "shares", "category"]
 
-# Edges of a numeric feature by rank and by value; more see no more.
+# Edges of a numeric feature by rank and by value; with more of them no more drift is seen.
 _RANK_EDGES, _VALUE_EDGES = 48, 16
 _BLOCK = 256
 
@@ -140,7 +140,7 @@ class CategoryCells:
     cell_of : ndarray of int64, shape (n_vocabulary,)
         The cell of each category of the vocabulary.
     shares : ndarray of float64, shape (n_cells,)
-        Of the reference rows that have a value.
+        The share of each cell among the reference rows that have a value.
     """
 
     feature: str

@@ -27,7 +27,7 @@ class FeatureHistogram:
         Of 20 bins of equal width, between the 1st and the 99th percentile of both; what lies beyond an end
         counts in its bin.
     reference_rows, current_rows : tuple of int
-        By bin; rows without a value count nowhere.
+        The number of rows in each bin; rows without a value count nowhere.
     """
 
     edges: tuple[float, ...]
@@ -44,7 +44,7 @@ class CategoryHistogram:
     values : tuple of str
         Up to ten categories: those with the largest share on either side, the larger first. Some may be new.
     reference_rows, current_rows : tuple of int
-        By value.
+        The number of rows with each value.
     other_reference_rows, other_current_rows : int
         Rows with another value.
     missing_reference_rows, missing_current_rows : int

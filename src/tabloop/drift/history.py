@@ -59,7 +59,7 @@ class DriftPiece:
     alarmed : tuple of AlarmedWindow
         Those with an alarm.
     window_stop : int
-        Where the last window ends that is complete in it or, where none is, the first begins.
+        The end of the last window that is complete in it; without one, the beginning of the first window.
     tail_start : int
         The number of the first row of `tail`, at most `window_stop` where `tail` has rows before it.
     tail : tuple of ScoredRows
@@ -83,7 +83,7 @@ class DriftFollower:
     Parameters
     ----------
     reference, baseline : DriftReference, DriftBaseline
-        The run's.
+        The run's reference rows and its drift baseline.
     config : MonitoringConfig
         The config's `monitoring` section.
     not_monitored : tuple of str
@@ -165,7 +165,7 @@ class HistoryFold:
     Parameters
     ----------
     follower : DriftFollower
-        How the run's rows are followed.
+        What follows the run's rows.
 
     Notes
     -----
@@ -178,7 +178,7 @@ class HistoryFold:
         self._tracker = follower.tracker()
         self._windows = 0
         self._alarmed: list[AlarmedWindow] = []
-        self._early: list[WindowVerdict] = []  # a complete window names its surges itself
+        self._early: list[WindowVerdict] = []  # alarms of the window that is not complete yet
 
     @property
     def rows(self) -> int:
@@ -199,7 +199,7 @@ class HistoryFold:
         Raises
         ------
         ValueError
-            If it is another one.
+            If the piece does not begin where the rows so far end.
         """
         if piece.start != self.rows:
             raise ValueError(f"a piece from row {piece.start} follows {self.rows} rows")
@@ -209,7 +209,7 @@ class HistoryFold:
             return
         self._windows += piece.windows
         self._alarmed += piece.alarmed
-        if piece.tail_start != self.rows:  # what is held is too old for the rule
+        if piece.tail_start != self.rows:  # the rows that are held are too old for the rule
             self._tracker = self._follower.tracker(self._tracker.test)
             self._tracker.begin_at(piece.tail_start)
         for batch in piece.tail:

@@ -59,7 +59,7 @@ class Measured(NamedTuple):
     Attributes
     ----------
     distances : ndarray of shape (..., n_distances)
-        In standard deviations; 0 where there are too few values.
+        The distances in standard deviations; 0 where there are too few values.
     scale : ndarray of shape (...)
         What a distance is multiplied with for its size to be the same at every number of rows.
     """

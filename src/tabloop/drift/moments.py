@@ -22,7 +22,7 @@ def mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:
     Parameters
     ----------
     values : ndarray of float64, shape (n_rows,)
-        At least one; none is NaN or infinite.
+        The values, at least one; none is NaN or infinite.
 
     Returns
     -------

@@ -37,12 +37,12 @@ WINDOW_SIZES = (50, 100, 200, 500, 1_000, 5_000, 10_000)
 
 _LEAST_ROWS = 200
 _QUIET_WINDOWS, _SHIFTED_WINDOWS = 2_000, 200
-# beyond this many values in all windows of a size there are fewer windows
+# where all windows of a size together would hold more values, there are fewer windows
 _MOST_QUIET_VALUES, _MOST_SHIFTED_VALUES = 20_000_000, 2_000_000
 _LEAST_WINDOWS = 20
-# cells of so many windows are held at once
+# the cells that are held at once, of as many windows as that allows
 _CELLS_AT_ONCE = 8_000_000
-# of a wide table so many features stand for all where a shift is planted
+# in a wide table shifts are planted in this many features, which stand for all
 _MOST_PLANTED_FEATURES = 32
 _CATEGORY_GROWS_BY = 0.1
 _NULLS = 0.05
@@ -174,7 +174,7 @@ def _bootstrapped(reference: DriftReference, chosen: NDArray[np.int64]) -> tuple
 def _planters(
     reference: DriftReference, rows: DriftRows, test: WindowedDriftTest, rng: np.random.Generator
 ) -> Iterator[tuple[str, _Planter | None]]:
-    """Give each kind of shift with what plants it in windows; nothing plants none."""
+    """Give each kind of shift with what plants it in windows, and first the windows without one."""
     yield "none", None
     cells, offsets = test.coded.cells, test.coded.offsets
 
@@ -190,7 +190,7 @@ def _planters(
     def moved(at: int, scale: float, shift: float, around: float = 0.0) -> NDArray[np.int64]:
         values = rows.numeric[cells[at].feature]
         step = np.full(len(values), shift * float(np.nanstd(known[at])))
-        if (np.isnan(values) | (values == np.floor(values))).all():  # whole numbers stay whole
+        if (np.isnan(values) | (values == np.floor(values))).all():  # shifted whole numbers stay whole
             step = np.floor(step + rng.random(len(values)))
         planted = (values - around) * scale + around + step
         return np.asarray(cells[at].encode(planted) + offsets[at])

@@ -26,7 +26,7 @@ class DriftRows:
         Values by monitored category column: a position in the reference's vocabulary, -1 for null, and from
         the vocabulary's length on for values that no training row had.
     n_known : dict of str to int
-        By category column the length of the vocabulary.
+        The length of the vocabulary of each category column.
     unseen : dict of str to tuple of str
         By category column the values that stand for those further codes, in the order of the rows.
     probability : ndarray of float64, shape (n_rows,)

@@ -29,7 +29,7 @@ _SHARE_WORDS: dict[ShareName, str] = {
     "unseen": "a value that no training row has",
     "outside": "below or above all training rows",
 }
-# of a feature without values: nothing is far enough
+# stands for the spread of a feature without values, which then never alarms
 _NO_SCALE = 1e-9
 
 
@@ -89,7 +89,7 @@ class WindowedDriftTest:
         self._limits: dict[int, WindowLimits] = {}
         self._centres = [centres_of(self.coded, reference, member) for _, member in self.coded.blocks]
         self._shares, self._share_cells = _share_tests(self.coded)
-        # less that is new is no news
+        # values may be missing more or less often; the other shares alarm only where they grow
         self._two_sided = np.array([what == "missing" for _, what in self._shares], dtype=np.bool_)
         self._share_counts = np.array(
             [
@@ -322,7 +322,7 @@ def _share_tests(coded: CodedReference) -> tuple[list[tuple[str, ShareName]], ND
         if cells.kind == "category":
             tests.append((cells.feature, "unseen"))
             counted.append((stop - 2, -1))
-        elif cells.distances:  # there is a range to be outside of
+        elif cells.distances:  # it has a range that values can be outside of
             tests.append((cells.feature, "outside"))
             counted.append((start, stop - 2))
     return tests, np.array(counted, dtype=np.int64).reshape(-1, 2)

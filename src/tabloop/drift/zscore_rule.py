@@ -34,7 +34,7 @@ class DriftReport:
     drifted_features : tuple of str
         Those that reach `drift_zscore_threshold`.
     predicted_positive_rate, reference_positive_rate : float
-        Of the window, and of the training rows out-of-fold.
+        The share of positive decisions in the window, and that of the training rows out-of-fold.
     covariate_shift, prediction_shift, should_retrain : bool
         Whether enough features drifted, whether the rate moved too far, whether either.
     """

@@ -18,7 +18,7 @@ def compare_candidates(metrics: Metrics) -> tuple[CandidateComparison, ...]:
     Parameters
     ----------
     metrics : Metrics
-        With the figures of each fold.
+        The metrics of the run, with the figures of each fold.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def fold_interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple
     Returns
     -------
     interval : (float, float) or None
-        None of fewer than two folds.
+        None for fewer than two folds.
 
     Notes
     -----

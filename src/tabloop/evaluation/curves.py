@@ -36,7 +36,7 @@ def rate_curve(
     Parameters
     ----------
     y_true, y_proba : ndarray of shape (n_rows,)
-        Labels, 0 or 1, both there, and probabilities.
+        Labels, 0 or 1, of which both occur, and probabilities.
     marks : RowMarks, optional
         Groups, which the intervals count as far as their rows are alike, and weights, by which the rates are
         weighted.

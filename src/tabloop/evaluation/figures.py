@@ -34,9 +34,9 @@ def bounded_figures(
     Parameters
     ----------
     y_true, y_proba : ndarray of shape (n_rows,)
-        Labels, 0 or 1, both there, and probabilities.
+        Labels, 0 or 1, of which both occur, and probabilities.
     threshold : float
-        Of the decisions.
+        The decision threshold.
     marks : RowMarks, optional
         Groups and weights: figures are weighted, and intervals count rows as far as they are independent.
 

@@ -47,7 +47,7 @@ def measure_segments(
     y_true, y_proba : ndarray of shape (n_rows,)
         Labels and probabilities.
     threshold : float
-        Of the decisions.
+        The decision threshold.
     order : sequence of str, default=()
         Columns, those that matter most first.
     marks : RowMarks, optional
@@ -56,7 +56,7 @@ def measure_segments(
     Returns
     -------
     segments : tuple of Segment
-        Of up to six columns, up to eight values each.
+        The segments of up to six columns, up to eight values each.
     left_out : int
         Values of these columns, and of further ones, that are not listed.
     """
@@ -101,7 +101,7 @@ def measure_bands(
     y_true, y_proba : ndarray of shape (n_rows,)
         Labels and probabilities of the test rows.
     threshold : float
-        Of the decisions.
+        The decision threshold.
     order : sequence of str, default=()
         Columns, those that matter most first.
     marks : RowMarks, optional

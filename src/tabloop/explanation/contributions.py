@@ -53,7 +53,7 @@ class Contributions:
     Attributes
     ----------
     unit : str
-        Of base and values.
+        The unit of the base and the values.
     base : float
         The mean over the background.
     columns : tuple of str
@@ -104,7 +104,7 @@ class RowExplainer:
     predictor : Predictor
         The run's graph.
     seed : int
-        Of the orders that are drawn, where some are.
+        The seed of the orders that are drawn, where some are.
     """
 
     def __init__(self, explainer: Explainer, predictor: Predictor, *, seed: int) -> None:

@@ -50,7 +50,7 @@ def explain_model(
     columns : mapping of str to ndarray of shape (n_rows,)
         Inputs of the graph, of the test rows.
     y_true : ndarray of int8, shape (n_rows,)
-        Labels, both there.
+        Labels, 0 or 1; both occur.
     seed : int
         Of the draws and shuffles: the same rows give the same figures.
     marks : RowMarks, optional

@@ -16,7 +16,7 @@ from tabloop.statistics.row_marks import RowMarks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Rows that are scored at most, over all columns and shuffles; fewer are drawn of the test part where needed.
+#: The most rows that are scored, over all columns and shuffles; with many columns fewer rows are drawn.
 MOST_SCORED = 120_000
 REPEATS = 3
 _LEAST_ROWS, _MOST_ROWS = 200, 2_000
@@ -37,12 +37,13 @@ def rows_to_draw(n_columns: int, n_rows: int) -> int:
 def draw_rows(y_true: NDArray[np.int8], n_rows: int, *, seed: int) -> NDArray[np.int64]:
     """Draw rows without replacement, at least a quarter of each class where there are so many.
 
-    The ROC-AUC does not depend on the share of the classes, but is the surer the more there are of both.
+    The ROC-AUC does not depend on the share of the classes, but the more rows there are of both, the more
+    certain it is.
 
     Returns
     -------
     places : ndarray of int64, shape (n_rows,)
-        Rising.
+        The rows, in rising order.
     """
     rng = np.random.default_rng(seed)
     positive, negative = np.flatnonzero(y_true == 1), np.flatnonzero(y_true != 1)
@@ -65,7 +66,7 @@ def measure_importances(
 ) -> tuple[Importance, ...]:
     """Shuffle one column after the other and measure what the ROC-AUC loses.
 
-    Columns that carry the same news stand in for each other: shuffling one of them costs little.
+    Columns that carry the same information stand in for each other: shuffling one of them costs little.
 
     Parameters
     ----------
@@ -74,11 +75,11 @@ def measure_importances(
     columns : mapping of str to ndarray of shape (n_rows,)
         Inputs of the graph.
     y_true : ndarray of int8, shape (n_rows,)
-        Labels, both there.
+        Labels, 0 or 1; both occur.
     measured : sequence of str
         The columns to shuffle.
     seed : int
-        Of the shuffles.
+        The seed of the shuffles.
     marks : RowMarks, optional
         Groups and weights, for the ROC-AUC and its interval.
     progress : callable, optional

@@ -115,7 +115,7 @@ def tree_contributions(
     column_of : ndarray of int64, shape (n_features,)
         The number of the one column that a feature comes from; of others anything.
     n_columns : int
-        How many columns there are.
+        The number of columns.
 
     Returns
     -------
@@ -201,7 +201,8 @@ def _mixed_step(trees: FlatTrees, walks: _Walks, mixed: MixedFeatures) -> _Walks
     place = np.searchsorted(mixed.features, trees.feature[node])
     n_words = walks.inside.shape[1]
     choices = []
-    goes, comes = np.zeros((2, len(node)), dtype=np.bool_)  # some choice goes left, and some right
+    # whether any choice goes left, and whether any goes right
+    goes, comes = np.zeros((2, len(node)), dtype=np.bool_)
     for choice in range(2 ** len(mixed.columns)):
         inside, outside = np.zeros((2, n_words), dtype=np.uint64)
         for number, column in enumerate(mixed.columns):
@@ -237,7 +238,7 @@ def _settle(trees: FlatTrees, walks: _Walks, row: NDArray[np.int64], found: NDAr
     fixed = k + m > 0
     walks, k, m = walks.take(fixed), k[fixed], m[fixed]
     value = trees.value[walks.node]
-    # logarithms of factorials; what stands before 0! belongs to nobody
+    # logarithms of factorials from 0! on, behind one value that is never used
     log_factorial = np.concatenate(
         [[0.0, 0.0], np.log(np.arange(1, int((k + m).max(initial=0)) + 1)).cumsum()]
     )

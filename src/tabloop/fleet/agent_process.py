@@ -30,7 +30,7 @@ from tabloop.fleet.shipper import Shipper
 
 _LOG = logging.getLogger("tabloop.fleet")
 
-#: On the average; machines of a fleet look at different moments.
+#: The mean time between two looks; the machines of a fleet look at different moments.
 _LOOK_S = 2.0
 _LONGEST_PAUSE_S = 15.0
 #: A look that takes longer than this is given up, and the next one tries again.
@@ -40,7 +40,7 @@ _NICENESS = 10
 
 
 class Agent:
-    """Looks again and again, in a thread each, until it is stopped.
+    """Looks at the pointer and at the log again and again, in a thread for each, until it is stopped.
 
     Parameters
     ----------
@@ -129,7 +129,8 @@ class Agent:
         return problem is None
 
     def _write(self, **values: object) -> None:
-        with self._lock, contextlib.suppress(TabloopError, OSError):  # no room: the next look says it
+        # the disk is full: the next look writes it
+        with self._lock, contextlib.suppress(TabloopError, OSError):
             self._state = msgspec.structs.replace(self._state, **values)
             write_atomic(self._state_path, msgspec.json.encode(self._state))
 

@@ -74,7 +74,7 @@ class FleetState:
     complete_before : str or None
         Up to when all machines that count have shipped their log; None where none is waited for.
     machines : list of MachineState
-        By name.
+        The machines in the order of their names.
     problems : list of str
         Files on the remote that could not be taken.
     """
@@ -109,7 +109,7 @@ class FleetFolder:
     project : Project
         The settings in force.
     remote : ObjectStore
-        Where everything is shipped to.
+        The object storage that everything is shipped to.
     pointer : str
         Leads to the champion of the fleet.
 
@@ -153,7 +153,7 @@ class FleetFolder:
         self._retrainings.gather()
         run_id = self._follow_pointer()
         reports = self._read_reports()
-        # what a machine said is complete was there before it said so: look at the files after it did
+        # a machine ships its files before it says so: list them after the reports were read
         entries = list(self._remote.entries(f"{MACHINES}/"))
         keys = [key for key, _, _ in entries]
         self._versions = {key: version for key, _, version in entries if key.endswith(f"/{MACHINE}")}

@@ -32,7 +32,7 @@ class PointerFollower:
     project : Project
         Its artifact folder takes the runs.
     remote : ObjectStore
-        Where the pointer is.
+        The object storage that holds the pointer.
     pointer : str
         Its name.
 
@@ -66,7 +66,7 @@ class PointerFollower:
         try:
             self.follow()
         except Exception as error:  # whatever is wrong with the new run, the one that answers stays
-            if str(error) != self.problem:  # said once, not again and again
+            if str(error) != self.problem:  # it is logged once for each run
                 _LOG.error(
                     "%s; run %s answers on",
                     error,

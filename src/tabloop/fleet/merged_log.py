@@ -22,13 +22,13 @@ from tabloop.fleet.remote import MACHINES, PREDICTIONS
 from tabloop.fleet.shipper import PREDICTION_PART
 from tabloop.storage.object_store import ObjectStore
 
-#: Downloaded, and not all of it in the log yet.
+#: The folder of files that were downloaded and are not yet wholly in the log.
 _INCOMING = "incoming"
-#: Which objects are in the log, wholly or in part.
+#: The file that lists which objects are in the log, wholly or in part.
 _TAKEN = "taken.json"
 #: Rows that are written at once.
 _BATCH_ROWS = 1_000
-#: Files that are copied side by side: it is the store's answers that take long.
+#: Files that are copied side by side: most of the time is spent waiting for the store to answer.
 _DOWNLOADS = 16
 
 
@@ -43,14 +43,14 @@ class MergedLog:
     folder : pathlib.Path
         Takes the log; nobody else writes one there.
     remote : ObjectStore
-        Where the files are.
+        The object storage that holds the files.
     rotate_bytes : int
         Size at which the live file is closed.
 
     Attributes
     ----------
     problems : dict of str to str
-        By object, why it could not be taken.
+        Why an object could not be taken, by its name.
     times_rebuilt : int
         How often all was folded anew.
     """
@@ -89,7 +89,7 @@ class MergedLog:
             taken, begun, end = set(), set(), ""
             new = self._downloaded(parts)
         open_parts = self._downloaded(begun & parts) + new
-        # what a damaged file holds is missing: nothing behind it is told before it
+        # the rows of a damaged file are missing, and the log ends before them
         bad = [_name_of(key)[0] for key in self.problems]
         complete_before = min([complete_before, *bad])
         self._write(self._lines(open_parts, end, complete_before))
@@ -106,7 +106,7 @@ class MergedLog:
         try:
             state = json.loads((self._folder / _TAKEN).read_bytes())
             return set(state["taken"]), set(state["begun"])
-        except (OSError, ValueError, KeyError):  # gone with a crash: all is folded anew
+        except (OSError, ValueError, KeyError):  # it was lost in a crash: the whole log is folded anew
             return None
 
     def _end(self) -> str:
@@ -123,7 +123,8 @@ class MergedLog:
             live.close()
 
     def _forget(self) -> None:
-        (self._folder / _TAKEN).unlink(missing_ok=True)  # first: without it the rest is not believed
+        # it goes first: without it the other files are not used
+        (self._folder / _TAKEN).unlink(missing_ok=True)
         (self._folder / CENSUS).unlink(missing_ok=True)
         shutil.rmtree(self._incoming, ignore_errors=True)
         for file in rotated_files(self._folder):
@@ -163,7 +164,7 @@ class MergedLog:
                 return
             if number not in streams:
                 streams[number] = _sorted_lines(parts[number].file)
-            elif name > low and name != latest:  # the same row a second time is the same row
+            elif name > low and name != latest:  # a row that was shipped twice is written once
                 yield line
                 latest = name
             following = next(streams[number], None)

@@ -32,12 +32,12 @@ class MergedOutcomes:
     folder : pathlib.Path
         Takes `feedback.jsonl`.
     remote : ObjectStore
-        Where the outcomes are.
+        The object storage that holds the outcomes.
 
     Attributes
     ----------
     problems : dict of str to str
-        By object, why it could not be taken.
+        Why an object could not be taken, by its name.
     """
 
     def __init__(self, folder: Path, remote: ObjectStore) -> None:

@@ -27,15 +27,15 @@ class PointerMove(msgspec.Struct, frozen=True, kw_only=True):
     pointer : str
         Its name.
     sequence : int
-        Which move of the pointer it is, from 1 without a gap.
+        The number of this move of the pointer, from 1 without a gap.
     run_id, manifest_sha256 : str
         The run that it leads to, and the hash of the run's manifest.
     from_run_id : str or None
         The run that it led to before.
     moved_at : str
-        When, ISO 8601 in UTC.
+        When the pointer was moved, ISO 8601 in UTC.
     moved_by : str
-        Who, as `user@machine`.
+        Who moved it, as `user@machine`.
     reason : str
         Why, in the words of who moved it.
     token : str
@@ -121,7 +121,7 @@ class Pointer:
         from_run_id : str, optional
             The run that it has to lead to now, for whoever judged the new run against that one.
         moved_by : str, optional
-            Who; by default the user of this process.
+            Who moves it; by default the user of this process.
 
         Returns
         -------
@@ -171,7 +171,7 @@ class Pointer:
                 return self._store.put_new(self._key, content)
             return self._store.replace(self._key, content, before.version)
         except StorageError:
-            now = self.read()  # nobody knows whether it was written; whoever reads it does
+            now = self.read()  # it may have been written all the same: reading it tells
             if now is not None and now.move.token == move.token:
                 return True
             raise
@@ -188,7 +188,7 @@ class Pointer:
             if found is not None:
                 moves[PurePosixPath(key).stem] = parse_document(found.content, PointerMove, key)
         latest = self.read()
-        if latest is not None:  # noted or not, it happened
+        if latest is not None:  # the move happened, even if it was not noted yet
             moves[f"{latest.move.sequence:08d}"] = latest.move
         return [moves[name] for name in sorted(moves)]
 

@@ -22,7 +22,7 @@ def promote_run(
     pointer : str
         The name of the pointer.
     reason : str
-        Why.
+        Why the pointer is moved.
     from_run_id : str, optional
         See `Pointer.move`.
 

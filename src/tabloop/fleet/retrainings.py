@@ -20,7 +20,7 @@ class SharedRetrainings:
     Parameters
     ----------
     remote : ObjectStore
-        Where they are.
+        The object storage that holds them.
     pointer : str
         The pointer whose run a challenger would replace.
     store : RunStore

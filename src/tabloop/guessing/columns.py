@@ -59,7 +59,7 @@ def guess_column(
     name : str
         The column's name.
     values : polars.Series of length n_rows
-        As read: text from a file without types.
+        The values as read: text from a file without types.
     is_positive : polars.Series of bool, length n_rows
         The target; null where it is missing. A column that repeats it is a leak.
     comma_is_decimal : bool, default=False
@@ -171,7 +171,7 @@ def _as_text(name: str, found: CountedTexts, nullable: bool) -> ColumnGuess:
     nulls = tuple(text for text in _CATEGORY_NULLS if text in set(found.texts))
     others = [text for text in found.texts if text not in nulls]
     if "NA" in nulls and sum(len(text) == 2 and text.isupper() for text in others) >= max(2, len(others) / 2):
-        nulls = tuple(text for text in nulls if text != "NA")  # Namibia among two-letter codes
+        nulls = tuple(text for text in nulls if text != "NA")  # among two-letter codes it means Namibia
         others = sorted([*others, "NA"])
     if not others:
         return ColumnGuess(name, None, "", f"it holds only {listing(nulls)}")

@@ -52,9 +52,9 @@ def guess_splits(frame: pl.DataFrame, guesses: list[ColumnGuess]) -> tuple[Split
     Parameters
     ----------
     frame : polars.DataFrame with n_rows rows
-        As read.
+        The rows as read.
     guesses : list of ColumnGuess
-        Of its columns, those that are better left out among them.
+        The guesses of its columns, also of those that are better left out.
 
     Returns
     -------

@@ -70,7 +70,7 @@ class _Page:
             return
         self.guesses.append(f"{subject}: {guess}")
         comment = f"# guessed: {_shown(guess)}"
-        if len(line) + len(comment) > _LONGEST_LINE:  # what stands that far to the right is not read
+        if len(line) + len(comment) > _LONGEST_LINE:  # nobody reads a comment that far to the right
             self.lines.append(f"{' ' * (len(line) - len(line.lstrip()))}{comment}")
             self.lines.append(line)
         else:

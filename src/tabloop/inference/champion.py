@@ -79,7 +79,7 @@ class ChampionFollower(Generic[Served]):
             self.problem = None
             return False
         if name in self._abandoned:
-            if self._abandoned[name].is_alive():  # it would not come back a second time either
+            if self._abandoned[name].is_alive():  # a second thread would hang where the first one does
                 return False
             del self._abandoned[name]
         refused, moment_s = self._refused
@@ -103,9 +103,9 @@ class ChampionFollower(Generic[Served]):
         try:
             name = self._store.champion_name() or ""
             self.held = self._load_within_limit(name, self._store.require_champion())
-        except Exception as error:  # whatever is wrong with it, it is the new one's trouble
+        except Exception as error:  # whatever is wrong with the new one, the one held answers on
             self.problem = f"champion {name} is not fit to serve: {error}"
-            if name != self._refused[0]:  # said once, not again and again
+            if name != self._refused[0]:  # it is logged once for each run
                 _LOGGER.error(
                     "%s; run %s answers on",
                     self.problem,

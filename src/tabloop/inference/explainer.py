@@ -37,7 +37,7 @@ class FlatTrees:
     threshold, value : ndarray of float64, shape (n_nodes,)
         The split of an inner node, the result of a leaf in the explainer's unit.
     missing_left : ndarray of bool, shape (n_nodes,)
-        Where NaN goes left.
+        Whether NaN goes left at the node.
     """
 
     roots: NDArray[np.int32]

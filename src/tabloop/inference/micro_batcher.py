@@ -222,7 +222,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         return self._waiting_rows >= self._thread_rows and self._batches_with_threads < most
 
     def _flush_unless_others_come(self, turns: int) -> None:
-        # who was answered together with others asks again together with them, as a rule
+        # requests that were answered together mostly come again together
         was_alone = self._latest_submissions <= 1 and len(self._waiting) == 1
         if was_alone and self._is_alone is not None and self._is_alone():
             self._flush()
@@ -242,7 +242,7 @@ class MicroBatcher(Generic[Row, Score, Answer]):
         while self._waiting and len(together) < self._max_batch_rows:
             submission = self._waiting[0]
             rest = len(submission.rows) - submission.taken
-            if submission.future.done():  # who left, or was told of a failure, needs no answer
+            if submission.future.done():  # a request that was given up or has failed needs no answer
                 self._waiting.popleft()
                 self._waiting_rows -= rest
                 continue

@@ -59,7 +59,7 @@ class Predictor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what it has to say, its exceptions say
+        options.log_severity_level = 4  # its exceptions say the same
         # an idle thread that spins takes the core from whoever has work
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:

@@ -92,7 +92,7 @@ class ScoringService:
         codec : RecordCodec
             The codec that decoded them; of this service's contract.
         records : sequence of Record
-            At least one.
+            The records, at least one.
 
         Returns
         -------

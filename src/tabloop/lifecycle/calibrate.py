@@ -165,7 +165,7 @@ def _write(
     """Write what training would, the model card last; give the pipeline."""
     for name in _TAKEN_OVER:
         run.adopt(name, source)
-    if source.has(SEARCH):  # its settings are those of the model: training again must not search
+    if source.has(SEARCH):  # its settings are those of the model: a reproduction must not search again
         run.adopt(SEARCH, source)
     run.write(CONFIG, data.config.to_json().encode())
     pipeline = load_pipeline(source, PIPELINE)
@@ -215,7 +215,7 @@ def _lineage(run: RunFolder, project: Project, source: RunFolder) -> Lineage:
         path = place.relative_to(folder) if place.is_relative_to(folder) else place
         return msgspec.structs.replace(ingredient, path=path.as_posix(), sha256=run.files[name].sha256)
 
-    # without --set: what a retraining later finds there
+    # the settings without `--set`, as a later retraining finds them
     in_file = load_project(project.config_path).config if project.config_path.is_file() else project.config
     earlier = trained.calibrated_from
     return msgspec.structs.replace(

@@ -11,7 +11,7 @@ from tabloop.artifacts.run import RunFolder
 def write_pipeline(run: RunFolder, name: str, pipeline: Any) -> None:
     """Write a fitted pipeline into a run, for joblib to load.
 
-    A plain pickle is what it loads as well, and a forest is written in a third of the time.
+    joblib loads a plain pickle as well, and a forest is pickled in a third of the time.
     """
     with run.open_new(name) as file:
         pickle.dump(pipeline, file, protocol=pickle.HIGHEST_PROTOCOL)

@@ -130,7 +130,7 @@ def _retrain(project: Project, run: RunFolder, progress: Progress) -> None:
             watch=progress.tasks,
         )
     recorded = _without_times(run.read_json(METRICS))
-    recorded.pop("time_budget", None)  # trained with its cuts, and without its clock
+    recorded.pop("time_budget", None)  # trained with the cuts that were made then: no clock decides
     described = describe_metrics(run.run_id, data.config, data.split, result)
     if run.lineage.calibrated_from is not None:
         own = described.calibration.threshold

@@ -121,7 +121,8 @@ def _fit(
             )
         require_quarantine_limit(dataset, config.data)
         require_both_classes(dataset, contract)
-        if retraining is not None:  # first of all: whatever becomes of the run, it is known for what it is
+        # written first, so that the run is known as a challenger whatever becomes of it
+        if retraining is not None:
             run.write_document(RETRAINING, retraining)
         run.write(CONFIG, config.to_json().encode())
         run.write(CONTRACT, contract.to_json().encode())

@@ -80,7 +80,7 @@ class AlarmBoard:
     def _read(self) -> dict[str, RaisedAlarm]:
         try:
             read = json.loads(self._path.read_bytes())
-            since = read.get("since", {})  # the first version did not say
+            since = read.get("since", {})  # the first version did not note it
             return {name: RaisedAlarm(since.get(name), "") for name in read["on"]}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}

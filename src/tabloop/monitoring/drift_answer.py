@@ -80,7 +80,7 @@ class DriftAnswer:
     alarms : tuple of FeatureTest
         The windowed tests that alarm now.
     features : dict of str to FeatureDrift
-        By feature.
+        The z-score rule of each feature.
     not_monitored : tuple of str
         Features that the rows do not hold.
     windowed : WindowedDrift
@@ -150,7 +150,7 @@ def describe_drift(
     not_monitored : tuple of str
         Features that the rows do not hold.
     histograms : mapping of str to FeatureHistogram or CategoryHistogram
-        Of the features that moved.
+        The histograms of the features that moved.
     run_id, live_since, rows_since_live
         As in `DriftAnswer`.
     """

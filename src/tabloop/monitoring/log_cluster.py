@@ -121,7 +121,7 @@ def _count(file: RotatedFile, run_id: str) -> int:
     try:
         for lines in part.chunks():
             rows += sum(map(is_whole, keep(lines)))
-    except zstandard.ZstdError:  # told by whoever reads it
+    except zstandard.ZstdError:  # whoever reads the file reports it
         pass
     finally:
         part.close()

@@ -45,7 +45,7 @@ class LoggedDecisions:
         Parameters
         ----------
         query : PredictionsQuery
-            Which ones.
+            The predictions to list.
         outcomes : OutcomeIndex
             What came true, brought up to date.
         """
@@ -111,7 +111,7 @@ class LoggedDecisions:
 
     def _explain(self, run_id: str, features: dict[str, object]) -> tuple[ExplainedRecord | None, str]:
         """Explain by the run that decided; give the reason where it cannot be done."""
-        # here, since it brings ONNX Runtime: who never asks, does without
+        # imported here: ONNX Runtime is loaded only once somebody asks
         from tabloop.monitoring.record_explainer import RecordExplainer
 
         log = self._project.config.prediction_log

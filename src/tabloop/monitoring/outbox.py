@@ -62,7 +62,7 @@ class Patience:
     keep_hours : float
         A message that nobody took for so long is given up.
     max_waiting : int
-        Of more messages that wait, the oldest is given up.
+        How many messages may wait; of more, the oldest is given up.
     """
 
     first_retry_s: float = 1.0
@@ -107,8 +107,8 @@ class Outbox:
         self._changed = threading.Condition()
         self._waiting: dict[str, _Waiting] = {}
         self._reachable_at = 0.0
-        self._failures = 0  # of the receiver, one after the other
-        self._given_up = 0  # since something was delivered
+        self._failures = 0  # failures of the receiver, one after the other
+        self._given_up = 0  # failures since something was delivered
         self._problem: str | None = None
         self._closing = False
         self._read_folder()
@@ -158,7 +158,7 @@ class Outbox:
                 self._give_up(min(self._waiting), f"more than {self._patience.max_waiting} alarms wait")
             gave_up = self._given_up > 0
             self._changed.notify()
-        if gave_up:  # said without the lock: who writes all troubles asks for every outbox's
+        if gave_up:  # told without the lock, since the listener asks every outbox for its trouble
             self._note_change()
 
     def close(self, timeout_s: float) -> None:
@@ -203,7 +203,7 @@ class Outbox:
                 self._receiver.post(name, str(int(time.time())), waiting.body)
             except DeliveryError as error:
                 self._note_failure(name, waiting, error)
-            except Exception:  # a thread that died would tell nobody
+            except Exception:  # a thread that died would leave no trace
                 _LOGGER.exception("a defect of the alerts")
                 self._note_failure(name, waiting, DeliveryError("a defect", is_refusal=True))
             else:

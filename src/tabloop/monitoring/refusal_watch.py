@@ -44,7 +44,7 @@ class RefusalWatch:
     min_records : int
         Least records of a window.
     window_records : int
-        At so many a window ends, and the next begins.
+        The number of records in a window.
 
     Notes
     -----
@@ -74,7 +74,7 @@ class RefusalWatch:
         if self._records - self._looked_at < self._min_records:
             return None
         self._looked_at = self._records
-        # that a binomial number is at least so large
+        # the probability that a binomial number is at least so large
         p_value = (
             float(special().betainc(self._refused, self._records - self._refused + 1, self._max_fraction))
             if self._refused

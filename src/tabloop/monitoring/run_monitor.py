@@ -278,7 +278,8 @@ class RunMonitor:
             self._position, row = yield from _paused(finding)
             self._drift.begin_at(row)
         for batch in self._reader.read(self._position):
-            self._position = batch.position  # before the rows are taken: never twice, whatever happens
+            # moved on before the rows are taken, so that an error makes none of them count twice
+            self._position = batch.position
             yield self._take(batch)
 
     def _first_row_that_matters(self, n_rows: int) -> int:

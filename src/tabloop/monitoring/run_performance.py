@@ -95,7 +95,7 @@ class PerformanceAnswer:
     rows : int
         The latest predictions, on which figures are estimated.
     at_release : RealizedPerformance
-        Of the training rows, out-of-fold.
+        The performance on the training rows, out-of-fold.
     estimated, realized
         Of the latest predictions without outcomes, and of the latest ones with an outcome.
     estimated_degradation, realized_degradation : DegradationDecision

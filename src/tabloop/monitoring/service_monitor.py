@@ -134,7 +134,7 @@ class ServiceMonitor:
             except Exception:
                 _LOG.exception("the monitor could not look; it tries again")
             if is_first:
-                self._following.census.save()  # whatever ends this process, the next one need not count again
+                self._following.census.save()  # so that a process after a crash need not count again
                 give_back()
                 os.nice(_NICENESS)
                 is_first = False
@@ -142,7 +142,7 @@ class ServiceMonitor:
 
     async def look(self) -> None:
         """Look once: at the run that is served, the log, the counters."""
-        with contextlib.suppress(MonitorError):  # it was logged, and whoever asks is told
+        with contextlib.suppress(MonitorError):  # it was logged, and the answers say it
             self._follow_served_run()
         for _ in self._following.catching_up():
             metrics.monitor_looked_at.set_to_current_time()
@@ -209,7 +209,7 @@ class ServiceMonitor:
 
     def _explained(self, body: bytes) -> ExplainedRecord:
         """Explain the answer to one record, by the run that the workers answer with."""
-        # here, since it brings ONNX Runtime: who never asks, does without
+        # imported here: ONNX Runtime is loaded only once somebody asks
         from tabloop.monitoring.record_explainer import RecordExplainer
 
         self._follow_served_run()

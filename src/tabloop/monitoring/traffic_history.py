@@ -15,7 +15,7 @@ from tabloop.deployment.dashboard_types.now import TrafficPeriod
 
 _KEPT = timedelta(days=31)
 _MINUTES_KEPT = timedelta(days=1)
-#: Of a file that grew for years, as much of its end is read as 31 days take.
+#: How much is read of the end of a file that grew for years: more than 31 days take.
 _MOST_BYTES = 64 << 20
 _MINUTE, _HOUR = len("2026-01-31T12:00"), len("2026-01-31T12")
 
@@ -39,7 +39,7 @@ class _Line(msgspec.Struct, gc=False):
 
 
 class _Totals:
-    """What adds up, and the slowest minute."""
+    """The figures of a period that add up over its lines, and its slowest minute."""
 
     __slots__ = ("end", "interval_s", "not_logged", "queue_refused", "refused", "requests", "rows", "slowest")
 
@@ -112,7 +112,7 @@ class TrafficHistory:
         self._minutes: dict[str, _Totals] = {}
 
     def periods(self, *, since: datetime, until: datetime, most: int) -> list[TrafficPeriod]:
-        """Give what was answered between two moments, the oldest first, in at most so many equal stretches.
+        """Give what was answered between two moments, in at most `most` equal stretches, the oldest first.
 
         Stretches of the last day are whole minutes, those of more are whole hours; those without a line in
         the file are left out.
@@ -134,7 +134,7 @@ class TrafficHistory:
         ]
 
     def refresh(self, now: datetime) -> None:
-        """Take in the lines that came since: who asks later waits less."""
+        """Take in the lines that came since the last look, so that whoever asks next waits less."""
         try:
             with self._path.open("rb") as file:
                 status = self._path.stat()

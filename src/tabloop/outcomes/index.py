@@ -198,7 +198,7 @@ class OutcomeIndex:
         """
         keys = _keys_of(prediction_ids)
         found = Labels(np.full(len(keys), -1, dtype=np.int8), np.zeros(len(keys), dtype=np.int64))
-        for part in self._parts:  # a newer one overwrites
+        for part in self._parts:  # a newer outcome replaces the older one
             place = np.minimum(np.searchsorted(part["key"], keys), len(part) - 1)
             held = part["key"][place] == keys
             found.label[held] = part["label"][place[held]]

@@ -40,7 +40,7 @@ class LogLookup:
 
     Notes
     -----
-    It holds about 80 bytes an outcome. A prediction that stands twice in the log is told as it stands last.
+    It holds about 80 bytes an outcome. Of a prediction that stands twice in the log the last line counts.
     """
 
     def __init__(self, log: PredictionLogReader, path: Path, config: DataConfig) -> None:

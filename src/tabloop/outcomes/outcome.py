@@ -15,7 +15,7 @@ from tabloop.contract.target import TargetConfig, target_text
 _PREDICTION_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 #: Looks predictions up in the log; those that it does not hold are not in the result.
 FindPredictions = Callable[[Sequence[str]], Mapping[str, LoggedPrediction]]
-# A clock may be wrong, not by this much
+# How far a clock may be ahead
 _CLOCK_SKEW = timedelta(days=1)
 _SHOWN_CHARACTERS = 60
 

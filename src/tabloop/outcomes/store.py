@@ -68,7 +68,7 @@ class OutcomeStore:
         outcomes : sequence of Outcome
             Later ones win over earlier ones of the same prediction.
         source : str
-            Who brought them.
+            The name of the file that brought them, or `http`.
 
         Returns
         -------

@@ -49,7 +49,7 @@ def site_address() -> str | None:
 
 
 def _configured() -> str:
-    if _PROJECT.is_file():  # of a checkout: what is installed may be of an earlier one
+    if _PROJECT.is_file():  # a checkout says it itself: what is installed may come from an earlier one
         return str(tomllib.loads(_PROJECT.read_text("utf-8"))["project"]["urls"]["Documentation"])
     try:
         urls = metadata("tabloop").get_all("Project-URL", [])

@@ -143,11 +143,12 @@ def search_pages(words: str) -> list[Hit]:
 
     def place(each: tuple[int, bool, int, Hit]) -> tuple[bool, bool, int]:
         _, together, length, hit = each
+        # people mostly search for the words of an error
         return (
             not together,
             hit.topic != _FIRST,
             length,
-        )  # who looks for words mostly has an error before them
+        )
 
     return [hit for *_, hit in sorted(kept, key=place)]
 

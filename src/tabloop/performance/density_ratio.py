@@ -109,7 +109,7 @@ def estimate_density_ratio(
     rng = np.random.default_rng(seed)
     # each side is dealt out evenly, so that the odds are the same in every fold
     fold = np.concatenate([rng.permutation(n_reference) % _FOLDS, rng.permutation(n_window) % _FOLDS])
-    odds = np.empty(len(fold))  # of being from the window, were both sides of one size
+    odds = np.empty(len(fold))  # the odds of being from the window, if both sides had the same size
     loss = known_nothing = 0.0
     for held in range(_FOLDS):
         fitted_on = np.concatenate([

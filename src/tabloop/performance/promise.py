@@ -59,7 +59,7 @@ class PromiseDecision:
     reason : str
         A sentence that says what the verdict rests on.
     objective : {"precision", "recall", "capacity", "costs"}
-        Of what the promise is.
+        The objective that is promised.
     promised, observed : float or None
         What was promised of it, and what was observed: a precision or recall, positive decisions in 1,000
         rows, or the value of 1,000 rows.

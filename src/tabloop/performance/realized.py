@@ -32,7 +32,7 @@ class RealizedPerformance:
         Counts among the labelled rows.
     coverage : float
         `labelled_rows / rows`; 0 without rows. Labels that come sooner for one class than for the other
-        bend every figure, and the more the lower this is.
+        distort every figure, the more so the lower the coverage is.
     label_delay_p50_s, label_delay_p90_s : float or None
         From prediction to label, in seconds; None without labels.
     figures : dict of str to PerformanceFigure

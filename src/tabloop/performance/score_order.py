@@ -49,7 +49,8 @@ class ScoreOrder:
         Parameters
         ----------
         probability : ndarray of shape (n_rows,)
-            Of a 1, independently by row; labels are the case in which it is 0 or 1.
+            The probability that a row is positive, independently of the others; labels are the case in which
+            it is 0 or 1.
         weights : ndarray of shape (n_rows,), optional
             The weight of each row, not negative.
 

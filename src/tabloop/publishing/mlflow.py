@@ -256,7 +256,7 @@ def parameters_of(run: RunFolder) -> dict[str, str]:
     Returns
     -------
     parameters : dict of str to str
-        By dotted name, at most 500 characters each.
+        The parameters by dotted name, at most 500 characters each.
     """
     settings = run.config.model_dump(mode="json")
     flat = {

@@ -87,7 +87,7 @@ def judge_comparison(
         problems.append(f"{shown}: may be {-auc.low:.4f} lower, {margin:g} is tolerable")
         if auc.difference > -margin and margin > 0:
             reach = auc.difference - auc.low
-            # as if as good as it looks, or as good as the champion
+            # if its true difference is the measured one, or zero where it looks better
             needed = _grown(compared.positive_rows, reach, margin + min(auc.difference, 0.0))
             evidence["positives_needed"] = needed
             problems[-1] += (

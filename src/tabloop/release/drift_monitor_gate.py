@@ -49,7 +49,7 @@ def judge_drift_monitor(config: Config, run: RunFolder, service: ScoringService,
     for name, values in features.items():
         mean, std = baseline.numeric[name].mean, baseline.numeric[name].std
         if mean is None or std is None:
-            continue  # it never had a value: nothing can be planted
+            continue  # a feature without any value: nothing can be planted in it
         # a constant has no spread to measure in: any move that is more than rounding has to be seen
         unit = std if std > 0 else 1e-6 * max(1.0, abs(mean))
         shifted[name] = values + _PLANTED_SHIFT * rule.drift_zscore_threshold * unit
@@ -115,7 +115,7 @@ def _try_windowed_tests(config: Config, run: RunFolder, frame: pl.DataFrame) -> 
     planted = [
         name
         for name, values in zip(reference.numeric_features, reference.numeric.T, strict=True)
-        # where most values are zero, or all are one, no unit makes a difference that has to be seen
+        # of mostly zeros, or of one constant, a wrong unit changes too little to be seen
         if np.mean(np.nan_to_num(values) != 0) >= 0.5 and np.nanmin(values) < np.nanmax(values)
     ]
     mistaken = {name: features[name] * _PLANTED_UNIT for name in planted}

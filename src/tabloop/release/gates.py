@@ -246,14 +246,14 @@ def _compare_with_champion(
         )
     except (TabloopError, ValueError) as error:
         return str(error), promise_kept
-    # with another seed or test_size, most of these rows taught the champion
+    # with another seed or test_size the champion was trained on most of these rows
     fresh = in_test_part(
         rows,
         other.contract.target.name,
         setting=setting,
         seed=trained_as.seed,
         copies=data.split.test_copies,
-        # as the run was split: the file may have another split since, or never have had this one
+        # by the marks that split the run: the file may have others since, or never have had these
         marks=data.split.test_marks if comparable_marks(data.config, trained_as) else None,
     )
     y = np.asarray(data.split.test[target].to_numpy(), dtype=np.int8)[fresh]
@@ -265,7 +265,7 @@ def _compare_with_champion(
         said = (
             f"{problem}; nothing is asked" if anything_goes else problem + _why_few(data.config, trained_as)
         )
-        # nothing is measured, so only whoever tolerates any loss can have it
+        # nothing is measured, so it passes only where any loss is tolerated
         margins = {"roc_auc_margin": 1.0, "brier_margin": 1.0}
         evidence = {"rows": len(y), "positive_rows": int(y.sum()), "margins_that_would_do": margins}
         return Gate("comparison", anything_goes, said, evidence), promise_kept

@@ -42,7 +42,7 @@ def judge_queue(config: Config, service: ScoringService, data: RunData) -> Gate:
         If each measurement was too slow and other processes may be to blame.
     """
     rows = data.split.test.head(_LOAD_ROWS).select(list(data.contract.columns)).to_dicts()
-    # also where the consumer would wait: a queue that was full is a queue that saturates
+    # a queue that was full saturates, also where the consumer would wait instead
     simulator = LoadSimulator(
         service, rows, config.stream.model_copy(update={"policy": "shed"}), seed=config.seed
     )

@@ -37,10 +37,10 @@ def rollback(project: Project, run_id: str | None, *, reason: str | None = None)
     store = RunStore(project.model_dir)
     with store.deciding():
         store.note_unrecorded_champion()
-        # with a name given, a champion that is broken is no obstacle but the reason
+        # where a run is named, a broken champion is no obstacle: it may be the reason to go back
         run = store.get(run_id or _champion_before(store, store.require_champion()))
         store.require_as_written(run)
-        load_service(run)  # what cannot be loaded is not gone back to
+        load_service(run)  # a run that cannot be loaded does not become the champion
         before = store.champion_name()
         store.promote(run)
         store.note_decision("rolled_back", run, from_run_id=before, **({"reason": reason} if reason else {}))
@@ -48,7 +48,7 @@ def rollback(project: Project, run_id: str | None, *, reason: str | None = None)
 
 
 def _champion_before(store: RunStore, champion: RunFolder) -> str:
-    """Find whom the champion replaced: going back twice goes back two."""
+    """Find the run that the champion replaced, so that going back twice goes back by two."""
     line = line_of_champions(store)
     before = line[: len(line) - line[::-1].index(champion.run_id) - 1] if champion.run_id in line else []
     if not before:

@@ -95,7 +95,7 @@ class Page:
     verdict : str
         The most important sentence.
     tone : {"good", "bad", "plain"}
-        Of the verdict.
+        The tone of the verdict.
     tiles : sequence of Tile
         The figures that everybody asks for.
     summary : sequence of tuple of Block
@@ -103,7 +103,7 @@ class Page:
     sections : sequence of Section
         The detail.
     made : str
-        Where it comes from.
+        A sentence that says which version made it, and from what.
     """
 
     title: str

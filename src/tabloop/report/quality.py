@@ -24,7 +24,7 @@ _WEIGHTED = (
     "distributions of the columns, drift and what the monitor says of outcomes count each row once."
 )
 
-#: Where nothing of a class is there, there is no rate of it, and nothing to divide by.
+#: The least weight of a class that is divided by: a class without rows has no rate.
 _LEAST = 1e-300
 
 _FIGURES = {
@@ -161,8 +161,8 @@ def precision_recall_chart(found: Evaluation, metrics: Metrics) -> Chart:
 
 
 def mistakes_chart(found: Evaluation) -> Chart:
-    """Draw both ways to be wrong by threshold, in 1,000 rows: who knows their prices finds the cheapest."""
-    # lower thresholds than that are nobody's choice, and would press all others to the floor
+    """Draw both kinds of error by threshold, in 1,000 rows; who knows their prices finds the cheapest cut."""
+    # nobody would choose lower thresholds, and their errors would press all others to the floor
     points = sorted(
         (p for p in found.curve if _decided(p, found) * (1 - p.precision) <= 2 * _base(found)),
         key=lambda point: point.threshold,

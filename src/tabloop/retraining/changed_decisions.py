@@ -67,7 +67,7 @@ def find_changed_decisions(
     log : PredictionLogReader
         Gives the columns of the model's contract.
     n_rows : int
-        How many, at most; so many are held in memory.
+        The largest number of rows; so many are held in memory.
     write : callable
         Takes one JSON line for each decision that would change, the oldest first.
 

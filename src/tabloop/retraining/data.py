@@ -73,9 +73,9 @@ def build_retraining_data(
     project : Project
         Its reference data, its `retraining` section, and where log and outcomes are.
     champion : RunFolder
-        Whom the challenger has to beat.
+        The champion that the challenger has to beat.
     now : datetime
-        With a time zone; what is matured depends on it.
+        The time with its zone; what is matured depends on it.
     progress : callable, optional
         Called with a fraction.
 
@@ -200,7 +200,7 @@ def _rows_to_judge_on(
     )
     challenger = SplitModel(config, setting, lambda rows: rows.marks(config))
     challenger_learned = learned_by_split(challenger, table)
-    # by time, the latest rows of all are the test part, and in time none of the reference data are among them
+    # split by time the latest rows of all are the test part; sooner or later none of them are reference data
     judged = table if setting.rule == "time" else reference
     frozen = judged.filter(challenger.in_test(judged) & champion_learned.model.in_test(judged))
     fresh, frozen = (

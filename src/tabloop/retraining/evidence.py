@@ -83,7 +83,7 @@ def observe_window(
     estimated, realized : DegradationDecision, optional
         Of the window, without labels and with them. One that compared no figure says nothing.
     promise : PromiseDecision, optional
-        On all outcomes of the run. An undecided one says nothing.
+        The promise tested on all outcomes of the run; an undecided one says nothing.
 
     Returns
     -------

@@ -174,14 +174,14 @@ def learned_by_champion(project: Project, champion: RunFolder, reference: Marked
     theirs, ours = champion.config, project.config
 
     def marks(rows: MarkedRows) -> RowMarks:
-        # by another column or seed nothing is known of these rows, and so none counts as its test row
+        # marks by another column or seed say nothing of the champion's split: no row counts as its test row
         return rows.marks(ours) if comparable_marks(ours, theirs) else RowMarks()
 
     model = SplitModel(theirs, split_setting_of(champion), marks)
     try:
         split = load_run_data(project, champion).split
     except (TabloopError, OSError) as error:
-        # Its data are gone or have changed: what it may have learned from, of what is here now
+        # Its data are gone or have changed: its split is applied to the reference data of today
         return learned_by_split(model, reference, f"taken from today's reference data: {error}")
     train = split.train
     same = train.columns == reference.frame.columns and train.dtypes == reference.frame.dtypes

@@ -24,7 +24,7 @@ def score_rows_in_place(service: ScoringService, config: DataConfig, source: Row
     service : ScoringService
         What decides.
     config : DataConfig
-        Which columns are left out.
+        The settings that say which columns are left out.
     source : RowSource
         The rows.
 

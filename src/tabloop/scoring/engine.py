@@ -11,7 +11,7 @@ from tabloop.scoring.input_files import InputFile
 from tabloop.scoring.input_scorer import FileOutcome, InputScorer, Told
 from tabloop.scoring.manifest import Note
 
-# One is read, written or moved over the network while the cores score the other
+# While the cores score one file, the other is read, written or moved over the network
 _FILES_AT_ONCE = 2
 
 

@@ -85,7 +85,7 @@ async def _consume(
         columns = () if private else tuple(live.held.contract.columns)
         log = EventLog(project.model_dir, writer, run_id=live.held.run_id, columns=columns)
         if replay:
-            # what is invalid here is known to be: it stays where it is, and stops nobody
+            # dead letters that are still invalid stay where they are, and do not stop the replay
             config = config.model_copy(
                 update={"policy": "block", "max_invalid_fraction": 1.0, "max_consecutive_invalid": 2**62}
             )

@@ -38,7 +38,7 @@ class ExplainedRows:
     values : polars.DataFrame with n_rows rows
         The rows in the contract's types.
     probability : ndarray of float64, shape (n_rows,)
-        Of the positive class.
+        The probability of the positive class.
     contributions : Contributions
         Why.
     quarantine : Quarantine

@@ -40,11 +40,11 @@ class FileOutcome:
     Attributes
     ----------
     notes : list of Note
-        Of all its parts, in order.
+        The notes of all its parts, in order.
     is_changed : bool
         Whether it was not the one any more whose parts were there.
     parts_scored : int
-        How many parts were not there.
+        How many parts were not there before and are scored now.
     """
 
     notes: list[Note]

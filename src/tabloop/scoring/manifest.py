@@ -129,7 +129,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     job : Job
         What was scored, and by which run.
     rows_read, rows_scored, positive_rows, rows_refused : int
-        Of all parts.
+        The sums over all parts.
     reasons : dict of str to int
         Refused rows by `column: reason`.
     inputs : list of Input

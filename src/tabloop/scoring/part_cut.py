@@ -37,7 +37,7 @@ class PartCut:
     Attributes
     ----------
     hashes : dict of int to str
-        Of the rows of each part, of a table.
+        The hash of the rows of each part of a table.
     skipped : list of int
         Parts that were there.
     last : int

@@ -34,7 +34,7 @@ class Reasons:
     Attributes
     ----------
     explainer : RowExplainer
-        The run's.
+        The explainer of the run.
     names : tuple of str
         The columns to give, the strongest reason first.
     """

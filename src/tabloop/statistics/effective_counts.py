@@ -52,9 +52,9 @@ def count_effectively(is_hit: NDArray[np.bool_], marks: RowMarks) -> EffectiveCo
     Parameters
     ----------
     is_hit : ndarray of bool, shape (n_rows,)
-        In the order.
+        Whether each row is a hit, in the order of the ranking.
     marks : RowMarks
-        Of the same rows: their groups, their weights, or both.
+        The groups of the same rows, their weights, or both.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def count_effectively(is_hit: NDArray[np.bool_], marks: RowMarks) -> EffectiveCo
     units = np.cumsum(first, dtype=np.int64)
     spread = np.maximum(of_hits - 2.0 * share * of_both + share**2 * of_weights, 0.0)
     spread[spread <= _ROUNDING * of_weights] = 0.0
-    # where the first rows weigh nothing, the square of the least number is no number to divide by
+    # where the first rows weigh nothing there would be zeros to divide by
     variance = spread / np.maximum(total**2, np.finfo(np.float64).tiny) * units / np.maximum(units - 1, 1)
 
     most = np.maximum(total**2 / np.maximum(np.cumsum(weights**2), np.finfo(np.float64).tiny), 1.0)
@@ -144,7 +144,7 @@ def share_interval(is_hit: NDArray[np.bool_], marks: RowMarks, *, confidence: fl
     is_hit : ndarray of bool, shape (n_rows,)
         Of the rows that are counted; no rows give the whole of [0, 1].
     marks : RowMarks
-        Of the same rows.
+        The groups and weights of the same rows.
     confidence : float, default=0.95
         Two-sided.
 

@@ -124,7 +124,7 @@ def mean_interval(values: NDArray[np.float64], marks: RowMarks, *, confidence: f
     Parameters
     ----------
     values : ndarray of float64, shape (n_rows,)
-        In [0, 1].
+        The values, in [0, 1].
     marks : RowMarks
         Groups, weights, or both; of the same rows.
     confidence : float, default=0.95

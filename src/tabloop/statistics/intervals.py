@@ -56,7 +56,7 @@ def roc_auc(
     Parameters
     ----------
     y_true, y_proba : ndarray of shape (n_rows,)
-        Labels, 0 or 1, both there, and scores; higher means more likely 1.
+        Labels, 0 or 1, of which both occur, and scores; higher means more likely 1.
     weights : ndarray of float64, shape (n_rows,), optional
         How much each row counts.
 
@@ -202,7 +202,7 @@ def roc_auc_difference(
     difference : float
         ROC-AUC of the first less that of the other.
     interval : (float, float)
-        Of the difference; it has no width where both rank alike.
+        The interval of the difference; it has no width where both rank alike.
 
     Examples
     --------

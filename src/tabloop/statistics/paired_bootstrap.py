@@ -53,7 +53,7 @@ class PairedComparison:
     confidence : float
         The confidence level of each bound.
     resamples : int
-        Behind the bounds.
+        The number of resamples behind the bounds.
     seed : int
         The seed with which the resamples were drawn.
     """
@@ -82,7 +82,7 @@ def compare_paired(
     Parameters
     ----------
     y_true : ndarray of shape (n_rows,)
-        Labels, 0 or 1, both there.
+        Labels, 0 or 1; both occur.
     challenger, champion : ndarray of float64, shape (n_rows,)
         What each model says of the same rows.
     confidence : float, default=0.95

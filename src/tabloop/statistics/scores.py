@@ -21,7 +21,7 @@ def require_scores(y_true: NDArray[Any], *scores: NDArray[np.float64]) -> None:
     y_true : ndarray of shape (n_rows,)
         Labels.
     *scores : ndarray of float64, shape (n_rows,)
-        Of one model or several; infinities rank as they should and pass.
+        The scores of one model or several; infinities rank as they should and pass.
 
     Raises
     ------

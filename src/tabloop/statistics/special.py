@@ -10,8 +10,8 @@ from typing import Any
 def special() -> Any:
     """Give the module `scipy.special`.
 
-    It loads in as long as all else in the process of the monitor, which starts with each service and judges
-    nothing before there are rows enough.
+    Loading it takes as long as loading everything else in the monitor's process, which starts with each
+    service and judges nothing before there are enough rows.
 
     Examples
     --------

@@ -91,7 +91,7 @@ class ObjectStore:
         if self._scheme == "http" or (self._scheme == "s3" and require_safe_endpoint(url)):
             client["allow_http"] = True
         retries: Any = {
-            "max_retries": 100,  # how long counts, not how often
+            "max_retries": 100,  # the time of the retries is limited, not their number
             "retry_timeout": timedelta(seconds=patience_s),
             "backoff": {
                 "init_backoff": timedelta(seconds=0.1),

@@ -191,12 +191,12 @@ class BatchDecider:
     async def _score_fresh(self, batch: ScoredBatch, first: dict[str, Event]) -> None:
         known = await self._answered(self._sink.decided, list(first))
         if fresh := [name for name in first if name not in known]:
-            # who had it before us may have died between the log and the sink
+            # another consumer may have died between the log and the sink
             batch.logged = dict(await _in_thread(self._logging, self._log.find, fresh))
         batch.scored = [first[name] for name in fresh if name not in batch.logged]
         self._note_conflicts(batch, first)
         if batch.scored:
-            # the thread has the model to do alone: while it does something else, no core does the model
+            # the threads do nothing but run the model: other work in them would leave a core without it
             feed = batch.codec.records.feed_of([event.record for event in batch.scored])
             started_s, batch.scores = await _in_thread(self._scoring, _run, batch.service, feed)
             arrived_s = [event.delivery.arrived_s for event in batch.scored]

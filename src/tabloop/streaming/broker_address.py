@@ -142,7 +142,8 @@ def _split(name: str, kind: str, text: str) -> SplitResult:
     plain, encrypted = _SCHEMES[kind]
     expected = f"expected {plain}://[user:password@]host[:port] or {encrypted}:// for TLS; {_HIDDEN}"
     url, port = urlsplit(""), None
-    with contextlib.suppress(ValueError):  # its text would repeat what it could not read
+    # suppressed, since the error would repeat the text that it could not read
+    with contextlib.suppress(ValueError):
         url = urlsplit(text.strip())
     with contextlib.suppress(ValueError):
         port = url.port or _PORTS.get(url.scheme)

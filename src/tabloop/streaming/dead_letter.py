@@ -43,7 +43,7 @@ class DeadLetter:
     run_id : str
         The run that would have decided it.
     refused_at : str, optional
-        When; by default now, in UTC.
+        The time of the refusal; by default now, in UTC.
     """
 
     refused: RefusedEvent
@@ -98,7 +98,7 @@ class DeadLetter:
         )
         kept = min(len(whole), most_bytes)
         while len(content := _encode(_with_beginning(letter, whole, kept))) > most_bytes and kept:
-            kept = kept * 3 // 4  # JSON writes some texts longer than they are, nobody knows by how much
+            kept = kept * 3 // 4  # JSON escapes make some texts longer, by an unknown amount
         return content
 
 

@@ -84,7 +84,7 @@ class EventLog:
         self._decoder = RowDecoder(self._columns)
         self._following = threading.Lock()
         self._live_path = str(folder / LIVE_NAME)
-        self._live_file: tuple[int, int] | None = None  # in which `_position` is
+        self._live_file: tuple[int, int] | None = None  # the file that `_position` is in
         latest = PredictionLogReader(folder, self._columns).read_latest(LOOK_BACK_ROWS)
         self._position: LogPosition = latest.position
         self._note(latest)
@@ -176,7 +176,7 @@ class EventLog:
                     rows.prediction_id[place], rows.run_id[place], rows.probability[place], rows.label[place]
                 )
                 self._others.setdefault(name, decision)
-                if self._columns and decision.run_id == self._run_id:  # of other runs the columns may differ
+                if self._columns and decision.run_id == self._run_id:  # the columns of other runs may differ
                     values = tuple(rows.features[column][place] for column in self._columns)
                     self._records.note(name, self._columns, values)
 

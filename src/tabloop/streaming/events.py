@@ -76,7 +76,7 @@ class RefusedEvent:
     reason : {"invalid", "shed"}
         Why it goes to the dead letters.
     problems : tuple of str
-        In words; all that is wrong with it.
+        All that is wrong with it, in words.
     event_id : str or None
         The event's id, where one could be read.
     """

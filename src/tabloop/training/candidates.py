@@ -221,10 +221,10 @@ def expected_fit_seconds(candidate: Candidate, n_rows: int, n_features: int) -> 
         case HistGradientBoostingCandidate():
             return candidate.max_iter * cells * 2e-8
         case BoosterCandidate():
-            # the trees until it stops, and as many again; how many nobody knows
+            # as many trees as early stopping allows, and as many again; how many cannot be known
             return candidate.n_estimators * cells * 1e-8
         case EstimatorCandidate():
-            return cells * 1e-5  # unknown: early, so that it cannot be the last one running
+            return cells * 1e-5  # unknown: it starts early, so that it is not the last one running
         case _:
             return cells * 1e-7
 

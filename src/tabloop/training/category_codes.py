@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-# What a share of positives is made of beside a category's own rows: so many of the overall share
+# A category's share of positives is smoothed by this many rows of the overall share
 _MORE_ROWS = 10
 
 

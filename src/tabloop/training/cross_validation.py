@@ -222,7 +222,7 @@ def rank_candidates(reports: list[CandidateReport], rank_by: RankBy) -> list[Can
     reports : list of CandidateReport
         Reports in the config's order, which breaks ties.
     rank_by : {"roc_auc", "average_precision", "brier_score"}
-        Of the Brier score less is better, of the others more.
+        The figure to rank by; of the Brier score less is better, of the others more.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def rank_candidates(reports: list[CandidateReport], rank_by: RankBy) -> list[Can
             value = 0.0
         elif report.found is None or not report.can_win:
             value = sign * report.mean(rank_by)
-        else:  # what no trial of was finished comes last
+        else:  # a candidate without a finished trial comes last
             value = np.inf if report.found.value is None else sign * report.found.value
         return report.failure is not None, not report.can_win, value
 

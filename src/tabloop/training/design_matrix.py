@@ -31,7 +31,7 @@ def fit_design_matrix(
     Parameters
     ----------
     preprocessor : ColumnTransformer
-        Of `build_preprocessor`, unfitted; fitted afterwards.
+        What `build_preprocessor` gave, not fitted yet; it is fitted afterwards.
     candidate : Candidate
         Says what the matrix is for.
     features : polars.DataFrame with n_rows rows

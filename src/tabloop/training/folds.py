@@ -216,7 +216,8 @@ def _deal_copies(
     unit_fold = np.empty(len(rows), dtype=np.int64)
     splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")  # of rare kinds of copies
+        # rare kinds of copies cause it
+        warnings.filterwarnings("ignore", message="The least populated class")
         try:
             for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(rows)), stratum)):
                 unit_fold[by_place[held_out]] = fold

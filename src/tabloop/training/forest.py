@@ -32,13 +32,13 @@ def fit_forest(
     forest : RandomForestClassifier
         Unfitted, with an integer `random_state`; fitted afterwards.
     X : ndarray of float32, shape (n_rows, n_features)
-        By column is fastest; NaN where a value is missing.
+        The features, fastest in the order of columns; NaN where a value is missing.
     y : ndarray of shape (n_rows,)
         Targets.
     sample_weight : ndarray of float64, shape (n_rows,), optional
         How much each row counts.
     threads : int, default=1
-        They share the trees out, which are the same on any number.
+        The threads that share the trees out; the trees are the same on any number of them.
 
     Returns
     -------

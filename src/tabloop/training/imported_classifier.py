@@ -46,7 +46,7 @@ def build_imported_classifier(candidate: EstimatorCandidate, seed: int) -> BaseE
                 if (name == "random_state" or name.endswith("__random_state")) and value is None
             }
             classifier.set_params(**seeded)
-    except Exception as error:  # a parameter of a wrong kind shows only now, as whatever error it makes
+    except Exception as error:  # only now does a parameter of a wrong kind show, by an error of any class
         raise ConfigError(f"{where}: cannot be made with these parameters: {_short(error)}") from error
     if not is_one:
         raise ConfigError(f"{where}: no classifier, as scikit-learn's is_classifier judges it")

@@ -53,15 +53,15 @@ def measure_learning_curve(
     Parameters
     ----------
     config, contract : Config, Contract
-        Of the run.
+        The run's configuration and its contract.
     train : polars.DataFrame
         Its training rows.
     run_id, candidate : str
         The run, and the name of one of its candidates.
     groups : ndarray of uint64 or None
-        Of the split; see `train_model`.
+        The groups of the split; see `train_model`.
     marks : RowMarks, optional
-        Of the split, too.
+        The marks of the split, too.
     found : SearchReport, optional
         What the run's search found; by default the candidate is as configured.
     engine : TaskEngine

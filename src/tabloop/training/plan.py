@@ -61,7 +61,7 @@ def plan_training(
     run : callable
         Runs tasks, for the timing.
     cores : int
-        How many it has.
+        The number of cores that the tasks have.
     cuts : sequence of CandidateCut, optional
         What a budget cut in a recorded run; then no clock decides anything.
 

@@ -204,7 +204,7 @@ class _Work:
                 raise _lacking(error) from error
             self._lost(stream)  # the rows did not get there
             self._run_again(attempt)
-        except errors.OutOfMemoryError:  # its node lives, and is short of memory
+        except errors.OutOfMemoryError:  # the node is alive, but short of memory
             self._lost(stream)
             self._suspect(attempt)
         except (errors.RayError, StopIteration):

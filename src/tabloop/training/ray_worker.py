@@ -38,9 +38,9 @@ class SentBench(Workbench):
     Attributes
     ----------
     laid : ray.ObjectRef
-        Of `LaidRows`.
+        A reference to `LaidRows`.
     versions : mapping of str to str
-        Of the libraries on the machine that sent it.
+        The versions of the libraries on the machine that sent it.
     modules : tuple of str
         What else the candidates need.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # kernel values that are held at once
 _VALUES_AT_ONCE = 2_000_000
-# of more features most are zero: libsvm skips those, and dense rows of them would not fit into memory
+# with more features most values are zero: libsvm skips those, and dense rows would not fit into memory
 _MOST_FEATURES = 300
 
 

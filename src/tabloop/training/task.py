@@ -150,7 +150,7 @@ class TrainingRows:
     folds : Folds
         Where each of them is held out.
     weights : ndarray of float64, shape (n_train,), or None
-        How much each of them counts, of the mean 1.
+        How much each of them counts; the mean is 1.
     groups : ndarray of uint64, shape (n_train,), or None
         What a sample for a learning curve keeps whole.
     """

@@ -147,12 +147,12 @@ def calibrate_threshold(
     level, passed = _walk(_p_value(hits, trials, target_precision), budget)
     feasible = bool(passed.any())
     if feasible:
-        # of equal recalls the strictest
+        # of equal recalls the strictest cut
         chosen = int(np.flatnonzero(passed & (found == found[passed][-1]))[0])
         bound = max(target_precision, float(_lower_bound(hits, trials, level)[chosen]))
     else:
         promises = np.where(budget > 0, _lower_bound(hits, trials, budget), -1.0)
-        chosen = len(rows) - 1 - int(np.argmax(promises[::-1]))  # of equal promises the one of more rows
+        chosen = len(rows) - 1 - int(np.argmax(promises[::-1]))  # of equal promises the cut of more rows
         bound = float(promises[chosen])
     tail = np.array((1.0 - confidence) / 2.0)
     report = ThresholdReport(

@@ -57,7 +57,7 @@ def cut_to_budget(
     Returns
     -------
     budget : TimeBudget
-        With the cuts, in the order in which they were made.
+        The budget with the cuts in the order in which they were made.
 
     Notes
     -----

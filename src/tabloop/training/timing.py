@@ -83,7 +83,8 @@ class CandidateTime:
         small, large, wanted = (_growth(candidate, n) for n in (self.small.rows, self.large.rows, rows))
         slope = (self.large.fit_s - self.small.fit_s) / (large - small)
         always = self.small.fit_s - slope * small
-        if slope <= 0 or always < 0:  # noise, or it grows faster: the larger sample alone decides
+        # noise, or the time grows faster than that: the larger sample alone decides
+        if slope <= 0 or always < 0:
             return self.large.fit_s * wanted / large
         return always + slope * wanted
 

@@ -86,7 +86,7 @@ def promise_value(
     low = prices.hit * hit_low - prices.false_alarm * alarm_high - prices.miss * miss_high
     high = prices.hit * hit_high - prices.false_alarm * alarm_low - prices.miss * miss_low
     chosen = int(np.argmax(low))
-    # to decide nothing positive misses every hit
+    # compared with deciding nothing positive, which misses every positive
     gain = (prices.hit + prices.miss) * hit_low - prices.false_alarm * alarm_high
     consequence = ranked.consequence(int(rows[chosen]))
     bound = 1000.0 * float(low[chosen])

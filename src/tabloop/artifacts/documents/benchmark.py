@@ -102,7 +102,7 @@ class VariantReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     threshold : float or None
         The threshold of the decisions.
     quality : Quality or None
-        On the test rows.
+        The quality on the test rows.
     timings : tuple of Timing
         Timings, ordered by batch size.
     """
@@ -182,7 +182,7 @@ class MeasuredMachine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     system, architecture : str
         Operating system and kind of processor.
     logical_cores : int
-        How many there are.
+        The number of logical cores.
     cpu, cpu_governor : str or None
         The processor's name, and what decides its frequency.
     memory_bytes, usable_cores : int or None
@@ -218,7 +218,7 @@ class BenchmarkReport(msgspec.Struct, frozen=True, kw_only=True):
     duration_s : float
         The time that measuring took.
     machine : MeasuredMachine
-        On which it was measured.
+        The machine on which it was measured.
     threads, libraries : dict of str to str
         Settings that bound the threads, and the versions of the libraries.
     energy_measured : bool

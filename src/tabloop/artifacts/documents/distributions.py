@@ -80,9 +80,9 @@ class RefusalCount(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     reason : str
-        With the column before it.
+        The reason, with the column before it.
     rows : int
-        Of those that are written down.
+        The number of these rows among those that are written down.
     example : str
         The first of them; what was got is shortened.
     column : str

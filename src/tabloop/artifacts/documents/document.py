@@ -68,5 +68,5 @@ def parse_document(content: bytes, kind: type[Document], where: str) -> Document
     """
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is one
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a ValidationError is a DecodeError
         raise ArtifactError(f"{where}: {error}; restore it, or train a new run with `tabloop run`") from error

@@ -57,7 +57,7 @@ class DriftBaseline(msgspec.Struct, frozen=True, kw_only=True):
     rows : int
         The number of training rows.
     training_positive_rate, predicted_positive_rate : float
-        Of the labels, and of the decisions out-of-fold.
+        The share of positive labels, and that of positive out-of-fold decisions.
     decision_threshold : float
         The threshold that made the decisions.
     numeric : dict of str to NumericBaseline

@@ -17,7 +17,7 @@ class PlantedShift(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     alarm_fraction : tuple of float
         Share of the windows that alarmed.
     windows : tuple of int
-        How many there were.
+        The number of windows of each size.
     interval : tuple of tuple of float or None
         Clopper-Pearson, 95%, of the quiet windows' share; None for the others.
     """

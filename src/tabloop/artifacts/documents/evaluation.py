@@ -19,7 +19,7 @@ class RatePoint(msgspec.Struct, frozen=True, kw_only=True):
     predicted_positive_share : float or None
         Of all rows, weighted where they have weights; None where an older version measured.
     true_positive_rate, false_positive_rate, precision : float
-        Of the decisions; the first is the recall.
+        The rates and the precision of the decisions; the first rate is the recall.
     true_positive_interval, precision_interval : (float, float)
         Two-sided 95% Clopper-Pearson intervals; approximate, by effective counts, where rows have groups or
         weights.
@@ -150,7 +150,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     model : str
         The graph that scored them.
     rows, positive_rows : int
-        Of the test part.
+        The numbers of rows and positive rows in the test part.
     curve : tuple of RatePoint
         From the highest threshold down, at most some 200.
     reliability : tuple of ReliabilityBin
@@ -158,7 +158,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     histogram : ScoreHistogram
         Scores by class.
     confusion : Confusion
-        At the decision threshold.
+        The four counts at the decision threshold.
     segments : tuple of Segment
         The commonest values of categories, and truth values, by column, then by rows; then bands of numbers.
     segments_left_out : int

@@ -27,7 +27,7 @@ class DependencePoint(msgspec.Struct, frozen=True, kw_only=True):
     probability : float
         The mean.
     interval : (float, float)
-        From the spread over the rows.
+        The interval, from the spread over the rows.
     """
 
     value: float | None
@@ -56,13 +56,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     repeats : int
         Shuffles of each column.
     roc_auc : float
-        On the rows drawn, nothing shuffled.
+        The ROC-AUC on the rows drawn, with nothing shuffled.
     importances : tuple of Importance
         The columns that the model reads, the largest loss first.
     columns_left_out : int
         How many of a wide table were not measured: those that tell least about the probability.
     dependences : tuple of PartialDependence
-        Of the first few of them.
+        The partial dependences on the first few of them.
     """
 
     model: str

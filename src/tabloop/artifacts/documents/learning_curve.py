@@ -17,7 +17,7 @@ class LearningPoint(msgspec.Struct, frozen=True, kw_only=True):
     rows : int
         Rows that each fold's model was fitted on, on average.
     roc_auc : float
-        Of the out-of-fold scores of all training rows.
+        The ROC-AUC of the out-of-fold scores of all training rows.
     interval : (float, float)
         Two-sided, 95%.
     """

@@ -62,9 +62,9 @@ class Promise(Consequence, frozen=True, kw_only=True):
     Attributes
     ----------
     objective : {"precision", "recall", "capacity", "costs"}
-        Of what it speaks.
+        The objective that is promised.
     confidence : float
-        How sure it is.
+        The confidence with which the promise holds.
     target : float or None
         What was asked for: a precision or recall in (0, 1), or positive decisions in 1,000 rows. None for
         costs, where the most is taken that can be had.
@@ -79,9 +79,9 @@ class Promise(Consequence, frozen=True, kw_only=True):
     observed : float
         The same figure of the training rows, out-of-fold.
     interval : (float, float) or None
-        Of costs only: the value of 1,000 rows lies between.
+        For costs only: the bounds between which the value of 1,000 rows lies.
     prices : Prices or None
-        Of costs only.
+        The prices, for costs only.
     """
 
     objective: Objective

@@ -101,9 +101,9 @@ class QuantizeFigures(msgspec.Struct, frozen=True, kw_only=True):
     bytes : dict of str to int
         Size by graph: `int8`, `fp32` (the served one), and `float32` (its twin without any 8-bit number).
     latency : tuple of LatencyComparison
-        By batch size.
+        The latencies, a comparison for each batch size.
     difference_from_fp32 : GraphDifference
-        From the served graph.
+        How far its answers are from those of the served graph.
     quality : QualityChange or None
         None where the rows hold one class, or an answer is no number.
     alone_or_in_batch : dict of str to BatchIndependence
@@ -157,7 +157,7 @@ class QuantizedModel(msgspec.Struct, frozen=True, kw_only=True):
     classifier : str
         The class of the trained classifier.
     threshold, abs_tolerance, mean_tolerance : float
-        With which it was judged.
+        The threshold and the tolerances with which it was judged.
     status, reason, gains, losses, within_tolerance, compared
         As in `QuantizeVerdict`.
     technique, stored_as : str or None

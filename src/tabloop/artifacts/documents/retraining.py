@@ -58,7 +58,7 @@ class RetrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     champion_run_id : str
-        Whom it has to beat.
+        The champion that it has to beat.
     time : str
         When the data were put together, ISO 8601 UTC.
     data : {"append", "window", "replace"}

@@ -30,7 +30,7 @@ class RunScores:
     oof_proba : ndarray of float64, shape (n_train,)
         Out-of-fold, calibrated as the pipeline's are.
     test_proba : ndarray of float64, shape (n_test,)
-        Of the fitted pipeline.
+        The fitted pipeline's probabilities of the test rows.
     """
 
     judging: NDArray[np.bool_]

@@ -219,7 +219,7 @@ def _removed_files(folder: Path) -> set[str]:
     names = set()
     with contextlib.suppress(FileNotFoundError):
         for line in (folder / REMOVED_NAME).read_bytes().splitlines():
-            with contextlib.suppress(ValueError, KeyError):  # a crash left it
+            with contextlib.suppress(ValueError, KeyError):  # a crash left the line unfinished
                 names.add(json.loads(line)["last"])
     return names
 

@@ -86,7 +86,7 @@ class GroupCommit:
                 self._changed.wait_for(lambda: not self._is_syncing)
                 return
             self._is_syncing = True
-            target = self._given  # before the descriptors are taken: these are all in them
+            target = self._given  # taken first: the descriptors then hold all batches up to it
         failure = None
         try:
             failure = _sync(self._take_descriptors())

@@ -57,7 +57,7 @@ class LineEncoder:
     Parameters
     ----------
     config : PredictionLogConfig
-        Which columns are left out or hashed.
+        The settings that say which columns are left out or hashed.
     environ : mapping, optional
         Where the key of the hashes is; by default the process's environment.
 

@@ -338,14 +338,14 @@ class LiveLog:
     def _first_id(self) -> str:
         *lines, cut = os.pread(self._file, _HEAD_BYTES, 0).split(b"\n")
         whole = [id_of(line) for line in lines if is_whole(line)]
-        if not whole and cut.startswith(LINE_START):  # one line longer than the head
+        if not whole and cut.startswith(LINE_START):  # a line that is longer than the head
             whole = [id_of(cut)]
         return whole[0] if whole else ""
 
     def _write(self, content: bytes, end: int) -> None:
         try:
             written = os.write(self._file, content)
-            while written < len(content):  # the disk is full, as a rule: the next try says so
+            while written < len(content):  # mostly the disk is full: the next call raises
                 written += os.write(self._file, memoryview(content)[written:])
         except OSError as error:
             self._end = -1

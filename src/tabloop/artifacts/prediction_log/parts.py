@@ -164,7 +164,7 @@ class LogPart:
             self._file.seek(start)
             text = self._file.read(place - start) + right
             place = start
-            if is_last:  # what is torn at the very end is none of ours
+            if is_last:  # a torn line at the very end is left out
                 end = start + text.rfind(b"\n") + 1
                 text = text[: end - start]
                 is_last = not text

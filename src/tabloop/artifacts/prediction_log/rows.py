@@ -35,7 +35,7 @@ class LogBatch:
     features : dict of str to list
         By column; None where a row has no value.
     position : LogPosition
-        Behind these rows.
+        The place in the log behind these rows.
     """
 
     prediction_id: list[str]

@@ -18,7 +18,7 @@ from tabloop.artifacts.prediction_log.parts import LogPosition, open_live, open_
 from tabloop.artifacts.prediction_log.reader import damage_reported
 from tabloop.artifacts.prediction_log.rows import LogBatch, RowDecoder
 
-#: What one search looks at: about half a second.
+#: The most rows that one search looks at, which takes about half a second.
 _MOST_ROWS = 100_000
 
 
@@ -31,11 +31,11 @@ class LogFilter:
     since, until : datetime or None
         When they were logged.
     run_id : str or None
-        Who answered.
+        The run that answered.
     label : int or None
-        What was decided.
+        The decision, 0 or 1.
     min_probability, max_probability : float
-        Which probabilities, ends included.
+        The range of the probabilities, ends included.
     before : str or None
         Only those with a lesser id: where an earlier search ended.
     """
@@ -84,7 +84,7 @@ def search_log(model_dir: Path, wanted: LogFilter, *, limit: int) -> FoundPredic
     model_dir : pathlib.Path
         The artifact folder.
     wanted : LogFilter
-        Which ones.
+        The predictions to find.
     limit : int
         Most predictions to find.
     """

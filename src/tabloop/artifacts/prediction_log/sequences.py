@@ -72,7 +72,7 @@ class _Writer:
     def __init__(self, begin: int) -> None:
         self.begin = begin
         self.next = begin
-        self.time = b""  # of its row that was seen last
+        self.time = b""  # the time of its row that was seen last
         self.gaps: list[list[int]] = []
 
 

@@ -109,7 +109,7 @@ class PartAudit:
     rows_by_run : Counter of bytes
         Whole lines by the run that answered them, as the file writes its name.
     runs : WriterRuns
-        Which rows of which writer they are, in their order.
+        The rows of each writer, as runs of consecutive numbers in their order.
     wrong_lines : int
         Lines that are broken or whose checksum is wrong.
     wrong_numbers : list of int
@@ -240,7 +240,7 @@ def _add_removed(folder: Path, audit: SequenceAudit, report: LogReport) -> None:
     for text in notes:
         try:
             note = json.loads(text)
-        except ValueError:  # a crash left it; its file was not removed then
+        except ValueError:  # a crash left the note unfinished, and its file was not removed
             continue
         if note["last"] in present:  # noted, then a crash came before it was removed
             continue

@@ -186,7 +186,7 @@ class PredictionLogWriter:
         def stamp(newest: str) -> Batch:
             nonlocal ids
             is_foreign = newest != "" and newest[:PREFIX_CHARACTERS] != self._newest_prefix
-            after_tick = split_id(newest).tick if is_foreign else 0  # after our own these come anyway
+            after_tick = split_id(newest).tick if is_foreign else 0  # ids always come after our own
             ids = id_texts(*self._ids.begin(n_rows, after_tick), n_rows)
             content = self._encoder.lines(
                 ids, *rows, time=utc_text(self._clock_ns()), run_id=run_id, threshold=threshold

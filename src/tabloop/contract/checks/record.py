@@ -174,7 +174,7 @@ def rule_holds(rule: Formula, row: Row) -> bool:
     row : mapping of str to float, bool, str or None
         `ColumnType.formula_value` of each of the rule's columns.
     """
-    for name in rule.required_columns:  # not any(...): a generator costs as much as the rule
+    for name in rule.required_columns:  # a loop, since the generator of `any` costs as much as the rule
         if row[name] is None:
             return True
     return bool(evaluate_row(rule, row))

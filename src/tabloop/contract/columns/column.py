@@ -150,7 +150,7 @@ class ColumnType(Section):
         Returns
         -------
         parsed : polars.Series of length n_rows
-            Of `dtype`; null where missing or not readable.
+            The values in the type `dtype`; null where one is missing or not readable.
         problems : list of ColumnProblem
             Codes `type` and `null`.
         """

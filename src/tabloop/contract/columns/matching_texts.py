@@ -41,7 +41,7 @@ def matching_texts(
     Returns
     -------
     texts : list of str
-        At least one text, none of them empty.
+        The texts, at least one and none of them empty.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def matching_texts(
         if text and accepts(text):
             repeats = repeats + 1 if text in found else 0
             found[text] = None
-            # a text that is as frequent as the others would have come by then, but for one time in 20,000
+            # a text as frequent as those found would have come by now, but for one case in 20,000
             if len(found) == most or repeats > 10 * len(found):
                 break
     if not found:

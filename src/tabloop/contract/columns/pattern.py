@@ -37,7 +37,8 @@ def whole_text_matcher(pattern: str) -> Callable[[str], bool]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # what `[[`, `--` or `&&` in a set means
+            # it warns of sets such as `[[`, whose meaning will change
+            warnings.simplefilter("error", FutureWarning)
             re.compile(pattern)
     except (re.error, FutureWarning, OverflowError, RecursionError) as error:
         raise ValueError(f"{pattern}: not a regular expression: {error}") from error

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-#: Small, round and soon found within most ranges.
+#: Small round numbers, some of which lie within most ranges.
 ROUND_NUMBERS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
 
 
 def require_range(minimum: Any, maximum: Any) -> None:
-    """Raise `ValueError` where no value is left."""
+    """Raise `ValueError` where the range holds no value."""
     if minimum is not None and maximum is not None and minimum > maximum:
         raise ValueError(f"minimum {minimum} is above maximum {maximum}")
 
@@ -36,7 +36,7 @@ def limit_text(limit: datetime | float) -> str:
 
 
 def range_refusals(minimum: Any, maximum: Any) -> tuple[Refusal, Refusal]:
-    """Say what a value below and a value above a range is told."""
+    """Make the refusal of a value below a range, and that of a value above it."""
     return (
         Refusal("range", f"at least {'' if minimum is None else limit_text(minimum)}"),
         Refusal("range", f"at most {'' if maximum is None else limit_text(maximum)}"),
@@ -67,11 +67,11 @@ def describe_range(minimum: Any, maximum: Any) -> list[str]:
 
 
 def spread(low: float, high: float, n_rows: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Half of the values even over the range, half even over its orders of magnitude, some special."""
+    """Draw values: half evenly over the range, half over its orders of magnitude, and a few special ones."""
     import numpy as np
 
     share = rng.random(n_rows)
-    even = low * (1.0 - share) + high * share  # high - low may overflow
+    even = low * (1.0 - share) + high * share  # `low + share * (high - low)` may overflow
     reach = max(abs(low), abs(high), 1e-3)
     magnitude = np.exp(rng.random(n_rows) * np.log(reach / 1e-3)) * 1e-3
     sign = np.where(rng.random(n_rows) < 0.5, -1.0, 1.0)

@@ -67,7 +67,7 @@ def read_moment(text: str) -> datetime | None:
     '2026-01-31T12:00:00+00:00'
     >>> read_moment("yesterday")
     """
-    if not text.isascii() or "\0" in text:  # Python takes any character between date and time
+    if not text.isascii() or "\0" in text:  # Python allows any character between date and time
         return None
     try:
         return as_utc(datetime.fromisoformat(text))

@@ -50,8 +50,9 @@ class CsvRows:
     lines without a quote are counted on their bytes and parsed by Polars. Around a quote, where a line break
     may be part of a field, the csv module reads record by record. A record whose quotes do not fit, or that
     passes the limit of a line, is one malformed row of one line, and reading goes on at the next line: a
-    quote that never closes costs its own line and no other. No line is read twice for that more than once,
-    since a line cannot leave a quote open both for who begins in it and for who comes from the line before.
+    quote that never closes costs its own line and no other. So no line is read more than twice, once
+    within an open quote and once outside of any: a line that leaves a quote open in the one case closes it in
+    the other.
     """
 
     def __init__(self, source: CsvSource, path: Path, limits: ReadingLimits | None = None) -> None:
@@ -144,12 +145,12 @@ class CsvRows:
 
     def _records(self, rows: TextCursor, characters: int) -> Iterator[_Record]:
         """Yield what begins within some characters, without moving; blank lines and comments are left out."""
-        most = self._limits.line_characters + 1  # with the line feed
+        most = self._limits.line_characters + 1  # the line feed counts too
         comment = self._source.comment or "\n"
         lines = io.StringIO(rows.text(characters), newline="\n").readlines()
         beyond = rows.lines_beyond(characters)
         n_lines, first = len(lines), rows.number
-        start = place = 0  # of the record that is read, and of the line that the csv module asks for
+        start = place = 0  # the lines of the record being read, and of the line the csv module asks for
 
         def fed() -> Iterator[str]:
             nonlocal start, place

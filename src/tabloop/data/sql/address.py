@@ -19,7 +19,7 @@ _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 _SECRET_OPTIONS = ("password", "passwd", "pwd", "secret", "token")
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
-_DUCKDB_MAGIC = b"DUCK"  # from byte 8 on
+_DUCKDB_MAGIC = b"DUCK"  # it stands from byte 8 on
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def make_engine(address: DatabaseAddress) -> sqlalchemy.Engine:
         case "sqlite":
             # a lock that another process holds is waited for; the library's own limit is 5 s
             arguments = {"timeout": CONNECT_TIMEOUT_S}
-    for name in address.url.query:  # what the URL says, holds
+    for name in address.url.query:  # the settings of the URL win over these
         arguments.pop(name, None)
     with connecting(address):
         return sqlalchemy.create_engine(address.url, poolclass=NullPool, connect_args=arguments)

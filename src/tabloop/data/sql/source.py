@@ -63,7 +63,7 @@ class SqlRows:
     folder : pathlib.Path
         What a `path` in it is relative to.
     contract : Contract
-        Which columns are read, and what they have to be.
+        The contract that says which columns are read and what they have to be.
     with_target : bool or None, default=True
         Whether the target is read too; None reads it where it is.
     extra : sequence of str, default=()

@@ -34,7 +34,7 @@ def input_types(contract: Contract) -> dict[str, InputType]:
         for name, column in contract.columns.items()
         if column.model or name in contract.formula_columns
     }
-    # constant formulas and no column that the model sees: some input has to tell the number of rows
+    # where the model sees constant formulas alone, some input has to tell the number of rows
     return types or {name: column.input_type for name, column in list(contract.columns.items())[:1]}
 
 

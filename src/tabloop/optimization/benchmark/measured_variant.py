@@ -211,7 +211,7 @@ def compare(running: list[MeasuredVariant], confidence: float, seed: int) -> Ite
         for batch_size in sorted(each.seconds):
             if baseline is None or batch_size not in baseline.seconds:
                 continue
-            # both were in the first so many rounds, or a slow one in fewer
+            # both took part in this many rounds; a slow one takes part in fewer
             pairs = list(zip(baseline.seconds[batch_size], each.seconds[batch_size], strict=False))
             medians = np.array([[np.median(theirs), np.median(ours)] for theirs, ours in pairs])
             yield Comparison(

@@ -45,7 +45,7 @@ class Blocks:
     Attributes
     ----------
     rounds : int
-        It takes part in the first so many rounds.
+        The number of rounds, counted from the first, in which it takes part.
     calls : int
         The number of calls in each round.
     warm_up : bool

@@ -119,7 +119,7 @@ def run_benchmark(
     y_true = np.asarray(rows.frame[rows.contract.target.name].to_numpy(), dtype=np.int8)
     if len(np.unique(y_true)) < 2:
         raise TooFewRowsError(f"the {len(y_true)} rows to measure on hold one class of the target only")
-    machine = describe_machine()  # before the benchmark itself is the load
+    machine = describe_machine()  # measured before the benchmark itself is the load
     cells = plan_cells(variants, _BATCH_SIZES, config.batch_size, full=full)
     total = 3 * len(variants) + len(cells) * (1 + config.repeated_runs)
     steps = _Steps(progress, total)

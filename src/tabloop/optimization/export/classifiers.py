@@ -86,7 +86,7 @@ def _scores(
     if exporter is not None:
         try:
             return exporter(graph, features.matrix(graph), classifier)
-        except Exception as error:  # somebody's own function raises whatever it comes upon
+        except Exception as error:  # a function of the user may raise anything
             name = getattr(exporter, "__qualname__", str(exporter))
             raise ExportError(f"exporter {name}: {type(error).__name__}: {error}") from error
     if isinstance(classifier, BaseSearchCV):  # it answers as the best of its candidates

@@ -27,7 +27,7 @@ def lightgbm_sum(classifier: Any) -> TreeSum:
     Parameters
     ----------
     classifier : fitted classifier
-        With the booster as `booster_`.
+        The classifier, with its booster as `booster_`.
 
     Raises
     ------

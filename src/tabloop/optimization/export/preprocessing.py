@@ -179,7 +179,7 @@ def _codes(graph: OnnxGraph, features: list[str], coder: Any) -> tuple[CodeColum
             "LabelEncoder",
             name,
             domain=ML_DOMAIN,
-            keys_strings=texts or [""],  # it takes no empty list
+            keys_strings=texts or [""],  # the operator takes no empty list
             values_int64s=known or [others],
             default_int64=others,
         )
@@ -215,7 +215,7 @@ def _one_hot(
         features, encoder.categories_, groups, imputer.statistics_, strict=True
     ):
         positions, unknown, width = encoder_positions(known, () if rare is None else rare)
-        positions[""] = positions.get(fill, unknown)  # null takes the way of what stands in for it
+        positions[""] = positions.get(fill, unknown)  # null is scored as the value that stands in for it
         # a column that was null throughout is imputed with the number 0, which no text equals
         texts = {text: position for text, position in positions.items() if isinstance(text, str)}
         index = graph.add(

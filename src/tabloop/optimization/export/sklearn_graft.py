@@ -54,7 +54,7 @@ def graft_classifier(graph: OnnxGraph, x: str, classifier: Any) -> str:
         try:
             model = _converted(classifier, tensor_type([None, classifier.n_features_in_]))
             _require_agreement(classifier, model)
-        except Exception as error:  # skl2onnx raises whatever its converters come upon
+        except Exception as error:  # the converters of skl2onnx may raise anything
             failures.append(f"{type(error).__name__}: {error}".splitlines()[0])
             continue
         given = x if element == TensorProto.DOUBLE else graph.add("Cast", x, to=TensorProto.FLOAT)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tabloop.contract.contract import Contract
 
-#: Shares of the training rows that have to fit into the grid; who is outside is clipped.
+#: Shares of the training rows that have to fit into the grid; values outside are clipped.
 _COVERED = (0.99, 0.999, 1.0)
 
 #: Adds the scores of a classifier, of shape (N, 1), to a graph that holds its features.

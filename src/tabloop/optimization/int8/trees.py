@@ -214,7 +214,8 @@ def _binned(graph: OnnxGraph, numeric: NumericTrees, cuts: Mapping[int, NDArray[
     codes = graph.add_large("TreeEnsemble", x, domain=ML_DOMAIN, **attributes)
     if not any(tree.missing_left is not None and tree.missing_left.any() for tree in model.trees):
         return codes
-    return graph.add("Where", graph.add("IsNaN", x), x, codes)  # where they go, each split says itself
+    # each split says itself where missing values go
+    return graph.add("Where", graph.add("IsNaN", x), x, codes)
 
 
 def _search_tree(feature: int, cuts: NDArray[np.float64]) -> Tree:

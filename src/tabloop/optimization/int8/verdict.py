@@ -31,7 +31,7 @@ def gains_and_losses(
     sizes : mapping of str to int
         Bytes by graph, as in `QuantizeFigures`.
     latency : sequence of LatencyComparison
-        By batch size.
+        The latencies, a comparison for each batch size.
     rival : str
         The name of the other graph.
 
@@ -59,7 +59,7 @@ def judge(measured: QuantizeFigures, parity: ParityReport, rivals: tuple[str, ..
     measured : QuantizeFigures
         The figures that `measure` gave.
     parity : ParityReport
-        Of the quantised graph and the pipeline, on test rows.
+        The parity of the quantised graph and the pipeline on test rows.
     rivals : tuple of str
         The served graph first.
 

@@ -106,7 +106,8 @@ def analyse_tradeoffs(report: BenchmarkReport) -> TradeoffReport:
     measured.sort(key=lambda pair: -pair[0].quality.roc_auc.value)  # type: ignore[union-attr]
     dominates = dominance(np.array([_costs(v, t, "value") for v, t in measured]))
     no_gain = _without_gain(measured)
-    dominates[no_gain.any(axis=0)] = False  # what is not worth taking puts nobody else off the frontier
+    # a variant that is not worth taking pushes no other off the frontier
+    dominates[no_gain.any(axis=0)] = False
     dominates |= no_gain
     # dominated at this one's best against the other's worst, every speed at the end of its interval
     best = np.array([_costs(v, t, "best") for v, t in measured])

@@ -14,7 +14,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS decided (event_id TEXT PRIMARY KEY, position TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS unsure ON decided (position) WHERE position IS NOT NULL;
 """
-_VARIABLES = 500  # SQLite takes a limited number of them in one statement
+_VARIABLES = 500  # event ids in one statement, which SQLite limits
 
 
 class DecidedLedger:

@@ -119,7 +119,7 @@ class JsonLinesSink(MemoryDecisionSink):
     Parameters
     ----------
     file : binary file or None
-        What is written to; None to keep the decisions to oneself.
+        What is written to; None where the decisions are written nowhere.
     """
 
     def __init__(self, file: BinaryIO | None) -> None:

@@ -66,7 +66,7 @@ class _Kafka:
     """A producer, and what librdkafka tells of its connections."""
 
     def __init__(self, address: BrokerAddress) -> None:
-        address.ssl_context()  # a file that is no certificate is said now
+        address.ssl_context()  # raises now if a file is no certificate
         self._address = address
         self._is_down = False
         self._refusal: KafkaError | None = None
@@ -210,7 +210,8 @@ class KafkaEventSource(_Kafka):
         consumer = self._consumer
         if consumer is not None and commits and not self._is_replay:
             places = [TopicPartition(self._topic, partition, offset) for partition, offset in commits.items()]
-            with contextlib.suppress(KafkaException):  # put out of the group: others get it
+            # the consumer was put out of the group, and others get the event
+            with contextlib.suppress(KafkaException):
                 await asyncio.to_thread(lambda: consumer.commit(offsets=places, asynchronous=False))
 
     async def extend(self, deliveries: Sequence[Delivery]) -> None:

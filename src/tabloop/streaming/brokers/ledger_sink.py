@@ -67,7 +67,7 @@ class LedgerSink:
             self._ledger = await asyncio.to_thread(DecidedLedger, self._path)
 
     async def decided(self, event_ids: Sequence[str]) -> Collection[str]:
-        """Look the ids up in the ledger; what is unsettled there is nobody's until `publish` settled it."""
+        """Look the ids up in the ledger; an unsettled one is not decided until `publish` has settled it."""
         async with self._turn:
             ledger = self._opened
             known = await asyncio.to_thread(ledger.known, list(event_ids))

@@ -172,7 +172,7 @@ class JetStream(ABC):
                 return_exceptions=True,
             )
             if any(isinstance(each, nats.js.errors.NoStreamResponseError) for each in outcomes):
-                await self.make()  # whoever calls, calls again
+                await self.make()  # the caller tries again
             return outcomes
 
     async def close(self) -> None:

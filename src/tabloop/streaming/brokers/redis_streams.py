@@ -82,7 +82,7 @@ class _RedisStreams:
 
     def __init__(self, address: BrokerAddress) -> None:
         self._address = address
-        address.ssl_context()  # a file that is no certificate is said now
+        address.ssl_context()  # raises now if a file is no certificate
         files: dict[str, Any] = {
             "ssl_ca_certs": address.ca_file or None,
             "ssl_certfile": address.cert_file or None,
@@ -95,7 +95,7 @@ class _RedisStreams:
         )  # fmt: skip
         pool = self._client.connection_pool
         pool.connection_class = type("Connection", (_QuickPacking, pool.connection_class), {})
-        for command in ("XREADGROUP", "XAUTOCLAIM"):  # else each entry is made into a dictionary
+        for command in ("XREADGROUP", "XAUTOCLAIM"):  # the client would make a dictionary of each entry
             self._client.set_response_callback(command, lambda response, **_: response)
         self._append_new = self._client.register_script(_APPEND_NEW)
         self._known = self._client.register_script(_KNOWN)
