@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tabloop.artifacts.store import RunStore
 from tabloop.config.loading import Project
@@ -151,7 +150,7 @@ def serve(
         supervisor.run(lambda: ready(address), stopping=listener.close)
 
 
-def _monitor_child(told: dict[str, Any], state: StateFolder) -> Child:
+def _monitor_child(told: Mapping[str, object], state: StateFolder) -> Child:
     return Child(
         "the monitor",
         MONITOR_MODULE,
@@ -162,13 +161,13 @@ def _monitor_child(told: dict[str, Any], state: StateFolder) -> Child:
     )
 
 
-def _agent_child(told: dict[str, Any], remote: RemoteLink) -> Child:
+def _agent_child(told: Mapping[str, object], remote: RemoteLink) -> Child:
     link = {**told, "remote": remote.url, "pointer": remote.pointer}
     return Child("the agent", AGENT_MODULE, link, environ=_CHILD_ENVIRON, needed=False, has_last_duty=True)
 
 
 def _worker_children(
-    project: Project, told: dict[str, Any], listener: socket.socket, state: StateFolder, workers: int
+    project: Project, told: Mapping[str, object], listener: socket.socket, state: StateFolder, workers: int
 ) -> list[Child]:
     own = {
         "serving": project.config.serving.model_dump_json(),
@@ -184,7 +183,7 @@ def _worker_children(
         Child(
             f"worker {number}",
             WORKER_MODULE,
-            told | own,
+            {**told, **own},
             keeps_fds=(listener.fileno(),),
             environ=state.environ(number) | _CHILD_ENVIRON | {"GLIBC_TUNABLES": tunables},
             longest_silence_s=_LONGEST_WORKER_SILENCE_S,
