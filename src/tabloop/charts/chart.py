@@ -84,15 +84,13 @@ def _words(text: str) -> Drawing:
     return drawing
 
 
-def to_png(drawing: Drawing, *, zoom: int = 2) -> bytes:
+def to_png(drawing: Drawing) -> bytes:
     """Turn a drawing into a PNG in light colours, without a browser; the same drawing gives the same bytes.
 
     Parameters
     ----------
     drawing : Drawing
-        What `sheet` laid out, or one chart's.
-    zoom : int, default=2
-        Pixels of the picture for one of the drawing.
+        What `sheet` laid out, or one chart's; a picture has two pixels for one of it, each way.
     """
     # only here: a process that serves pages needs no PNG
     import resvg_py
@@ -101,7 +99,7 @@ def to_png(drawing: Drawing, *, zoom: int = 2) -> bytes:
     svg = as_light(drawing.to_svg("", "")).replace("system-ui, ", "")
     return resvg_py.svg_to_bytes(
         svg_string=svg,
-        zoom=zoom,
+        zoom=2,
         background="white",
         skip_system_fonts=True,
         font_files=[font_files["Lato"], font_files["LatoBold"]],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tabloop.charts.chart import Chart, Table, no_data
 from tabloop.charts.colours import Colour
-from tabloop.charts.plot_area import LegendEntry, Limit, PlotArea
+from tabloop.charts.plot_area import Limit, PlotArea
 from tabloop.charts.scale import Axis
 from tabloop.charts.text import number_text, visible
 
@@ -53,9 +53,7 @@ def dot_chart(
     estimates: Sequence[Estimate],
     *,
     limits: Sequence[Limit] = (),
-    legend: Sequence[LegendEntry] = (),
     note_header: str = "rows",
-    interval: str = "95% interval",
     name_header: str = "",
     shows_notes: bool = False,
 ) -> Chart:
@@ -71,9 +69,7 @@ def dot_chart(
         The estimates from top to bottom.
     limits : sequence of Limit, default=()
         Along `x`.
-    legend : sequence of LegendEntry, default=()
-        Explains colours, where they differ.
-    note_header, interval, name_header : str
+    note_header, name_header : str
         Headers of the table.
     shows_notes : bool, default=False
         Whether each note also stands in brackets behind its name.
@@ -93,7 +89,6 @@ def dot_chart(
         names=[one.name for one in estimates],
         notes=[one.note for one in estimates] if shows_notes else (),
         height=height,
-        legend=legend,
     )
     area.draw_limits()
     for place, one in enumerate(estimates):
@@ -111,7 +106,7 @@ def dot_chart(
         rows.append(
             (*row, number_text(one.limit)) if any(e.limit is not None for e in estimates) else tuple(row)
         )
-    headers = [name_header, axis.label, interval, note_header]
+    headers = [name_header, axis.label, "95% interval", note_header]
     if any(e.limit is not None for e in estimates):
         headers.append("limit")
     keep = [i for i in range(len(headers)) if i < 2 or any(row[i] not in ("", "-") for row in rows)]

@@ -56,10 +56,10 @@ class Drawing:
                 stroke_linejoin="round",
             )
 
-    def area(self, points: Iterable[tuple[float, float]], colour: Colour, *, opacity: float = 0.18) -> None:
-        """Fill what points enclose."""
+    def area(self, points: Iterable[tuple[float, float]], colour: Colour) -> None:
+        """Fill what points enclose, so lightly that what lies below is seen."""
         if steps := _steps(points):
-            self._add("path", d="M" + "L".join(steps) + "Z", fill=paint(colour), fill_opacity=_px(opacity))
+            self._add("path", d="M" + "L".join(steps) + "Z", fill=paint(colour), fill_opacity=_px(0.18))
 
     def rectangle(
         self,

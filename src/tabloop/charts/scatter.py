@@ -56,7 +56,6 @@ def scatter_chart(
     legend: Sequence[LegendEntry] = (),
     stairs: bool = False,
     limits: Sequence[Limit] = (),
-    width: float = 360.0,
     height: float = 280.0,
 ) -> Chart:
     """Draw spots with the intervals of both figures.
@@ -75,8 +74,8 @@ def scatter_chart(
         Whether to draw the highest value reached up to each place.
     limits : sequence of Limit, default=()
         Drawn below the spots.
-    width, height : float
-        The size in pixels, without the legend.
+    height : float
+        The height in pixels, without the legend.
     """
     if not spots:
         return no_data(title, description)
@@ -87,7 +86,6 @@ def scatter_chart(
         [end for spot in spots for end in spot.y],
         limits=limits,
         legend=legend,
-        width=width,
         height=height,
     )
     area.draw_limits()

@@ -96,7 +96,7 @@ def number_text(value: float | None, digits: int = 4) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def percent_text(value: float | None, digits: int = 1) -> str:
+def percent_text(value: float | None) -> str:
     """Write a fraction as a percentage.
 
     Examples
@@ -104,4 +104,4 @@ def percent_text(value: float | None, digits: int = 1) -> str:
     >>> percent_text(0.9), percent_text(None)
     ('90.0%', '-')
     """
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}%}"
+    return "-" if value is None or math.isnan(value) else f"{value:.1%}"

@@ -53,23 +53,11 @@ class WindowedDriftReport:
 
     Attributes
     ----------
-    rows : int
-        Rows in the window.
-    enough_rows : bool
-        Whether there are `drift_min_samples`; before that nothing is tested.
-    budget : float
-        The share of quiet windows in which anything at all is alarmed, at most.
     tests : tuple of FeatureTest
-        All of them, each feature in each way.
-    not_monitored : tuple of str
-        Features that the rows do not hold.
+        All of them, each feature in each way; none in a window of fewer than `drift_min_samples` rows.
     """
 
-    rows: int
-    enough_rows: bool
-    budget: float
     tests: tuple[FeatureTest, ...]
-    not_monitored: tuple[str, ...]
 
     @property
     def alarms(self) -> tuple[FeatureTest, ...]:

@@ -78,7 +78,6 @@ class WindowedDriftTest:
         seed: int = 0,
     ) -> None:
         self.config = config
-        self.not_monitored = not_monitored
         self._moments = moments
         self.budget = config.false_alarms_per_1000_windows / 1000
         self.checkpoint_rows = min(
@@ -136,11 +135,11 @@ class WindowedDriftTest:
         Returns
         -------
         report : WindowedDriftReport
-            `budget` holds for windows that were not chosen for what they look like: consecutive ones, say.
+            The budget of false alarms holds for windows that were not chosen for what they look like, such as
+            consecutive ones.
         """
-        enough = rows.n_rows >= self.config.drift_min_samples
         tests: list[FeatureTest] = []
-        if enough:
+        if rows.n_rows >= self.config.drift_min_samples:
             codes = self.coded.encode(rows)
             weight = self._share_counts.size / _SHARES
             members = (None, *self.coded.members_of(rows))
@@ -151,7 +150,7 @@ class WindowedDriftTest:
                 counts = self.coded.count(codes, member)
                 tests += self._distance_tests(block, segment, here, counts, self.limits_for(rows.n_rows))
                 tests += self._tests_of_shares(block, segment, here, counts, weight)
-        return WindowedDriftReport(rows.n_rows, enough, self.budget, tuple(tests), self.not_monitored)
+        return WindowedDriftReport(tuple(tests))
 
     def check_early(self, rows: DriftRows) -> tuple[FeatureTest, ...]:
         """Test the latest `checkpoint_rows` rows for a surge of missing, unseen or outlying values.

@@ -131,7 +131,7 @@ def decide_side_by_side(
 
 
 def load_service(
-    run: RunFolder, *, threads: int = 1, released_only: bool = True, predictor: Predictor | None = None
+    run: RunFolder, *, released_only: bool = True, predictor: Predictor | None = None
 ) -> ScoringService:
     """Load the graph that a run serves, every file checked against its hash.
 
@@ -139,12 +139,10 @@ def load_service(
     ----------
     run : RunFolder
         The champion, as a rule.
-    threads : int, default=1
-        Threads of one call.
     released_only : bool, default=True
         Refuse a run that no release let out; the release gates themselves look before that.
     predictor : Predictor, optional
-        The graph, where it is loaded already; with its own number of threads.
+        The graph, where it is loaded already.
 
     Returns
     -------
@@ -164,7 +162,7 @@ def load_service(
         raise ArtifactError(f"run {run.run_id}: has no {name}; `tabloop export` writes it")
     contract = run.contract
     threshold = run.threshold
-    predictor = predictor or Predictor(run.read(name), threads=threads)
+    predictor = predictor or Predictor(run.read(name))
     problems = describe_mismatches(run, contract, predictor, threshold)
     if problems:
         raise HashMismatchError(f"run {run.run_id}: {name} does not belong to it: " + "; ".join(problems))

@@ -12,6 +12,8 @@ from tabloop.statistics.scores import require_scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: Bins of equal width over [0, 1].
+_N_BINS = 10
 _DRAWS, _SEED = 5_000, 0
 
 
@@ -19,7 +21,6 @@ def expected_calibration_error(
     y_true: NDArray[np.int8],
     y_proba: NDArray[np.float64],
     *,
-    n_bins: int = 10,
     weights: NDArray[np.float64] | None = None,
 ) -> float:
     r"""Measure how far probabilities are from the rates that came true.
@@ -30,8 +31,6 @@ def expected_calibration_error(
         0 or 1.
     y_proba : ndarray of shape (n_rows,)
         Probabilities of 1.
-    n_bins : int, default=10
-        Bins of equal width over [0, 1].
     weights : ndarray of float64, shape (n_rows,), optional
         How much each row counts.
 
@@ -42,7 +41,7 @@ def expected_calibration_error(
 
     Notes
     -----
-    :math:`\sum_b \frac{n_b}{n} |\bar{p}_b - \bar{y}_b|` [1]_.
+    :math:`\sum_b \frac{n_b}{n} |\bar{p}_b - \bar{y}_b|` over ten bins of equal width [1]_.
 
     References
     ----------
@@ -55,10 +54,10 @@ def expected_calibration_error(
     0.25
     """
     require_scores(y_true, y_proba)
-    bins = _bins(y_proba, n_bins)
+    bins = _bins(y_proba)
     proba, true = (y_proba, y_true) if weights is None else (weights * y_proba, weights * y_true)
-    gaps = np.bincount(bins, weights=proba, minlength=n_bins) - np.bincount(
-        bins, weights=true, minlength=n_bins
+    gaps = np.bincount(bins, weights=proba, minlength=_N_BINS) - np.bincount(
+        bins, weights=true, minlength=_N_BINS
     )
     return float(np.abs(gaps).sum() / (len(y_true) if weights is None else weights.sum()))
 
@@ -67,7 +66,6 @@ def calibration_error_interval(
     y_true: NDArray[np.int8] | NDArray[np.bool_],
     y_proba: NDArray[np.float64],
     *,
-    n_bins: int = 10,
     confidence: float = 0.95,
     marks: RowMarks | None = None,
 ) -> tuple[float, float]:
@@ -75,7 +73,7 @@ def calibration_error_interval(
 
     Parameters
     ----------
-    y_true, y_proba, n_bins
+    y_true, y_proba
         As in `expected_calibration_error`.
     confidence : float, default=0.95
         Two-sided.
@@ -109,13 +107,13 @@ def calibration_error_interval(
     n = len(y_true)
     if n < 2:
         return 0.0, 1.0
-    bins, errors = _bins(y_proba, n_bins), y_proba - y_true.astype(np.float64)
+    bins, errors = _bins(y_proba), y_proba - y_true.astype(np.float64)
     if marks is not None and marks.count_differently:
-        gaps, variances = _marked_gaps(bins, errors, marks, n_bins)
+        gaps, variances = _marked_gaps(bins, errors, marks)
     else:
-        gaps = np.bincount(bins, weights=errors, minlength=n_bins) / n
-        variances = (np.bincount(bins, weights=errors**2, minlength=n_bins) / n - gaps**2) / (n - 1)
-    draws = np.random.default_rng(_SEED).standard_normal((_DRAWS, n_bins))
+        gaps = np.bincount(bins, weights=errors, minlength=_N_BINS) / n
+        variances = (np.bincount(bins, weights=errors**2, minlength=_N_BINS) / n - gaps**2) / (n - 1)
+    draws = np.random.default_rng(_SEED).standard_normal((_DRAWS, _N_BINS))
     off = np.abs(draws) @ np.sqrt(np.maximum(variances, 0.0))
     reach = float(np.quantile(off, confidence))
     error = float(np.abs(gaps).sum())
@@ -123,22 +121,22 @@ def calibration_error_interval(
 
 
 def _marked_gaps(
-    bins: NDArray[np.int64], errors: NDArray[np.float64], marks: RowMarks, n_bins: int
+    bins: NDArray[np.int64], errors: NDArray[np.float64], marks: RowMarks
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give the bins' shares of the weighted mean error, and their variances over groups or rows."""
     weights = np.ones(len(errors)) if marks.weights is None else marks.weights
     units = np.arange(len(errors)) if marks.groups is None else marks.groups
     _, unit = np.unique(units, return_inverse=True)
     n_units = int(unit.max()) + 1
-    gaps = np.bincount(bins, weights=weights * errors, minlength=n_bins) / weights.sum()
+    gaps = np.bincount(bins, weights=weights * errors, minlength=_N_BINS) / weights.sum()
     weight = np.bincount(unit, weights=weights) / weights.sum()
-    variances = np.empty(n_bins)
-    for place in range(n_bins):
+    variances = np.empty(_N_BINS)
+    for place in range(_N_BINS):
         own = np.bincount(unit, weights=weights * errors * (bins == place), minlength=n_units)
         pulls = own / weights.sum() - weight * gaps[place]
         variances[place] = float(pulls @ pulls) * n_units / max(1, n_units - 1)
-    return gaps, variances if n_units > 1 else np.ones(n_bins)
+    return gaps, variances if n_units > 1 else np.ones(_N_BINS)
 
 
-def _bins(y_proba: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:
-    return np.minimum((y_proba * n_bins).astype(np.int64), n_bins - 1)
+def _bins(y_proba: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.minimum((y_proba * _N_BINS).astype(np.int64), _N_BINS - 1)

@@ -6,11 +6,18 @@ from hypothesis import strategies as st
 from tabloop.artifacts.prediction_log.sequences import SequenceAudit, WriterRuns
 
 
+def see(audit: SequenceAudit, name: bytes, sequence: int, time: bytes) -> None:
+    """See one row."""
+    runs = WriterRuns()
+    runs.add(name, sequence, time)
+    audit.add_runs(runs)
+
+
 def test_two_writers_that_drew_the_same_number_are_told_apart() -> None:
     audit = SequenceAudit(begins_at_one=True)
     for time in (b"2026", b"2027"):
         for sequence in (1, 2, 3):
-            audit.add(b"8000-0001", sequence, time)
+            see(audit, b"8000-0001", sequence, time)
     assert (audit.n_writers, audit.gaps(), audit.duplicates, audit.disorder) == (2, [], 0, 0)
 
 
@@ -19,7 +26,7 @@ def test_two_writers_that_drew_the_same_number_are_told_apart() -> None:
 def test_the_audit_agrees_with_a_plain_set(numbers: list[int], begins_at_one: bool) -> None:
     audit = SequenceAudit(begins_at_one=begins_at_one)
     for number in numbers:
-        audit.add(b"8000-0001", number, b"2026")
+        see(audit, b"8000-0001", number, b"2026")
     seen = set(numbers)
     least = 1 if begins_at_one else min(seen, default=1)
     missing = sorted(set(range(least, max(seen, default=0) + 1)) - seen)
@@ -43,7 +50,7 @@ def test_pieces_say_what_the_whole_says(
 ) -> None:
     one_by_one, in_pieces = (SequenceAudit(begins_at_one=begins_at_one) for _ in range(2))
     for name, sequence, time in rows:
-        one_by_one.add(name, sequence, b"%d" % time)
+        see(one_by_one, name, sequence, b"%d" % time)
     ends = sorted({min(cut, len(rows)) for cut in cuts} | {len(rows)})
     start = 0
     for end in ends:

@@ -94,13 +94,7 @@ class SequenceAudit:
     However a log is cut into pieces, their runs, added in the order of the log, give the same. A row counts
     as disorder that stands behind a later number of its writer, or is earlier than the row before it.
 
-    Examples
-    --------
-    >>> audit = SequenceAudit(begins_at_one=True)
-    >>> for sequence in (1, 2, 5):
-    ...     audit.add(b"8000-002a", sequence, b"01936f2a-1234-7800")
-    >>> audit.gaps()
-    [LogGap(writer='8000-002a', first=3, last=4)]
+    `WriterRuns` shows it at work.
     """
 
     def __init__(self, *, begins_at_one: bool) -> None:
@@ -114,10 +108,6 @@ class SequenceAudit:
     def n_writers(self) -> int:
         """Writers seen."""
         return len(self._writers) + len(self._earlier)
-
-    def add(self, name: bytes, sequence: int, time: bytes) -> None:
-        """See one row: its writer, its number, its time as text that sorts."""
-        self._add_run(name, _Run(sequence, time))
 
     def add_runs(self, runs: WriterRuns) -> None:
         """See the rows of a piece of the log that follows those seen so far."""

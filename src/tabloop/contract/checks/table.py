@@ -275,8 +275,8 @@ def _first(rows: NDArray[np.bool_], most: int | None) -> NDArray[np.bool_]:
     return rows if most is None else rows & (np.cumsum(rows) <= most)
 
 
-def _cut(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _count(problems: list[ColumnProblem]) -> dict[str, int]:

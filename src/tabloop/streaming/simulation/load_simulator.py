@@ -95,7 +95,6 @@ class LoadSimulator:
         *,
         rate_rows_per_s: float,
         duration_s: float,
-        burst_rows: int = 100,
         jitter_s: float = 0.0,
         **sizes: Any,
     ) -> SimulatedLoad:
@@ -103,14 +102,14 @@ class LoadSimulator:
 
         Parameters
         ----------
-        process, rate_rows_per_s, duration_s, burst_rows, jitter_s
+        process, rate_rows_per_s, duration_s, jitter_s
             As for `arrival_times`.
         **sizes
             Settings of `config` to change for this load.
         """
         arrived_s, order = arrival_times(
-            process, rate_rows_per_s=rate_rows_per_s, duration_s=duration_s, burst_rows=burst_rows,
-            jitter_s=jitter_s, rng=np.random.default_rng(self._seed),
+            process, rate_rows_per_s=rate_rows_per_s, duration_s=duration_s, jitter_s=jitter_s,
+            rng=np.random.default_rng(self._seed),
         )  # fmt: skip
         return self._run(arrived_s, order, sizes)
 
