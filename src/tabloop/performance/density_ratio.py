@@ -28,7 +28,7 @@ LARGEST_WEIGHT = 20.0
 
 @dataclass(frozen=True)
 class DensityRatio:
-    """Weights that make the reference look like the window.
+    """Weights that make the reference look like the window; all 1 where no classifier tells the two apart.
 
     Attributes
     ----------
@@ -39,15 +39,11 @@ class DensityRatio:
     uncovered_fraction : float
         The fraction of the window's rows in regions where the reference is more than `LARGEST_WEIGHT` times
         thinner: the reference cannot speak for them.
-    gain : float
-        Log loss in nats a row that the classifier saves on rows it was not fitted on, against one that knows
-        nothing; where it saves nothing, all weights are 1.
     """
 
     weights: NDArray[np.float64]
     effective_rows: float
     uncovered_fraction: float
-    gain: float
 
 
 def estimate_density_ratio(
@@ -123,16 +119,14 @@ def estimate_density_ratio(
         signs = 1.0 - 2.0 * from_window[rows]
         loss += float(np.logaddexp(0.0, signs * logit).sum())
         known_nothing += float(np.logaddexp(0.0, signs * prior).sum())
-    gain = (known_nothing - loss) / len(fold)
-    if gain <= 0.0:
-        return DensityRatio(np.ones(n_reference), float(n_reference), 0.0, gain)
+    if loss >= known_nothing:
+        return DensityRatio(np.ones(n_reference), float(n_reference), 0.0)
     weights = np.minimum(odds[:n_reference], LARGEST_WEIGHT)
     weights *= n_reference / weights.sum()
     return DensityRatio(
         weights=weights,
         effective_rows=float(weights.sum() ** 2 / (weights**2).sum()),
         uncovered_fraction=float((odds[n_reference:] > LARGEST_WEIGHT).mean()),
-        gain=gain,
     )
 
 

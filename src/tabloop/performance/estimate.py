@@ -184,7 +184,7 @@ def estimate_performance(
     decided = window.y_proba >= threshold
     n_rows, n_reference = len(window.y_proba), len(reference.y_proba)
     enough = n_rows >= MIN_ROWS and n_reference >= MIN_EFFECTIVE_ROWS
-    ratio = DensityRatio(np.ones(n_reference), float(n_reference), 0.0, 0.0)
+    ratio = DensityRatio(np.ones(n_reference), float(n_reference), 0.0)
     if method == "weighted" and enough:
         chosen = most_related(reference.numeric, reference.categories, reference.y_proba, _MOST_FEATURES)
         numbers = [name for name in reference.numeric if name in chosen]
