@@ -99,7 +99,7 @@ class Model:
 
     @property
     def run_id(self) -> str:
-        """The run that it is of."""
+        """The run that the model was loaded from."""
         return self._service.run_id
 
     @property

@@ -16,7 +16,7 @@ _LINE_PX = 22.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """One figure of one thing.
+    """A value with its interval, and the name that it belongs to.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ Shape = Literal["circle", "square", "triangle"]
 
 @dataclass(frozen=True)
 class Spot:
-    """One thing.
+    """A mark at two figures, each with its interval.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Spot:
     colour, shape : Colour, {"circle", "square", "triangle"}
         How it is drawn.
     filled : bool
-        Hollow where something else beats it.
+        Whether it is filled; hollow where another spot beats it.
     joined : str
         Spots of the same text are joined by a line, from left to right; nothing is joined to the empty one.
     label : str

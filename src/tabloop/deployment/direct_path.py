@@ -89,11 +89,11 @@ class DirectRequest:
         return self.disconnected
 
     def set_result(self, predictions: list[Prediction]) -> None:
-        """Answer."""
+        """Send the decision on the one record."""
         self.path.answer(self, self.model.answer_one(predictions[0]))
 
     def set_exception(self, error: BaseException) -> None:
-        """Say what went wrong."""
+        """Send the problem that an error is to the client."""
         self.path.answer_failure(self, error)
 
 

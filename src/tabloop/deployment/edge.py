@@ -30,7 +30,7 @@ OPEN_PATHS = frozenset(
     {"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/access"}
     | dashboard_files().keys()
 )
-#: Who asks for these acts: that takes a key with the role `operate`.
+#: The paths that act on the service, for which a key needs the role `operate`.
 OPERATE_PATHS = frozenset({"/promote", "/rollback", "/retrain"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")

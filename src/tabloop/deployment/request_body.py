@@ -57,7 +57,7 @@ class BodyReader:
         """
         for name, value in scope["headers"]:
             if name == b"content-length" and _length(value) > self._max_bytes:
-                # who asks whether to send at all has sent nothing yet
+                # a client that asks whether to send at all has sent nothing yet
                 asks_first = any(n == b"expect" and v.lower() == b"100-continue" for n, v in scope["headers"])
                 await _drain(receive, more_body=not asks_first)
                 raise self._too_large()

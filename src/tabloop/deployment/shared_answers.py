@@ -26,7 +26,7 @@ class SharedAnswers:
     `Cache-Control: max-age=5` it may be one that somebody was given up to five seconds ago. Without that it
     is made anew. So dashboards, which all ask the same, cost little more than one does.
 
-    The answers must not depend on who asks, but for whether he may.
+    The answers must not depend on who asks; whether somebody may ask is decided before.
     """
 
     def __init__(self) -> None:

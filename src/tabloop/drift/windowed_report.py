@@ -69,5 +69,5 @@ class WindowedDriftReport:
 
     @property
     def alarmed(self) -> bool:
-        """Whether anything is."""
+        """Whether any test alarmed."""
         return any(test.alarmed for test in self.tests)

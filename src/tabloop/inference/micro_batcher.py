@@ -19,7 +19,7 @@ Given = TypeVar("Given")
 # Put off by this many turns of the loop, a flush finds the requests that are being read at the moment: about
 # three times as many rows as at the first chance, and a row that came alone is not kept waiting.
 _TURNS_BEFORE_FLUSH = 2
-#: A coroutine submits a turn of the loop after its request was read, who puts rows in at once one earlier.
+#: A coroutine submits its rows one turn of the loop later than a caller that hands them in as they are read.
 _TURNS_AFTER_READING = 1
 #: So many batches more than there are threads are with these: a thread goes on with the next one at once,
 #: where the loop would first finish what was scored and hold the interpreter meanwhile.
@@ -54,7 +54,7 @@ class Receiver(Protocol[Given]):
         """Take the answers."""
 
     def set_exception(self, exception: BaseException, /) -> None:
-        """Take why there are none."""
+        """Take the error because of which there are no answers."""
 
 
 class _Submission(Generic[Row, Answer]):

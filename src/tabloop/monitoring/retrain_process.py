@@ -45,7 +45,7 @@ class Told:
     exit_code: int | None = None
 
     def save(self, path: Path) -> None:
-        """Write it."""
+        """Write it to a file, in one step."""
         write_atomic(path, json_bytes(asdict(self)))
 
     @classmethod

@@ -35,7 +35,7 @@ class Page:
 
     @property
     def title(self) -> str:
-        """What stands above it."""
+        """The heading of the page."""
         return self.text.partition("\n")[0].removeprefix("# ")
 
     @property

@@ -13,7 +13,7 @@ from tabloop.publishing.report import PublishReport
 def publish_as_configured(
     project: Project, run: RunFolder, tell: Callable[[str], None]
 ) -> PublishReport | None:
-    """Publish a run where `publishing.mlflow.every_run` is set; what goes wrong is told and harms nobody.
+    """Publish a run where `publishing.mlflow.every_run` is set; what fails is reported and stops nothing.
 
     Parameters
     ----------

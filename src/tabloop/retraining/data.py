@@ -194,7 +194,7 @@ def _rows_to_judge_on(
     held_out: MarkedRows,
     champion_learned: Learned,
 ) -> tuple[MarkedRows, MarkedRows]:
-    """Give the fresh rows and the frozen test rows that are news to the challenger and to the champion."""
+    """Give the fresh and the frozen test rows that neither challenger nor champion has learned from."""
     setting = plan_split(
         table.frame, target, test_size=config.data.test_size, seed=config.seed, marks=table.marks(config)
     )

@@ -134,7 +134,7 @@ class SplitModel:
         )
 
     def contents(self, frame: pl.DataFrame) -> NDArray[np.uint64]:
-        """Hash training rows, as far as an equal row would be no news.
+        """Hash the training rows whose equals a model has learned from too.
 
         Where rows repeat by nature, and in another group or at another time, an equal row is another case.
         """
@@ -145,7 +145,7 @@ class SplitModel:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a model was trained on, as far as an equal row, or one of the same group, would be no news."""
+    """What a model has learned from: its training rows, their equals, and rows of the same groups."""
 
     model: SplitModel
     contents: NDArray[np.uint64]
@@ -153,7 +153,7 @@ class Learned:
     words: str = ""
 
     def news(self, rows: MarkedRows) -> NDArray[np.bool_]:
-        """Tell which rows are news to the model."""
+        """Tell which rows the model has not learned from."""
         fresh = ~np.isin(row_hashes(rows.frame), self.contents)
         groups = self.model.marks(rows).groups
         if groups is not None:

@@ -13,14 +13,14 @@ class LiveService(Protocol):
 
     @property
     def held(self) -> ScoringService:
-        """The service held."""
+        """The service that was loaded last."""
 
     @property
     def has_moved(self) -> bool:
-        """Whether another is live."""
+        """Whether another run than that of `held` is live now."""
 
     def follow(self) -> ScoringService:
-        """Load the one that is live."""
+        """Load the service of the run that is live, and give it."""
 
 
 @dataclass(frozen=True)

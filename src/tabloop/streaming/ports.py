@@ -107,4 +107,4 @@ class DecisionSink(Protocol):
         """
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connection."""

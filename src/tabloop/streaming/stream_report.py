@@ -36,7 +36,7 @@ class LatencyReport:
 
     @classmethod
     def of(cls, seconds: NDArray[np.float64]) -> LatencyReport:
-        """Take the quantiles."""
+        """Describe latencies by their quantiles."""
         if not len(seconds):
             return cls(None, None, None, None)
         return cls(*(float(q) * 1e3 for q in np.quantile(seconds, [0.5, 0.95, 0.99, 1.0])))
@@ -155,7 +155,7 @@ class StreamMeter:
         return (sum(rows for _, rows in self._paced) - first_rows) / max(_LEAST_PACE_S, last_s - first_s)
 
     def report(self) -> StreamReport:
-        """Sum up."""
+        """Sum up what was counted so far."""
         duration_s = max(0.0, self._ended_s - self._began_s) if self._began_s is not None else 0.0
         return StreamReport(
             self.consumed,

@@ -27,7 +27,7 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """Any other line."""
+    """A line of the journal behind the first one."""
 
     trial: int
     fold: int

@@ -113,7 +113,7 @@ class Promise(Consequence, frozen=True, kw_only=True):
 
     @property
     def kept(self) -> str:
-        """What holds, short.
+        """What the promise holds the model to, as a number.
 
         Examples
         --------

@@ -90,7 +90,7 @@ class LogPart:
 
     @property
     def first_line(self) -> str:
-        """How it begins."""
+        """The first line, or as much of it as the head holds."""
         return self._head.partition(b"\n")[0].decode("latin-1")
 
     @property

@@ -208,7 +208,7 @@ def _read_only_sqlite(dialect: Any, record: Any, arguments: list[Any], keywords:
     path = str(arguments[0])
     if not path.startswith("file:"):
         quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        # a writer that was killed leaves a journal, and only who may write can undo what it had begun
+        # a writer that was killed leaves a journal, and undoing what it had begun takes the right to write
         mode = "rw" if Path(f"{path}-journal").exists() else "ro"
         arguments[0] = f"file:{quoted}?mode={mode}"
         keywords["uri"] = True

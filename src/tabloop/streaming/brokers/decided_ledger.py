@@ -97,7 +97,7 @@ class DecidedLedger:
     def _alone(self) -> AbstractContextManager[None]:
         """Keep other processes from opening or closing the file at the same time.
 
-        Who changes the journal mode, and who closes the file as the last one, needs it alone. SQLite
+        Changing the journal mode, and closing the file as the last process, take it alone. SQLite
         answers "database is locked" at once to others who come then, without waiting for its timeout.
         """
         return locked(self._path.with_suffix(".opening.lock"))

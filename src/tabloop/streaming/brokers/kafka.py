@@ -367,7 +367,7 @@ class KafkaAppendLog(_Kafka):
         return keys
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the consumer that reads back, and the producer."""
         if self._reader is not None:
             await asyncio.to_thread(self._reader.close)
         await super().close()

@@ -36,7 +36,7 @@ class AppendLog(Protocol):
         """Read the keys of all entries behind a place, up to the end."""
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connections."""
 
 
 class LedgerSink:
@@ -124,7 +124,7 @@ class LedgerSink:
             yield
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connections."""
         await self._log.close()
         if self._ledger is not None:
             self._ledger.close()

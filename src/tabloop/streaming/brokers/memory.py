@@ -36,7 +36,7 @@ class MemoryEventSource:
         return self._ended and not self._waiting
 
     async def open(self) -> None:
-        """Nothing to connect to."""
+        """Do nothing: there is no broker to connect to."""
 
     async def pull(self, max_events: int, timeout_s: float) -> list[Delivery]:
         """Take what waits; see `EventSource.pull`."""
@@ -92,11 +92,11 @@ class MemoryEventSource:
         self._news.set()
 
     async def lag(self) -> Lag:
-        """Count."""
+        """Count the events that wait, and those that are held."""
         return Lag(len(self._waiting), len(self._held))
 
     async def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing: there is no broker to leave."""
 
 
 class MemoryDecisionSink:
@@ -112,10 +112,10 @@ class MemoryDecisionSink:
         self.decisions: dict[str, bytes] = {}
 
     async def open(self) -> None:
-        """Nothing to connect to."""
+        """Do nothing: there is no broker to connect to."""
 
     async def decided(self, event_ids: Sequence[str]) -> Collection[str]:
-        """Look them up."""
+        """Find which of these events have a decision."""
         return self.decisions.keys() & set(event_ids)
 
     async def publish(self, decisions: Sequence[Entry]) -> int:
@@ -126,4 +126,4 @@ class MemoryDecisionSink:
         return len(self.decisions) - before
 
     async def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing: there is no broker to leave."""

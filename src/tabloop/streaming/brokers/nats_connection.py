@@ -176,7 +176,7 @@ class JetStream(ABC):
             return outcomes
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
             if self._client.is_connected:
                 await self._client.flush()  # acknowledgements may be on their way

@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class SimulatedLoad:
-    """What came of a load.
+    """What came of one simulated load.
 
     Attributes
     ----------

@@ -122,7 +122,7 @@ class SimulationReport:
         return measured.get("stream", measured.get("batch", {})) | json_values(own)
 
     def png(self) -> bytes:
-        """Draw it."""
+        """Draw the report as a PNG."""
         return render_png(self.highest, self.sizes)
 
 
