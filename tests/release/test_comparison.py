@@ -47,6 +47,21 @@ def test_the_same_model_passes_on_any_rows() -> None:
     assert judge_comparison("quality", compare_paired(y, new, new), FLOORS).passed
 
 
+def test_the_evidence_says_how_the_comparison_was_made() -> None:
+    y, new, old = scored(300, seed=3)
+    for challenger in (new, old):  # of equal models nothing is drawn, and the evidence is the same
+        gate = judge_comparison("quality", compare_paired(y, challenger, old, resamples=50, seed=7), FLOORS)
+        assert set(gate.evidence) - {"positives_needed", "margins_that_would_do"} == {
+            "rows", "positive_rows", "roc_auc", "brier_score", "confidence", "resamples", "seed",
+            "roc_auc_margin", "brier_margin", "may_be_lower_as_measured", "difference", "interval",
+        }  # fmt: skip
+        assert (gate.evidence["confidence"], gate.evidence["resamples"], gate.evidence["seed"]) == (
+            0.95,
+            50,
+            7,
+        )
+
+
 def test_what_is_foreseen_is_about_what_is_needed() -> None:
     """The bound on so many positives reaches the margin, give or take the half that the models share."""
     y, proba, _ = scored(2_000, seed=5)

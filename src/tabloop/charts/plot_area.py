@@ -172,7 +172,7 @@ class PlotArea:
             x += _entry_width(entry)
 
     def draw_limits(self) -> None:
-        """Draw each limit over the whole area; call it after the values have been drawn, which it covers."""
+        """Draw each limit over the whole area, above what is drawn already and below what is drawn later."""
         for limit in self._limits:
             if limit.along == "y":
                 at = self.y(limit.at)

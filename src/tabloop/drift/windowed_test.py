@@ -29,7 +29,7 @@ _SHARE_WORDS: dict[ShareName, str] = {
     "unseen": "a value that no training row has",
     "outside": "below or above all training rows",
 }
-# stands for the spread of a feature without values, which then never alarms
+# the least scale: a feature without values has the scale 0, and its limit becomes too high to be reached
 _NO_SCALE = 1e-9
 
 

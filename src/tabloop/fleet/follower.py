@@ -66,7 +66,7 @@ class PointerFollower:
         try:
             self.follow()
         except Exception as error:  # whatever is wrong with the new run, the one that answers stays
-            if str(error) != self.problem:  # it is logged once for each run
+            if str(error) != self.problem:  # the same problem is logged once
                 _LOG.error(
                     "%s; run %s answers on",
                     error,

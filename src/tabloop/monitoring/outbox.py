@@ -108,7 +108,7 @@ class Outbox:
         self._waiting: dict[str, _Waiting] = {}
         self._reachable_at = 0.0
         self._failures = 0  # failures of the receiver, one after the other
-        self._given_up = 0  # failures since something was delivered
+        self._given_up = 0  # messages given up since something was delivered
         self._problem: str | None = None
         self._closing = False
         self._read_folder()

@@ -79,7 +79,7 @@ def judge(
     if not hashes.passed:
         return (hashes,)
     judged = [hashes]
-    # the graph is loaded once for all gates that score; where that fails, it fails each of them
+    # the graph is loaded once for the gates of every run that score; where that fails, each of them refuses
     predictor = cache(lambda: Predictor(run.read(run.served_model)))
     service = cache(lambda: load_service(run, released_only=False, predictor=predictor()))
     undecided: MachineBusyError | None = None

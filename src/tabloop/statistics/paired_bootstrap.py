@@ -50,12 +50,25 @@ class PairedComparison:
         The numbers of rows and positive rows that both were compared on.
     roc_auc, brier_score : Difference
         The figures; a higher ROC-AUC and a lower Brier score are better.
+    confidence : float
+        The confidence level of each bound.
+    resamples : int
+        The number of resamples behind the bounds.
+    seed : int
+        The seed with which the resamples are drawn.
+
+    Notes
+    -----
+    All of it becomes evidence of a gate, in `gates.json`.
     """
 
     rows: int
     positive_rows: int
     roc_auc: Difference
     brier_score: Difference
+    confidence: float
+    resamples: int
+    seed: int
 
 
 def compare_paired(
@@ -162,6 +175,9 @@ def compare_paired(
             float(np.average((old - y) ** 2, weights=weights)),
             brier,
         ),
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
     )
 
 

@@ -113,7 +113,7 @@ class Promise(Consequence, frozen=True, kw_only=True):
 
     @property
     def kept(self) -> str:
-        """What the promise holds the model to, as a number.
+        """What can be promised, in short: a number, for costs the bounds of the value of 1,000 rows.
 
         Examples
         --------
