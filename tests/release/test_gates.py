@@ -168,6 +168,18 @@ def test_a_graph_of_another_run_blocks(ready: Ready, tmp_path: Path, key: str, v
     assert said in refused_gates(project, run)["schema"]
 
 
+def test_a_graph_that_cannot_be_loaded_is_refused_by_each_gate_that_scores(
+    ready: Ready, tmp_path: Path
+) -> None:
+    project, run = ready.copy(tmp_path / "p")
+    rewrite(run, "model.onnx", b"no graph")
+    refused = refused_gates(project, run)
+    assert set(refused) == {"schema", "queue", "drift_monitor", "quality"}
+    assert all(
+        "cannot be judged: the model: ONNX Runtime cannot load it" in each for each in refused.values()
+    )
+
+
 def test_a_contract_that_has_changed_since_blocks(ready: Ready, tmp_path: Path) -> None:
     project, run = ready.copy(tmp_path / "p")
     changed = Workspace(project.folder).project("contract.columns.days_on_platform.maximum=365")
