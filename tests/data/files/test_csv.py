@@ -76,7 +76,7 @@ def test_an_empty_file_is_an_error(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no such file; data\.source\.path"):
+    with pytest.raises(DataError, match=r"no such file; the command or data\.source\.path names it"):
         read(tmp_path / "nowhere.csv")
 
 

@@ -43,7 +43,7 @@ class ParquetRows:
         self.extra: tuple[str, ...] = ()
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "no such file"
-            raise DataError(f"{path}: {found}; data.source.path names it")
+            raise DataError(f"{path}: {found}; the command or data.source.path names it")
         self.fraction_read: float | None = 0.0
         try:
             schema = pl.read_parquet_schema(path)

@@ -61,7 +61,7 @@ class TextLines:
     def __init__(self, path: Path, encoding: str, most_characters: int) -> None:
         if not path.is_file():
             found = "is a folder" if path.is_dir() else "no such file"
-            raise DataError(f"{path}: {found}; data.source.path names it")
+            raise DataError(f"{path}: {found}; the command or data.source.path names it")
         _require_text(path, encoding)
         self._path = path
         self._encoding = encoding
